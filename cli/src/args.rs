@@ -1,0 +1,188 @@
+//! Arguments of the program; their documentation is what `--help` prints.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Deep-hashing experiments: from a TOML grid to the comparison table that papers print.
+///
+/// `hashlab sweep` runs a built-in example; `hashlab sweep FILE` runs yours. Runs are kept under `runs/`: the same
+/// command again starts only what is missing, whatever stopped it before.
+#[derive(Parser)]
+#[command(
+    name = "hashlab",
+    version,
+    after_help = "Exit codes: 0 done, 1 internal error, 2 bad input, 3 some runs failed, 130 interrupted."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where things lie.
+#[derive(clap::Args, Clone)]
+pub(crate) struct Places {
+    /// Directory with data sets, and weights in its folder `weights`. Looked at before $HASHLAB_DATA and ./data
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Directory of runs and tables
+    #[arg(long, global = true, value_name = "DIR", env = "HASHLAB_RUNS", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+    /// Directory of the view bank, where extracted features are kept [default: `bank` in the directory of runs]
+    #[arg(long, global = true, value_name = "DIR", env = "HASHLAB_BANK")]
+    pub(crate) bank: Option<PathBuf>,
+    /// Largest size of the view bank, e.g. 20G; what was not used for longest makes room [default: no limit]
+    #[arg(long, global = true, value_name = "SIZE", env = "HASHLAB_BANK_LIMIT", value_parser = parse_size)]
+    pub(crate) bank_limit: Option<u64>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run an experiment file's grid and print its table
+    Sweep(SweepArgs),
+    /// Show what a sweep would run, and what it has
+    Plan(PlanArgs),
+    /// Print the table of a sweep
+    Table(TableArgs),
+    /// Extract an experiment's features and export them as .npy files
+    Features(FeaturesArgs),
+    /// List the methods, or describe one and its hyperparameters
+    Methods(NameArgs),
+    /// List the data sets, or describe one and its protocols
+    Datasets(NameArgs),
+    /// List the backbones
+    Backbones,
+    /// List what the view bank holds
+    Bank,
+    /// Execute one prepared run (what a sweep starts; of use to schedulers)
+    #[command(hide = true)]
+    Exec(ExecArgs),
+}
+
+/// An experiment and what overrides it.
+#[derive(clap::Args, Clone)]
+pub(crate) struct ExperimentArgs {
+    /// Experiment file; without one, the built-in quickstart
+    pub(crate) file: Option<PathBuf>,
+    /// Override a setting, e.g. --set train.epochs=5 or --set seeds=[0]. Layers: defaults < file < HASHLAB_SET_… < --set
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct SweepArgs {
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentArgs,
+    /// Runs at once, one thread each [default: the number of cores]
+    #[arg(long, short, value_name = "N")]
+    pub(crate) jobs: Option<std::num::NonZero<usize>>,
+    #[command(flatten)]
+    pub(crate) table: TableOptions,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentArgs,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct TableArgs {
+    /// Name of a sweep under the directory of runs, e.g. `cifar10`, or a results.jsonl file
+    pub(crate) sweep: String,
+    #[command(flatten)]
+    pub(crate) options: TableOptions,
+}
+
+#[derive(clap::Args, Clone)]
+pub(crate) struct TableOptions {
+    /// Form of the table
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: TableFormat,
+    /// One row per trial instead of each method's best on validation
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Leave the times out: what remains is the same, bit for bit, however often the sweep is repeated
+    #[arg(long)]
+    pub(crate) no_times: bool,
+    /// Further metric to print, e.g. map_at_k_total, precision_radius2, ndcg_at_k (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) metric: Vec<String>,
+}
+
+/// Forms of a table.
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub(crate) enum TableFormat {
+    #[default]
+    Text,
+    Markdown,
+    Latex,
+    Csv,
+    Json,
+    /// One line per run, from which `table FILE` renders again.
+    Jsonl,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct FeaturesArgs {
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentArgs,
+    /// Directory for the .npy files
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct NameArgs {
+    /// Name; without one, all are listed
+    pub(crate) name: Option<String>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct ExecArgs {
+    /// Runs to execute, one after the other
+    #[arg(required = true)]
+    pub(crate) run: Vec<String>,
+    /// File with the backbone's weights, needed where the view bank lacks features
+    #[arg(long)]
+    pub(crate) weights: Option<PathBuf>,
+    /// Only extract the features that the runs need
+    #[arg(long)]
+    pub(crate) features_only: bool,
+}
+
+/// Reads a size in bytes, with an optional suffix K, M, G or T (powers of 1024).
+fn parse_size(text: &str) -> Result<u64, String> {
+    let upper = text.trim().to_ascii_uppercase();
+    let digits = upper.trim_end_matches(['B', 'I']).trim_end_matches(['K', 'M', 'G', 'T']);
+    let suffix = upper[digits.len()..].chars().next();
+    let power = match suffix {
+        None => 0,
+        Some(letter) => 1 + "KMGT".find(letter).ok_or_else(|| format!("unknown unit in `{text}`"))?,
+    };
+    let number: f64 = digits.trim().parse().map_err(|_| format!("`{text}` is not a size such as 500M or 20G"))?;
+    Ok((number * 1024f64.powi(power as i32)) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_take_the_usual_suffixes() {
+        for (text, bytes) in [("512", 512), ("1k", 1024), ("1.5GiB", 1610612736), ("20G", 20 << 30), ("2 MB", 2 << 20)]
+        {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        assert!(parse_size("20X").is_err());
+        assert!(parse_size("G").is_err());
+    }
+
+    #[test]
+    fn arguments_are_consistent() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,101 @@
+//! `hashlab features`: an experiment's features, views, labels and splits as .npy files, for other programs.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use hashlab_bank::{Progress, Segment, npy};
+use hashlab_data::{Dataset, Split};
+use hashlab_engine::RunConfig;
+use hashlab_model::run;
+
+use super::exec::Workplace;
+use super::sweep::plan;
+use crate::args::FeaturesArgs;
+use crate::context::{Context, print};
+
+/// Rows copied at once.
+const ROWS: usize = 4096;
+
+pub(crate) fn run(context: &Context, args: &FeaturesArgs) -> Result<ExitCode> {
+    let planned = plan(context, &args.experiment)?;
+    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
+    // The run that needs most: with views, if any draws them.
+    let runs = &planned.plan.runs;
+    let config = &runs.iter().find(|run| run.config.backbone.contains_key("views")).unwrap_or(&runs[0]).config;
+    let workplace = Workplace::open(context, config)?;
+    let weights = planned.weights.path_of(&config.backbone).map(Path::to_owned);
+    let features = workplace.features_with(config, weights)?;
+    let mut shown = BTreeSet::new();
+    let mut progress = |name: &str, at: Progress| {
+        let (Progress::Waiting { done, total } | Progress::Extracting { done, total }) = at;
+        let tenth = done * 10 / total.max(1);
+        if shown.insert((name.to_owned(), tenth)) {
+            tracing::warn!("{name}: {done} of {total} images");
+        }
+        Ok(())
+    };
+    let dataset = workplace.dataset.as_ref();
+    let needs = run::features_of(config, context.method(&config.method)?, dataset, &features, &mut progress)?;
+    let mut files = vec![export(&args.out, "features.npy", &needs.plain)?];
+    for (view, segment) in needs.views.iter().enumerate() {
+        files.push(export(&args.out, &format!("view_{view:03}.npy"), segment)?);
+    }
+    files.extend(export_labels(&args.out, dataset)?);
+    files.extend(export_split(&args.out, &run::split_of(config, dataset)?)?);
+    print(&listing(&args.out, config, &files))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn listing(out: &Path, config: &RunConfig, files: &[String]) -> String {
+    format!(
+        "{}: {} of {} with protocol {}\n  {}\nRows of features.npy and labels.npy are items; rows of view_*.npy are the items of train.npy.\n",
+        out.display(),
+        config.backbone["name"].as_str().unwrap_or_default(),
+        config.dataset,
+        config.protocol,
+        files.join("\n  ")
+    )
+}
+
+fn export(out: &Path, name: &str, segment: &Segment) -> Result<String> {
+    let (rows, dim) = (segment.rows(), segment.dim());
+    let mut writer = npy::Writer::<f32>::create(&out.join(name), &[rows, dim])?;
+    let mut values = Vec::new();
+    for start in (0..rows).step_by(ROWS) {
+        segment.read_range(start..rows.min(start + ROWS), &mut values)?;
+        writer.write(&values)?;
+    }
+    writer.finish()?;
+    Ok(format!("{name}  ({rows}, {dim}) f32"))
+}
+
+/// Multi-hot labels, one row per item.
+fn export_labels(out: &Path, dataset: &dyn Dataset) -> Result<Vec<String>> {
+    let labels = dataset.labels();
+    let mut values = vec![0u8; labels.len() * labels.classes()];
+    for item in 0..labels.len() {
+        for class in labels.classes_of(item) {
+            values[item * labels.classes() + class] = 1;
+        }
+    }
+    npy::write(&out.join("labels.npy"), &[labels.len(), labels.classes()], &values)?;
+    Ok(vec![format!("labels.npy  ({}, {}) u8, multi-hot", labels.len(), labels.classes())])
+}
+
+fn export_split(out: &Path, split: &Split) -> Result<Vec<String>> {
+    let parts = [
+        ("train", &split.train),
+        ("validation_query", &split.validation_query),
+        ("validation_database", &split.validation_database),
+        ("query", &split.query),
+        ("database", &split.database),
+    ];
+    let mut files = Vec::new();
+    for (name, items) in parts {
+        npy::write(&out.join(format!("{name}.npy")), &[items.len()], items)?;
+        files.push(format!("{name}.npy  ({},) u32, item indices", items.len()));
+    }
+    Ok(files)
+}

@@ -1,0 +1,11 @@
+//! One file per subcommand.
+
+pub(crate) mod backbones;
+pub(crate) mod bank;
+pub(crate) mod datasets;
+pub(crate) mod exec;
+pub(crate) mod features;
+pub(crate) mod methods;
+pub(crate) mod plan;
+pub(crate) mod sweep;
+pub(crate) mod table;

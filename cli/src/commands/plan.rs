@@ -1,0 +1,32 @@
+//! `hashlab plan`: what a sweep would run, and what of it is done.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use hashlab_engine::store::RunState;
+
+use super::sweep::plan;
+use crate::args::PlanArgs;
+use crate::context::{Context, print};
+
+pub(crate) fn run(context: &Context, args: &PlanArgs) -> Result<ExitCode> {
+    let plan = plan(context, &args.experiment)?.plan;
+    let store = context.store();
+    let width = plan.runs.iter().map(|run| run.id.to_string().len()).max().unwrap_or(0);
+    let mut text =
+        format!("{}: {} with protocol {}, {} runs\n", plan.name, plan.dataset, plan.protocol, plan.runs.len());
+    for run in &plan.runs {
+        let state = match store.run(&run.id)?.state() {
+            RunState::Finished(_) => "finished",
+            RunState::Failed(_) => "failed",
+            RunState::Running => "running",
+            RunState::Interrupted { .. } => "interrupted",
+            RunState::Missing => "missing",
+        };
+        let point: Vec<String> = run.point.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let _ = writeln!(text, "  {:width$}  {state:11}  {}", run.id.to_string(), point.join(" "));
+    }
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}

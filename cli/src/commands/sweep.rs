@@ -1,0 +1,167 @@
+//! `hashlab sweep`: plan, extract what is shared, execute what is missing, print the table.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use hashlab_engine::exec::progress::on_stderr;
+use hashlab_engine::exec::{CommandLine, Job, PoolOptions, StopFlag, Summary, run_all};
+use hashlab_engine::record::canonical;
+use hashlab_engine::store::{RunState, Store, SweepDir};
+use hashlab_engine::sweep::{Plan, PlannedRun};
+
+use super::table;
+use crate::args::{ExperimentArgs, SweepArgs};
+use crate::context::Context;
+use crate::exit::bad_input;
+use crate::report_of::{PRESENT, report_of};
+use crate::resolve::WeightFiles;
+
+/// Exit codes beside success.
+const SOME_FAILED: u8 = 3;
+const INTERRUPTED: u8 = 130;
+
+pub(crate) fn run(context: &Context, args: &SweepArgs) -> Result<ExitCode> {
+    let Planned { plan, weights, text } = plan(context, &args.experiment)?;
+    let store = context.store();
+    let sweep = store.sweep(&plan.name)?;
+    record(&sweep, &plan, &text)?;
+    let pending = pending(&store, &plan)?;
+    let code = if pending.is_empty() { ExitCode::SUCCESS } else { execute(context, args, &sweep, &weights, &pending)? };
+    table::show(&report_of(&store, &plan)?, &args.table)?;
+    Ok(code)
+}
+
+/// A plan, where its weights lie, and the text it was made of.
+pub(crate) struct Planned {
+    pub(crate) plan: Plan,
+    pub(crate) weights: WeightFiles,
+    text: String,
+}
+
+/// Reads, checks and expands an experiment.
+pub(crate) fn plan(context: &Context, args: &ExperimentArgs) -> Result<Planned> {
+    let loaded = context.load(args)?;
+    let mut weights = WeightFiles::default();
+    let plan = loaded
+        .experiment
+        .plan(&mut |section| weights.resolve(section, &context.dirs))
+        .map_err(|error| bad_input(error.to_string()))?;
+    Ok(Planned { plan, weights, text: loaded.text })
+}
+
+/// Keeps the file as run and the plan.
+fn record(sweep: &SweepDir, plan: &Plan, text: &str) -> Result<()> {
+    sweep.write_spec(text)?;
+    let digest = plan.digest();
+    sweep.write_plan(&digest, plan.to_jsonl().as_bytes())?;
+    sweep.write(PRESENT, digest.as_bytes())?;
+    Ok(())
+}
+
+/// The runs without a result, prepared to be executed.
+fn pending<'p>(store: &Store, plan: &'p Plan) -> Result<Vec<&'p PlannedRun>> {
+    let mut pending = Vec::new();
+    for run in &plan.runs {
+        let dir = store.run(&run.id)?;
+        if !matches!(dir.state(), RunState::Finished(_)) {
+            dir.prepare(&run.config)?;
+            pending.push(run);
+        }
+    }
+    Ok(pending)
+}
+
+/// Extracts features, then executes the runs, many at once.
+fn execute(
+    context: &Context,
+    args: &SweepArgs,
+    sweep: &SweepDir,
+    weights: &WeightFiles,
+    pending: &[&PlannedRun],
+) -> Result<ExitCode> {
+    let cores = std::thread::available_parallelism()?;
+    let stop = StopFlag::install()?;
+    let mut observer = on_stderr();
+
+    let stages = stages(context, sweep, weights, pending)?;
+    let one = PoolOptions { parallel: NonZeroUsize::MIN, threads_per_job: cores };
+    let prepared = run_all(&stages, &one, observer.as_mut(), &stop);
+    if let Some(code) = exit_code(&prepared) {
+        return Ok(code);
+    }
+    let metric = |run: &PlannedRun| match run.config.eval.get("map_at").and_then(serde_json::Value::as_u64) {
+        Some(0) | None => "mAP".to_owned(),
+        Some(depth) => format!("mAP@{depth}"),
+    };
+    let jobs: Result<Vec<Job>> = pending
+        .iter()
+        .map(|run| {
+            let dir = context.store().run(&run.id)?;
+            let command = command(context, weights, run, &[])?;
+            Ok(Job::run(dir, &run.config.method, &metric(run), command))
+        })
+        .collect();
+    let pool = PoolOptions { parallel: args.jobs.unwrap_or(cores), threads_per_job: NonZeroUsize::MIN };
+    let summary = run_all(&jobs?, &pool, observer.as_mut(), &stop);
+    Ok(exit_code(&summary).unwrap_or(ExitCode::SUCCESS))
+}
+
+/// One job per set of features: runs that share data, split, backbone and method share them.
+fn stages(context: &Context, sweep: &SweepDir, weights: &WeightFiles, pending: &[&PlannedRun]) -> Result<Vec<Job>> {
+    let mut seen = BTreeSet::new();
+    let mut jobs = Vec::new();
+    // Methods with views first: their extraction covers the plain features of the others.
+    let views_first = pending.iter().filter(|run| augmented(run)).chain(pending.iter().filter(|run| !augmented(run)));
+    for run in views_first {
+        let config = &run.config;
+        let method = if augmented(run) { config.method.as_str() } else { "" };
+        let parts = serde_json::json!([config.data, config.protocol, config.split_seed, config.backbone, method]);
+        if seen.insert(canonical(&parts)) {
+            let command = command(context, weights, run, &["--features-only"])?;
+            let log = sweep.log_path("features")?;
+            jobs.push(Job::stage(&format!("features of {}", config.dataset), log, command));
+        }
+    }
+    Ok(jobs)
+}
+
+fn augmented(run: &PlannedRun) -> bool {
+    run.config.backbone.contains_key("views")
+}
+
+/// The command line of a run's process: this program, in the same places.
+fn command(context: &Context, weights: &WeightFiles, run: &PlannedRun, flags: &[&str]) -> Result<CommandLine> {
+    let mut args: Vec<OsString> = vec!["--runs".into(), context.places.runs.clone().into()];
+    let mut option = |name: &str, value: Option<OsString>| {
+        if let Some(value) = value {
+            args.extend([OsString::from(name), value]);
+        }
+    };
+    option("--data-dir", context.places.data_dir.clone().map(Into::into));
+    option("--bank", context.places.bank.clone().map(Into::into));
+    option("--bank-limit", context.places.bank_limit.map(|bytes| bytes.to_string().into()));
+    args.push("exec".into());
+    args.extend(flags.iter().map(OsString::from));
+    if let Some(path) = weights.path_of(&run.config.backbone) {
+        args.extend([OsString::from("--weights"), Path::new(path).into()]);
+    }
+    args.push(run.id.to_string().into());
+    let log = std::env::var_os("HASHLAB_LOG").unwrap_or_else(|| "info".into());
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    Ok(CommandLine { program, args, env: vec![("HASHLAB_LOG".into(), log)] })
+}
+
+/// What the process should end with, unless all is well.
+fn exit_code(summary: &Summary) -> Option<ExitCode> {
+    if summary.failed() > 0 {
+        Some(ExitCode::from(SOME_FAILED))
+    } else if summary.unfinished() > 0 {
+        Some(ExitCode::from(INTERRUPTED))
+    } else {
+        None
+    }
+}

@@ -1,0 +1,11 @@
+//! The program `hashlab`, with the methods and data sets of this workspace.
+
+use std::process::ExitCode;
+
+// glibc's allocator returns each tensor's pages to the kernel; mimalloc makes training more than twice as fast.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    hashlab::main(hashlab::Registry { methods: hashlab_methods::METHODS, datasets: hashlab_datasets::DATASETS })
+}

@@ -1,0 +1,83 @@
+//! Gathers what a plan's runs left on disk into the data of a report.
+
+use anyhow::{Context as _, Result, ensure};
+use hashlab_engine::report::{Entry, Header, Outcome, SweepReport};
+use hashlab_engine::store::{RunState, Store};
+use hashlab_engine::sweep::{Plan, PlannedRun};
+use hashlab_engine::{Settings, Status};
+
+/// Name of the file that says which plan of a sweep is the present one.
+pub(crate) const PRESENT: &str = "plan";
+
+/// Reads the present plan of the sweep `name`.
+pub(crate) fn present_plan(store: &Store, name: &str) -> Result<Plan> {
+    let sweep = store.sweep(name)?;
+    let digest = std::fs::read_to_string(sweep.path().join(PRESENT))
+        .with_context(|| format!("no sweep `{name}` under {}", store.root().display()))?;
+    let lines = String::from_utf8(sweep.read_plan(digest.trim())?)?;
+    Ok(Plan::from_jsonl(&lines)?)
+}
+
+/// Collects the outcomes of a plan.
+pub(crate) fn report_of(store: &Store, plan: &Plan) -> Result<SweepReport> {
+    ensure!(!plan.runs.is_empty(), "the plan holds no runs");
+    let entries: Result<Vec<Entry>> = plan.runs.iter().enumerate().map(|(at, run)| entry(store, at, run)).collect();
+    Ok(SweepReport { name: plan.name.clone(), header: header(plan), entries: entries? })
+}
+
+fn entry(store: &Store, position: usize, run: &PlannedRun) -> Result<Entry> {
+    let outcome = match store.run(&run.id)?.state() {
+        RunState::Finished(result) => match result.status {
+            Status::Finished => Outcome::Finished(*result),
+            Status::Diverged => Outcome::Diverged(*result),
+        },
+        RunState::Failed(failure) => {
+            Outcome::Failed { first_line: failure.message.lines().next().unwrap_or_default().to_owned() }
+        }
+        RunState::Running | RunState::Interrupted { .. } | RunState::Missing => Outcome::Missing,
+    };
+    Ok(Entry {
+        position,
+        label: run.label.clone(),
+        trial: run.trial.clone(),
+        point: run.point.clone(),
+        bits: run.config.bits,
+        seed: run.config.seed,
+        run: run.id.clone(),
+        outcome,
+    })
+}
+
+fn header(plan: &Plan) -> Header {
+    // Views belong to the runs that draw them; everything else in the header is the same in all.
+    let fullest = plan.runs.iter().find(|run| run.config.backbone.contains_key("views")).unwrap_or(&plan.runs[0]);
+    let config = &fullest.config;
+    let text = |settings: &Settings, key: &str| {
+        settings.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    };
+    let name = text(&config.backbone, "name").unwrap_or_default();
+    let size = text(&config.backbone, "size").unwrap_or_default();
+    let views = text(&config.backbone, "views").map(|views| format!(", {views} stored views per training item"));
+    let select = plan.runs.iter().find_map(|run| text(&run.config.train, "select"));
+    let selection = match select.as_deref() {
+        Some("last") => "last",
+        Some(_) => "best(validation)",
+        None => "none (closed form)",
+    };
+    Header {
+        dataset: plan.dataset.clone(),
+        dataset_title: plan.dataset_title.clone(),
+        dataset_digest: Some(config.dataset_identity.clone()),
+        protocol: plan.protocol.clone(),
+        protocol_description: plan.protocol_description.clone(),
+        map_at: config.eval.get("map_at").and_then(serde_json::Value::as_u64).unwrap_or(0) as usize,
+        selection: selection.to_owned(),
+        backbone: format!("frozen {name}, {size} px{}", views.unwrap_or_default()),
+        weights_digest: text(&config.backbone, "digest").filter(|digest| digest != "random"),
+        command: format!("hashlab sweep {}.toml", plan.name),
+        notes: vec![format!(
+            "database order drawn by split_seed {}; ties in distance rank by position",
+            config.split_seed
+        )],
+    }
+}

@@ -1,0 +1,81 @@
+//! Backbones: networks that map images to feature vectors, one file per network.
+//!
+//! [`BACKBONES`] lists them. A pretrained backbone is built from a [`Weights`] file and frozen: nothing is
+//! differentiated through it. [`convnet`] needs no file, and its variables can be trained.
+//!
+//! Images are tensors `(n, h, w, 3)`, RGB, channels last, already normalised as [`Backbone::normalize`] says.
+
+use candle_core::{Tensor, Var};
+
+pub mod convnet;
+pub mod mobilenet_v2;
+pub mod squeezenet1_1;
+pub mod weights;
+
+pub use weights::{Weights, WeightsError};
+
+/// A network that maps images to feature vectors.
+pub trait Backbone: Send + Sync {
+    /// Its name in [`BACKBONES`].
+    fn name(&self) -> &'static str;
+
+    /// The length of a feature vector.
+    fn dim(&self) -> usize;
+
+    /// Mean and standard deviation of each colour, which the caller applies to `x / 255`.
+    fn normalize(&self) -> [[f32; 3]; 2];
+
+    /// Maps normalised images `(n, h, w, 3)` to features `(n, dim)`.
+    ///
+    /// Spreads over the rayon pool it is called from; inside [`hashlab_kernels::threads::serial`] it stays on its thread.
+    ///
+    /// # Errors
+    /// If the tensor has another shape or the images are too small for the network.
+    fn forward(&self, images: &Tensor) -> candle_core::Result<Tensor>;
+
+    /// Returns the trainable parameters by name, in a fixed order; none for a frozen network.
+    fn vars(&self) -> Vec<(String, Var)> {
+        Vec::new()
+    }
+}
+
+/// Why a backbone cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BackboneError {
+    /// A pretrained network was opened without weights.
+    #[error("backbone `{0}` needs a weights file\nhelp: give the path of a safetensors file with its parameters")]
+    NeedsWeights(&'static str),
+    /// A network that starts from its seed was given weights.
+    #[error("backbone `{0}` reads no weights file\nhelp: leave the path out; its parameters are drawn from the seed")]
+    TakesNoWeights(&'static str),
+    /// The weights do not fit the network.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// A registered backbone.
+pub struct Entry {
+    /// Snake-case name, as experiment files write it.
+    pub name: &'static str,
+    /// One line: what it is.
+    pub doc: &'static str,
+    /// Whether `open` needs a weights file.
+    pub needs_weights: bool,
+    /// The length of a feature vector.
+    pub dim: usize,
+    /// The side length, in pixels, to which images are resized by default.
+    pub image_size: usize,
+    /// Builds the network from a weights file, or from a seed where it needs none.
+    pub open: fn(Option<&Weights>, u64) -> Result<Box<dyn Backbone>, BackboneError>,
+}
+
+/// Every backbone.
+pub const BACKBONES: &[Entry] = &[convnet::ENTRY, mobilenet_v2::ENTRY, squeezenet1_1::ENTRY];
+
+/// Finds a backbone by name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    BACKBONES.iter().find(|entry| entry.name == name)
+}

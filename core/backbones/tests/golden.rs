@@ -1,0 +1,65 @@
+//! Networks of the published shapes against an independent computation in numpy (`golden.py`).
+
+mod formula;
+
+use std::collections::HashMap;
+
+use candle_core::{Device, Tensor};
+use hashlab_backbones::{Backbone, find};
+use hashlab_kernels::threads::serial;
+
+const SIZE: [usize; 4] = [2, 45, 64, 3];
+
+fn images() -> Tensor {
+    let values: Vec<f32> = formula::numbers("images", SIZE.iter().product()).map(|u| u as f32).collect();
+    Tensor::from_vec(values, &SIZE, &Device::Cpu).unwrap()
+}
+
+fn open(name: &str, header: &[(&str, &str)]) -> Box<dyn Backbone> {
+    (find(name).unwrap().open)(Some(&formula::weights(name, header)), 0).unwrap()
+}
+
+/// Asserts that features agree with the stored ones to 5e-5 of their standard deviation.
+#[track_caller]
+fn check(backbone: &dyn Backbone, stored: &str) {
+    let golden = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden.safetensors")).unwrap();
+    let golden: HashMap<String, Tensor> = candle_core::safetensors::load_buffer(&golden, &Device::Cpu).unwrap();
+    let (expected, found) = (&golden[stored], backbone.forward(&images()).unwrap());
+    assert_eq!(found.dims(), [SIZE[0], backbone.dim()]);
+    let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let (expected, found) = (values(expected), values(&found));
+    let mean = expected.iter().sum::<f32>() / expected.len() as f32;
+    let deviation = (expected.iter().map(|e| (e - mean).powi(2)).sum::<f32>() / expected.len() as f32).sqrt();
+    for (i, (f, e)) in found.iter().zip(&expected).enumerate() {
+        assert!((f - e).abs() < 5e-5 * deviation, "feature {i}: {f} against {e}");
+    }
+}
+
+#[test]
+fn mobilenet_v2_with_tensorflow_padding() {
+    let backbone = open("mobilenet_v2", &[("padding", "TF SAME: stride-2 convs pad (0,1)")]);
+    check(backbone.as_ref(), "mobilenet_v2.same");
+}
+
+#[test]
+fn mobilenet_v2_with_symmetric_padding() {
+    check(open("mobilenet_v2", &[]).as_ref(), "mobilenet_v2.symmetric");
+}
+
+#[test]
+fn squeezenet1_1() {
+    check(open("squeezenet1_1", &[]).as_ref(), "squeezenet1_1");
+}
+
+#[test]
+fn features_do_not_depend_on_batch_or_threads() {
+    let backbone = open("mobilenet_v2", &[]);
+    let bits = |x: Tensor| -> Vec<u32> {
+        x.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
+    };
+    let together = backbone.forward(&images()).unwrap();
+    let second = serial(|| backbone.forward(&images().narrow(0, 1, 1).unwrap())).unwrap();
+    assert_eq!(bits(together.narrow(0, 1, 1).unwrap().contiguous().unwrap()), bits(second));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    assert_eq!(bits(together), bits(pool.install(|| backbone.forward(&images())).unwrap()));
+}

@@ -1,0 +1,123 @@
+//! Reading a segment.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::checksums::{self, Checker, State};
+use crate::folder::Folder;
+use crate::key::Identity;
+use crate::lock::Lock;
+use crate::{BankError, Shape};
+
+/// The features of a set of items: complete, checked, and kept in the bank for as long as this value lives.
+///
+/// Cloning is cheap, and any number of threads may read at once.
+#[derive(Clone, Debug)]
+pub struct Segment(Arc<Open>);
+
+#[derive(Debug)]
+struct Open {
+    data: File,
+    path: PathBuf,
+    shape: Shape,
+    _in_use: Lock,
+}
+
+impl Segment {
+    /// Wraps the data of a complete, checked segment.
+    pub(crate) fn new(data: File, folder: &Folder, identity: &Identity, in_use: Lock) -> Self {
+        Self(Arc::new(Open { data, path: folder.data(), shape: identity.shape, _in_use: in_use }))
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.0.shape.rows
+    }
+
+    /// Features per row.
+    pub fn dim(&self) -> usize {
+        self.0.shape.dim
+    }
+
+    /// The file that the features are in.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Reads `rows`, in their order, into `out`, shape `(rows.len(), dim)`, row-major.
+    ///
+    /// # Errors
+    /// If a row is beyond the segment's end or the file cannot be read.
+    ///
+    /// # Panics
+    /// If `out` has another length than `rows.len() * dim`.
+    pub fn read_rows(&self, rows: &[u32], out: &mut [f32]) -> Result<(), BankError> {
+        assert_eq!(out.len(), rows.len() * self.dim(), "values of {} rows × {} features", rows.len(), self.dim());
+        let mut rest = out;
+        // Neighbouring rows cost one system call.
+        for run in rows.chunk_by(|row, next| row.checked_add(1) == Some(*next)) {
+            let (now, later) = rest.split_at_mut(run.len() * self.dim());
+            self.read_at(run[0] as usize..run[0] as usize + run.len(), now)?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Reads a range of rows into `out`, resized to shape `(rows.len(), dim)`, row-major.
+    ///
+    /// # Errors
+    /// If a row is beyond the segment's end or the file cannot be read.
+    pub fn read_range(&self, rows: Range<usize>, out: &mut Vec<f32>) -> Result<(), BankError> {
+        self.check_end(&rows)?;
+        out.resize(rows.len() * self.dim(), 0.0);
+        self.read_at(rows, out)
+    }
+
+    fn read_at(&self, rows: Range<usize>, out: &mut [f32]) -> Result<(), BankError> {
+        self.check_end(&rows)?;
+        let Open { data, path, shape, .. } = &*self.0;
+        match data.read_exact_at(bytemuck::cast_slice_mut(out), shape.offset(rows.start)) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                let found = data.metadata().map_err(BankError::io("read", path))?.len();
+                return Err(BankError::Truncated { path: path.clone(), expected: shape.bytes(), found });
+            }
+            read => read.map_err(BankError::io("read", path))?,
+        }
+        little_endian(out);
+        Ok(())
+    }
+
+    fn check_end(&self, rows: &Range<usize>) -> Result<(), BankError> {
+        match rows.clone().next_back() {
+            Some(row) if row >= self.rows() => {
+                Err(BankError::Row { path: self.0.path.clone(), row, rows: self.rows() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Opens the data of a segment that is marked complete, after checking every chunk; none if it is incomplete or damaged.
+pub(crate) fn open_data(folder: &Folder, identity: &Identity) -> Result<Option<File>, BankError> {
+    let records = checksums::read(&folder.checksums()).map_err(BankError::io("read", &folder.checksums()))?;
+    let Some(records) = records else { return Ok(None) };
+    let data = match File::open(folder.data()) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(BankError::io("open", &folder.data()))?,
+    };
+    let intact = Checker::new(identity).inspect(&data, &records).iter().all(|state| *state == State::Intact);
+    Ok(intact.then_some(data))
+}
+
+/// Converts values in place between the machine's byte order and the file's; nothing to do on most machines.
+pub(crate) fn little_endian(values: &mut [f32]) {
+    if cfg!(target_endian = "big") {
+        for value in values {
+            *value = f32::from_bits(value.to_bits().swap_bytes());
+        }
+    }
+}

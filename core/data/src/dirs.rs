@@ -1,0 +1,73 @@
+//! Where files of data sets and weights are looked for.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The environment variable that names a folder of data sets.
+pub const DATA_VARIABLE: &str = "HASHLAB_DATA";
+
+/// Where data sets and weights are looked for, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataDirs(pub Vec<PathBuf>);
+
+impl DataDirs {
+    /// Lists the folder of `--data-dir`, that of `HASHLAB_DATA`, and `./data`, each once.
+    pub fn discover(flag: Option<PathBuf>) -> Self {
+        let variable = env::var_os(DATA_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
+        Self::distinct(flag.into_iter().chain(variable).chain([PathBuf::from("./data")]))
+    }
+
+    /// Lists, for every folder, its subfolder `name` and the folder itself: the places of the data set `name`.
+    pub fn places_of(&self, name: &str) -> Vec<PathBuf> {
+        self.0.iter().flat_map(|dir| [dir.join(name), dir.clone()]).collect()
+    }
+
+    /// Keeps the first spelling of every folder.
+    fn distinct(dirs: impl IntoIterator<Item = PathBuf>) -> Self {
+        let mut seen = Vec::new();
+        let mut kept = Vec::new();
+        for dir in dirs {
+            let resolved = resolve(&dir);
+            if !seen.contains(&resolved) {
+                seen.push(resolved);
+                kept.push(dir);
+            }
+        }
+        Self(kept)
+    }
+}
+
+/// The folder's one absolute path where it exists, else the path as absolute as it can be made.
+fn resolve(dir: &Path) -> PathBuf {
+    fs::canonicalize(dir).or_else(|_| std::path::absolute(dir)).unwrap_or_else(|_| dir.to_path_buf())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_listed_once_by_its_first_spelling() {
+        let root = tempfile::tempdir().unwrap();
+        let (a, b) = (root.path().join("a"), root.path().join("b"));
+        fs::create_dir(&a).unwrap();
+        let again = a.join("..").join("a");
+        let absent_again = root.path().join(".").join("b");
+        let dirs = DataDirs::distinct([a.clone(), again, b.clone(), absent_again]);
+        assert_eq!(dirs, DataDirs(vec![a, b]));
+    }
+
+    #[test]
+    fn the_flag_comes_first_and_the_working_folder_is_listed() {
+        let dirs = DataDirs::discover(Some("/some/flag".into())).0;
+        assert_eq!(dirs.first(), Some(&PathBuf::from("/some/flag")));
+        assert!(dirs.iter().any(|dir| resolve(dir) == resolve(Path::new("./data"))));
+    }
+
+    #[test]
+    fn a_data_set_may_lie_in_its_own_folder_or_directly() {
+        let dirs = DataDirs(vec!["d".into()]);
+        assert_eq!(dirs.places_of("set"), [PathBuf::from("d/set"), PathBuf::from("d")]);
+    }
+}

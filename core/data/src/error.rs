@@ -1,0 +1,59 @@
+//! Why a data set cannot be used.
+
+use std::path::PathBuf;
+
+/// Why a data set cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// None of the places has it.
+    #[error("{what} was not found\n{}\nhelp: {help}", places(.looked))]
+    Missing {
+        /// What was looked for.
+        what: String,
+        /// Where.
+        looked: Vec<PathBuf>,
+        /// What to do.
+        help: String,
+    },
+    /// A file is not what it should be.
+    #[error("{}: {problem}\nhelp: {help}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it: expected and got.
+        problem: String,
+        /// What to do.
+        help: String,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A setting or protocol does not fit.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// One line per place that was looked at.
+fn places(looked: &[PathBuf]) -> String {
+    looked.iter().map(|path| format!("  looked at {}", path.display())).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_data_set_says_where_it_was_looked_for_and_what_to_do() {
+        let error = DataError::Missing {
+            what: "data set `x`".into(),
+            looked: vec!["a".into(), "b/c".into()],
+            help: "put it there".into(),
+        };
+        assert_eq!(error.to_string(), "data set `x` was not found\n  looked at a\n  looked at b/c\nhelp: put it there");
+    }
+}

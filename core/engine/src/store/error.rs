@@ -1,0 +1,102 @@
+//! What can go wrong on disk.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::RunId;
+
+/// A failure to keep or to find something under `runs/`.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The operating system refused.
+    #[error("cannot {action} `{}`: {error}{}", path.display(), help(error))]
+    Io {
+        /// What was tried, e.g. `write`.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The refusal.
+        error: io::Error,
+    },
+    /// A run id that names no directory.
+    #[error(
+        "`{0}` is not a run id: expected a name, `-` and twelve hexadecimal digits\n\
+         help: `plan` lists the ids of an experiment's runs"
+    )]
+    BadRunId(RunId),
+    /// A name that cannot name a file or a directory.
+    #[error(
+        "`{0}` cannot name a file: it is empty, begins with a dot or holds a slash\n\
+         help: a sweep is called after its experiment file; rename that"
+    )]
+    BadName(String),
+    /// A configuration was offered to the directory of another run.
+    #[error("expected the configuration of run `{expected}`, got that of `{got}`")]
+    OtherRun {
+        /// The directory's run.
+        expected: RunId,
+        /// The run that was offered.
+        got: RunId,
+    },
+    /// A file that never changes holds something else than expected.
+    #[error(
+        "`{}` is not what was written there: it has been edited, or two digests collide\n\
+         help: move the directory that holds it away, then run the same command again", .0.display()
+    )]
+    Changed(PathBuf),
+    /// A file that is needed is not what it should be.
+    #[error("`{}` is damaged: {reason}\nhelp: start the sweep again: it writes the file anew", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What its reader says.
+        reason: String,
+    },
+    /// A result holds a number that JSON cannot hold.
+    #[error(
+        "`{name}` of run `{run}` is {value}, which a result cannot hold\n\
+         help: a run with such a loss has diverged: its result says so, and has no metrics"
+    )]
+    NotFinite {
+        /// The run.
+        run: RunId,
+        /// The metric.
+        name: String,
+        /// Its value.
+        value: f64,
+    },
+}
+
+impl StoreError {
+    /// Returns a function for `map_err` that adds what was tried and where.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Io { action, path: path.to_owned(), error }
+    }
+}
+
+/// What to do about the errors that a user can do something about.
+fn help(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "\nhelp: free space on that disk, then run the same command again: what is finished is kept"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "\nhelp: runs are kept in a directory that you can write to"
+        }
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_named_with_what_to_do() {
+        let refusal = io::Error::from(io::ErrorKind::StorageFull);
+        let message = StoreError::io("write", Path::new("runs/store/0a/x/result.json"))(refusal).to_string();
+        let (first, help) = message.split_once('\n').unwrap();
+        assert_eq!(first, "cannot write `runs/store/0a/x/result.json`: no storage space");
+        assert!(help.starts_with("help: free space on that disk, then run the same command again"), "{help}");
+    }
+}

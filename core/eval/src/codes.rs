@@ -1,0 +1,167 @@
+//! Binary codes, packed. The only place in hashlab that binarises.
+
+use crate::EvalError;
+
+/// Codes of `n` items, each `bits` long and packed into 64-bit words, lowest bit first; unused bits are 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Codes {
+    bits: usize,
+    words: usize,
+    packed: Vec<u64>,
+    zeros: u64,
+}
+
+impl Codes {
+    /// Makes an empty list of codes with room for `items` of them.
+    pub fn with_capacity(bits: usize, items: usize) -> Self {
+        let words = bits.div_ceil(64).max(1);
+        Self { bits, words, packed: Vec::with_capacity(items * words), zeros: 0 }
+    }
+
+    /// Binarises relaxed codes of shape `(n, bits)`, row by row: `h >= 0` is bit 1.
+    ///
+    /// # Errors
+    /// As [`Codes::extend_signs`].
+    pub fn from_signs(relaxed: &[f32], bits: usize) -> Result<Self, EvalError> {
+        let mut codes = Self::with_capacity(bits, relaxed.len() / bits.max(1));
+        codes.extend_signs(relaxed)?;
+        Ok(codes)
+    }
+
+    /// Appends a chunk of relaxed codes of shape `(n, bits)`, binarised as [`Codes::from_signs`] does.
+    ///
+    /// # Errors
+    /// If the chunk ends within an item, or holds NaN. The codes are then as they were.
+    pub fn extend_signs(&mut self, relaxed: &[f32]) -> Result<(), EvalError> {
+        if self.bits == 0 || !relaxed.len().is_multiple_of(self.bits) {
+            return Err(EvalError::Chunk { values: relaxed.len(), bits: self.bits });
+        }
+        if let Some(at) = relaxed.iter().position(|h| h.is_nan()) {
+            return Err(EvalError::NotANumber { item: self.len() + at / self.bits, bit: at % self.bits });
+        }
+        for row in relaxed.chunks_exact(self.bits) {
+            self.packed.extend(row.chunks(64).map(pack_signs));
+        }
+        self.zeros += relaxed.iter().filter(|&&h| h == 0.0).count() as u64;
+        Ok(())
+    }
+
+    /// Number of items.
+    pub fn len(&self) -> usize {
+        self.packed.len() / self.words
+    }
+
+    /// Whether there are no items.
+    pub fn is_empty(&self) -> bool {
+        self.packed.is_empty()
+    }
+
+    /// Code length in bits.
+    pub fn bits(&self) -> usize {
+        self.bits
+    }
+
+    /// Number of relaxed values that were exactly zero, and so became bit 1 by convention alone.
+    ///
+    /// More than a handful means that the method does not decide: a dead unit, or features of zeros.
+    pub fn zeros(&self) -> u64 {
+        self.zeros
+    }
+
+    /// The packed code of item `index`.
+    ///
+    /// # Panics
+    /// If there is no such item.
+    pub fn item(&self, index: usize) -> &[u64] {
+        &self.packed[index * self.words..(index + 1) * self.words]
+    }
+
+    /// Copies the codes of `items`, in their order. The count of zeros stays with the whole.
+    ///
+    /// # Panics
+    /// If an item does not exist.
+    pub fn select(&self, items: &[u32]) -> Self {
+        let packed = items.iter().flat_map(|&item| self.item(item as usize)).copied().collect();
+        Self { bits: self.bits, words: self.words, packed, zeros: 0 }
+    }
+
+    /// Counts the bits in which item `i` differs from item `j` of `other`, whose codes are equally long.
+    ///
+    /// # Panics
+    /// If there is no such item.
+    pub fn hamming(&self, i: usize, other: &Self, j: usize) -> u32 {
+        debug_assert_eq!(self.bits, other.bits, "codes of different lengths have no distance");
+        self.item(i).iter().zip(other.item(j)).map(|(a, b)| (a ^ b).count_ones()).sum()
+    }
+
+    /// All codes, item after item.
+    pub(crate) fn packed(&self) -> &[u64] {
+        &self.packed
+    }
+
+    /// Words per code.
+    pub(crate) fn words(&self) -> usize {
+        self.words
+    }
+}
+
+/// Packs the signs of up to 64 values, the first into the lowest bit.
+fn pack_signs(relaxed: &[f32]) -> u64 {
+    relaxed.iter().enumerate().fold(0, |word, (bit, &h)| word | u64::from(h >= 0.0) << bit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selected_codes_are_those_of_the_items() {
+        let relaxed: Vec<f32> = (0..70 * 3).map(|i| if i % 7 < 3 { 1.0 } else { -1.0 }).collect();
+        let codes = Codes::from_signs(&relaxed, 70).unwrap();
+        let chosen = codes.select(&[2, 0, 2]);
+        assert_eq!(chosen.len(), 3);
+        assert_eq!([chosen.item(0), chosen.item(1), chosen.item(2)], [codes.item(2), codes.item(0), codes.item(2)]);
+    }
+
+    #[test]
+    fn zero_of_either_sign_is_bit_one_and_is_counted() {
+        let codes = Codes::from_signs(&[0.0, -0.0, -1e-30, 1e-30], 4).unwrap();
+        assert_eq!(codes.item(0), [0b1011]);
+        assert_eq!(codes.zeros(), 2);
+    }
+
+    #[test]
+    fn chunks_append_to_the_same_codes() {
+        let relaxed: Vec<f32> = (0..70 * 5).map(|i| (i as f32 * 0.7).sin()).collect();
+        let mut chunked = Codes::with_capacity(70, 5);
+        chunked.extend_signs(&relaxed[..140]).unwrap();
+        chunked.extend_signs(&[]).unwrap();
+        chunked.extend_signs(&relaxed[140..]).unwrap();
+        assert_eq!(chunked, Codes::from_signs(&relaxed, 70).unwrap());
+        assert_eq!((chunked.len(), chunked.item(4).len()), (5, 2));
+    }
+
+    #[test]
+    fn a_bad_chunk_is_refused_and_changes_nothing() {
+        let mut codes = Codes::from_signs(&[1.0, -1.0], 2).unwrap();
+        let before = codes.clone();
+        let nan = [1.0, 1.0, -1.0, f32::NAN];
+        assert_eq!(codes.extend_signs(&nan), Err(EvalError::NotANumber { item: 2, bit: 1 }));
+        assert_eq!(codes.extend_signs(&[0.0; 3]), Err(EvalError::Chunk { values: 3, bits: 2 }));
+        assert_eq!(codes, before);
+        assert_eq!(Codes::from_signs(&[], 0), Err(EvalError::Chunk { values: 0, bits: 0 }));
+    }
+
+    #[test]
+    fn hamming_is_half_of_bits_less_the_inner_product() {
+        for bits in [1, 16, 63, 64, 65, 128, 200] {
+            let sign = |item: usize, bit: usize| if (item * 31 + bit * bit * 7) % 5 < 2 { -1.0 } else { 1.0 };
+            let relaxed: Vec<f32> = (0..4 * bits).map(|at| sign(at / bits, at % bits)).collect();
+            let codes = Codes::from_signs(&relaxed, bits).unwrap();
+            for (i, j) in [(0, 0), (0, 1), (1, 2), (3, 2)] {
+                let inner: f32 = (0..bits).map(|bit| sign(i, bit) * sign(j, bit)).sum();
+                assert_eq!(codes.hamming(i, &codes, j) as f32, (bits as f32 - inner) / 2.0, "{bits} bits");
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! A tiny retrieval problem, and every metric worked out the slow way.
+
+use std::collections::BTreeMap;
+
+use hashlab_eval::{Codes, EvalError, LabelSets, Options, Report, evaluate};
+use hashlab_rng::{Stream, stream};
+
+/// Values by the metric's name; a scalar is one value.
+pub(crate) type Metrics = BTreeMap<String, Vec<f64>>;
+
+/// Distance and relevance of every item, nearest first.
+type Ranked = [(usize, bool)];
+type Score<'a> = &'a dyn Fn(&Ranked) -> f64;
+type ScoreAt<'a> = &'a dyn Fn(&Ranked, usize) -> f64;
+
+/// One side: relaxed codes row by row, and packed label sets.
+#[derive(Clone)]
+pub(crate) struct Side {
+    pub(crate) relaxed: Vec<f32>,
+    pub(crate) labels: Vec<u64>,
+}
+
+/// Queries and a database.
+#[derive(Clone)]
+pub(crate) struct Problem {
+    pub(crate) bits: usize,
+    pub(crate) words: usize,
+    pub(crate) query: Side,
+    pub(crate) database: Side,
+}
+
+impl Problem {
+    /// Draws a problem whose label sets hold each of `classes` classes with a probability of 1 in 4, perhaps none.
+    pub(crate) fn random(seed: u64, bits: usize, classes: usize, queries: usize, items: usize) -> Self {
+        let words = classes.div_ceil(64);
+        let mut rng = stream(seed, "problem", &[]);
+        let query = Side::random(&mut rng, bits, classes, queries);
+        let database = Side::random(&mut rng, bits, classes, items);
+        Self { bits, words, query, database }
+    }
+
+    /// The problem with the database in another order.
+    pub(crate) fn reordered(&self, order: &[u32]) -> Self {
+        let Side { relaxed, labels } = &self.database;
+        let relaxed = order.iter().flat_map(|&i| &relaxed[i as usize * self.bits..][..self.bits]).copied().collect();
+        let labels = order.iter().flat_map(|&i| &labels[i as usize * self.words..][..self.words]).copied().collect();
+        Self { database: Side { relaxed, labels }, ..self.clone() }
+    }
+
+    pub(crate) fn items(&self) -> usize {
+        self.database.relaxed.len() / self.bits
+    }
+
+    pub(crate) fn evaluate(&self, options: &Options) -> Result<Report, EvalError> {
+        let codes = |side: &Side| Codes::from_signs(&side.relaxed, self.bits);
+        let (query, database) = (codes(&self.query)?, codes(&self.database)?);
+        let query_labels = LabelSets::new(&self.query.labels, self.words)?;
+        evaluate(&query, query_labels, &database, LabelSets::new(&self.database.labels, self.words)?, options)
+    }
+
+    /// Distance and relevance of every item, ranked for one query.
+    fn ranked(&self, query: usize) -> Vec<(usize, bool)> {
+        let row = |side: &Side, i: usize| side.relaxed[i * self.bits..][..self.bits].to_vec();
+        let labels = |side: &Side, i: usize| side.labels[i * self.words..][..self.words].to_vec();
+        let code = row(&self.query, query);
+        let wanted = labels(&self.query, query);
+        let mut items: Vec<(usize, bool)> = (0..self.items())
+            .map(|i| {
+                let differ = code.iter().zip(row(&self.database, i)).filter(|(a, b)| (**a >= 0.0) != (*b >= 0.0));
+                let shared = wanted.iter().zip(labels(&self.database, i)).any(|(a, b)| a & b > 0);
+                (differ.count(), shared)
+            })
+            .collect();
+        items.sort_by_key(|&(distance, _)| distance);
+        items
+    }
+}
+
+impl Side {
+    fn random(rng: &mut Stream, bits: usize, classes: usize, items: usize) -> Self {
+        let relaxed = (0..items * bits).map(|_| rng.normal() as f32).collect();
+        let mut labels = vec![0; items * classes.div_ceil(64)];
+        for (item, set) in labels.chunks_mut(classes.div_ceil(64)).enumerate() {
+            // Item 0 has no label: as a query it has no relevant item.
+            for class in (0..classes).filter(|_| item > 0 && rng.bernoulli(0.25)) {
+                set[class / 64] |= 1 << (class % 64);
+            }
+        }
+        Self { relaxed, labels }
+    }
+}
+
+/// Every metric by name, from whole rankings and the definitions.
+pub(crate) fn reference(problem: &Problem, options: &Options) -> Metrics {
+    let rankings: Vec<_> = (0..problem.query.relaxed.len() / problem.bits).map(|q| problem.ranked(q)).collect();
+    let items = problem.items();
+    let depth = if options.map_at == 0 { items } else { options.map_at };
+    let over = |score: Score<'_>| rankings.iter().map(|r| score(r)).collect::<Vec<f64>>();
+    let mean = |score: Score<'_>| average(&over(score));
+    let ball = |ranking: &Ranked, radius| ranking.iter().filter(|item| item.0 <= radius).count();
+    let found = |ranking: &Ranked| hits(ranking, depth) > 0;
+
+    let mut metrics = BTreeMap::from(
+        [
+            ("map_at_k", mean(&|r| share(precisions(r, depth), hits(r, depth)))),
+            ("map_at_k_total", mean(&|r| share(precisions(r, depth), depth.min(hits(r, items))))),
+            ("map_all", mean(&|r| share(precisions(r, items), hits(r, items)))),
+            ("map_all_expected", mean(&|r| share(expected_precisions(r), hits(r, items)))),
+            ("ndcg_at_k", mean(&|r| ndcg(r, depth))),
+            ("precision_radius2", mean(&|r| share(hits(r, ball(r, 2)) as f64, ball(r, 2)))),
+            ("queries_without_hit", rankings.iter().filter(|r| !found(r)).count() as f64),
+        ]
+        .map(|(name, value)| (name.to_owned(), vec![value])),
+    );
+    let successful: Vec<f64> =
+        rankings.iter().filter(|r| found(r)).map(|r| share(precisions(r, depth), hits(r, depth))).collect();
+    metrics.insert("map_at_k_skip_empty".into(), vec![average(&successful)]);
+
+    let grid = |score: ScoreAt<'_>| -> Vec<f64> { options.grid.iter().map(|&n| mean(&|r| score(r, n))).collect() };
+    metrics.insert("grid".into(), options.grid.iter().map(|&n| n as f64).collect());
+    metrics.insert("precision_at".into(), grid(&|r, n| share(hits(r, n) as f64, n.min(items))));
+    metrics.insert("recall_at".into(), grid(&|r, n| share(hits(r, n) as f64, hits(r, items))));
+
+    let radii = 0..=problem.bits;
+    let nonempty = |radius| rankings.iter().filter(move |r| ball(r, radius) > 0);
+    let precision = |radius| {
+        average(&nonempty(radius).map(|r| share(hits(r, ball(r, radius)) as f64, ball(r, radius))).collect::<Vec<_>>())
+    };
+    metrics.insert("radius_precision".into(), radii.clone().map(precision).collect());
+    let recall = |radius| mean(&|r| share(hits(r, ball(r, radius)) as f64, hits(r, items)));
+    metrics.insert("radius_recall".into(), radii.clone().map(recall).collect());
+    metrics.insert("radius_nonempty".into(), radii.map(|radius| nonempty(radius).count() as f64).collect());
+    metrics
+}
+
+/// The report's scalars and curves in one map.
+pub(crate) fn measured(report: &Report) -> Metrics {
+    let scalars = report.scalars().into_iter().map(|(name, value)| (name, vec![value]));
+    scalars.chain(report.curves()).collect()
+}
+
+/// Fails unless both hold the same names and values to within `tolerance`.
+pub(crate) fn assert_close(got: &Metrics, expected: &Metrics, tolerance: f64, case: &str) {
+    assert!(got.keys().eq(expected.keys()), "{case}: {:?} and {:?}", got.keys(), expected.keys());
+    for (name, expected) in expected {
+        let got = &got[name];
+        assert_eq!(got.len(), expected.len(), "{case}: {name}");
+        for (at, (got, expected)) in got.iter().zip(expected).enumerate() {
+            assert!((got - expected).abs() <= tolerance, "{case}: {name}[{at}] is {got}, expected {expected}");
+        }
+    }
+}
+
+fn average(values: &[f64]) -> f64 {
+    share(values.iter().sum(), values.len())
+}
+
+fn share(sum: f64, count: usize) -> f64 {
+    if count == 0 { 0.0 } else { sum / count as f64 }
+}
+
+fn hits(ranking: &Ranked, depth: usize) -> usize {
+    ranking.iter().take(depth).filter(|item| item.1).count()
+}
+
+fn precisions(ranking: &Ranked, depth: usize) -> f64 {
+    let relevant = (1..=depth.min(ranking.len())).filter(|&rank| ranking[rank - 1].1);
+    relevant.map(|rank| hits(ranking, rank) as f64 / rank as f64).sum()
+}
+
+/// Sums over every rank the chance of a relevant item there times the precision expected then.
+fn expected_precisions(ranking: &Ranked) -> f64 {
+    let expected_at = |rank: usize| {
+        let same = |item: &&(usize, bool)| item.0 == ranking[rank].0;
+        let (n, r) = (ranking.iter().filter(same).count(), ranking.iter().filter(same).filter(|item| item.1).count());
+        let start = ranking.iter().take_while(|item| item.0 < ranking[rank].0).count();
+        let others = if r < 2 { 0.0 } else { (rank - start) as f64 * (r - 1) as f64 / (n - 1) as f64 };
+        r as f64 / n as f64 * (hits(ranking, start) as f64 + others + 1.0) / (rank + 1) as f64
+    };
+    (0..ranking.len()).map(expected_at).sum()
+}
+
+fn ndcg(ranking: &Ranked, depth: usize) -> f64 {
+    let gain = |rank: usize| 1.0 / ((rank + 2) as f64).log2();
+    let depth = depth.min(ranking.len());
+    let best: f64 = (0..depth.min(hits(ranking, ranking.len()))).map(gain).sum();
+    let got: f64 = (0..depth).filter(|&rank| ranking[rank].1).map(gain).sum();
+    if best == 0.0 { 0.0 } else { got / best }
+}

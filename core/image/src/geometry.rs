@@ -1,0 +1,168 @@
+//! Regions, crops and flips.
+
+use hashlab_rng::Stream;
+
+use crate::{Rgb, resize_region};
+
+/// A rectangle of whole pixels within an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Columns to its left.
+    pub left: usize,
+    /// Rows above it.
+    pub top: usize,
+    /// Its columns.
+    pub width: usize,
+    /// Its rows.
+    pub height: usize,
+}
+
+impl Region {
+    /// Panics, naming both, if the region reaches beyond `image`.
+    pub(crate) fn check_inside(self, image: &Rgb) {
+        assert!(
+            self.left + self.width <= image.width && self.top + self.height <= image.height,
+            "{self:?} reaches beyond an image of {} x {}",
+            image.width,
+            image.height
+        );
+    }
+
+    /// The region of at most `width × height` in the middle of an image, nearer the upper left where it cannot be exact.
+    fn central(image: &Rgb, width: usize, height: usize) -> Self {
+        let (width, height) = (width.min(image.width), height.min(image.height));
+        Self { left: (image.width - width) / 2, top: (image.height - height) / 2, width, height }
+    }
+}
+
+/// Cuts `region` out of an image.
+///
+/// # Panics
+/// If `region` reaches beyond the image.
+pub fn crop(image: &Rgb, region: Region) -> Rgb {
+    region.check_inside(image);
+    let mut pixels = Vec::with_capacity(region.width * region.height * 3);
+    for y in region.top..region.top + region.height {
+        pixels.extend_from_slice(&image.pixels[3 * (y * image.width + region.left)..][..3 * region.width]);
+    }
+    Rgb { width: region.width, height: region.height, pixels }
+}
+
+/// Mirrors an image left to right.
+pub fn hflip(image: &mut Rgb) {
+    let width = image.width.max(1);
+    for row in image.triples_mut().chunks_exact_mut(width) {
+        row.reverse();
+    }
+}
+
+/// A crop of random area and aspect ratio, resized to a square: torchvision's `RandomResizedCrop`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RandomResizedCrop {
+    /// Edge of the output, in pixels.
+    pub size: usize,
+    /// Lowest and highest area, as a fraction of the image's.
+    pub scale: (f64, f64),
+    /// Lowest and highest width over height.
+    pub ratio: (f64, f64),
+}
+
+impl RandomResizedCrop {
+    /// Tries to draw a crop before the central one is taken.
+    const TRIES: usize = 10;
+
+    /// A crop of `size` pixels with torchvision's range of aspect ratios, ¾ to 4⁄3.
+    pub fn new(size: usize, scale: (f64, f64)) -> Self {
+        Self { size, scale, ratio: (3.0 / 4.0, 4.0 / 3.0) }
+    }
+
+    /// Draws a region, cuts it out and resizes it (bilinear).
+    pub fn apply(&self, image: &Rgb, stream: &mut Stream) -> Rgb {
+        resize_region(image, self.draw(image, stream), self.size, self.size)
+    }
+
+    /// Draws a region as `RandomResizedCrop.get_params` does: the area uniform, the ratio uniform in its logarithm.
+    pub fn draw(&self, image: &Rgb, stream: &mut Stream) -> Region {
+        let area = (image.width * image.height) as f64;
+        let log_ratio = (self.ratio.0.ln(), self.ratio.1.ln());
+        for _ in 0..Self::TRIES {
+            let target = area * stream.uniform_in(self.scale.0, self.scale.1);
+            let ratio = stream.uniform_in(log_ratio.0, log_ratio.1).exp();
+            let width = (target * ratio).sqrt().round_ties_even() as usize;
+            let height = (target / ratio).sqrt().round_ties_even() as usize;
+            if (1..=image.width).contains(&width) && (1..=image.height).contains(&height) {
+                let top = stream.below(image.height - height + 1);
+                let left = stream.below(image.width - width + 1);
+                return Region { left, top, width, height };
+            }
+        }
+        self.fallback(image)
+    }
+
+    /// The largest central region whose ratio is within the range.
+    fn fallback(&self, image: &Rgb) -> Region {
+        let (width, height) = (image.width as f64, image.height as f64);
+        let ratio = width / height;
+        if ratio < self.ratio.0 {
+            Region::central(image, image.width, (width / self.ratio.0).round_ties_even() as usize)
+        } else if ratio > self.ratio.1 {
+            Region::central(image, (height * self.ratio.1).round_ties_even() as usize, image.height)
+        } else {
+            image.region()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blank(width: usize, height: usize) -> Rgb {
+        Rgb { width, height, pixels: vec![0; width * height * 3] }
+    }
+
+    #[test]
+    fn drawn_regions_keep_to_area_and_ratio_and_reach_every_edge() {
+        let image = blank(320, 240);
+        let crop = RandomResizedCrop::new(128, (0.5, 1.0));
+        let mut stream = hashlab_rng::stream(0, "crop", &[]);
+        let regions: Vec<Region> = (0..4000).map(|_| crop.draw(&image, &mut stream)).collect();
+        for region in &regions {
+            region.check_inside(&image);
+            let ratio = region.width as f64 / region.height as f64;
+            let area = (region.width * region.height) as f64 / (320.0 * 240.0);
+            // Rounding both sides to whole pixels moves ratio and area by less than a percent.
+            assert!((0.745..=1.345).contains(&ratio), "{region:?}");
+            assert!((0.495..=1.0).contains(&area), "{region:?}");
+        }
+        assert!(regions.iter().any(|r| r.left == 0) && regions.iter().any(|r| r.left + r.width == 320));
+        assert!(regions.iter().any(|r| r.top == 0) && regions.iter().any(|r| r.top + r.height == 240));
+    }
+
+    #[test]
+    fn drawn_ratio_is_symmetric_in_its_logarithm_and_area_uniform() {
+        // Small crops are never rejected, so the draws show the plain distributions.
+        let image = blank(1000, 1000);
+        let crop = RandomResizedCrop::new(128, (0.1, 0.3));
+        let mut stream = hashlab_rng::stream(1, "crop", &[]);
+        let n = 20_000;
+        let (mut log_ratio, mut area) = (0.0, 0.0);
+        for _ in 0..n {
+            let region = crop.draw(&image, &mut stream);
+            log_ratio += (region.width as f64 / region.height as f64).ln();
+            area += (region.width * region.height) as f64 / 1e6;
+        }
+        assert!((log_ratio / f64::from(n)).abs() < 0.005);
+        assert!((area / f64::from(n) - 0.2).abs() < 0.002);
+    }
+
+    #[test]
+    fn central_region_is_taken_where_no_draw_can_fit() {
+        let crop = RandomResizedCrop::new(128, (0.9, 1.0));
+        let mut stream = hashlab_rng::stream(2, "crop", &[]);
+        let wide = crop.draw(&blank(400, 30), &mut stream);
+        assert_eq!(wide, Region { left: 180, top: 0, width: 40, height: 30 });
+        let tall = crop.draw(&blank(30, 400), &mut stream);
+        assert_eq!(tall, Region { left: 0, top: 180, width: 30, height: 40 });
+    }
+}

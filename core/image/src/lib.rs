@@ -1,0 +1,56 @@
+//! Images in memory, their decoding, and transforms that equal Pillow's, torchvision's and OpenCV's bit for bit.
+//!
+//! Published hashing results rest on augmentation done by Pillow (through torchvision) and OpenCV on 8-bit images.
+//! Each primitive here does the same arithmetic, with the same rounding, so its output is equal in every pixel;
+//! `tests/fixtures/generate.py` writes what the originals give. One image is one call on one thread: parallelism
+//! is the caller's.
+//!
+//! Colour primitives change an image in place; those that change its size return a new one.
+
+mod blur;
+mod color;
+mod decode;
+mod geometry;
+mod hsv;
+mod jitter;
+mod normalize;
+mod resample;
+mod transform;
+
+pub use blur::{gaussian_blur, gaussian_blur_3};
+pub use color::{adjust_brightness, adjust_contrast, adjust_saturation, grayscale};
+pub use decode::{ImageError, decode};
+pub use geometry::{RandomResizedCrop, Region, crop, hflip};
+pub use hsv::adjust_hue;
+pub use jitter::ColorJitter;
+pub use normalize::{IMAGENET, INCEPTION, Normalize, to_hwc};
+pub use resample::{resize_bicubic, resize_bilinear, resize_region};
+pub use transform::{Transform, View};
+
+/// An RGB image: `height × width × 3` bytes, row by row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rgb {
+    /// Pixels per row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Red, green, blue, from the upper left, row by row.
+    pub pixels: Vec<u8>,
+}
+
+impl Rgb {
+    /// The pixels as triples, row by row.
+    pub(crate) fn triples(&self) -> &[[u8; 3]] {
+        self.pixels.as_chunks().0
+    }
+
+    /// The pixels as triples to change, row by row.
+    pub(crate) fn triples_mut(&mut self) -> &mut [[u8; 3]] {
+        self.pixels.as_chunks_mut().0
+    }
+
+    /// The region that covers the image.
+    pub(crate) fn region(&self) -> Region {
+        Region { left: 0, top: 0, width: self.width, height: self.height }
+    }
+}

@@ -1,0 +1,224 @@
+//! The kernel of dense convolutions: a matrix product whose left rows are scattered.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::geometry::Geometry;
+use super::rows::{Rows, by_pixels};
+
+/// Columns of a panel of packed weights; the last panel may have half of them.
+const PANEL: usize = 32;
+
+/// Weights in the order in which the kernel reads them.
+///
+/// A panel holds `PANEL` output channels: for each tap, for each input channel, their weights side by side. Output
+/// channels are padded with zeros to a multiple of half a panel.
+pub(super) struct Packed {
+    panels: Vec<f32>,
+    /// Padded like the output channels.
+    bias: Vec<f32>,
+    depth: usize,
+    out: usize,
+}
+
+impl Packed {
+    /// Packs `taps` matrices of `channels` by `out`, given element by element as `weight(tap, channel, out)`.
+    pub(super) fn new(
+        [taps, channels, out]: [usize; 3],
+        bias: &[f32],
+        weight: impl Fn(usize, usize, usize) -> f32,
+    ) -> Self {
+        let padded = out.next_multiple_of(PANEL / 2);
+        let mut panels = Vec::with_capacity(taps * channels * padded);
+        for start in (0..padded).step_by(PANEL) {
+            let columns = start..(start + PANEL).min(padded);
+            for tap in 0..taps {
+                for channel in 0..channels {
+                    panels.extend(columns.clone().map(|o| if o < out { weight(tap, channel, o) } else { 0.0 }));
+                }
+            }
+        }
+        let mut bias = bias.to_vec();
+        bias.resize(padded, 0.0);
+        Self { panels, bias, depth: taps * channels, out }
+    }
+
+    /// Packs a PyTorch weight `(out, in, kh, kw)` for the forward pass.
+    pub(super) fn forward(w: &[f32], [out, channels, taps]: [usize; 3], bias: &[f32]) -> Self {
+        Self::new([taps, channels, out], bias, |tap, c, o| w[(o * channels + c) * taps + tap])
+    }
+
+    /// Packs it for the gradient of the input, which maps `out` channels to `in`.
+    pub(super) fn transposed(w: &[f32], [out, channels, taps]: [usize; 3]) -> Self {
+        Self::new([taps, out, channels], &[], |tap, o, c| w[(o * channels + c) * taps + tap])
+    }
+
+    /// How many channels a result has.
+    pub(super) fn out(&self) -> usize {
+        self.out
+    }
+}
+
+/// Convolves: the channels-last output, each element clamped to `limits`.
+pub(super) fn forward(g: &Geometry, x: &[f32], channels: usize, weights: &Packed, limits: (f32, f32)) -> Vec<f32> {
+    let fill = vec![0.0; channels];
+    run(g.output_pixels(), channels, weights, limits, |range| Rows::gather(g, x, &fill, range))
+}
+
+/// Returns the gradient of the input; `weights` are [`Packed::transposed`].
+pub(super) fn input_gradient(g: &Geometry, dy: &[f32], out: usize, weights: &Packed) -> Vec<f32> {
+    let fill = vec![0.0; out];
+    let limits = (f32::NEG_INFINITY, f32::INFINITY);
+    run(g.input_pixels(), out, weights, limits, |range| Rows::scatter(g, dy, &fill, range))
+}
+
+fn run<'a>(
+    pixels: usize,
+    channels: usize,
+    weights: &Packed,
+    limits: (f32, f32),
+    rows: impl Fn(Range<usize>) -> Rows<'a> + Sync,
+) -> Vec<f32> {
+    by_pixels(pixels, weights.out, chunk(channels), |range, out| {
+        let rows = rows(range);
+        assert_eq!(rows.taps() * rows.channels(), weights.depth, "the window the weights were packed for");
+        pulp::Arch::new().dispatch(Product { rows: &rows, weights, limits, out });
+    })
+}
+
+/// Pixels per chunk: few enough that their input stays in the second-level cache while the panels pass by, and enough
+/// to read each panel rarely. A multiple of every tile height below.
+fn chunk(channels: usize) -> usize {
+    const BUDGET: usize = 1 << 15;
+    (BUDGET / channels.max(1)).clamp(48, 240).next_multiple_of(24)
+}
+
+/// The product of a chunk's rows with all panels.
+struct Product<'a> {
+    rows: &'a Rows<'a>,
+    weights: &'a Packed,
+    limits: (f32, f32),
+    out: &'a mut [MaybeUninit<f32>],
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // Tile heights keep tile, weights and one broadcast within the registers of each instruction set.
+        match S::F32_LANES {
+            16 => self.panels::<S, 8, 2, 1>(simd),
+            8 => self.panels::<S, 3, 4, 2>(simd),
+            4 => self.panels::<S, 2, 8, 4>(simd),
+            _ => self.panels::<S, 1, 32, 16>(simd),
+        }
+    }
+}
+
+impl Product<'_> {
+    /// Walks the panels, of `FULL` vectors each, the last perhaps of `HALF`; tiles are `HEIGHT` pixels high.
+    #[inline(always)]
+    fn panels<S: Simd, const HEIGHT: usize, const FULL: usize, const HALF: usize>(mut self, simd: S) {
+        assert!(FULL * S::F32_LANES == PANEL || S::F32_LANES > PANEL / 2, "a panel is {FULL} vectors wide");
+        let padded = self.weights.bias.len();
+        for start in (0..padded).step_by(PANEL) {
+            for pixel in (0..self.rows.pixels()).step_by(HEIGHT) {
+                if start + PANEL <= padded {
+                    self.tile::<S, HEIGHT, FULL>(simd, start, pixel);
+                } else {
+                    self.tile::<S, HEIGHT, HALF>(simd, start, pixel);
+                }
+            }
+        }
+    }
+
+    /// Computes `HEIGHT` pixels by `VECTORS` vectors of output channels from `column` on.
+    ///
+    /// At the end of the chunk, the last pixel is computed repeatedly and stored once.
+    #[inline(always)]
+    fn tile<S: Simd, const HEIGHT: usize, const VECTORS: usize>(&mut self, simd: S, column: usize, pixel: usize) {
+        let width = VECTORS * S::F32_LANES;
+        let (channels, last) = (self.rows.channels(), self.rows.pixels() - 1);
+        let panel = &self.weights.panels[column * self.weights.depth..][..width * self.weights.depth];
+        let mut weights = panel.as_ptr();
+        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; HEIGHT];
+        for row in &mut sums {
+            for (vector, sum) in row.iter_mut().enumerate() {
+                *sum = load(simd, &self.weights.bias[column + vector * S::F32_LANES..]);
+            }
+        }
+        for tap in 0..self.rows.taps() {
+            let mut x = [std::ptr::null::<f32>(); HEIGHT];
+            for (row, x) in x.iter_mut().enumerate() {
+                *x = self.rows.get(tap, (pixel + row).min(last)).as_ptr();
+            }
+            for channel in 0..channels {
+                let mut w = [simd.splat_f32s(0.0); VECTORS];
+                for (vector, w) in w.iter_mut().enumerate() {
+                    // SAFETY: `taps · channels` is the depth, and `panel` has `depth · width` elements.
+                    *w = unsafe { weights.add(vector * S::F32_LANES).cast::<S::f32s>().read_unaligned() };
+                }
+                weights = weights.wrapping_add(width);
+                for row in 0..HEIGHT {
+                    // SAFETY: every entry of the table has `channels` elements.
+                    let x = simd.splat_f32s(unsafe { *x[row].add(channel) });
+                    for vector in 0..VECTORS {
+                        sums[row][vector] = simd.mul_add_e_f32s(x, w[vector], sums[row][vector]);
+                    }
+                }
+            }
+        }
+        self.store(simd, column, pixel, sums);
+    }
+
+    /// Clamps a tile and stores the part of it that exists.
+    #[inline(always)]
+    fn store<S: Simd, const HEIGHT: usize, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        column: usize,
+        pixel: usize,
+        sums: [[S::f32s; VECTORS]; HEIGHT],
+    ) {
+        let out = self.weights.out;
+        for (row, sums) in sums.into_iter().enumerate().take(self.rows.pixels() - pixel) {
+            let line = &mut self.out[(pixel + row) * out..][column..out];
+            for (target, sum) in line.chunks_mut(S::F32_LANES).zip(sums) {
+                store(simd, target, clamp(simd, sum, self.limits));
+            }
+        }
+    }
+}
+
+/// Loads the first vector of `from`.
+#[inline(always)]
+pub(super) fn load<S: Simd>(_: S, from: &[f32]) -> S::f32s {
+    assert!(from.len() >= S::F32_LANES, "a whole vector to load");
+    // SAFETY: the length was checked; vectors are plain numbers.
+    unsafe { from.as_ptr().cast::<S::f32s>().read_unaligned() }
+}
+
+/// Stores the first `to.len()` lanes, all of them if `to` is longer.
+#[inline(always)]
+pub(super) fn store<S: Simd>(_: S, to: &mut [MaybeUninit<f32>], vector: S::f32s) {
+    let lanes = to.len().min(S::F32_LANES);
+    // SAFETY: `lanes` elements fit on both sides; vectors are plain numbers.
+    unsafe {
+        if lanes == S::F32_LANES {
+            to.as_mut_ptr().cast::<S::f32s>().write_unaligned(vector);
+        } else {
+            std::ptr::copy_nonoverlapping((&raw const vector).cast(), to.as_mut_ptr(), lanes);
+        }
+    }
+}
+
+/// Clamps a vector; a NaN stays one.
+#[inline(always)]
+pub(super) fn clamp<S: Simd>(simd: S, x: S::f32s, (low, high): (f32, f32)) -> S::f32s {
+    let (low, high) = (simd.splat_f32s(low), simd.splat_f32s(high));
+    let x = simd.select_f32s(simd.less_than_f32s(x, low), low, x);
+    simd.select_f32s(simd.greater_than_f32s(x, high), high, x)
+}

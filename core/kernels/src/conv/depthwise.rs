@@ -1,0 +1,145 @@
+//! The kernel of depthwise convolutions: every channel has its own window.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::dense::{clamp, load, store};
+use super::geometry::Geometry;
+use super::rows::{Rows, by_pixels};
+
+/// Pixels per chunk.
+const CHUNK: usize = 64;
+
+/// Vectors of channels that are summed at once.
+const VECTORS: usize = 4;
+
+/// Weights in the order in which the kernel reads them: for each tap, the channels side by side.
+pub(super) struct Packed {
+    taps: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Packed {
+    /// Packs a PyTorch weight `(c, 1, kh, kw)`.
+    pub(super) fn new(w: &[f32], bias: &[f32]) -> Self {
+        let channels = bias.len();
+        let taps = w.len() / channels;
+        let packed = (0..taps).flat_map(|tap| (0..channels).map(move |c| w[c * taps + tap])).collect();
+        Self { taps: packed, bias: bias.to_vec() }
+    }
+}
+
+/// Convolves: the channels-last output, each element clamped to `limits`.
+pub(super) fn forward(g: &Geometry, x: &[f32], weights: &Packed, limits: (f32, f32)) -> Vec<f32> {
+    let fill = vec![0.0; weights.bias.len()];
+    run(g.output_pixels(), weights, limits, |range| Rows::gather(g, x, &fill, range))
+}
+
+/// Returns the gradient of the input; the bias of `weights` is zero.
+pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &Packed) -> Vec<f32> {
+    let fill = vec![0.0; weights.bias.len()];
+    let limits = (f32::NEG_INFINITY, f32::INFINITY);
+    run(g.input_pixels(), weights, limits, |range| Rows::scatter(g, dy, &fill, range))
+}
+
+/// Returns the gradient of the weight in PyTorch's order.
+pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], channels: usize) -> Vec<f32> {
+    let fill = vec![0.0; channels];
+    let mut sums = vec![0.0; g.taps() * channels];
+    for start in (0..g.output_pixels()).step_by(CHUNK) {
+        let rows = Rows::gather(g, x, &fill, start..(start + CHUNK).min(g.output_pixels()));
+        pulp::Arch::new().dispatch(|| {
+            for (tap, sums) in sums.chunks_exact_mut(channels).enumerate() {
+                for pixel in 0..rows.pixels() {
+                    let dy = &dy[(start + pixel) * channels..][..channels];
+                    for ((sum, x), d) in sums.iter_mut().zip(rows.get(tap, pixel)).zip(dy) {
+                        *sum += x * d;
+                    }
+                }
+            }
+        });
+    }
+    (0..channels)
+        .flat_map(|c| (0..g.taps()).map(move |tap| (tap, c)))
+        .map(|(tap, c)| sums[tap * channels + c])
+        .collect()
+}
+
+fn run<'a>(
+    pixels: usize,
+    weights: &Packed,
+    limits: (f32, f32),
+    rows: impl Fn(Range<usize>) -> Rows<'a> + Sync,
+) -> Vec<f32> {
+    by_pixels(pixels, weights.bias.len(), CHUNK, |range, out| {
+        let rows = rows(range);
+        assert_eq!(rows.taps() * rows.channels(), weights.taps.len(), "the window the weights were packed for");
+        pulp::Arch::new().dispatch(Sums { rows: &rows, weights, limits, out });
+    })
+}
+
+/// The sums of a chunk of pixels.
+struct Sums<'a> {
+    rows: &'a Rows<'a>,
+    weights: &'a Packed,
+    limits: (f32, f32),
+    out: &'a mut [MaybeUninit<f32>],
+}
+
+impl WithSimd for Sums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let (channels, lanes) = (self.rows.channels(), S::F32_LANES);
+        for pixel in 0..self.rows.pixels() {
+            let mut channel = 0;
+            while channel + VECTORS * lanes <= channels {
+                self.vectors::<S, VECTORS>(simd, pixel, channel);
+                channel += VECTORS * lanes;
+            }
+            while channel + lanes <= channels {
+                self.vectors::<S, 1>(simd, pixel, channel);
+                channel += lanes;
+            }
+            for channel in channel..channels {
+                self.scalar(pixel, channel);
+            }
+        }
+    }
+}
+
+impl Sums<'_> {
+    #[inline(always)]
+    fn vectors<S: Simd, const N: usize>(&mut self, simd: S, pixel: usize, channel: usize) {
+        let (channels, lanes) = (self.rows.channels(), S::F32_LANES);
+        let mut sums = [simd.splat_f32s(0.0); N];
+        for (i, sum) in sums.iter_mut().enumerate() {
+            *sum = load(simd, &self.weights.bias[channel + i * lanes..]);
+        }
+        for tap in 0..self.rows.taps() {
+            let x = &self.rows.get(tap, pixel)[channel..][..N * lanes];
+            let w = &self.weights.taps[tap * channels + channel..][..N * lanes];
+            for (i, sum) in sums.iter_mut().enumerate() {
+                *sum = simd.mul_add_e_f32s(load(simd, &x[i * lanes..]), load(simd, &w[i * lanes..]), *sum);
+            }
+        }
+        let out = &mut self.out[pixel * channels + channel..][..N * lanes];
+        for (target, sum) in out.chunks_exact_mut(lanes).zip(sums) {
+            store(simd, target, clamp(simd, sum, self.limits));
+        }
+    }
+
+    /// A channel beyond the last whole vector.
+    #[inline(always)]
+    fn scalar(&mut self, pixel: usize, channel: usize) {
+        let channels = self.rows.channels();
+        let mut sum = self.weights.bias[channel];
+        for tap in 0..self.rows.taps() {
+            sum += self.rows.get(tap, pixel)[channel] * self.weights.taps[tap * channels + channel];
+        }
+        self.out[pixel * channels + channel].write(sum.max(self.limits.0).min(self.limits.1));
+    }
+}

@@ -1,0 +1,203 @@
+//! Convolutions in candle's graph.
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+
+use super::geometry::{Geometry, Window};
+use super::rows::Rows;
+use super::{Activation, dense, depthwise};
+use crate::backward::deposit;
+use crate::cpu;
+use crate::linear::{accumulate, column_sums};
+use crate::matmul::Matrix;
+
+/// Convolves `x` with `w`, adds `b` and applies `activation`.
+///
+/// The backward pass computes no gradient towards a constant `x`.
+///
+/// # Shapes
+/// `x` is `(n, h, w, in)`, `w` is `(out, in, kh, kw)`, `b` is `(out)`, the result `(n, h', w', out)`.
+///
+/// # Errors
+/// If the shapes do not fit together.
+pub fn conv2d(x: &Tensor, w: &Tensor, b: &Tensor, window: Window, activation: Activation) -> Result<Tensor> {
+    Conv { depthwise: false, window, activation }.apply(x, w, b)
+}
+
+/// Convolves every channel of `x` with its own window.
+///
+/// # Shapes
+/// `x` is `(n, h, w, c)`, `w` is `(c, 1, kh, kw)`, `b` is `(c)`, the result `(n, h', w', c)`.
+///
+/// # Errors
+/// If the shapes do not fit together.
+pub fn depthwise_conv2d(x: &Tensor, w: &Tensor, b: &Tensor, window: Window, activation: Activation) -> Result<Tensor> {
+    Conv { depthwise: true, window, activation }.apply(x, w, b)
+}
+
+/// A convolution as an operation of candle's graph.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Conv {
+    pub(super) depthwise: bool,
+    pub(super) window: Window,
+    pub(super) activation: Activation,
+}
+
+impl Conv {
+    fn apply(self, x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
+        self.geometry(x.dims(), w.dims(), b.dims())?;
+        if cpu::is_f32(&[x, w, b]) {
+            x.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, self)
+        } else {
+            self.plain(x, w, b)
+        }
+    }
+
+    /// Checks the shapes and sizes the output.
+    pub(super) fn geometry(&self, x: &[usize], w: &[usize], b: &[usize]) -> Result<Geometry> {
+        let (&[images, height, width, channels], &[out, depth, kh, kw]) = (x, w) else {
+            bail!("convolution of {x:?} with {w:?}: expected (n, h, w, in) and (out, in, kh, kw)");
+        };
+        let fits = if self.depthwise { depth == 1 && out == channels } else { depth == channels };
+        if !fits || b != [out] {
+            bail!("convolution of input {x:?} with weight {w:?} and bias {b:?}");
+        }
+        Geometry::new((images, height, width), (kh, kw), self.window, false)
+    }
+
+    /// The formulation in candle's own operations.
+    pub(super) fn plain(&self, x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
+        let g = self.geometry(x.dims(), w.dims(), b.dims())?;
+        // candle's backward pass fails where the last row and column of windows leave different rests of the image.
+        let (rows, cols) = ((g.output.0 - 1) * g.stride + g.kernel.0, (g.output.1 - 1) * g.stride + g.kernel.1);
+        let groups = if self.depthwise { w.dim(0)? } else { 1 };
+        let y = x
+            .permute((0, 3, 1, 2))?
+            .contiguous()?
+            .pad_with_zeros(2, g.before.0, g.after.0)?
+            .pad_with_zeros(3, g.before.1, g.after.1)?
+            .narrow(2, 0, rows)?
+            .narrow(3, 0, cols)?
+            .contiguous()?
+            .conv2d(w, 0, g.stride, 1, groups)?
+            .permute((0, 2, 3, 1))?
+            .contiguous()?
+            .broadcast_add(b)?;
+        match self.activation {
+            Activation::None => Ok(y),
+            Activation::Relu => y.relu(),
+            Activation::Relu6 => y.clamp(0f32, 6f32),
+        }
+    }
+
+    /// Returns the gradient before the activation.
+    fn before_activation(&self, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
+        let (low, high) = self.activation.limits();
+        if self.activation == Activation::None {
+            return dy.contiguous();
+        }
+        cpu::with_elements(dy, |dy| {
+            cpu::with_elements(y, |out| {
+                let mut gradient = dy.to_vec();
+                pulp::Arch::new().dispatch(|| {
+                    for (d, y) in gradient.iter_mut().zip(out) {
+                        *d = if *y > low && *y < high { *d } else { 0.0 };
+                    }
+                });
+                cpu::tensor(gradient, y.shape())
+            })
+        })
+    }
+}
+
+impl CustomOp3 for Conv {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+        b: &CpuStorage,
+        bl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let g = self.geometry(xl.dims(), wl.dims(), bl.dims())?;
+        let (x, w, b) = (cpu::elements(x, xl)?, cpu::elements(w, wl)?, cpu::elements(b, bl)?);
+        let (out, channels, limits) = (b.len(), xl.dims()[3], self.activation.limits());
+        let y = if self.depthwise {
+            depthwise::forward(&g, x, &depthwise::Packed::new(w, b), limits)
+        } else {
+            dense::forward(&g, x, channels, &dense::Packed::forward(w, [out, channels, g.taps()], b), limits)
+        };
+        Ok((CpuStorage::F32(y), (g.images, g.output.0, g.output.1, out).into()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let g = self.geometry(x.dims(), w.dims(), b.dims())?;
+        let (out, channels) = (w.dim(0)?, x.dim(3)?);
+        let dy = self.before_activation(y, dy)?;
+        cpu::with_elements(&dy, |dy| {
+            let db = deposit(b, |sum| column_sums(sum, dy, out))?;
+            let dw = cpu::with_elements(x, |x| {
+                cpu::tensor(
+                    if self.depthwise {
+                        depthwise::weight_gradient(&g, x, dy, channels)
+                    } else {
+                        weight_gradient(&g, x, dy, channels, out)
+                    },
+                    w.shape(),
+                )
+            })?;
+            if !x.track_op() {
+                return Ok((None, Some(dw), db));
+            }
+            let dx = cpu::with_elements(w, |w| {
+                Ok(if self.depthwise {
+                    depthwise::input_gradient(&g, dy, &depthwise::Packed::new(w, &vec![0.0; channels]))
+                } else {
+                    dense::input_gradient(&g, dy, out, &dense::Packed::transposed(w, [out, channels, g.taps()]))
+                })
+            })?;
+            Ok((Some(cpu::tensor(dx, x.shape())?), Some(dw), db))
+        })
+    }
+}
+
+/// Returns the gradient of a dense weight in PyTorch's order.
+fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], channels: usize, out: usize) -> Vec<f32> {
+    /// Pixels whose windows are copied side by side for one matrix product.
+    const CHUNK: usize = 512;
+    let (taps, fill) = (g.taps(), vec![0.0; channels]);
+    let mut sum = None;
+    let mut columns = Vec::with_capacity(CHUNK * taps * channels);
+    for start in (0..g.output_pixels()).step_by(CHUNK) {
+        let end = (start + CHUNK).min(g.output_pixels());
+        let rows = Rows::gather(g, x, &fill, start..end);
+        columns.clear();
+        for pixel in 0..rows.pixels() {
+            for tap in 0..taps {
+                columns.extend_from_slice(rows.get(tap, pixel));
+            }
+        }
+        let gradient = Matrix::row_major(&dy[start * out..end * out], end - start, out);
+        let windows = Matrix::row_major(&columns, end - start, taps * channels);
+        sum = Some(accumulate(sum, gradient.t(), windows)); // (out, taps · channels)
+    }
+    let sum = sum.unwrap_or_else(|| vec![0.0; out * taps * channels]);
+    let mut gradient = Vec::with_capacity(sum.len());
+    for filter in sum.chunks_exact(taps * channels) {
+        for channel in 0..channels {
+            gradient.extend((0..taps).map(|tap| filter[tap * channels + channel]));
+        }
+    }
+    gradient
+}

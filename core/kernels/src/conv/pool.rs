@@ -1,0 +1,187 @@
+//! Pooling.
+
+use std::mem::MaybeUninit;
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+
+use super::geometry::{Geometry, Window};
+use super::rows::{Rows, by_pixels};
+use crate::cpu;
+
+/// Pixels per chunk.
+const CHUNK: usize = 64;
+
+/// Takes the maximum over windows of `size` by `size` pixels; padding never wins.
+///
+/// With `ceil`, a last window that is partly outside counts (PyTorch's `ceil_mode`).
+///
+/// # Shapes
+/// `x` is `(n, h, w, c)`, the result `(n, h', w', c)`.
+///
+/// # Errors
+/// If the window is larger than the padded image, or the padding more than half of the window.
+pub fn max_pool2d(x: &Tensor, size: usize, window: Window, ceil: bool) -> Result<Tensor> {
+    let pool = MaxPool { size, window, ceil };
+    pool.geometry(x.dims())?;
+    if cpu::is_f32(&[x]) { x.contiguous()?.apply_op1(pool) } else { pool.plain(x) }
+}
+
+/// Takes the mean over all pixels.
+///
+/// # Shapes
+/// `x` is `(n, h, w, c)`, the result `(n, c)`.
+///
+/// # Errors
+/// If `x` has another rank.
+pub fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
+    let (_, h, w, _) = x.dims4()?;
+    if h * w == 0 {
+        bail!("the mean over an image of {h} by {w} pixels");
+    }
+    if cpu::is_f32(&[x]) { x.contiguous()?.apply_op1(GlobalMean) } else { x.mean((1, 2)) }
+}
+
+struct MaxPool {
+    size: usize,
+    window: Window,
+    ceil: bool,
+}
+
+impl MaxPool {
+    fn geometry(&self, x: &[usize]) -> Result<Geometry> {
+        let &[images, h, w, _] = x else {
+            bail!("pooling of {x:?}: expected (n, h, w, c)");
+        };
+        let g = Geometry::new((images, h, w), (self.size, self.size), self.window, self.ceil)?;
+        if [g.before.0, g.before.1, g.after.0, g.after.1].into_iter().any(|p| 2 * p > self.size) {
+            bail!("pooling with padding {:?}: at most half of the {} pixels", self.window.padding, self.size);
+        }
+        Ok(g)
+    }
+
+    /// The formulation in candle's own operations: the maximum over shifted, strided views.
+    fn plain(&self, x: &Tensor) -> Result<Tensor> {
+        let g = self.geometry(x.dims())?;
+        let needed = |out: usize| (out - 1) * g.stride + self.size;
+        // Every window holds a pixel of the edge whose copies pad it, so padding never wins.
+        let pad = |x: &Tensor, axis: usize, before: usize, size: usize, out: usize| {
+            let after = needed(out).saturating_sub(before + size);
+            x.pad_with_same(axis, before, after)?.narrow(axis, 0, needed(out))
+        };
+        let x = pad(x, 1, g.before.0, g.input.0, g.output.0)?;
+        let x = pad(&x, 2, g.before.1, g.input.1, g.output.1)?;
+        let every = |x: &Tensor, axis: usize, start: usize, out: usize| {
+            let index: Vec<u32> = (0..out).map(|i| (start + i * g.stride) as u32).collect();
+            x.contiguous()?.index_select(&Tensor::new(index, x.device())?, axis)
+        };
+        let mut best: Option<Tensor> = None;
+        for ky in 0..self.size {
+            for kx in 0..self.size {
+                let tap = every(&every(&x, 1, ky, g.output.0)?, 2, kx, g.output.1)?;
+                best = Some(best.map_or(Ok(tap.clone()), |best| best.maximum(&tap))?);
+            }
+        }
+        Ok(best.expect("a window has a tap"))
+    }
+}
+
+impl CustomOp1 for MaxPool {
+    fn name(&self) -> &'static str {
+        "max-pool2d"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let g = self.geometry(layout.dims())?;
+        let (x, channels) = (cpu::elements(x, layout)?, layout.dims()[3]);
+        let fill = vec![f32::NEG_INFINITY; channels];
+        let y = by_pixels(g.output_pixels(), channels, CHUNK, |range, out| {
+            let rows = Rows::gather(&g, x, &fill, range);
+            pulp::Arch::new().dispatch(|| {
+                for (pixel, out) in out.chunks_exact_mut(channels).enumerate() {
+                    maximum(&rows, pixel, out);
+                }
+            });
+        });
+        Ok((CpuStorage::F32(y), (g.images, g.output.0, g.output.1, channels).into()))
+    }
+
+    /// Each output's gradient goes to the first pixel of its window that holds the maximum, as in PyTorch.
+    fn bwd(&self, x: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        let g = self.geometry(x.dims())?;
+        let channels = x.dim(3)?;
+        let mut dx = vec![0.0; x.elem_count()];
+        let nested = cpu::with_elements(x, |x| {
+            cpu::with_elements(y, |y| cpu::with_elements(dy, |dy| scatter_maxima(&g, channels, [x, y, dy], &mut dx)))
+        });
+        nested?;
+        Ok(Some(cpu::tensor(dx, x.shape())?))
+    }
+}
+
+#[inline(always)]
+fn maximum(rows: &Rows<'_>, pixel: usize, out: &mut [MaybeUninit<f32>]) {
+    for (out, x) in out.iter_mut().zip(rows.get(0, pixel)) {
+        out.write(*x);
+    }
+    for tap in 1..rows.taps() {
+        for (out, x) in out.iter_mut().zip(rows.get(tap, pixel)) {
+            // SAFETY: the first tap initialised every element.
+            let best = unsafe { out.assume_init() };
+            out.write(if *x > best { *x } else { best });
+        }
+    }
+}
+
+fn scatter_maxima(g: &Geometry, channels: usize, [x, y, dy]: [&[f32]; 3], dx: &mut [f32]) -> Result<()> {
+    let (h, w) = g.output;
+    for pixel in 0..g.output_pixels() {
+        let (image, at) = (pixel / (h * w), (pixel / w % h, pixel % w));
+        let out = pixel * channels..(pixel + 1) * channels;
+        let mut pending = dy[out.clone()].to_vec();
+        let y = &y[out];
+        for tap in 0..g.taps() {
+            let (ky, kx) = (tap / g.kernel.1, tap % g.kernel.1);
+            let (Some(iy), Some(ix)) = (g.source(0, at.0, ky), g.source(1, at.1, kx)) else { continue };
+            let input = ((image * g.input.0 + iy) * g.input.1 + ix) * channels;
+            for c in 0..channels {
+                if x[input + c] == y[c] {
+                    dx[input + c] += std::mem::take(&mut pending[c]);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+struct GlobalMean;
+
+impl CustomOp1 for GlobalMean {
+    fn name(&self) -> &'static str {
+        "global-avg-pool"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (n, h, w, c) = layout.shape().dims4()?;
+        let mut means = vec![0.0; n * c];
+        pulp::Arch::new().dispatch(|| -> Result<()> {
+            for (mean, image) in means.chunks_exact_mut(c).zip(cpu::elements(x, layout)?.chunks_exact(h * w * c)) {
+                for pixel in image.chunks_exact(c) {
+                    for (mean, x) in mean.iter_mut().zip(pixel) {
+                        *mean += x;
+                    }
+                }
+                for mean in mean {
+                    *mean /= (h * w) as f32;
+                }
+            }
+            Ok(())
+        })?;
+        Ok((CpuStorage::F32(means), (n, c).into()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        let (n, h, w, c) = x.dims4()?;
+        let dx = (dy / (h * w) as f64)?.reshape((n, 1, 1, c))?;
+        Ok(Some(dx.broadcast_as((n, h, w, c))?.contiguous()?))
+    }
+}

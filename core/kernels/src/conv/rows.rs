@@ -1,0 +1,128 @@
+//! The table of pixels that windows read.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::geometry::Geometry;
+use crate::{cpu, threads};
+
+/// For each tap and each of a range of pixels, the channels that the tap reads.
+pub(super) struct Rows<'a> {
+    /// Tap-major; every entry has `channels` elements.
+    entries: Vec<&'a [f32]>,
+    pixels: usize,
+    channels: usize,
+}
+
+/// The images that a table points into.
+#[derive(Clone, Copy)]
+struct Images<'a> {
+    pixels: &'a [f32],
+    /// Height and width.
+    size: (usize, usize),
+    /// What padding reads, as long as a pixel has channels.
+    fill: &'a [f32],
+}
+
+impl<'a> Images<'a> {
+    /// Row `y` of an image.
+    fn line(self, image: usize, y: usize) -> &'a [f32] {
+        let len = self.size.1 * self.fill.len();
+        &self.pixels[(image * self.size.0 + y) * len..][..len]
+    }
+}
+
+impl<'a> Rows<'a> {
+    /// Lists what the windows of output pixels `range` read of `x`; taps in the padding read `fill`.
+    pub(super) fn gather(g: &Geometry, x: &'a [f32], fill: &'a [f32], range: Range<usize>) -> Self {
+        Self::build(g.kernel, Images { pixels: x, size: g.input, fill }, g.output, range, |axis, at, tap| {
+            g.source(axis, at, tap)
+        })
+    }
+
+    /// Lists what input pixels `range` receive from `dy`, the transpose of [`Self::gather`].
+    pub(super) fn scatter(g: &Geometry, dy: &'a [f32], fill: &'a [f32], range: Range<usize>) -> Self {
+        Self::build(g.kernel, Images { pixels: dy, size: g.output, fill }, g.input, range, |axis, at, tap| {
+            g.target(axis, at, tap)
+        })
+    }
+
+    /// Walks pixels `range` of images of `(h, w)`; `locate(axis, at, tap)` says where a tap reads, axis by axis.
+    #[inline(always)]
+    fn build(
+        (kh, kw): (usize, usize),
+        from: Images<'a>,
+        (h, w): (usize, usize),
+        range: Range<usize>,
+        locate: impl Fn(usize, usize, usize) -> Option<usize>,
+    ) -> Self {
+        let mut entries = Vec::with_capacity(kh * kw * range.len());
+        for ky in 0..kh {
+            for kx in 0..kw {
+                // Row by row, the first and the last perhaps in part.
+                let mut pixel = range.start;
+                while pixel < range.end {
+                    let (line, x) = (pixel / w, pixel % w);
+                    let end = w.min(x + range.end - pixel);
+                    match locate(0, line % h, ky) {
+                        Some(y) => {
+                            let source = from.line(line / h, y);
+                            entries.extend((x..end).map(|x| match locate(1, x, kx) {
+                                Some(x) => &source[x * from.fill.len()..][..from.fill.len()],
+                                None => from.fill,
+                            }));
+                        }
+                        None => entries.extend((x..end).map(|_| from.fill)),
+                    }
+                    pixel += end - x;
+                }
+            }
+        }
+        Self { entries, pixels: range.len(), channels: from.fill.len() }
+    }
+
+    /// How many taps a pixel has.
+    pub(super) fn taps(&self) -> usize {
+        self.entries.len() / self.pixels
+    }
+
+    /// How many pixels are listed.
+    pub(super) fn pixels(&self) -> usize {
+        self.pixels
+    }
+
+    /// The length of every entry.
+    pub(super) fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// What `tap` of `pixel` reads.
+    #[inline(always)]
+    pub(super) fn get(&self, tap: usize, pixel: usize) -> &'a [f32] {
+        self.entries[tap * self.pixels + pixel]
+    }
+}
+
+/// Computes `pixels` rows of `channels` elements in chunks of `chunk` rows, over the available threads.
+///
+/// `body` writes every element of its chunk. A row must not depend on the chunk it falls into.
+pub(super) fn by_pixels(
+    pixels: usize,
+    channels: usize,
+    chunk: usize,
+    body: impl Fn(Range<usize>, &mut [MaybeUninit<f32>]) + Sync,
+) -> Vec<f32> {
+    let run = |(index, out): (usize, &mut [MaybeUninit<f32>])| {
+        let start = index * chunk;
+        body(start..(start + chunk).min(pixels), out);
+    };
+    // SAFETY: the chunks cover the whole buffer, and `body` writes all of each.
+    unsafe {
+        cpu::filled(pixels * channels, |out| match threads::available() {
+            1 => out.chunks_mut(chunk * channels).enumerate().for_each(run),
+            _ => out.par_chunks_mut(chunk * channels).enumerate().for_each(run),
+        })
+    }
+}

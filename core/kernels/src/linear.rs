@@ -1,0 +1,228 @@
+//! Dense layers.
+
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
+
+use crate::backward::deposit;
+use crate::cpu;
+use crate::matmul::{Matrix, matmul, matmul_add};
+
+/// Computes `y = x·wᵀ + b`.
+///
+/// The backward pass computes no gradient towards a constant `x`.
+///
+/// # Shapes
+/// `x` is `(…, in)`, `w` is `(out, in)`, `b` is `(out)`, the result `(…, out)`.
+///
+/// # Errors
+/// If the shapes do not fit together.
+pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+    apply(x, w, b, Dense { relu: false })
+}
+
+/// Computes `y = max(0, x·wᵀ + b)`: [`linear`] with the rectifier in the same pass.
+///
+/// # Errors
+/// If the shapes do not fit together.
+pub fn linear_relu(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+    apply(x, w, b, Dense { relu: true })
+}
+
+fn apply(x: &Tensor, w: &Tensor, b: Option<&Tensor>, op: Dense) -> Result<Tensor> {
+    let (out, features) = w.dims2()?;
+    if x.dim(D::Minus1)? != features || b.is_some_and(|b| b.dims() != [out]) {
+        bail!("linear layer of weight {:?} and bias {:?} on input {:?}", w.dims(), b.map(Tensor::dims), x.dims());
+    }
+    let fast = cpu::is_f32(&[x, w]) && b.is_none_or(|b| cpu::is_f32(&[b]));
+    if !fast {
+        return op.plain(x, w, b);
+    }
+    let (x, w) = (x.contiguous()?, w.contiguous()?);
+    match b {
+        Some(b) => x.apply_op3(&w, &b.contiguous()?, op),
+        None => x.apply_op2(&w, op),
+    }
+}
+
+/// The layer as an operation of candle's graph.
+struct Dense {
+    relu: bool,
+}
+
+/// The sizes of a layer's product.
+struct Sizes {
+    rows: usize,
+    features: usize,
+    out: usize,
+}
+
+impl Sizes {
+    fn of(x: &[usize], w: &[usize]) -> Self {
+        let (out, features) = (w[0], w[1]);
+        Self { rows: x.iter().product::<usize>() / features.max(1), features, out }
+    }
+}
+
+impl Dense {
+    /// The formulation in candle's own operations.
+    fn plain(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+        let mut y = x.broadcast_matmul(&w.t()?)?;
+        if let Some(b) = b {
+            y = y.broadcast_add(b)?;
+        }
+        if self.relu { y.relu() } else { Ok(y) }
+    }
+
+    fn forward(
+        &self,
+        x: (&CpuStorage, &Layout),
+        w: (&CpuStorage, &Layout),
+        b: Option<(&CpuStorage, &Layout)>,
+    ) -> Result<(CpuStorage, Shape)> {
+        let sizes = Sizes::of(x.1.dims(), w.1.dims());
+        let input = Matrix::row_major(cpu::elements(x.0, x.1)?, sizes.rows, sizes.features);
+        let weight = Matrix::row_major(cpu::elements(w.0, w.1)?, sizes.out, sizes.features);
+        let mut y = matmul(input, weight.t());
+        let bias = b.map(|(storage, layout)| cpu::elements(storage, layout)).transpose()?;
+        finish(&mut y, sizes.out, bias, self.relu);
+        let mut shape = x.1.dims().to_vec();
+        shape[x.1.dims().len() - 1] = sizes.out;
+        Ok((CpuStorage::F32(y), shape.into()))
+    }
+
+    /// Returns the gradients of `x`, `w` and `b`.
+    fn gradients(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: Option<&Tensor>,
+        y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<[Option<Tensor>; 3]> {
+        let Sizes { rows, features, out } = Sizes::of(x.dims(), w.dims());
+        let dy = if self.relu { masked(dy, y)? } else { dy.contiguous()? };
+        cpu::with_elements(&dy, |dy| {
+            let gradient = Matrix::row_major(dy, rows, out);
+            let dw = cpu::with_elements(x, |x| {
+                let input = Matrix::row_major(x, rows, features);
+                deposit(w, |sum| accumulate(sum, gradient.t(), input))
+            })?;
+            let db = b.map(|b| deposit(b, |sum| column_sums(sum, dy, out))).transpose()?.flatten();
+            let dx = match x.track_op() {
+                true => Some(cpu::with_elements(w, |w| {
+                    cpu::tensor(matmul(gradient, Matrix::row_major(w, out, features)), x.shape())
+                })?),
+                false => None,
+            };
+            Ok([dx, dw, db])
+        })
+    }
+}
+
+impl CustomOp2 for Dense {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.forward((x, xl), (w, wl), None)
+    }
+
+    fn bwd(&self, x: &Tensor, w: &Tensor, y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let [dx, dw, _] = self.gradients(x, w, None, y, dy)?;
+        Ok((dx, dw))
+    }
+}
+
+impl CustomOp3 for Dense {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+        b: &CpuStorage,
+        bl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        self.forward((x, xl), (w, wl), Some((b, bl)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let [dx, dw, db] = self.gradients(x, w, Some(b), y, dy)?;
+        Ok((dx, dw, db))
+    }
+}
+
+/// Adds the bias to every row of `y` and rectifies it.
+fn finish(y: &mut [f32], out: usize, bias: Option<&[f32]>, relu: bool) {
+    if bias.is_none() && !relu {
+        return;
+    }
+    let zeros;
+    let bias = match bias {
+        Some(bias) => bias,
+        None => {
+            zeros = vec![0.0; out];
+            &zeros
+        }
+    };
+    let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
+    pulp::Arch::new().dispatch(|| {
+        for row in y.chunks_exact_mut(out) {
+            for (y, b) in row.iter_mut().zip(bias) {
+                // Written as a comparison, so that a NaN stays one.
+                let sum = *y + b;
+                *y = if sum < floor { floor } else { sum };
+            }
+        }
+    });
+}
+
+/// Returns `dy` where `y` is positive, 0 elsewhere: the gradient of the rectifier.
+fn masked(dy: &Tensor, y: &Tensor) -> Result<Tensor> {
+    cpu::with_elements(dy, |dy| {
+        cpu::with_elements(y, |out| {
+            let mut masked = dy.to_vec();
+            pulp::Arch::new().dispatch(|| {
+                for (d, y) in masked.iter_mut().zip(out) {
+                    *d = if *y > 0.0 { *d } else { 0.0 };
+                }
+            });
+            cpu::tensor(masked, y.shape())
+        })
+    })
+}
+
+/// Returns `sum + a·b`.
+pub(crate) fn accumulate(sum: Option<Vec<f32>>, a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
+    match sum {
+        Some(mut sum) => {
+            matmul_add(&mut sum, a, b);
+            sum
+        }
+        None => matmul(a, b),
+    }
+}
+
+/// Returns `sum` plus the sum of the rows of `dy`, each of `out` elements.
+pub(crate) fn column_sums(sum: Option<Vec<f32>>, dy: &[f32], out: usize) -> Vec<f32> {
+    let mut sum = sum.unwrap_or_else(|| vec![0.0; out]);
+    pulp::Arch::new().dispatch(|| {
+        for row in dy.chunks_exact(out) {
+            for (sum, d) in sum.iter_mut().zip(row) {
+                *sum += d;
+            }
+        }
+    });
+    sum
+}

@@ -1,0 +1,93 @@
+//! RMSprop (Hinton's lecture 6e), as PyTorch writes it.
+
+use candle_core::{Result, Tensor, Var};
+
+use super::elementwise::{check, update2};
+use crate::cpu;
+
+/// The settings of `torch.optim.RMSprop` (not centred).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RmsProp {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the mean of the squared gradient.
+    pub alpha: f64,
+    /// Added to the root of that mean, outside the root.
+    pub eps: f64,
+    /// Factor of the previous velocity.
+    pub momentum: f64,
+    /// Weight decay, added to the gradient.
+    pub weight_decay: f64,
+}
+
+/// Takes a step on `param` with the mean `square` of its squared gradient and its `velocity`.
+///
+/// # Shapes
+/// `grad`, `square` and `velocity` have the shape of `param`.
+///
+/// # Errors
+/// If the shapes differ.
+pub fn rmsprop_step(
+    param: &Var,
+    grad: &Tensor,
+    square: &mut Tensor,
+    velocity: &mut Tensor,
+    settings: &RmsProp,
+) -> Result<()> {
+    check(param, &[("gradient", grad), ("mean square", square), ("velocity", velocity)])?;
+    if cpu::is_f32(&[param, grad, square, velocity]) {
+        update2(param, grad, [square, velocity], |p, g, s, v| slices(p, g, s, v, settings))
+    } else {
+        tensors(param, grad, square, velocity, settings)
+    }
+}
+
+fn slices(p: &mut [f32], g: &[f32], s: &mut [f32], v: &mut [f32], r: &RmsProp) {
+    let [lr, alpha, rest, eps, momentum, decay] =
+        [r.lr, r.alpha, 1.0 - r.alpha, r.eps, r.momentum, r.weight_decay].map(|x| x as f32);
+    pulp::Arch::new().dispatch(|| {
+        for (((p, g), s), v) in p.iter_mut().zip(g).zip(s).zip(v) {
+            let g = g + decay * *p;
+            *s = alpha * *s + rest * g * g;
+            *v = momentum * *v + g / (s.sqrt() + eps);
+            *p -= lr * *v;
+        }
+    });
+}
+
+/// The formulation in candle's own operations.
+fn tensors(param: &Var, grad: &Tensor, square: &mut Tensor, velocity: &mut Tensor, r: &RmsProp) -> Result<()> {
+    let p = param.as_detached_tensor();
+    let g = (grad + (&p * r.weight_decay)?)?;
+    *square = ((&*square * r.alpha)? + (g.sqr()? * (1.0 - r.alpha))?)?;
+    *velocity = ((&*velocity * r.momentum)? + (g / (square.sqrt()? + r.eps)?)?)?;
+    param.set(&(p - (&*velocity * r.lr)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim::testing::{closest, run};
+
+    fn scalar(r: &RmsProp, p0: f64, gradients: &[f64]) -> f64 {
+        let (mut p, mut square, mut velocity) = (p0, 0.0, 0.0);
+        for g in gradients {
+            let g = g + r.weight_decay * p;
+            square = r.alpha * square + (1.0 - r.alpha) * g * g;
+            velocity = r.momentum * velocity + g / (square.sqrt() + r.eps);
+            p -= r.lr * velocity;
+        }
+        p
+    }
+
+    #[test]
+    fn steps_equal_the_documented_algorithm() {
+        let settings = RmsProp { lr: 0.01, alpha: 0.99, eps: 1e-8, momentum: 0.5, weight_decay: 0.05 };
+        let step = |p: &Var, g: &Tensor, s: &mut [Tensor; 2], _| {
+            let [square, velocity] = s;
+            rmsprop_step(p, g, square, velocity, &settings).unwrap();
+        };
+        closest(&run(step, false), |p, g| scalar(&settings, p, g), 5e-6);
+        closest(&run(step, true), |p, g| scalar(&settings, p, g), 1e-12);
+    }
+}

@@ -1,0 +1,198 @@
+//! Convolution and pooling against candle's own operations in f64, values and gradients.
+
+mod common;
+
+use candle_core::{Result, Tensor};
+use common::{bits, close, double, draw, variable, with_threads};
+use hashlab_kernels::conv::{
+    Activation, FrozenConv, Padding, Window, conv2d, depthwise_conv2d, global_avg_pool, max_pool2d,
+};
+use hashlab_kernels::{backward, threads};
+use hashlab_rng::stream;
+
+const SKEWED: Padding = Padding::Sides { top: 2, left: 0, bottom: 1, right: 1 };
+
+/// A case: input `(n, h, w, in)`, output channels, kernel, stride, padding.
+type Case = ([usize; 4], usize, [usize; 2], usize, Padding);
+
+const CASES: &[Case] = &[
+    ([1, 1, 1, 1], 1, [1, 1], 1, Padding::NONE),
+    ([1, 5, 7, 3], 24, [3, 3], 1, Padding::Symmetric(1)),
+    ([3, 9, 8, 5], 7, [3, 3], 2, Padding::Symmetric(1)),
+    ([2, 8, 8, 3], 32, [3, 3], 2, Padding::Same),
+    ([2, 7, 6, 17], 40, [1, 1], 1, Padding::NONE),
+    ([4, 11, 10, 48], 33, [1, 1], 2, Padding::NONE),
+    ([2, 6, 9, 4], 65, [5, 2], 1, SKEWED),
+    ([1, 13, 12, 70], 16, [3, 3], 3, SKEWED),
+];
+
+/// Compares the value of `op` and the gradients of all `inputs` with those of its f64 formulation.
+fn check(op: impl Fn(&[Tensor]) -> Result<Tensor>, inputs: &[(&str, &[usize])]) {
+    let variables: Vec<_> = inputs.iter().map(|(name, shape)| variable(name, shape)).collect();
+    let doubles: Vec<_> = variables.iter().map(|v| double(v)).collect();
+    let tensors = |vars: &[candle_core::Var]| vars.iter().map(|v| v.as_tensor().clone()).collect::<Vec<_>>();
+    let (y, expected) = (op(&tensors(&variables)).unwrap(), op(&tensors(&doubles)).unwrap());
+    close(&y, &expected, 1e-5);
+    // Weights that differ by element, so that a misplaced gradient is seen.
+    let weights = draw("weights", y.dims());
+    let loss = |y: &Tensor| (y * weights.to_dtype(y.dtype()).unwrap()).unwrap().sum_all().unwrap();
+    let (grads, expected) = (backward(&loss(&y)).unwrap(), loss(&expected).backward().unwrap());
+    for (variable, double) in variables.iter().zip(&doubles) {
+        close(grads.get(variable).unwrap(), expected.get(double).unwrap(), 1e-5);
+    }
+}
+
+#[test]
+fn dense_values_and_gradients_equal_candles() {
+    for &(x, out, [kh, kw], stride, padding) in CASES {
+        for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+            let window = Window { stride, padding };
+            let op = |t: &[Tensor]| conv2d(&t[0], &t[1], &t[2], window, activation);
+            check(op, &[("x", &x), ("w", &[out, x[3], kh, kw]), ("b", &[out])]);
+        }
+    }
+}
+
+#[test]
+fn depthwise_values_and_gradients_equal_candles() {
+    for &(x, _, [kh, kw], stride, padding) in CASES {
+        for activation in [Activation::None, Activation::Relu6] {
+            let window = Window { stride, padding };
+            let op = |t: &[Tensor]| depthwise_conv2d(&t[0], &t[1], &t[2], window, activation);
+            check(op, &[("x", &x), ("w", &[x[3], 1, kh, kw]), ("b", &[x[3]])]);
+        }
+    }
+}
+
+#[test]
+fn random_shapes_equal_candles() {
+    let mut draws = stream(11, "shapes", &[]);
+    for _ in 0..40 {
+        let mut up_to = |n: usize| 1 + draws.below(n);
+        let x = [up_to(3), 4 + up_to(8), 4 + up_to(8), up_to(40)];
+        let (out, kernel, stride) = (up_to(70), up_to(4), up_to(3));
+        let padding =
+            Padding::Sides { top: up_to(3) - 1, left: up_to(3) - 1, bottom: up_to(3) - 1, right: up_to(3) - 1 };
+        let window = Window { stride, padding };
+        let op = |t: &[Tensor]| conv2d(&t[0], &t[1], &t[2], window, Activation::Relu);
+        check(op, &[("x", &x), ("w", &[out, x[3], kernel, kernel]), ("b", &[out])]);
+        let op = |t: &[Tensor]| depthwise_conv2d(&t[0], &t[1], &t[2], window, Activation::None);
+        check(op, &[("x", &x), ("w", &[x[3], 1, kernel, kernel]), ("b", &[x[3]])]);
+    }
+}
+
+#[test]
+fn pooling_equals_candles() {
+    for (size, stride, padding, ceil) in [
+        (2, 2, Padding::NONE, false),
+        (3, 2, Padding::NONE, true),
+        (3, 2, Padding::Symmetric(1), false),
+        (3, 2, Padding::Symmetric(1), true),
+        (3, 1, Padding::Same, false),
+    ] {
+        for shape in [[1, 6, 7, 3], [3, 8, 5, 20]] {
+            let window = Window { stride, padding };
+            check(|t| max_pool2d(&t[0], size, window, ceil), &[("x", &shape)]);
+        }
+    }
+    check(|t| global_avg_pool(&t[0]), &[("x", &[3, 4, 5, 19])]);
+}
+
+/// The sizes are PyTorch's: `torch.nn.MaxPool2d(3, 2, ceil_mode=True)` maps 63 to 31, 64 to 32 and, padded by 1, 4 to 3.
+#[test]
+fn ceil_mode_sizes_equal_pytorchs() {
+    for (size, padding, expected) in [(63, 0, 31), (64, 0, 32), (4, 1, 3), (5, 1, 3)] {
+        let window = Window { stride: 2, padding: Padding::Symmetric(padding) };
+        let y = max_pool2d(&draw("x", &[1, size, size, 2]), 3, window, true).unwrap();
+        assert_eq!(y.dims(), [1, expected, expected, 2]);
+    }
+}
+
+/// The sizes and offsets are TensorFlow's for a 3×3 window of stride 2: an even size is padded after, an odd one around.
+#[test]
+fn same_padding_depends_on_the_parity_of_the_size() {
+    let (w, b) = (draw("w", &[3, 2, 3, 3]), draw("b", &[3]));
+    let conv = |size: usize, padding: Padding| {
+        let x = draw("x", &[1, size, size, 2]);
+        conv2d(&x, &w, &b, Window { stride: 2, padding }, Activation::None).unwrap()
+    };
+    let after = Padding::Sides { top: 0, left: 0, bottom: 1, right: 1 };
+    assert_eq!(bits(&conv(8, Padding::Same)), bits(&conv(8, after)));
+    assert_eq!(bits(&conv(7, Padding::Same)), bits(&conv(7, Padding::Symmetric(1))));
+}
+
+#[test]
+fn all_negative_values_survive_padded_pooling() {
+    let x = draw("x", &[1, 4, 4, 2]).abs().unwrap().neg().unwrap();
+    let y = max_pool2d(&x, 3, Window { stride: 2, padding: Padding::Symmetric(1) }, false).unwrap();
+    assert!(common::values(&y).into_iter().all(|v| v < 0.0));
+}
+
+#[test]
+fn tied_maxima_pass_their_gradient_on_once() {
+    let x = candle_core::Var::ones((1, 4, 4, 1), candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
+    let window = Window { stride: 2, padding: Padding::NONE };
+    let y = max_pool2d(&x, 2, window, false).unwrap();
+    let grads = backward(&y.sum_all().unwrap()).unwrap();
+    let expected = [1., 0., 1., 0., 0., 0., 0., 0., 1., 0., 1., 0., 0., 0., 0., 0.];
+    assert_eq!(common::values(grads.get(&x).unwrap()), expected);
+}
+
+#[test]
+fn a_frozen_convolution_equals_a_trainable_one_and_keeps_no_graph() {
+    for &(x, out, [kh, kw], stride, padding) in CASES {
+        let window = Window { stride, padding };
+        let x = variable("x", &x);
+        let channels = x.dim(3).unwrap();
+        let (w, b) = (draw("w", &[out, channels, kh, kw]), draw("b", &[out]));
+        let y = FrozenConv::dense(&w, &b, window, Activation::Relu6).unwrap().forward(&x).unwrap();
+        assert_eq!(bits(&y), bits(&conv2d(&x, &w, &b, window, Activation::Relu6).unwrap()));
+        let (w, b) = (draw("w", &[channels, 1, kh, kw]), draw("b", &[channels]));
+        let z = FrozenConv::depthwise(&w, &b, window, Activation::Relu).unwrap().forward(&x).unwrap();
+        assert_eq!(bits(&z), bits(&depthwise_conv2d(&x, &w, &b, window, Activation::Relu).unwrap()));
+        assert!(!y.track_op() && !z.track_op());
+    }
+}
+
+#[test]
+fn a_constant_image_gets_no_gradient() {
+    let (x, w, b) = (draw("x", &[2, 6, 6, 3]), variable("w", &[8, 3, 3, 3]), variable("b", &[8]));
+    let y = conv2d(&x, &w, &b, Window::dense(1), Activation::Relu).unwrap();
+    let grads = backward(&y.sum_all().unwrap()).unwrap();
+    assert!(grads.get(&x).is_none() && grads.get(&w).is_some() && grads.get(&b).is_some());
+}
+
+#[test]
+fn neither_threads_nor_the_batch_change_a_bit() {
+    let (x, w, b) = (variable("x", &[6, 19, 18, 20]), variable("w", &[40, 20, 3, 3]), variable("b", &[40]));
+    let (dw, db) = (draw("dw", &[40, 1, 3, 3]), draw("db", &[40]));
+    let window = Window { stride: 2, padding: Padding::Symmetric(1) };
+    let forward = |x: &Tensor| {
+        let y = conv2d(x, &w, &b, Window::dense(1), Activation::Relu)?;
+        max_pool2d(&depthwise_conv2d(&y, &dw, &db, window, Activation::Relu6)?, 3, window, true)
+    };
+    let run = || {
+        let y = forward(&x).unwrap();
+        let grads = backward(&y.sqr().unwrap().sum_all().unwrap()).unwrap();
+        [bits(&y), bits(grads.get(&x).unwrap()), bits(grads.get(&w).unwrap()), bits(grads.get(&b).unwrap())]
+    };
+    let one = with_threads(1, run);
+    assert!(one == with_threads(3, run));
+    assert!(one == with_threads(3, || threads::serial(run)));
+    let alone = forward(&x.narrow(0, 4, 1).unwrap()).unwrap();
+    assert_eq!(bits(&alone), bits(&forward(&x).unwrap().narrow(0, 4, 1).unwrap().contiguous().unwrap()));
+}
+
+#[test]
+fn wrong_shapes_are_errors() {
+    let (x, w, b) = (draw("x", &[1, 4, 4, 3]), draw("w", &[8, 3, 3, 3]), draw("b", &[8]));
+    let conv = |x: &Tensor, w: &Tensor, b: &Tensor| {
+        conv2d(x, w, b, Window::dense(0), Activation::None).map(|_| ()).map_err(|e| e.to_string())
+    };
+    assert!(conv(&x, &w, &b).is_ok());
+    assert!(conv(&x, &w, &draw("b", &[7])).unwrap_err().contains("[7]"));
+    assert!(conv(&x, &draw("w", &[8, 4, 3, 3]), &b).unwrap_err().contains("[8, 4, 3, 3]"));
+    assert!(conv(&x, &draw("w", &[8, 3, 5, 5]), &b).unwrap_err().contains("larger"));
+    assert!(max_pool2d(&x, 5, Window::dense(0), false).is_err());
+    assert!(max_pool2d(&x, 2, Window::dense(2), false).is_err());
+}

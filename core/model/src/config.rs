@@ -1,0 +1,160 @@
+//! The sections `[backbone]`, `[train]` and `[eval]` of an experiment.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::method::Params;
+
+/// The section `[backbone]`: the network between pixels and methods.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BackboneConfig {
+    /// Network: `hashlab backbones` lists them.
+    pub name: String,
+    /// File with the network's weights: a path, or a name in the `weights` folder of the data directory. Empty for
+    /// a network that starts from random weights.
+    pub weights: String,
+    /// Side of the square input in pixels.
+    pub size: usize,
+    /// Augmented views kept per training item. A step draws its pair from them; with twice as many views as epochs
+    /// every epoch has views of its own, as on-line augmentation would draw.
+    pub views: usize,
+    /// Digest of the weights; filled in when the experiment is planned.
+    #[schemars(skip)]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub digest: String,
+}
+
+impl Default for BackboneConfig {
+    fn default() -> Self {
+        Self { name: "convnet".into(), weights: String::new(), size: 32, views: 10, digest: String::new() }
+    }
+}
+
+impl Params for BackboneConfig {
+    fn check(&self) -> Result<(), String> {
+        require(self.size >= 8, "`size` must be at least 8")?;
+        require(self.views >= 1, "`views` must be at least 1")
+    }
+}
+
+/// The section `[train]`: how gradient methods are optimised. Defaults are those of CIBHash's reference code.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Passes over the training items.
+    pub epochs: usize,
+    /// Items per step.
+    pub batch_size: usize,
+    /// Whether an incomplete last batch is left out.
+    pub drop_last: bool,
+    /// Update rule; moments and constants as in PyTorch.
+    pub optimizer: OptimizerKind,
+    /// Step size at the start.
+    pub learning_rate: f64,
+    /// L2 penalty added to the gradient (`adam`) or decay of the weights themselves (`adamw`).
+    pub weight_decay: f64,
+    /// How the learning rate changes over the epochs.
+    pub schedule: Schedule,
+    /// `step`: epochs between two multiplications of the learning rate.
+    pub schedule_epochs: usize,
+    /// `step`: the factor.
+    pub schedule_factor: f64,
+    /// Epochs between two searches with the validation queries.
+    pub validate_every: usize,
+    /// Which state is evaluated: the best on the validation queries, or the last.
+    pub select: Select,
+}
+
+/// Update rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// Adam, with coupled L2.
+    Adam,
+    /// Adam with decoupled weight decay.
+    AdamW,
+}
+
+/// Learning-rate schedules, by epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// No change.
+    Constant,
+    /// Times `schedule_factor` every `schedule_epochs` epochs.
+    Step,
+    /// Half a cosine from `learning_rate` to 0.
+    Cosine,
+}
+
+/// Which state of a trained method is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Select {
+    /// The one with the highest mAP on the validation queries.
+    Best,
+    /// The one after the last epoch.
+    Last,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 60,
+            batch_size: 64,
+            drop_last: false,
+            optimizer: OptimizerKind::Adam,
+            learning_rate: 1e-3,
+            weight_decay: 0.0,
+            schedule: Schedule::Constant,
+            schedule_epochs: 30,
+            schedule_factor: 0.1,
+            validate_every: 20,
+            select: Select::Best,
+        }
+    }
+}
+
+impl Params for TrainConfig {
+    fn check(&self) -> Result<(), String> {
+        require(self.epochs >= 1, "`epochs` must be at least 1")?;
+        require(self.batch_size >= 2, "`batch_size` must be at least 2")?;
+        require(positive(self.learning_rate), "`learning_rate` must be positive")?;
+        require(self.weight_decay >= 0.0, "`weight_decay` must not be negative")?;
+        require(self.schedule_epochs >= 1, "`schedule_epochs` must be at least 1")?;
+        require(positive(self.schedule_factor), "`schedule_factor` must be positive")?;
+        require(self.validate_every >= 1, "`validate_every` must be at least 1")
+    }
+}
+
+/// The section `[eval]`: how retrieval is measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvalConfig {
+    /// Depth K of the headline mAP@K; 0 for the whole ranking, -1 for the depth that papers use with the protocol.
+    pub map_at: i64,
+    /// Ranks at which precision and recall are recorded.
+    pub grid: Vec<usize>,
+}
+
+impl Default for EvalConfig {
+    fn default() -> Self {
+        Self { map_at: -1, grid: vec![1, 10, 100, 500, 1000] }
+    }
+}
+
+impl Params for EvalConfig {
+    fn check(&self) -> Result<(), String> {
+        require(self.map_at >= -1, "`map_at` must be a rank, 0 (all) or -1 (the protocol's)")?;
+        require(self.grid.iter().all(|&n| n >= 1), "`grid` must hold ranks from 1")
+    }
+}
+
+fn positive(x: f64) -> bool {
+    x.is_finite() && x > 0.0
+}
+
+fn require(condition: bool, message: &str) -> Result<(), String> {
+    if condition { Ok(()) } else { Err(message.to_owned()) }
+}

@@ -1,0 +1,243 @@
+//! Features of frozen backbones: from pixels to the view bank, and from the bank to batches.
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, ensure};
+use candle_core::{Device, Tensor};
+use hashlab_backbones::{Backbone, Weights};
+use hashlab_bank::{Bank, Progress as Extraction, Segment, SegmentKey, Shape, items_digest};
+use hashlab_data::{Dataset, Labels};
+use hashlab_image::{Normalize, Transform, to_hwc};
+use hashlab_kernels::threads::serial;
+use hashlab_rng::stream;
+use rayon::prelude::*;
+
+use crate::config::BackboneConfig;
+use crate::method::{Batch, Demand, Progress};
+use crate::train::TrainData;
+
+/// Items whose features are stored and checked together.
+const CHUNK: usize = 256;
+/// Images that go through the backbone together on one thread: enough to reuse its weights from the cache, few
+/// enough that activations stay there. Fixed, because a matrix product's rounding depends on its shape.
+const MICRO_BATCH: usize = 8;
+
+/// Raised when the same weights and pixels give other features, so that banks are not mixed.
+const REVISION: u32 = 1;
+
+/// Hears how an extraction goes: what is extracted, how far. Its error ends the extraction; what is done is kept.
+pub type OnProgress<'a> = &'a mut dyn FnMut(&str, Extraction) -> Result<()>;
+
+/// The features of a data set under a frozen backbone.
+pub struct Features<'a> {
+    bank: &'a Bank,
+    dataset: &'a dyn Dataset,
+    /// Identity of the data set and its settings.
+    identity: String,
+    network: &'static hashlab_backbones::Entry,
+    config: BackboneConfig,
+    weights: Option<std::path::PathBuf>,
+    backbone: OnceLock<Box<dyn Backbone>>,
+}
+
+impl<'a> Features<'a> {
+    /// Prepares access; nothing is read or computed yet.
+    ///
+    /// # Errors
+    /// If the backbone is unknown.
+    pub fn new(
+        bank: &'a Bank,
+        dataset: &'a dyn Dataset,
+        identity: String,
+        config: &BackboneConfig,
+        weights: Option<std::path::PathBuf>,
+    ) -> Result<Self> {
+        let network = hashlab_backbones::find(&config.name).context("unknown backbone")?;
+        Ok(Self { bank, dataset, identity, network, config: config.clone(), weights, backbone: OnceLock::new() })
+    }
+
+    /// Length of a feature vector.
+    pub fn dim(&self) -> usize {
+        self.network.dim
+    }
+
+    /// Features of all items without augmentation; row = item. Extracts what the bank lacks.
+    ///
+    /// # Errors
+    /// If images, weights or the bank cannot be read or written.
+    pub fn plain(&self, progress: OnProgress<'_>) -> Result<Segment> {
+        let items: Vec<u32> = (0..self.dataset.len() as u32).collect();
+        self.segment(&items, Transform::Plain { size: self.config.size }, 0, "features", progress)
+    }
+
+    /// Features of `views` augmented views of `items`; row = position among them. Extracts what the bank lacks.
+    ///
+    /// # Errors
+    /// If images, weights or the bank cannot be read or written.
+    pub fn views(
+        &self,
+        items: &[u32],
+        transform: Transform,
+        views: usize,
+        progress: OnProgress<'_>,
+    ) -> Result<Vec<Segment>> {
+        (0..views)
+            .map(|view| {
+                let name = format!("view {} of {views}", view + 1);
+                self.segment(items, transform.clone(), view as u32, &name, progress)
+            })
+            .collect()
+    }
+
+    fn segment(
+        &self,
+        items: &[u32],
+        transform: Transform,
+        view: u32,
+        name: &str,
+        progress: OnProgress<'_>,
+    ) -> Result<Segment> {
+        let key = SegmentKey {
+            dataset: self.identity.clone(),
+            items: items_digest(items),
+            backbone: format!("{} r{REVISION}", self.network.name),
+            weights: self.config.digest.clone(),
+            transform: transform.to_string(),
+            view,
+            precision: "f32".into(),
+        };
+        let shape = Shape { rows: items.len(), dim: self.dim(), chunk_rows: CHUNK };
+        let extract = |rows: Range<usize>| self.extract(&items[rows], &transform, view);
+        self.bank.ensure(&key, shape, extract, |at| progress(name, at))
+    }
+
+    /// Computes features of `items` on all threads of the current pool; row-major `(items, dim)`.
+    fn extract(&self, items: &[u32], transform: &Transform, view: u32) -> Result<Vec<f32>> {
+        let backbone = self.backbone()?;
+        let parts: Result<Vec<Vec<f32>>> =
+            items.par_chunks(MICRO_BATCH).map(|part| self.extract_part(backbone, part, transform, view)).collect();
+        Ok(parts?.concat())
+    }
+
+    fn extract_part(
+        &self,
+        backbone: &dyn Backbone,
+        items: &[u32],
+        transform: &Transform,
+        view: u32,
+    ) -> Result<Vec<f32>> {
+        let size = self.config.size;
+        let [mean, std] = backbone.normalize();
+        let normalize = Normalize { mean, std };
+        let mut pixels = vec![0f32; items.len() * size * size * 3];
+        for (&item, out) in items.iter().zip(pixels.chunks_exact_mut(size * size * 3)) {
+            // The view's stream does not depend on the run's seed, so that all runs share it.
+            let mut rng = stream(0, &format!("view/{transform}"), &[u64::from(view), u64::from(item)]);
+            let image = self.dataset.image(item as usize)?;
+            to_hwc(&transform.apply(&image, &mut rng), &normalize, out);
+        }
+        let input = Tensor::from_vec(pixels, (items.len(), size, size, 3), &Device::Cpu)?;
+        Ok(serial(|| backbone.forward(&input))?.flatten_all()?.to_vec1::<f32>()?)
+    }
+
+    /// Opens the backbone on first use: a bank that is complete needs no weights and no pixels.
+    fn backbone(&self) -> Result<&dyn Backbone> {
+        if self.backbone.get().is_none() {
+            // Verifies the pixels against the data set's declared digest, too.
+            self.dataset.digest()?;
+            let weights = self.weights.as_deref().map(Weights::read).transpose()?;
+            let opened = (self.network.open)(weights.as_ref(), 0)?;
+            let _ = self.backbone.set(opened); // another thread may have been faster
+        }
+        Ok(self.backbone.get().expect("set above").as_ref())
+    }
+}
+
+/// Reads rows of the plain features as a tensor `(rows, dim)`.
+///
+/// # Errors
+/// If the bank cannot be read.
+pub fn gather(segment: &Segment, rows: &[u32], device: &Device) -> Result<Tensor> {
+    let mut values = vec![0f32; rows.len() * segment.dim()];
+    segment.read_rows(rows, &mut values)?;
+    Ok(Tensor::from_vec(values, (rows.len(), segment.dim()), device)?)
+}
+
+/// Multi-hot labels `(items, classes)` of `items`.
+///
+/// # Errors
+/// If the device has no room for them.
+pub fn multi_hot(labels: &Labels, items: &[u32], device: &Device) -> Result<Tensor> {
+    let classes = labels.classes();
+    let mut values = vec![0f32; items.len() * classes];
+    for (row, &item) in items.iter().enumerate() {
+        for class in labels.classes_of(item as usize) {
+            values[row * classes + class] = 1.0;
+        }
+    }
+    Ok(Tensor::from_vec(values, (items.len(), classes), device)?)
+}
+
+/// Training batches drawn from stored views.
+pub struct BankViews<'a> {
+    /// One segment per stored view; row = position among the training items.
+    segments: Vec<Segment>,
+    /// The training items and all labels, where the method may see them.
+    labels: Option<(&'a Labels, &'a [u32])>,
+    device: Device,
+}
+
+impl<'a> BankViews<'a> {
+    /// Serves batches of `drawn` views each from the stored ones.
+    ///
+    /// # Errors
+    /// If fewer views are stored than a step draws.
+    pub fn new(
+        segments: Vec<Segment>,
+        drawn: usize,
+        labels: Option<(&'a Labels, &'a [u32])>,
+        device: &Device,
+    ) -> Result<Self> {
+        ensure!(
+            segments.len() >= drawn,
+            "the method draws {drawn} views per step, `backbone.views` is {}\nhelp: raise `views` in [backbone] to at least {drawn}",
+            segments.len()
+        );
+        Ok(Self { segments, labels, device: device.clone() })
+    }
+
+    /// Picks the stored views of an item in an epoch: the epoch's own where there are enough for every epoch,
+    /// otherwise a random draw without repetition.
+    fn pick(&self, item: u32, drawn: usize, at: &Progress) -> Vec<usize> {
+        if self.segments.len() >= drawn * at.epochs {
+            return (at.epoch * drawn..(at.epoch + 1) * drawn).collect();
+        }
+        stream(at.seed, "view-draw", &[at.epoch as u64, u64::from(item)]).distinct(drawn, self.segments.len())
+    }
+}
+
+impl TrainData for BankViews<'_> {
+    fn len(&self) -> usize {
+        self.segments[0].rows()
+    }
+
+    fn batch(&self, items: &[u32], demand: &Demand, at: &Progress) -> Result<Batch> {
+        let dim = self.segments[0].dim();
+        let mut views = vec![vec![0f32; items.len() * dim]; demand.views];
+        for (row, &item) in items.iter().enumerate() {
+            for (view, stored) in views.iter_mut().zip(self.pick(item, demand.views, at)) {
+                self.segments[stored].read_rows(&[item], &mut view[row * dim..(row + 1) * dim])?;
+            }
+        }
+        let tensor = |values| Tensor::from_vec(values, (items.len(), dim), &self.device);
+        let labels = match self.labels {
+            None => None,
+            Some((labels, train)) => {
+                let chosen: Vec<u32> = items.iter().map(|&item| train[item as usize]).collect();
+                Some(multi_hot(labels, &chosen, &self.device)?)
+            }
+        };
+        Ok(Batch { items: items.to_vec(), views: views.into_iter().map(tensor).collect::<Result<_, _>>()?, labels })
+    }
+}

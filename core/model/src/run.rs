@@ -1,0 +1,253 @@
+//! One run, from its configuration to its result.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use candle_core::{DType, Device};
+use hashlab_bank::Segment;
+use hashlab_data::{Dataset, Labels, Split};
+use hashlab_engine::record::SCHEMA;
+use hashlab_engine::{RunConfig, RunResult, Status};
+use hashlab_eval::{Codes, LabelSets, Options, Report, evaluate};
+
+use crate::config::{BackboneConfig, EvalConfig, TrainConfig};
+use crate::features::{BankViews, Features, OnProgress, gather, multi_hot};
+use crate::method::{BuildContext, ClosedForm, HashMethod, Items, Learner, Supervision, TrainSet};
+use crate::registry::Entry;
+use crate::train::{Checkpoint, Fit, Journal, Outcome, fit};
+
+/// Items encoded at once. Fixed, because a matrix product's rounding depends on its shape.
+const ENCODE_CHUNK: usize = 1024;
+
+/// A run and what it works with.
+pub struct Job<'a> {
+    /// The resolved configuration.
+    pub config: &'a RunConfig,
+    /// The method.
+    pub method: &'a Entry,
+    /// The data set.
+    pub dataset: &'a dyn Dataset,
+    /// Its features.
+    pub features: &'a Features<'a>,
+    /// Where tensors live.
+    pub device: Device,
+    /// Log, checkpoints, stop flag.
+    pub journal: &'a mut dyn Journal,
+    /// A checkpoint of an earlier attempt.
+    pub checkpoint: Option<Vec<u8>>,
+    /// Facts for the record.
+    pub provenance: BTreeMap<String, String>,
+}
+
+/// How a run ended.
+pub enum Finish {
+    /// With a result.
+    Result(Box<RunResult>),
+    /// Asked to stop; a checkpoint is kept.
+    Interrupted,
+}
+
+/// Splits a data set as a run's protocol says. Training items are in ascending order, so that a position among them
+/// is a row of their view segments.
+///
+/// # Errors
+/// If the protocol does not fit the data set.
+pub fn split_of(config: &RunConfig, dataset: &dyn Dataset) -> Result<Split> {
+    let mut split = dataset.split(&config.protocol, config.split_seed)?;
+    split.train.sort_unstable();
+    Ok(split)
+}
+
+/// The features that a run works on.
+pub struct RunFeatures {
+    /// Features of all items without augmentation; row = item.
+    pub plain: Segment,
+    /// One segment per stored view of the training items; none for methods without augmentation.
+    pub views: Vec<Segment>,
+    /// Views that a training step draws.
+    drawn: usize,
+}
+
+/// Opens every feature that a run needs, extracting what the bank lacks.
+///
+/// # Errors
+/// If images, weights or the bank cannot be read or written.
+pub fn features_of(
+    config: &RunConfig,
+    method: &Entry,
+    dataset: &dyn Dataset,
+    features: &Features<'_>,
+    progress: OnProgress<'_>,
+) -> Result<RunFeatures> {
+    let plain = features.plain(progress)?;
+    let mut built = method.build(&config.params, &build_context(config, dataset, features, &Device::Cpu))?;
+    let Learner::Gradient(learner) = built.learner() else {
+        return Ok(RunFeatures { plain, views: Vec::new(), drawn: 0 });
+    };
+    let demand = learner.demand();
+    let backbone: BackboneConfig = section(&config.backbone)?;
+    let transform = (demand.transform)(backbone.size);
+    let stored = if transform.is_random() { backbone.views } else { 1 };
+    let views = features.views(&split_of(config, dataset)?.train, transform, stored, progress)?;
+    Ok(RunFeatures { plain, views, drawn: demand.views })
+}
+
+/// Trains, encodes and evaluates.
+///
+/// # Errors
+/// If anything but divergence stops the run.
+pub fn run(mut job: Job<'_>) -> Result<Finish> {
+    let split = split_of(job.config, job.dataset)?;
+    let mut quiet = |_: &str, _| Ok(());
+    let RunFeatures { plain, views, drawn } =
+        features_of(job.config, job.method, job.dataset, job.features, &mut quiet)?;
+    let cx = build_context(job.config, job.dataset, job.features, &job.device);
+    let mut method = job.method.build(&job.config.params, &cx)?;
+    let device = job.device.clone();
+    let search = Search::new(job.config, job.dataset.labels(), &split, &plain, &device)?;
+
+    let started = Instant::now();
+    let trained = match method.learner() {
+        Learner::ClosedForm(learner) => {
+            fit_closed_form(learner, &job, &split, &plain)?;
+            Outcome::Done { epoch: 0, seconds: started.elapsed().as_secs_f64() }
+        }
+        Learner::Gradient(_) => train(method.as_mut(), &mut job, &split, &search, (views, drawn))?,
+    };
+    match trained {
+        Outcome::Interrupted => Ok(Finish::Interrupted),
+        Outcome::Done { epoch, seconds } => finish(&job, &search, method.as_ref(), epoch, seconds),
+        Outcome::Diverged { message, seconds } => {
+            let mut result = empty_result(&job, Status::Diverged);
+            result.message = Some(message);
+            result.seconds.insert("train".into(), seconds);
+            Ok(Finish::Result(Box::new(result)))
+        }
+    }
+}
+
+fn fit_closed_form(learner: &mut dyn ClosedForm, job: &Job<'_>, split: &Split, plain: &Segment) -> Result<()> {
+    let labels = match job.method.info.supervision {
+        Supervision::None => None,
+        Supervision::Labels => Some(multi_hot(job.dataset.labels(), &split.train, &job.device)?),
+    };
+    learner.fit(&TrainSet { features: gather(plain, &split.train, &job.device)?, labels })
+}
+
+fn train(
+    method: &mut dyn HashMethod,
+    job: &mut Job<'_>,
+    split: &Split,
+    search: &Search<'_>,
+    (views, drawn): (Vec<Segment>, usize),
+) -> Result<Outcome> {
+    let config: TrainConfig = section(&job.config.train)?;
+    let labels =
+        (job.method.info.supervision == Supervision::Labels).then_some((job.dataset.labels(), &split.train[..]));
+    let data = BankViews::new(views, drawn, labels, &job.device)?;
+    let resume = match job.checkpoint.take() {
+        None => None,
+        Some(bytes) => Some(Checkpoint::from_bytes(&bytes, &job.device)?),
+    };
+    let mut validate = |method: &dyn HashMethod| Ok(search.validation(&search.encode(method)?)?.map_at_k);
+    let seed = job.config.seed;
+    fit(Fit { method, config: &config, seed, data: &data, validate: &mut validate, journal: job.journal, resume })
+}
+
+fn finish(job: &Job<'_>, search: &Search<'_>, method: &dyn HashMethod, epoch: usize, train: f64) -> Result<Finish> {
+    let started = Instant::now();
+    let codes = search.encode(method)?;
+    let encode = started.elapsed().as_secs_f64();
+    let validation = search.validation(&codes)?;
+    let test = search.test(&codes)?;
+    let mut result = empty_result(job, Status::Finished);
+    result.epoch = epoch;
+    result.validation = validation.scalars();
+    result.test = test.scalars();
+    result.curves = test.curves();
+    let evaluate = started.elapsed().as_secs_f64() - encode;
+    result.seconds =
+        [("train", train), ("encode", encode), ("evaluate", evaluate)].map(|(k, v)| (k.to_owned(), v)).into();
+    result.provenance.insert("zero_outputs".into(), codes.zeros().to_string());
+    Ok(Finish::Result(Box::new(result)))
+}
+
+fn empty_result(job: &Job<'_>, status: Status) -> RunResult {
+    RunResult {
+        schema: SCHEMA,
+        run: job.config.id(),
+        status,
+        message: None,
+        test: BTreeMap::new(),
+        validation: BTreeMap::new(),
+        epoch: 0,
+        curves: BTreeMap::new(),
+        seconds: BTreeMap::new(),
+        provenance: job.provenance.clone(),
+    }
+}
+
+fn build_context(config: &RunConfig, dataset: &dyn Dataset, features: &Features<'_>, device: &Device) -> BuildContext {
+    let classes = dataset.labels().classes();
+    BuildContext { bits: config.bits, dim: features.dim(), classes, device: device.clone(), seed: config.seed }
+}
+
+/// Reads a section of a run's configuration as its type.
+///
+/// # Errors
+/// If it does not fit, as after a change of the program that the schema version does not show.
+pub fn section<T: serde::de::DeserializeOwned>(settings: &hashlab_engine::Settings) -> Result<T> {
+    serde_json::from_value(settings.clone().into()).context("the run's configuration does not fit this program")
+}
+
+/// Codes of all items, and the searches among them. Labels of queries reach the metrics and nothing else.
+struct Search<'a> {
+    split: &'a Split,
+    labels: &'a Labels,
+    plain: &'a Segment,
+    device: &'a Device,
+    options: Options,
+    bits: usize,
+}
+
+impl<'a> Search<'a> {
+    fn new(
+        config: &RunConfig,
+        labels: &'a Labels,
+        split: &'a Split,
+        plain: &'a Segment,
+        device: &'a Device,
+    ) -> Result<Self> {
+        let eval: EvalConfig = section(&config.eval)?;
+        let map_at = usize::try_from(eval.map_at).context("`map_at` was not resolved when the run was planned")?;
+        let options = Options { map_at, grid: eval.grid, curves: true };
+        Ok(Self { split, labels, plain, device, options, bits: config.bits })
+    }
+
+    /// Encodes every item of the data set, whatever its role: chunks then never depend on the split.
+    fn encode(&self, method: &dyn HashMethod) -> Result<Codes> {
+        let items: Vec<u32> = (0..self.plain.rows() as u32).collect();
+        let mut codes = Codes::with_capacity(self.bits, items.len());
+        for chunk in items.chunks(ENCODE_CHUNK) {
+            let relaxed = method.encode(&Items { image: gather(self.plain, chunk, self.device)? })?;
+            codes.extend_signs(&relaxed.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?)?;
+        }
+        Ok(codes)
+    }
+
+    fn validation(&self, codes: &Codes) -> Result<Report> {
+        self.rank(codes, &self.split.validation_query, &self.split.validation_database)
+    }
+
+    fn test(&self, codes: &Codes) -> Result<Report> {
+        self.rank(codes, &self.split.query, &self.split.database)
+    }
+
+    fn rank(&self, codes: &Codes, query: &[u32], database: &[u32]) -> Result<Report> {
+        let (query_labels, database_labels) = (self.labels.gather(query), self.labels.gather(database));
+        let sets = |labels| LabelSets::new(labels, self.labels.words());
+        let (query, database) = (codes.select(query), codes.select(database));
+        Ok(evaluate(&query, sets(&query_labels)?, &database, sets(&database_labels)?, &self.options)?)
+    }
+}

@@ -1,0 +1,253 @@
+//! The training loop of gradient methods.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use hashlab_rng::stream;
+
+use super::checkpoint::{Checkpoint, Cursor};
+use super::optimizer::Optimizer;
+use crate::config::{Select, TrainConfig};
+use crate::method::{Batch, Demand, EpochContext, Gradient, HashMethod, Learner, ParamGroup, Progress, State};
+
+/// Seconds between two checkpoints; one is also written when the run is asked to stop.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(20);
+
+/// Where batches come from.
+pub trait TrainData {
+    /// Number of training items.
+    fn len(&self) -> usize;
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Loads the batch of `items` (positions among the training items) in an epoch.
+    ///
+    /// # Errors
+    /// If the stored views cannot be read.
+    fn batch(&self, items: &[u32], demand: &Demand, at: &Progress) -> Result<Batch>;
+}
+
+/// What a training reports to, and is stopped by.
+pub trait Journal {
+    /// An epoch ended: its mean loss terms by name (`loss` is the total).
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    fn epoch(&mut self, epoch: usize, terms: &BTreeMap<String, f64>, left: f64) -> Result<()>;
+    /// The validation queries were searched after `epoch`, counted from 1.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    fn validation(&mut self, epoch: usize, map: f64) -> Result<()>;
+    /// Keeps a checkpoint in place of the last.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    fn checkpoint(&mut self, bytes: &[u8]) -> Result<()>;
+    /// Whether the run was asked to stop.
+    fn stopped(&self) -> bool;
+}
+
+/// A training: what, on what, how, and from where.
+pub struct Fit<'a> {
+    /// The method, built and not yet trained.
+    pub method: &'a mut dyn HashMethod,
+    /// `[train]`.
+    pub config: &'a TrainConfig,
+    /// The run's seed.
+    pub seed: u64,
+    /// Training items.
+    pub data: &'a dyn TrainData,
+    /// Searches with the validation queries: the headline mAP.
+    pub validate: &'a mut dyn FnMut(&dyn HashMethod) -> Result<f64>,
+    /// Log, checkpoints, stop flag.
+    pub journal: &'a mut dyn Journal,
+    /// The state to go on from.
+    pub resume: Option<Checkpoint>,
+}
+
+/// How a training ended.
+#[derive(Debug, PartialEq)]
+pub enum Outcome {
+    /// All epochs done; the method holds the selected state.
+    Done {
+        /// Epoch of the selected state, counted from 1.
+        epoch: usize,
+        /// Seconds spent, over all attempts.
+        seconds: f64,
+    },
+    /// Asked to stop; a checkpoint is kept.
+    Interrupted,
+    /// The loss is no longer finite; the last good checkpoint is kept.
+    Diverged {
+        /// Step and loss terms.
+        message: String,
+        /// Seconds spent, over all attempts.
+        seconds: f64,
+    },
+}
+
+/// Trains a gradient method.
+///
+/// # Errors
+/// If a step, a validation or the journal fails.
+pub fn fit(job: Fit<'_>) -> Result<Outcome> {
+    Trainer::start(job)?.run()
+}
+
+struct Trainer<'a> {
+    job: Fit<'a>,
+    groups: Vec<ParamGroup>,
+    demand: Demand,
+    optimizer: Optimizer,
+    cursor: Cursor,
+    best: State,
+    /// When this attempt started, and how many seconds earlier ones took.
+    clock: (Instant, f64),
+    saved: Instant,
+}
+
+enum StepEnd {
+    Next,
+    Diverged(String),
+}
+
+impl<'a> Trainer<'a> {
+    fn start(mut job: Fit<'a>) -> Result<Self> {
+        let learner = gradient(job.method)?;
+        let (groups, demand) = (learner.param_groups(), learner.demand());
+        let mut optimizer = Optimizer::new(job.config, &groups)?;
+        let resume = job.resume.take();
+        let (cursor, best) = match resume {
+            None => Default::default(),
+            Some(from) => {
+                job.method.load_state(&from.method).context("the checkpoint does not fit the method")?;
+                optimizer.load_state(&from.optimizer)?;
+                (from.cursor, from.best)
+            }
+        };
+        let now = Instant::now();
+        let clock = (now, cursor.seconds);
+        Ok(Self { job, groups, demand, optimizer, cursor, best, clock, saved: now })
+    }
+
+    fn run(mut self) -> Result<Outcome> {
+        let steps = self.steps_per_epoch();
+        while self.cursor.epoch < self.job.config.epochs {
+            let context = EpochContext { epoch: self.cursor.epoch, epochs: self.job.config.epochs, steps };
+            gradient(self.job.method)?.begin_epoch(&context)?;
+            let order = stream(self.job.seed, "batch-order", &[context.epoch as u64]).permutation(self.job.data.len());
+            while self.cursor.batch < steps {
+                if self.job.journal.stopped() {
+                    self.save()?;
+                    return Ok(Outcome::Interrupted);
+                }
+                if self.saved.elapsed() >= CHECKPOINT_EVERY {
+                    self.save()?;
+                }
+                let first = self.cursor.batch * self.job.config.batch_size;
+                let last = (first + self.job.config.batch_size).min(order.len());
+                if let StepEnd::Diverged(message) = self.step(&order[first..last], steps)? {
+                    return Ok(Outcome::Diverged { message, seconds: self.seconds() });
+                }
+            }
+            self.end_epoch()?;
+        }
+        self.select()
+    }
+
+    fn steps_per_epoch(&self) -> usize {
+        let (items, batch) = (self.job.data.len(), self.job.config.batch_size);
+        if self.job.config.drop_last { (items / batch).max(1) } else { items.div_ceil(batch) }
+    }
+
+    fn step(&mut self, items: &[u32], steps: usize) -> Result<StepEnd> {
+        let at = Progress {
+            epoch: self.cursor.epoch,
+            epochs: self.job.config.epochs,
+            step: self.cursor.epoch * steps + self.cursor.batch,
+            seed: self.job.seed,
+        };
+        let batch = self.job.data.batch(items, &self.demand, &at)?;
+        let loss = gradient(self.job.method)?.loss(&batch, &at)?;
+        let mut terms = vec![("loss", loss.total.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?)];
+        for (name, value) in &loss.terms {
+            terms.push((name, value.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?));
+        }
+        if terms.iter().any(|(_, value)| !value.is_finite()) {
+            let listed: Vec<String> = terms.iter().map(|(name, value)| format!("{name} {value}")).collect();
+            let message = format!("not finite at step {} (epoch {}): {}", at.step + 1, at.epoch + 1, listed.join(", "));
+            return Ok(StepEnd::Diverged(message));
+        }
+        self.optimizer.step(&self.groups, &hashlab_kernels::backward(&loss.total)?, at.epoch, at.step)?;
+        for (name, value) in terms {
+            *self.cursor.sums.entry(name.to_owned()).or_default() += value * items.len() as f64;
+        }
+        self.cursor.items += items.len();
+        self.cursor.batch += 1;
+        Ok(StepEnd::Next)
+    }
+
+    /// Logs the epoch, validates where it is due, and moves on to the next.
+    fn end_epoch(&mut self) -> Result<()> {
+        let epoch = self.cursor.epoch + 1;
+        let items = self.cursor.items as f64;
+        let terms = self.cursor.sums.iter().map(|(name, sum)| (name.clone(), sum / items)).collect();
+        let left = self.seconds() / epoch as f64 * (self.job.config.epochs - epoch) as f64;
+        self.job.journal.epoch(epoch, &terms, left)?;
+        if self.validation_due(epoch) {
+            let map = (self.job.validate)(self.job.method)?;
+            self.job.journal.validation(epoch, map)?;
+            if self.cursor.best.is_none_or(|(_, best)| map > best) {
+                self.cursor.best = Some((epoch, map));
+                self.best = self.job.method.state()?;
+            }
+        }
+        self.cursor = Cursor { epoch, best: self.cursor.best, seconds: self.cursor.seconds, ..Cursor::default() };
+        Ok(())
+    }
+
+    fn validation_due(&self, epoch: usize) -> bool {
+        let config = self.job.config;
+        config.select == Select::Best && (epoch.is_multiple_of(config.validate_every) || epoch == config.epochs)
+    }
+
+    fn select(mut self) -> Result<Outcome> {
+        // A finished training is kept too: a crash during evaluation must not train again.
+        self.save()?;
+        let epoch = match (self.job.config.select, self.cursor.best) {
+            (Select::Best, Some((epoch, _))) => {
+                self.job.method.load_state(&self.best)?;
+                epoch
+            }
+            _ => self.job.config.epochs,
+        };
+        Ok(Outcome::Done { epoch, seconds: self.seconds() })
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.cursor.seconds = self.seconds();
+        let checkpoint = Checkpoint {
+            cursor: self.cursor.clone(),
+            method: self.job.method.state()?,
+            optimizer: self.optimizer.state()?,
+            best: self.best.clone(),
+        };
+        self.job.journal.checkpoint(&checkpoint.to_bytes()?)?;
+        self.saved = Instant::now();
+        Ok(())
+    }
+
+    fn seconds(&self) -> f64 {
+        self.clock.1 + self.clock.0.elapsed().as_secs_f64()
+    }
+}
+
+fn gradient(method: &mut dyn HashMethod) -> Result<&mut dyn Gradient> {
+    match method.learner() {
+        Learner::Gradient(learner) => Ok(learner),
+        Learner::ClosedForm(_) => anyhow::bail!("a closed-form method has no training steps"),
+    }
+}

@@ -1,0 +1,8 @@
+//! Training of gradient methods: steps, validation, checkpoints.
+
+mod checkpoint;
+mod fit;
+mod optimizer;
+
+pub use checkpoint::Checkpoint;
+pub use fit::{Fit, Journal, Outcome, TrainData, fit};

@@ -1,0 +1,95 @@
+//! The run's optimiser: learning rate by schedule, moments that can be saved.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use candle_core::Tensor;
+use candle_core::backprop::GradStore;
+use hashlab_kernels::optim::{Adam, adam_step};
+
+use crate::config::{OptimizerKind, Schedule, TrainConfig};
+use crate::method::{ParamGroup, State};
+use crate::nn::expect;
+
+/// Adam or AdamW over a method's parameter groups.
+pub(super) struct Optimizer {
+    config: TrainConfig,
+    /// First and second moment per variable.
+    moments: BTreeMap<String, [Tensor; 2]>,
+}
+
+impl Optimizer {
+    /// Starts with zero moments for every variable of `groups`.
+    pub(super) fn new(config: &TrainConfig, groups: &[ParamGroup]) -> Result<Self> {
+        let mut moments = BTreeMap::new();
+        for (name, var) in groups.iter().flat_map(|group| &group.vars) {
+            moments.insert(name.clone(), [var.zeros_like()?, var.zeros_like()?]);
+        }
+        Ok(Self { config: config.clone(), moments })
+    }
+
+    /// Updates every variable. `step` counts from 0 over the whole training.
+    pub(super) fn step(&mut self, groups: &[ParamGroup], grads: &GradStore, epoch: usize, step: usize) -> Result<()> {
+        let lr = scheduled(&self.config, epoch);
+        for group in groups {
+            let adam = Adam {
+                lr: lr * group.lr_scale,
+                weight_decay: self.config.weight_decay,
+                decoupled: self.config.optimizer == OptimizerKind::AdamW,
+                ..Adam::default()
+            };
+            for (name, var) in &group.vars {
+                let grad = grads.get(var).with_context(|| format!("`{name}` received no gradient"))?;
+                let [m, v] = self.moments.get_mut(name).with_context(|| format!("`{name}` is new to the optimiser"))?;
+                adam_step(var, grad, m, v, step + 1, &adam)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the moments, by `NAME.m` and `NAME.v`.
+    pub(super) fn state(&self) -> Result<State> {
+        let mut state = State::new();
+        for (name, [m, v]) in &self.moments {
+            state.insert(format!("{name}.m"), m.copy()?);
+            state.insert(format!("{name}.v"), v.copy()?);
+        }
+        Ok(state)
+    }
+
+    /// Restores [`Optimizer::state`].
+    pub(super) fn load_state(&mut self, state: &State) -> Result<()> {
+        for (name, [m, v]) in &mut self.moments {
+            *m = expect(state, &format!("{name}.m"), m.shape())?.copy()?;
+            *v = expect(state, &format!("{name}.v"), v.shape())?.copy()?;
+        }
+        Ok(())
+    }
+}
+
+/// The learning rate of an epoch, counted from 0.
+fn scheduled(config: &TrainConfig, epoch: usize) -> f64 {
+    let factor = match config.schedule {
+        Schedule::Constant => 1.0,
+        Schedule::Step => config.schedule_factor.powi((epoch / config.schedule_epochs) as i32),
+        Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * epoch as f64 / config.epochs as f64).cos()),
+    };
+    config.learning_rate * factor
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_follow_their_definition() {
+        let rates = |schedule| {
+            let config =
+                TrainConfig { schedule, epochs: 4, schedule_epochs: 2, learning_rate: 1.0, ..TrainConfig::default() };
+            (0..4).map(|epoch| (scheduled(&config, epoch) * 1e4).round() / 1e4).collect::<Vec<_>>()
+        };
+        assert_eq!(rates(Schedule::Constant), [1.0; 4]);
+        assert_eq!(rates(Schedule::Step), [1.0, 1.0, 0.1, 0.1]);
+        assert_eq!(rates(Schedule::Cosine), [1.0, 0.8536, 0.5, 0.1464]);
+    }
+}

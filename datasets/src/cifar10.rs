@@ -1,0 +1,108 @@
+//! CIFAR-10: 60,000 colour photos of 32 × 32 pixels in ten classes.
+//!
+//! Krizhevsky: Learning multiple layers of features from tiny images (2009). Items are numbered in the official
+//! order: 0..50,000 the five training batches, 50,000..60,000 the test batch.
+//!
+//! Two layouts are read, the Hugging Face parquet files and the authors' binary files. Whatever the layout, pixels are
+//! kept in the authors' record format, so that one digest verifies both. Labels are read on opening, pixels on first
+//! use: many runs find their features in a bank and need labels alone.
+
+mod bin;
+mod files;
+mod parquet;
+mod protocols;
+mod records;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use hashlab_data::{DataDirs, DataError, Dataset, Info, Labels, NoSettings, Rgb, Source, Split};
+
+use files::Files;
+use records::{CLASSES, OFFICIAL, RECORD, Reference};
+
+/// CIFAR-10, opened.
+pub struct Cifar10 {
+    files: Files,
+    reference: Reference,
+    labels: Labels,
+    /// All records, verified; empty until the first pixel is asked for.
+    records: OnceLock<Vec<u8>>,
+    /// Held while `records` is filled, so that threads do not decode everything twice.
+    filling: Mutex<()>,
+}
+
+impl Source for Cifar10 {
+    const INFO: Info = Info {
+        name: "cifar10",
+        title: "60,000 colour photos of 32 × 32 pixels, ten classes",
+        source: "https://www.cs.toronto.edu/~kriz/cifar.html (binary version), or uoft-cs/cifar10 on the Hugging Face hub",
+        licence: "none stated; the authors ask for citation",
+        citation: "A. Krizhevsky: Learning multiple layers of features from tiny images. Technical report, University of Toronto, 2009",
+        identity: OFFICIAL.digest(),
+        classes: &["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
+        captions: false,
+        protocols: protocols::PROTOCOLS,
+    };
+    type Settings = NoSettings;
+
+    fn open(_: &NoSettings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
+        Ok(Box::new(Self::open_as(dirs, OFFICIAL)?))
+    }
+}
+
+impl Cifar10 {
+    /// Opens files that must match `reference`.
+    fn open_as(dirs: &DataDirs, reference: Reference) -> Result<Self, DataError> {
+        let files = Files::find(dirs)?;
+        let labels = Labels::single(CLASSES, files.labels(&reference)?);
+        Ok(Self { files, reference, labels, records: OnceLock::new(), filling: Mutex::new(()) })
+    }
+
+    /// All records, read and verified on first use.
+    fn records(&self) -> Result<&[u8], DataError> {
+        if let Some(records) = self.records.get() {
+            return Ok(records);
+        }
+        let _guard = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.records.get().is_none() {
+            let records = self.files.records(&self.reference)?;
+            self.files.verify(&records, &self.reference)?;
+            self.records.get_or_init(|| records);
+        }
+        Ok(self.records.get().expect("filled just now, or by the thread that held the lock"))
+    }
+}
+
+impl Dataset for Cifar10 {
+    fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    fn image(&self, index: usize) -> Result<Rgb, DataError> {
+        Ok(records::unpack(&self.records()?[index * RECORD..][..RECORD]))
+    }
+
+    fn caption(&self, _: usize) -> Option<String> {
+        None
+    }
+
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    fn digest(&self) -> Result<&str, DataError> {
+        self.records()?;
+        Ok(self.reference.digest())
+    }
+
+    fn split(&self, protocol: &str, split_seed: u64) -> Result<Split, DataError> {
+        protocols::split(&self.labels, protocol, split_seed)
+    }
+
+    fn found_at(&self) -> Vec<PathBuf> {
+        self.files.paths.clone()
+    }
+}

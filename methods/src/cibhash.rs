@@ -1,0 +1,297 @@
+//! CIBHash: unsupervised hashing with contrastive information bottleneck.
+//!
+//! Zexuan Qiu, Qinliang Su, Zijing Ou, Jianxing Yu and Changyou Chen, IJCAI 2021, arXiv 2105.06138.
+//!
+//! Two augmented views of each image are hashed by one head. The loss is `L = L_con + β·L_KL`: L_con draws the two
+//! codes of an image together and pushes all others apart (NT-Xent on ±1 codes), L_KL makes the bit probabilities
+//! of the two views agree (the information bottleneck's upper bound).
+//!
+//! # Deviations
+//! Paper and reference code (zexuanqiu/CIBHash, commit 4c896ee) differ in what is a switch here:
+//! - `binarization`: the code thresholds probabilities at ½, the paper samples bits; `threshold` is the default.
+//! - `straight_through`: the code passes the gradient of the sign to the probability, so σ′ stays in it.
+//! - `feature_dropout`: the code trains on a frozen VGG16 in training mode, so that its classifier's dropouts
+//!   (p = 0.5) act on the features. With other backbones nothing in the paper calls for it; the default is 0.
+//!
+//! The code draws new views in every epoch; a view bank draws pairs from `backbone.views` stored views instead, unless
+//! it holds two per epoch. The code trains for `max(80, epochs)` epochs at 16 bits; experiment files say so openly.
+//! A probability of exactly ½ is bit 1 (the code's `torch.sign` gives 0).
+//!
+//! Defaults are those of the reference code.
+
+use anyhow::Result;
+use candle_core::{D, Tensor};
+use hashlab_model::nn::{Linear, Parameters, dropout, sign, straight_through};
+use hashlab_model::{
+    Batch, BuildContext, Demand, Gradient, HashMethod, Info, Items, Learner, Loss, Modality, ParamGroup, Params,
+    Plugin, Progress, State, Supervision, Transform,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Hyperparameters of CIBHash.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CibHashParams {
+    /// Temperature τ of the contrastive loss. Reference code: 0.3.
+    pub tau: f64,
+    /// Weight β of the Kullback-Leibler term. Reference code: 0.001.
+    pub beta: f64,
+    /// Width of the hidden layer. Reference code: 1024.
+    pub hidden: usize,
+    /// How a bit is made of its probability during training: `threshold` at 1/2 (reference code) or `stochastic`
+    /// sampling (paper). Encoding always thresholds.
+    pub binarization: Binarization,
+    /// What receives the gradient of the code: the bit's `probability` (reference code) or its `logit`.
+    pub straight_through: StraightThrough,
+    /// Dropout on the backbone's features during training, a probability. Reference code: 0.5, as an effect of its
+    /// VGG16 left in training mode; 0 for backbones that end without dropout.
+    pub feature_dropout: f64,
+}
+
+/// How a bit is made of its probability during training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Binarization {
+    /// 1 if the probability is at least ½.
+    Threshold,
+    /// 1 with the probability.
+    Stochastic,
+}
+
+/// What receives the gradient of the code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StraightThrough {
+    /// The probability σ(z).
+    Probability,
+    /// The logit z.
+    Logit,
+}
+
+impl Default for CibHashParams {
+    fn default() -> Self {
+        Self {
+            tau: 0.3,
+            beta: 0.001,
+            hidden: 1024,
+            binarization: Binarization::Threshold,
+            straight_through: StraightThrough::Probability,
+            feature_dropout: 0.0,
+        }
+    }
+}
+
+impl Params for CibHashParams {
+    fn check(&self) -> Result<(), String> {
+        if !(self.tau > 0.0 && self.tau.is_finite()) {
+            return Err("`tau` must be positive".into());
+        }
+        if !(self.beta >= 0.0 && self.beta.is_finite()) {
+            return Err("`beta` must not be negative".into());
+        }
+        if self.hidden == 0 {
+            return Err("`hidden` must be at least 1".into());
+        }
+        if !(0.0..1.0).contains(&self.feature_dropout) {
+            return Err("`feature_dropout` must be at least 0 and less than 1".into());
+        }
+        Ok(())
+    }
+}
+
+/// CIBHash with its two-layer head.
+pub struct CibHash {
+    params: CibHashParams,
+    vars: Parameters,
+    hidden: Linear,
+    output: Linear,
+}
+
+impl Plugin for CibHash {
+    const INFO: Info = Info {
+        name: "cibhash",
+        title: "CIBHash",
+        paper: "Qiu et al., Unsupervised Hashing with Contrastive Information Bottleneck, IJCAI 2021",
+        supervision: Supervision::None,
+        modalities: &[Modality::Image],
+        gradient: true,
+        augmented: true,
+        revision: 1,
+    };
+    type Params = CibHashParams;
+
+    fn build(params: CibHashParams, cx: &BuildContext) -> Result<Self> {
+        let mut vars = Parameters::default();
+        let hidden = Linear::new(&mut vars, "head.0", (cx.dim, params.hidden), cx)?;
+        let output = Linear::new(&mut vars, "head.2", (params.hidden, cx.bits), cx)?;
+        Ok(Self { params, vars, hidden, output })
+    }
+}
+
+impl HashMethod for CibHash {
+    fn learner(&mut self) -> Learner<'_> {
+        Learner::Gradient(self)
+    }
+
+    fn encode(&self, items: &Items) -> Result<Tensor> {
+        self.logits(&items.image) // σ(z) ≥ ½ exactly where z ≥ 0
+    }
+
+    fn state(&self) -> Result<State> {
+        self.vars.state()
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<()> {
+        self.vars.load(state)
+    }
+}
+
+impl Gradient for CibHash {
+    fn demand(&self) -> Demand {
+        Demand { views: 2, transform: |size| Transform::CibHash { size } }
+    }
+
+    fn param_groups(&self) -> Vec<ParamGroup> {
+        vec![ParamGroup { vars: self.vars.vars(), lr_scale: 1.0 }]
+    }
+
+    fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss> {
+        let mut features = Tensor::cat(&batch.views, 0)?; // (2n, dim): view 1, then view 2
+        if self.params.feature_dropout > 0.0 {
+            features = dropout(&features, self.params.feature_dropout, &mut at.stream("cibhash/dropout"))?;
+        }
+        let logits = self.logits(&features)?; // (2n, bits)
+        let thresholds = match self.params.binarization {
+            Binarization::Threshold => None,
+            Binarization::Stochastic => Some(uniform_like(&logits, at)?),
+        };
+        let objective = objective(&logits, thresholds.as_ref(), &self.params)?;
+        Ok(Loss { total: objective.total, terms: vec![("contrastive", objective.contrastive), ("kl", objective.kl)] })
+    }
+}
+
+impl CibHash {
+    fn logits(&self, features: &Tensor) -> Result<Tensor> {
+        Ok(self.output.forward(&self.hidden.forward_relu(features)?)?)
+    }
+}
+
+/// The loss and its terms, all scalars.
+pub struct Objective {
+    /// `contrastive + β·kl`.
+    pub total: Tensor,
+    /// L_con.
+    pub contrastive: Tensor,
+    /// L_KL.
+    pub kl: Tensor,
+}
+
+/// Computes `L_con + β·L_KL` of logits `(2n, bits)`: view 1 of n images, then view 2 of the same.
+///
+/// A bit is 1 where its probability reaches its threshold; without `thresholds` `(2n, bits)` that is ½.
+///
+/// # Errors
+/// If the number of rows is odd.
+pub fn objective(logits: &Tensor, thresholds: Option<&Tensor>, params: &CibHashParams) -> Result<Objective> {
+    let n = logits.dim(0)? / 2;
+    let probabilities = candle_nn::ops::sigmoid(logits)?;
+    let margin = match thresholds {
+        None => (&probabilities - 0.5)?,
+        Some(thresholds) => (&probabilities - thresholds)?,
+    };
+    let relaxed = match params.straight_through {
+        StraightThrough::Probability => &margin,
+        StraightThrough::Logit => logits,
+    };
+    let codes = straight_through(relaxed, &sign(&margin)?)?;
+    let contrastive = nt_xent(&codes, params.tau)?;
+    let (first, second) = (probabilities.narrow(0, 0, n)?, probabilities.narrow(0, n, n)?);
+    let kl = ((bernoulli_kl(&first, &second.detach())? + bernoulli_kl(&second, &first.detach())?)? * 0.5)?;
+    let total = (&contrastive + (&kl * params.beta)?)?;
+    Ok(Objective { total, contrastive, kl })
+}
+
+/// L_con: the mean over all 2n codes of −log softmax of the cosine to the image's other code among all others but
+/// itself, at temperature `tau`.
+fn nt_xent(codes: &Tensor, tau: f64) -> Result<Tensor> {
+    let rows = codes.dim(0)?;
+    let (dtype, device) = (codes.dtype(), codes.device());
+    let unit = codes.broadcast_div(&codes.sqr()?.sum_keepdim(1)?.sqrt()?)?;
+    let similarity = (unit.matmul(&unit.t()?)? / tau)?; // (2n, 2n)
+    let at = |matches: &dyn Fn(usize, usize) -> bool, value: f32| -> Result<Tensor> {
+        let cells = (0..rows * rows).map(|i| if matches(i / rows, i % rows) { value } else { 0.0 });
+        Ok(Tensor::from_iter(cells, device)?.reshape((rows, rows))?.to_dtype(dtype)?)
+    };
+    let partner = at(&|a, b| (a + rows / 2) % rows == b, 1.0)?;
+    let itself = at(&|a, b| a == b, -1e9)?; // leaves the code itself out of the denominator
+    let positive = (&similarity * partner)?.sum(1)?;
+    let denominator = (similarity + itself)?.log_sum_exp(D::Minus1)?;
+    Ok((denominator - positive)?.mean_all()?)
+}
+
+/// KL(p ‖ q) between Bernoulli vectors `(n, bits)`: summed over bits, averaged over rows.
+fn bernoulli_kl(p: &Tensor, q: &Tensor) -> Result<Tensor> {
+    const EPSILON: f64 = 1e-8; // reference code
+    let log = |x: &Tensor| (x + EPSILON)?.log();
+    let complement = |x: &Tensor| x.affine(-1.0, 1.0);
+    let (not_p, not_q) = (complement(p)?, complement(q)?);
+    let ones = (p * (log(p)? - log(q)?)?)?;
+    let zeros = (&not_p * (log(&not_p)? - log(&not_q)?)?)?;
+    Ok((ones + zeros)?.sum(1)?.mean_all()?)
+}
+
+/// Uniform thresholds of the shape of `x`, from the step's stream.
+fn uniform_like(x: &Tensor, at: &Progress) -> Result<Tensor> {
+    let mut rng = at.stream("cibhash/bits");
+    let values: Vec<f32> = (0..x.elem_count()).map(|_| rng.uniform() as f32).collect();
+    Ok(Tensor::from_vec(values, x.shape(), x.device())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device, Var};
+
+    /// methods.md, "Numeric test vectors", in float64.
+    #[test]
+    fn loss_equals_the_worked_example() {
+        let logits = [
+            [2.0, -1.0, 0.5, -0.25],
+            [-1.0, 1.0, -2.0, 0.1],
+            [0.3, 0.2, 0.1, -0.4],
+            [1.0, -2.0, -0.5, 0.25],
+            [-1.0, 0.5, -1.0, -0.1],
+            [0.6, -0.2, 0.4, -0.8],
+        ];
+        let logits = Tensor::new(&logits, &Device::Cpu).unwrap();
+        let objective = objective(&logits, None, &CibHashParams::default()).unwrap();
+        let value = |t: &Tensor| t.to_scalar::<f64>().unwrap();
+        assert!((value(&objective.contrastive) - 1.320_597).abs() < 1e-6);
+        assert!((value(&objective.kl) - 0.156_743).abs() < 1e-6);
+        assert!((value(&objective.total) - 1.320_754).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_switches_change_value_and_gradient_as_they_say() {
+        let logits = Var::new(&[[0.4f64, -0.3], [0.1, 0.2], [0.2, -0.1], [-0.3, 0.6]], &Device::Cpu).unwrap();
+        let gradient = |straight_through, thresholds: Option<&Tensor>| {
+            let params = CibHashParams { straight_through, beta: 0.0, ..CibHashParams::default() };
+            let total = objective(&logits, thresholds, &params).unwrap().total;
+            let grads = total.backward().unwrap();
+            grads.get(&logits).unwrap().to_vec2::<f64>().unwrap()
+        };
+        let (by_probability, by_logit) =
+            (gradient(StraightThrough::Probability, None), gradient(StraightThrough::Logit, None));
+        for (row, logits) in logits.to_vec2::<f64>().unwrap().iter().enumerate() {
+            for (column, z) in logits.iter().enumerate() {
+                let p = 1.0 / (1.0 + (-z).exp());
+                let expected = by_logit[row][column] * p * (1.0 - p);
+                assert!((by_probability[row][column] - expected).abs() < 1e-12);
+            }
+        }
+        let all_ones = Tensor::zeros((4, 2), DType::F64, &Device::Cpu).unwrap();
+        let collapsed = objective(&logits, Some(&all_ones), &CibHashParams::default()).unwrap();
+        assert!((collapsed.contrastive.to_scalar::<f64>().unwrap() - 3f64.ln()).abs() < 1e-9);
+    }
+}

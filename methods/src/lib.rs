@@ -1,0 +1,13 @@
+//! The hashing methods. Adding one takes a file here and a line in each of the two lists below.
+
+use hashlab_model::Entry;
+
+pub mod cibhash;
+pub mod itq;
+pub mod lsh;
+
+mod linalg;
+mod projection;
+
+/// Every registered method, in the order of tables and listings.
+pub const METHODS: &[Entry] = &[Entry::of::<lsh::Lsh>(), Entry::of::<itq::Itq>(), Entry::of::<cibhash::CibHash>()];

@@ -1,0 +1,40 @@
+//! Bridges between tensors and the linear algebra of the closed-form methods, which runs in f64 on the CPU.
+
+use anyhow::{Context, Result, ensure};
+use candle_core::{DType, Device, Tensor};
+use faer::{Mat, Side};
+
+/// Copies a tensor `(n, d)` into a matrix.
+pub(crate) fn to_matrix(tensor: &Tensor) -> Result<Mat<f64>> {
+    let (n, d) = tensor.dims2()?;
+    let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+    Ok(Mat::from_fn(n, d, |i, j| values[i * d + j]))
+}
+
+/// Copies a matrix into an f32 tensor.
+pub(crate) fn to_tensor(matrix: &Mat<f64>, device: &Device) -> Result<Tensor> {
+    let (n, d) = (matrix.nrows(), matrix.ncols());
+    let values: Vec<f32> = (0..n * d).map(|i| matrix[(i / d, i % d)] as f32).collect();
+    Ok(Tensor::from_vec(values, (n, d), device)?)
+}
+
+/// The mean over rows `(1, d)` and the rows without it.
+pub(crate) fn center(x: &Mat<f64>) -> (Mat<f64>, Mat<f64>) {
+    let n = x.nrows() as f64;
+    let mean = Mat::from_fn(1, x.ncols(), |_, j| x.col(j).iter().sum::<f64>() / n);
+    let centered = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] - mean[(0, j)]);
+    (mean, centered)
+}
+
+/// The `k` leading principal directions `(d, k)` of centred rows `(n, d)`.
+///
+/// # Errors
+/// If there are fewer dimensions than `k`.
+pub(crate) fn principal_directions(centered: &Mat<f64>, k: usize) -> Result<Mat<f64>> {
+    let d = centered.ncols();
+    ensure!(k <= d, "{k} bits need at least {k} feature dimensions, there are {d}");
+    let covariance = centered.transpose() * centered;
+    let eigen = covariance.self_adjoint_eigen(Side::Lower).ok().context("the covariance has no eigendecomposition")?;
+    // Ascending eigenvalues: the leading directions stand last.
+    Ok(Mat::from_fn(d, k, |i, j| eigen.U()[(i, d - 1 - j)]))
+}

@@ -1,0 +1,77 @@
+//! LSH: random hyperplanes.
+//!
+//! Moses Charikar, Similarity estimation techniques from rounding algorithms, STOC 2002. A bit is the side of a
+//! random hyperplane through the training mean: `h = (x − μ)W`, W ~ N(0, 1).
+//!
+//! # Deviations
+//! The hyperplanes pass through the mean of the training features instead of the origin, as every baseline here:
+//! post-ReLU features all lie on one side of planes through the origin.
+
+use anyhow::Result;
+use candle_core::Tensor;
+use hashlab_model::{
+    BuildContext, ClosedForm, HashMethod, Info, Items, Learner, Modality, Params, Plugin, State, Supervision, TrainSet,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::linalg;
+use crate::projection::Projection;
+
+/// LSH has no hyperparameters.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LshParams {}
+
+impl Params for LshParams {}
+
+/// Random hyperplanes through the training mean.
+pub struct Lsh {
+    cx: BuildContext,
+    projection: Projection,
+}
+
+impl Plugin for Lsh {
+    const INFO: Info = Info {
+        name: "lsh",
+        title: "LSH",
+        paper: "Charikar, Similarity Estimation Techniques from Rounding Algorithms, STOC 2002",
+        supervision: Supervision::None,
+        modalities: &[Modality::Image],
+        gradient: false,
+        augmented: false,
+        revision: 1,
+    };
+    type Params = LshParams;
+
+    fn build(_: LshParams, cx: &BuildContext) -> Result<Self> {
+        Ok(Self { cx: cx.clone(), projection: Projection::zeros(cx)? })
+    }
+}
+
+impl HashMethod for Lsh {
+    fn learner(&mut self) -> Learner<'_> {
+        Learner::ClosedForm(self)
+    }
+
+    fn encode(&self, items: &Items) -> Result<Tensor> {
+        self.projection.apply(&items.image)
+    }
+
+    fn state(&self) -> Result<State> {
+        Ok(self.projection.state())
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<()> {
+        self.projection.load_state(state)
+    }
+}
+
+impl ClosedForm for Lsh {
+    fn fit(&mut self, train: &TrainSet) -> Result<()> {
+        let (mean, _) = linalg::center(&linalg::to_matrix(&train.features)?);
+        let mut rng = self.cx.stream("lsh/hyperplanes");
+        let directions = faer::Mat::from_fn(self.cx.dim, self.cx.bits, |_, _| rng.normal());
+        self.projection.set(&mean, &directions)
+    }
+}

@@ -1,0 +1,292 @@
+//! What every registered method must do, on tiny synthetic features.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use candle_core::{DType, Device, Tensor};
+use hashlab_methods::METHODS;
+use hashlab_model::config::TrainConfig;
+use hashlab_model::train::{Checkpoint, Fit, Journal, Outcome, TrainData, fit};
+use hashlab_model::{
+    Batch, BuildContext, Demand, Entry, HashMethod, Items, Learner, Progress, State, Supervision, TrainSet,
+};
+use hashlab_rng::stream;
+
+const ITEMS: usize = 60;
+const DIM: usize = 24;
+const CLASSES: usize = 3;
+const BITS: usize = 16;
+
+fn context(seed: u64) -> BuildContext {
+    BuildContext { bits: BITS, dim: DIM, classes: CLASSES, device: Device::Cpu, seed }
+}
+
+fn class_of(item: u32) -> usize {
+    item as usize % CLASSES
+}
+
+/// Clustered features; each view adds noise of its own.
+fn features(items: &[u32], view: u64) -> Tensor {
+    let values: Vec<f32> = items
+        .iter()
+        .flat_map(|&item| {
+            let mut centre = stream(0, "centre", &[class_of(item) as u64]);
+            let mut noise = stream(0, "noise", &[u64::from(item), view]);
+            (0..DIM).map(move |_| (2.0 * centre.normal() + noise.normal()) as f32)
+        })
+        .collect();
+    Tensor::from_vec(values, (items.len(), DIM), &Device::Cpu).unwrap()
+}
+
+/// Labels, for the methods that may see them.
+fn labels(method: &Entry, items: &[u32]) -> Option<Tensor> {
+    let hot = |item: &u32| (0..CLASSES).map(|c| f32::from(c == class_of(*item))).collect::<Vec<_>>();
+    let values: Vec<f32> = items.iter().flat_map(hot).collect();
+    (method.info.supervision == Supervision::Labels)
+        .then(|| Tensor::from_vec(values, (items.len(), CLASSES), &Device::Cpu).unwrap())
+}
+
+struct Synthetic<'a>(&'a Entry);
+
+impl TrainData for Synthetic<'_> {
+    fn len(&self) -> usize {
+        ITEMS
+    }
+
+    fn batch(&self, items: &[u32], demand: &Demand, at: &Progress) -> Result<Batch> {
+        let view = |v: usize| features(items, (at.epoch * demand.views + v) as u64 + 1);
+        Ok(Batch { items: items.to_vec(), views: (0..demand.views).map(view).collect(), labels: labels(self.0, items) })
+    }
+}
+
+/// Keeps the last checkpoint, and asks to stop after a number of steps.
+struct Notes {
+    stop_after: Option<usize>,
+    asked: std::cell::Cell<usize>,
+    checkpoint: Option<Vec<u8>>,
+    losses: Vec<f64>,
+}
+
+impl Notes {
+    fn new(stop_after: Option<usize>) -> Self {
+        Self { stop_after, asked: 0.into(), checkpoint: None, losses: Vec::new() }
+    }
+}
+
+impl Journal for Notes {
+    fn epoch(&mut self, _: usize, terms: &BTreeMap<String, f64>, _: f64) -> Result<()> {
+        self.losses.push(terms["loss"]);
+        Ok(())
+    }
+    fn validation(&mut self, _: usize, _: f64) -> Result<()> {
+        Ok(())
+    }
+    fn checkpoint(&mut self, bytes: &[u8]) -> Result<()> {
+        self.checkpoint = Some(bytes.to_vec());
+        Ok(())
+    }
+    fn stopped(&self) -> bool {
+        self.asked.set(self.asked.get() + 1);
+        self.stop_after.is_some_and(|steps| self.asked.get() > steps)
+    }
+}
+
+fn build(method: &Entry, seed: u64) -> Box<dyn HashMethod> {
+    method.build(&method.schema().defaults, &context(seed)).unwrap()
+}
+
+/// Trains for a few epochs of four steps; goes on from a checkpoint if there is one.
+fn train(method: &Entry, built: &mut dyn HashMethod, seed: u64, notes: &mut Notes, resume: Option<&[u8]>) -> Outcome {
+    if let Learner::ClosedForm(learner) = built.learner() {
+        let items: Vec<u32> = (0..ITEMS as u32).collect();
+        learner.fit(&TrainSet { features: features(&items, 0), labels: labels(method, &items) }).unwrap();
+        return Outcome::Done { epoch: 0, seconds: 0.0 };
+    }
+    let config = TrainConfig { epochs: 4, batch_size: 16, validate_every: 2, ..TrainConfig::default() };
+    let resume = resume.map(|bytes| Checkpoint::from_bytes(bytes, &Device::Cpu).unwrap());
+    // A validation score that depends on the state, so that selection has something to choose.
+    let mut validate =
+        |method: &dyn HashMethod| Ok(encode(method).sqr()?.mean_all()?.to_scalar::<f32>().map(f64::from)?);
+    let data = Synthetic(method);
+    fit(Fit { method: built, config: &config, seed, data: &data, validate: &mut validate, journal: notes, resume })
+        .unwrap()
+}
+
+fn trained(method: &Entry, seed: u64) -> Box<dyn HashMethod> {
+    let mut built = build(method, seed);
+    let outcome = train(method, built.as_mut(), seed, &mut Notes::new(None), None);
+    assert!(matches!(outcome, Outcome::Done { .. }), "{}: {outcome:?}", method.info.name);
+    built
+}
+
+fn encode(method: &dyn HashMethod) -> Tensor {
+    let items: Vec<u32> = (0..ITEMS as u32 + 7).collect();
+    method.encode(&Items { image: features(&items, 0) }).unwrap()
+}
+
+fn bits(tensor: &Tensor) -> Vec<u32> {
+    tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
+}
+
+fn state_bits(state: &State) -> BTreeMap<String, Vec<u32>> {
+    state.iter().map(|(name, tensor)| (name.clone(), bits(tensor))).collect()
+}
+
+#[test]
+fn names_are_unique_and_snake_case() {
+    let names: BTreeSet<&str> = METHODS.iter().map(|m| m.info.name).collect();
+    assert_eq!(names.len(), METHODS.len());
+    for name in names {
+        assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'), "{name}");
+    }
+}
+
+#[test]
+fn every_method_file_is_registered() {
+    let lib = include_str!("../src/lib.rs");
+    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+    let mut methods = 0;
+    for path in std::fs::read_dir(sources).unwrap().map(|entry| entry.unwrap().path()) {
+        let module = path.file_stem().unwrap().to_str().unwrap();
+        if std::fs::read_to_string(&path).unwrap().contains("impl Plugin for") {
+            methods += 1;
+            assert!(lib.contains(&format!("pub mod {module};")), "{module} is not a module of the crate");
+            assert!(lib.contains(&format!("Entry::of::<{module}::")), "{module} is not in METHODS");
+        }
+    }
+    assert_eq!(methods, METHODS.len());
+}
+
+#[test]
+fn hyperparameters_have_checked_and_documented_defaults() {
+    for method in METHODS {
+        let (schema, name) = (method.schema(), method.info.name);
+        (schema.check)(&schema.defaults).unwrap_or_else(|e| panic!("{name}: {}", e.message));
+        for key in schema.defaults.keys() {
+            assert!(schema.docs.get(key).is_some_and(|doc| doc.len() > 10), "{name}: `{key}` is not documented");
+        }
+        let mut unknown = schema.defaults.clone();
+        unknown.insert("no_such_key".into(), 1.into());
+        assert!((schema.check)(&unknown).is_err(), "{name}");
+        assert!(method.build(&unknown, &context(0)).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn the_learner_is_the_declared_one() {
+    for method in METHODS {
+        let gradient = matches!(build(method, 0).learner(), Learner::Gradient(_));
+        assert_eq!(gradient, method.info.gradient, "{}", method.info.name);
+        assert!(gradient || !method.info.augmented, "{}", method.info.name);
+    }
+}
+
+#[test]
+fn relaxed_codes_are_finite_and_of_the_asked_length() {
+    for method in METHODS {
+        let codes = encode(trained(method, 0).as_ref());
+        assert_eq!((codes.dims(), codes.dtype()), (&[ITEMS + 7, BITS][..], DType::F32), "{}", method.info.name);
+        let values = codes.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(values.iter().all(|h| h.is_finite()), "{}", method.info.name);
+        let positive = values.iter().filter(|h| **h >= 0.0).count() as f64 / values.len() as f64;
+        assert!((0.1..0.9).contains(&positive), "{}: {positive} of the bits are 1", method.info.name);
+    }
+}
+
+#[test]
+fn a_saved_method_encodes_the_same_bits() {
+    for method in METHODS {
+        let first = trained(method, 3);
+        let mut second = build(method, 4);
+        second.load_state(&first.state().unwrap()).unwrap();
+        assert_eq!(bits(&encode(first.as_ref())), bits(&encode(second.as_ref())), "{}", method.info.name);
+    }
+}
+
+#[test]
+fn states_that_do_not_fit_are_refused() {
+    for method in METHODS {
+        let mut built = build(method, 0);
+        let state = built.state().unwrap();
+        let first = state.keys().next().unwrap().clone();
+        let mut missing = state.clone();
+        missing.remove(&first);
+        let mut misshapen = state.clone();
+        misshapen.insert(first, Tensor::zeros((1, 1, 1), DType::F32, &Device::Cpu).unwrap());
+        let mut extra = state;
+        extra.insert("no_such_tensor".into(), Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap());
+        for bad in [missing, misshapen, extra] {
+            assert!(built.load_state(&bad).is_err(), "{}", method.info.name);
+        }
+    }
+}
+
+#[test]
+fn the_seed_decides_whatever_the_number_of_threads() {
+    for method in METHODS {
+        let with_threads = |threads: usize, seed: u64| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            bits(&pool.install(|| encode(trained(method, seed).as_ref())))
+        };
+        let one = with_threads(1, 0);
+        assert_eq!(one, with_threads(3, 0), "{}", method.info.name);
+        assert_ne!(one, with_threads(1, 1), "{}: the seed changes nothing", method.info.name);
+    }
+}
+
+#[test]
+fn every_trainable_variable_receives_a_gradient() {
+    for method in METHODS {
+        let mut built = build(method, 0);
+        let Learner::Gradient(learner) = built.learner() else { continue };
+        let at = Progress { epoch: 0, epochs: 1, step: 0, seed: 0 };
+        let items: Vec<u32> = (0..16).collect();
+        let batch = Synthetic(method).batch(&items, &learner.demand(), &at).unwrap();
+        let loss = learner.loss(&batch, &at).unwrap();
+        let grads = hashlab_kernels::backward(&loss.total).unwrap();
+        for (name, var) in learner.param_groups().into_iter().flat_map(|group| group.vars) {
+            let grad = grads.get(&var).unwrap_or_else(|| panic!("{}: `{name}` has none", method.info.name));
+            let size = grad.abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+            assert!(size.is_finite() && size > 0.0, "{}: `{name}` has gradient {size}", method.info.name);
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_training_ends_as_an_uninterrupted_one() {
+    for method in METHODS.iter().filter(|method| method.info.gradient) {
+        let name = method.info.name;
+        let mut whole = build(method, 5);
+        let mut notes = Notes::new(None);
+        let uninterrupted = train(method, whole.as_mut(), 5, &mut notes, None);
+        for stop_after in [1, 4, 6, 11] {
+            let mut first = build(method, 5);
+            let mut before = Notes::new(Some(stop_after));
+            assert_eq!(train(method, first.as_mut(), 5, &mut before, None), Outcome::Interrupted, "{name}");
+            let mut second = build(method, 99); // its own start must not matter
+            let mut after = Notes::new(None);
+            let resumed = train(method, second.as_mut(), 5, &mut after, before.checkpoint.as_deref());
+            let epoch = |outcome: &Outcome| match outcome {
+                Outcome::Done { epoch, .. } => *epoch,
+                other => panic!("{name}: {other:?}"),
+            };
+            assert_eq!(epoch(&resumed), epoch(&uninterrupted), "{name} after {stop_after}");
+            assert_eq!(
+                state_bits(&second.state().unwrap()),
+                state_bits(&whole.state().unwrap()),
+                "{name} after {stop_after}"
+            );
+            let all: Vec<f64> = before.losses.iter().chain(&after.losses).copied().collect();
+            assert_eq!(all, notes.losses, "{name} after {stop_after}");
+        }
+    }
+}
+
+#[test]
+fn training_lowers_the_loss() {
+    for method in METHODS.iter().filter(|method| method.info.gradient) {
+        let mut notes = Notes::new(None);
+        train(method, build(method, 0).as_mut(), 0, &mut notes, None);
+        assert!(notes.losses.last() < notes.losses.first(), "{}: {:?}", method.info.name, notes.losses);
+    }
+}

@@ -1,0 +1,86 @@
+//! Losses and fits against values of an independent implementation; see golden/README.md.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use candle_core::{Device, Tensor, Var};
+use faer::Mat;
+use hashlab_methods::cibhash::{CibHashParams, objective};
+use hashlab_methods::itq::rotate;
+
+type Case = BTreeMap<String, Tensor>;
+
+/// Reads all cases called `NAME_I.safetensors`; there must be some.
+fn cases(name: &str) -> Vec<Case> {
+    let built_in = concat!(env!("CARGO_MANIFEST_DIR"), "/../golden");
+    let folder = std::env::var_os("HASHLAB_GOLDEN").map_or_else(|| PathBuf::from(built_in), PathBuf::from);
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&format!("{name}_")))
+        .collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "no case `{name}_*` in {}", folder.display());
+    paths.iter().map(|path| candle_core::safetensors::load(path, &Device::Cpu).unwrap().into_iter().collect()).collect()
+}
+
+fn scalar(case: &Case, name: &str) -> f64 {
+    case[name].to_scalar::<f64>().unwrap_or_else(|_| case[name].to_scalar::<i64>().unwrap() as f64)
+}
+
+fn matrix(t: &Tensor) -> Mat<f64> {
+    let rows = t.to_vec2::<f64>().unwrap();
+    Mat::from_fn(rows.len(), rows[0].len(), |i, j| rows[i][j])
+}
+
+/// Agreement relative to the larger of 1 and the expected value.
+fn close(what: &str, got: f64, expected: f64, tolerance: f64) {
+    let error = (got - expected).abs() / expected.abs().max(1.0);
+    assert!(error <= tolerance, "{what}: got {got}, expected {expected}");
+}
+
+fn close_tensors(what: &str, got: &Tensor, expected: &Tensor, tolerance: f64) {
+    assert_eq!(got.shape(), expected.shape(), "{what}");
+    let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    for (got, expected) in flat(got).into_iter().zip(flat(expected)) {
+        close(what, got, expected, tolerance);
+    }
+}
+
+#[test]
+fn cibhash() {
+    for case in cases("cibhash") {
+        let params =
+            CibHashParams { tau: scalar(&case, "tau"), beta: scalar(&case, "beta"), ..CibHashParams::default() };
+        let views: Vec<Var> =
+            ["logits_1", "logits_2"].iter().map(|name| Var::from_tensor(&case[*name]).unwrap()).collect();
+        let logits = Tensor::cat(&[views[0].as_tensor(), views[1].as_tensor()], 0).unwrap();
+        let found = objective(&logits, None, &params).unwrap();
+        for (what, got) in [("contrastive", &found.contrastive), ("kl", &found.kl), ("loss", &found.total)] {
+            close(what, got.to_scalar().unwrap(), scalar(&case, what), 1e-10);
+        }
+        let grads = found.total.backward().unwrap();
+        for (view, name) in views.iter().zip(["grad_logits_1", "grad_logits_2"]) {
+            close_tensors(name, grads.get(view).unwrap(), &case[name], 1e-10);
+        }
+    }
+}
+
+#[test]
+fn itq() {
+    for case in cases("itq") {
+        let projected = matrix(&case["projected"]);
+        let iterations = scalar(&case, "iterations") as usize;
+        let start = matrix(&case["rotation_0"]);
+        let expected = matrix(&case["rotation"]);
+        let rotation = rotate(&projected, start.clone(), iterations).unwrap();
+        assert!((&rotation - &expected).norm_max() < 1e-8, "rotation");
+        let losses = case["quantization_loss"].to_vec1::<f64>().unwrap();
+        for (done, expected) in losses.iter().enumerate() {
+            let rotated = &projected * rotate(&projected, start.clone(), done).unwrap();
+            let signs =
+                Mat::from_fn(rotated.nrows(), rotated.ncols(), |i, j| f64::from(rotated[(i, j)] >= 0.0) * 2.0 - 1.0);
+            close("quantization_loss", (signs - rotated).squared_norm_l2(), *expected, 1e-8);
+        }
+    }
+}
