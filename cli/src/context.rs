@@ -1,5 +1,6 @@
 //! What every subcommand works with: the registries, the places, and how things are looked up in them.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -78,7 +79,10 @@ impl Context {
                 (path.clone(), text)
             }
         };
-        let env = std::env::vars().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+        let text = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        };
+        let env = std::env::vars_os().filter_map(text).filter(|(name, _)| name.starts_with(PREFIX)).collect();
         let overrides = Overrides { env, set: args.set.clone() };
         let experiment = load(&text, &origin, &self.catalog(), &overrides)
             .map_err(|mistakes| bad_input(mistakes.render(colour_on_stderr())))?;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use hashlab_engine::exec::progress::on_stderr;
 use hashlab_engine::exec::{CommandLine, Job, PoolOptions, StopFlag, Summary, run_all};
 use hashlab_engine::record::canonical;
+use hashlab_engine::report::{Format, Options, results_jsonl};
 use hashlab_engine::store::{RunState, Store, SweepDir};
 use hashlab_engine::sweep::{Plan, PlannedRun};
 
@@ -30,9 +31,15 @@ pub(crate) fn run(context: &Context, args: &SweepArgs) -> Result<ExitCode> {
     let sweep = store.sweep(&plan.name)?;
     record(&sweep, &plan, &text)?;
     let pending = pending(&store, &plan)?;
-    let code = if pending.is_empty() { ExitCode::SUCCESS } else { execute(context, args, &sweep, &weights, &pending)? };
-    table::show(&report_of(&store, &plan)?, &args.table)?;
-    Ok(code)
+    let end = if pending.is_empty() { End::Done } else { execute(context, args, &sweep, &weights, &pending)? };
+    if end == End::Interrupted {
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let report = report_of(&store, &plan)?;
+    sweep.write("results.jsonl", results_jsonl(&report).as_bytes())?;
+    sweep.write("table.md", table::text(&report, &Options::new(Format::Markdown))?.as_bytes())?;
+    table::show(&report, &args.table)?;
+    Ok(if end == End::SomeFailed { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
 }
 
 /// A plan, where its weights lie, and the text it was made of.
@@ -82,16 +89,16 @@ fn execute(
     sweep: &SweepDir,
     weights: &WeightFiles,
     pending: &[&PlannedRun],
-) -> Result<ExitCode> {
+) -> Result<End> {
     let cores = std::thread::available_parallelism()?;
     let stop = StopFlag::install()?;
     let mut observer = on_stderr();
 
     let stages = stages(context, sweep, weights, pending)?;
     let one = PoolOptions { parallel: NonZeroUsize::MIN, threads_per_job: cores };
-    let prepared = run_all(&stages, &one, observer.as_mut(), &stop);
-    if let Some(code) = exit_code(&prepared) {
-        return Ok(code);
+    let prepared = End::of(&run_all(&stages, &one, observer.as_mut(), &stop));
+    if prepared != End::Done {
+        return Ok(prepared);
     }
     let metric = |run: &PlannedRun| match run.config.eval.get("map_at").and_then(serde_json::Value::as_u64) {
         Some(0) | None => "mAP".to_owned(),
@@ -107,7 +114,7 @@ fn execute(
         .collect();
     let pool = PoolOptions { parallel: args.jobs.unwrap_or(cores), threads_per_job: NonZeroUsize::MIN };
     let summary = run_all(&jobs?, &pool, observer.as_mut(), &stop);
-    Ok(exit_code(&summary).unwrap_or(ExitCode::SUCCESS))
+    Ok(End::of(&summary))
 }
 
 /// One job per set of features: runs that share data, split, backbone and method share them.
@@ -155,13 +162,22 @@ fn command(context: &Context, weights: &WeightFiles, run: &PlannedRun, flags: &[
     Ok(CommandLine { program, args, env: vec![("HASHLAB_LOG".into(), log)] })
 }
 
-/// What the process should end with, unless all is well.
-fn exit_code(summary: &Summary) -> Option<ExitCode> {
-    if summary.failed() > 0 {
-        Some(ExitCode::from(SOME_FAILED))
-    } else if summary.unfinished() > 0 {
-        Some(ExitCode::from(INTERRUPTED))
-    } else {
-        None
+/// How executing runs ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Done,
+    SomeFailed,
+    Interrupted,
+}
+
+impl End {
+    fn of(summary: &Summary) -> Self {
+        if summary.unfinished() > 0 {
+            Self::Interrupted
+        } else if summary.failed() > 0 {
+            Self::SomeFailed
+        } else {
+            Self::Done
+        }
     }
 }

@@ -45,9 +45,13 @@ pub(crate) fn show(report: &SweepReport, options: &TableOptions) -> Result<()> {
         colour: colour_on_stdout(),
         ..Options::new(format)
     };
-    let text = render(report, &published(), &options).map_err(|error| match error {
+    print(&text(report, &options)?)
+}
+
+/// Renders a report, with published values beside the measured ones.
+pub(crate) fn text(report: &SweepReport, options: &Options) -> Result<String> {
+    render(report, &published(), options).map_err(|error| match error {
         ReportError::Metric { .. } => bad_input(error.to_string()),
         other => other.into(),
-    })?;
-    print(&text)
+    })
 }

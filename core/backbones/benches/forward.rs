@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use candle_core::{Device, Tensor};
-use hashlab_backbones::{BACKBONES, Backbone, Entry};
+use hashlab_backbones::{BACKBONES, Entry};
 use hashlab_kernels::threads::serial;
 use rayon::prelude::*;
 
@@ -39,7 +39,8 @@ fn main() {
 fn measure(entry: &Entry, size: usize, micro_batch: usize) -> f64 {
     let weights = entry.needs_weights.then(|| formula::weights(entry.name, &[]));
     let backbone = (entry.open)(weights.as_ref(), 0).expect("the formula knows every tensor");
-    let images = Tensor::rand(0f32, 1.0, (micro_batch, size, size, 3), &Device::Cpu).expect("an image");
+    let images: Vec<f32> = formula::numbers("images", micro_batch * size * size * 3).map(|u| u as f32).collect();
+    let images = Tensor::from_vec(images, (micro_batch, size, size, 3), &Device::Cpu).expect("as many pixels");
     let run = |batches: usize| {
         let start = Instant::now();
         (0..batches).into_par_iter().for_each(|_| {

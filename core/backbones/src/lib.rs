@@ -68,9 +68,12 @@ pub struct Entry {
     pub dim: usize,
     /// The side length, in pixels, to which images are resized by default.
     pub image_size: usize,
-    /// Builds the network from a weights file, or from a seed where it needs none.
-    pub open: fn(Option<&Weights>, u64) -> Result<Box<dyn Backbone>, BackboneError>,
+    /// Builds the network.
+    pub open: Open,
 }
+
+/// Builds a network from a weights file, or from a seed where it needs none.
+pub type Open = fn(Option<&Weights>, u64) -> Result<Box<dyn Backbone>, BackboneError>;
 
 /// Every backbone.
 pub const BACKBONES: &[Entry] = &[convnet::ENTRY, mobilenet_v2::ENTRY, squeezenet1_1::ENTRY];

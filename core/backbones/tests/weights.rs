@@ -85,7 +85,8 @@ fn a_pretrained_backbone_asks_for_weights() {
 /// torchvision's own files keep batch norms; folding one must equal applying it.
 #[test]
 fn batch_norms_are_folded() {
-    let images = Tensor::rand(-1f32, 1.0, (1, 32, 32, 3), &Device::Cpu).unwrap();
+    let images: Vec<f32> = numbers("images", 32 * 32 * 3).map(|u| u as f32).collect();
+    let images = Tensor::from_vec(images, (1, 32, 32, 3), &Device::Cpu).unwrap();
     let forward = |tensors: &Tensors| {
         let weights = Weights::from_bytes(&file(tensors, &[])).unwrap();
         let backbone = (find("mobilenet_v2").unwrap().open)(Some(&weights), 0).unwrap();

@@ -12,8 +12,11 @@ use candle_core::{Result, Tensor};
 
 use crate::cpu;
 
+/// Variables with the sums of their gradients.
+type Deposits = Vec<(Tensor, Vec<f32>)>;
+
 thread_local! {
-    static SINK: RefCell<Option<Vec<(Tensor, Vec<f32>)>>> = const { RefCell::new(None) };
+    static SINK: RefCell<Option<Deposits>> = const { RefCell::new(None) };
 }
 
 /// Back-propagates from `loss` like `loss.backward()`, and faster through the layers of this crate.
@@ -39,16 +42,26 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
 
 /// Hands the gradient of `of` to a running [`backward`], or returns it if there is none or `of` is no variable.
 ///
-/// `compute` gets the sum so far, if there is one, and returns the sum with this gradient.
+/// `compute` gets the sum so far, if there is one, and returns the sum with this gradient; for a constant it is not called.
 pub(crate) fn deposit(of: &Tensor, compute: impl FnOnce(Option<Vec<f32>>) -> Vec<f32>) -> Result<Option<Tensor>> {
-    SINK.with_borrow_mut(|sink| match sink {
-        Some(deposits) if of.is_variable() => {
-            match deposits.iter_mut().find(|(variable, _)| variable.id() == of.id()) {
-                Some((_, sum)) => *sum = compute(Some(std::mem::take(sum))),
-                None => deposits.push((of.clone(), compute(None))),
-            }
-            Ok(None)
-        }
-        _ => cpu::tensor(compute(None), of.shape()).map(Some),
+    if !of.track_op() {
+        return Ok(None);
+    }
+    // The sink is not borrowed while `compute` runs: waiting for its threads, this one may take up other work.
+    let running = SINK.with_borrow(Option::is_some);
+    if !(running && of.is_variable()) {
+        return cpu::tensor(compute(None), of.shape()).map(Some);
+    }
+    let sum = compute(take(of));
+    SINK.with_borrow_mut(|sink| sink.get_or_insert_default().push((of.clone(), sum)));
+    Ok(None)
+}
+
+/// Takes the sum of the gradients of `variable` out of the sink.
+fn take(variable: &Tensor) -> Option<Vec<f32>> {
+    SINK.with_borrow_mut(|sink| {
+        let deposits = sink.as_mut()?;
+        let index = deposits.iter().position(|(other, _)| other.id() == variable.id())?;
+        Some(deposits.swap_remove(index).1)
     })
 }

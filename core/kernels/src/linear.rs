@@ -29,7 +29,7 @@ pub fn linear_relu(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor>
 
 fn apply(x: &Tensor, w: &Tensor, b: Option<&Tensor>, op: Dense) -> Result<Tensor> {
     let (out, features) = w.dims2()?;
-    if x.dim(D::Minus1)? != features || b.is_some_and(|b| b.dims() != [out]) {
+    if w.elem_count() == 0 || x.dim(D::Minus1)? != features || b.is_some_and(|b| b.dims() != [out]) {
         bail!("linear layer of weight {:?} and bias {:?} on input {:?}", w.dims(), b.map(Tensor::dims), x.dims());
     }
     let fast = cpu::is_f32(&[x, w]) && b.is_none_or(|b| cpu::is_f32(&[b]));
@@ -58,7 +58,7 @@ struct Sizes {
 impl Sizes {
     fn of(x: &[usize], w: &[usize]) -> Self {
         let (out, features) = (w[0], w[1]);
-        Self { rows: x.iter().product::<usize>() / features.max(1), features, out }
+        Self { rows: x.iter().product::<usize>() / features, features, out }
     }
 }
 
@@ -81,9 +81,15 @@ impl Dense {
         let sizes = Sizes::of(x.1.dims(), w.1.dims());
         let input = Matrix::row_major(cpu::elements(x.0, x.1)?, sizes.rows, sizes.features);
         let weight = Matrix::row_major(cpu::elements(w.0, w.1)?, sizes.out, sizes.features);
-        let mut y = matmul(input, weight.t());
         let bias = b.map(|(storage, layout)| cpu::elements(storage, layout)).transpose()?;
-        finish(&mut y, sizes.out, bias, self.relu);
+        let none = vec![0.0; sizes.out];
+        let finish = Finish { bias: bias.unwrap_or(&none), relu: self.relu };
+        // The product packs one of its factors, and packing the smaller one pays for transposing the result.
+        let y = if sizes.rows < sizes.out {
+            finish.transposed(&matmul(weight, input.t()), sizes.rows)
+        } else {
+            finish.in_place(matmul(input, weight.t()))
+        };
         let mut shape = x.1.dims().to_vec();
         shape[x.1.dims().len() - 1] = sizes.out;
         Ok((CpuStorage::F32(y), shape.into()))
@@ -163,29 +169,52 @@ impl CustomOp3 for Dense {
     }
 }
 
-/// Adds the bias to every row of `y` and rectifies it.
-fn finish(y: &mut [f32], out: usize, bias: Option<&[f32]>, relu: bool) {
-    if bias.is_none() && !relu {
-        return;
+/// What follows the product: the bias and the rectifier.
+struct Finish<'a> {
+    bias: &'a [f32],
+    relu: bool,
+}
+
+impl Finish<'_> {
+    #[inline(always)]
+    fn apply(&self, y: f32, bias: f32) -> f32 {
+        let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
+        let sum = y + bias;
+        // Written as a comparison, so that a NaN stays one.
+        if sum < floor { floor } else { sum }
     }
-    let zeros;
-    let bias = match bias {
-        Some(bias) => bias,
-        None => {
-            zeros = vec![0.0; out];
-            &zeros
-        }
-    };
-    let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
-    pulp::Arch::new().dispatch(|| {
-        for row in y.chunks_exact_mut(out) {
-            for (y, b) in row.iter_mut().zip(bias) {
-                // Written as a comparison, so that a NaN stays one.
-                let sum = *y + b;
-                *y = if sum < floor { floor } else { sum };
+
+    /// Finishes a product `(rows, out)`.
+    fn in_place(&self, mut y: Vec<f32>) -> Vec<f32> {
+        pulp::Arch::new().dispatch(|| {
+            for row in y.chunks_exact_mut(self.bias.len()) {
+                for (y, b) in row.iter_mut().zip(self.bias) {
+                    *y = self.apply(*y, *b);
+                }
             }
-        }
-    });
+        });
+        y
+    }
+
+    /// Finishes a product `(out, rows)` and returns it as `(rows, out)`.
+    fn transposed(&self, product: &[f32], rows: usize) -> Vec<f32> {
+        /// Columns that are written together: one cache line.
+        const BLOCK: usize = 16;
+        let out = self.bias.len();
+        let mut y = vec![0.0; rows * out];
+        pulp::Arch::new().dispatch(|| {
+            for start in (0..out).step_by(BLOCK) {
+                let columns = &product[start * rows..(start + BLOCK).min(out) * rows];
+                let bias = &self.bias[start..];
+                for (row, y) in y.chunks_exact_mut(out).enumerate() {
+                    for ((y, column), b) in y[start..].iter_mut().zip(columns.chunks_exact(rows)).zip(bias) {
+                        *y = self.apply(column[row], *b);
+                    }
+                }
+            }
+        });
+        y
+    }
 }
 
 /// Returns `dy` where `y` is positive, 0 elsewhere: the gradient of the rectifier.

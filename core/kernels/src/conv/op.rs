@@ -58,7 +58,7 @@ impl Conv {
             bail!("convolution of {x:?} with {w:?}: expected (n, h, w, in) and (out, in, kh, kw)");
         };
         let fits = if self.depthwise { depth == 1 && out == channels } else { depth == channels };
-        if !fits || b != [out] {
+        if !fits || b != [out] || w.contains(&0) {
             bail!("convolution of input {x:?} with weight {w:?} and bias {b:?}");
         }
         Geometry::new((images, height, width), (kh, kw), self.window, false)
@@ -148,17 +148,16 @@ impl CustomOp3 for Conv {
         cpu::with_elements(&dy, |dy| {
             let db = deposit(b, |sum| column_sums(sum, dy, out))?;
             let dw = cpu::with_elements(x, |x| {
-                cpu::tensor(
-                    if self.depthwise {
-                        depthwise::weight_gradient(&g, x, dy, channels)
-                    } else {
-                        weight_gradient(&g, x, dy, channels, out)
-                    },
-                    w.shape(),
-                )
+                deposit(w, |sum| {
+                    let gradient = match self.depthwise {
+                        true => depthwise::weight_gradient(&g, x, dy, channels),
+                        false => weight_gradient(&g, x, dy, channels, out),
+                    };
+                    column_sums(sum, &gradient, gradient.len())
+                })
             })?;
             if !x.track_op() {
-                return Ok((None, Some(dw), db));
+                return Ok((None, dw, db));
             }
             let dx = cpu::with_elements(w, |w| {
                 Ok(if self.depthwise {
@@ -167,7 +166,7 @@ impl CustomOp3 for Conv {
                     dense::input_gradient(&g, dy, out, &dense::Packed::transposed(w, [out, channels, g.taps()]))
                 })
             })?;
-            Ok((Some(cpu::tensor(dx, x.shape())?), Some(dw), db))
+            Ok((Some(cpu::tensor(dx, x.shape())?), dw, db))
         })
     }
 }

@@ -34,9 +34,9 @@ pub fn max_pool2d(x: &Tensor, size: usize, window: Window, ceil: bool) -> Result
 /// # Errors
 /// If `x` has another rank.
 pub fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
-    let (_, h, w, _) = x.dims4()?;
-    if h * w == 0 {
-        bail!("the mean over an image of {h} by {w} pixels");
+    let (_, h, w, c) = x.dims4()?;
+    if h * w * c == 0 {
+        bail!("the mean over images of {h} by {w} pixels and {c} channels");
     }
     if cpu::is_f32(&[x]) { x.contiguous()?.apply_op1(GlobalMean) } else { x.mean((1, 2)) }
 }
@@ -49,9 +49,12 @@ struct MaxPool {
 
 impl MaxPool {
     fn geometry(&self, x: &[usize]) -> Result<Geometry> {
-        let &[images, h, w, _] = x else {
+        let &[images, h, w, channels] = x else {
             bail!("pooling of {x:?}: expected (n, h, w, c)");
         };
+        if channels == 0 {
+            bail!("pooling of {x:?}: images without channels");
+        }
         let g = Geometry::new((images, h, w), (self.size, self.size), self.window, self.ceil)?;
         if [g.before.0, g.before.1, g.after.0, g.after.1].into_iter().any(|p| 2 * p > self.size) {
             bail!("pooling with padding {:?}: at most half of the {} pixels", self.window.padding, self.size);
@@ -110,10 +113,14 @@ impl CustomOp1 for MaxPool {
         let g = self.geometry(x.dims())?;
         let channels = x.dim(3)?;
         let mut dx = vec![0.0; x.elem_count()];
-        let nested = cpu::with_elements(x, |x| {
-            cpu::with_elements(y, |y| cpu::with_elements(dy, |dy| scatter_maxima(&g, channels, [x, y, dy], &mut dx)))
-        });
-        nested?;
+        cpu::with_elements(x, |x| {
+            cpu::with_elements(y, |y| {
+                cpu::with_elements(dy, |dy| {
+                    pulp::Arch::new().dispatch(|| scatter_maxima(&g, channels, [x, y, dy], &mut dx));
+                    Ok(())
+                })
+            })
+        })?;
         Ok(Some(cpu::tensor(dx, x.shape())?))
     }
 }
@@ -132,25 +139,25 @@ fn maximum(rows: &Rows<'_>, pixel: usize, out: &mut [MaybeUninit<f32>]) {
     }
 }
 
-fn scatter_maxima(g: &Geometry, channels: usize, [x, y, dy]: [&[f32]; 3], dx: &mut [f32]) -> Result<()> {
+#[inline(always)]
+fn scatter_maxima(g: &Geometry, channels: usize, [x, y, dy]: [&[f32]; 3], dx: &mut [f32]) {
     let (h, w) = g.output;
-    for pixel in 0..g.output_pixels() {
+    let mut pending = vec![0.0; channels];
+    for (pixel, (y, dy)) in y.chunks_exact(channels).zip(dy.chunks_exact(channels)).enumerate() {
         let (image, at) = (pixel / (h * w), (pixel / w % h, pixel % w));
-        let out = pixel * channels..(pixel + 1) * channels;
-        let mut pending = dy[out.clone()].to_vec();
-        let y = &y[out];
+        pending.copy_from_slice(dy);
         for tap in 0..g.taps() {
             let (ky, kx) = (tap / g.kernel.1, tap % g.kernel.1);
             let (Some(iy), Some(ix)) = (g.source(0, at.0, ky), g.source(1, at.1, kx)) else { continue };
             let input = ((image * g.input.0 + iy) * g.input.1 + ix) * channels;
-            for c in 0..channels {
-                if x[input + c] == y[c] {
-                    dx[input + c] += std::mem::take(&mut pending[c]);
-                }
+            let (x, dx) = (&x[input..][..channels], &mut dx[input..][..channels]);
+            for (((dx, x), y), pending) in dx.iter_mut().zip(x).zip(y).zip(&mut pending) {
+                let (here, later) = if x == y { (*pending, 0.0) } else { (0.0, *pending) };
+                *dx += here;
+                *pending = later;
             }
         }
     }
-    Ok(())
 }
 
 struct GlobalMean;
