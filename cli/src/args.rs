@@ -23,6 +23,7 @@ pub(crate) struct Args {
 
 /// Where things lie.
 #[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Places")]
 pub(crate) struct Places {
     /// Directory with data sets, and weights in its folder `weights`. Looked at before $HASHLAB_DATA and ./data
     #[arg(long, global = true, value_name = "DIR")]
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Datasets(NameArgs),
     /// List the backbones
     Backbones,
+    /// Download data sets and weights from the Hugging Face hub, or list what can be had there
+    Fetch(FetchArgs),
     /// List what the view bank holds
     Bank,
     /// Execute one prepared run (what a sweep starts; of use to schedulers)
@@ -76,7 +79,7 @@ pub(crate) struct SweepArgs {
     #[command(flatten)]
     pub(crate) experiment: ExperimentArgs,
     /// Runs at once, one thread each [default: the number of cores]
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", value_parser = parse_jobs)]
     pub(crate) jobs: Option<std::num::NonZero<usize>>,
     #[command(flatten)]
     pub(crate) table: TableOptions,
@@ -141,6 +144,12 @@ pub(crate) struct NameArgs {
 }
 
 #[derive(clap::Args)]
+pub(crate) struct FetchArgs {
+    /// Data sets and backbones, e.g. cifar10 mobilenet_v2; without one, all that can be fetched are listed
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(clap::Args)]
 pub(crate) struct ExecArgs {
     /// Runs to execute, one after the other
     #[arg(required = true)]
@@ -151,6 +160,11 @@ pub(crate) struct ExecArgs {
     /// Only extract the features that the runs need
     #[arg(long)]
     pub(crate) features_only: bool,
+}
+
+/// Reads a number of runs at once.
+fn parse_jobs(text: &str) -> Result<std::num::NonZero<usize>, String> {
+    text.parse().map_err(|_| "it must be a number from 1".to_owned())
 }
 
 /// Reads a size in bytes, with an optional suffix K, M, G or T (powers of 1024).

@@ -79,10 +79,10 @@ impl Context {
                 (path.clone(), text)
             }
         };
-        let text = |(name, value): (OsString, OsString)| {
+        let readable = |(name, value): (OsString, OsString)| {
             Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
         };
-        let env = std::env::vars_os().filter_map(text).filter(|(name, _)| name.starts_with(PREFIX)).collect();
+        let env = std::env::vars_os().filter_map(readable).filter(|(name, _)| name.starts_with(PREFIX)).collect();
         let overrides = Overrides { env, set: args.set.clone() };
         let experiment = load(&text, &origin, &self.catalog(), &overrides)
             .map_err(|mistakes| bad_input(mistakes.render(colour_on_stderr())))?;

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod context;
 mod exit;
+mod hub;
 mod published;
 mod report_of;
 mod resolve;
@@ -37,6 +38,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Methods(args) => commands::methods::run(&context, &args),
         Command::Datasets(args) => commands::datasets::run(&context, &args),
         Command::Backbones => commands::backbones::run(),
+        Command::Fetch(args) => commands::fetch::run(&context, &args),
         Command::Bank => commands::bank::run(&context),
         Command::Exec(args) => commands::exec::run(&context, &args),
     };

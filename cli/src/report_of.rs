@@ -1,6 +1,8 @@
 //! Gathers what a plan's runs left on disk into the data of a report.
 
-use anyhow::{Context as _, Result, ensure};
+use std::io::ErrorKind;
+
+use anyhow::{Context as _, Result, bail, ensure};
 use hashlab_engine::report::{Entry, Header, Outcome, SweepReport};
 use hashlab_engine::store::{RunState, Store};
 use hashlab_engine::sweep::{Plan, PlannedRun};
@@ -12,8 +14,13 @@ pub(crate) const PRESENT: &str = "plan";
 /// Reads the present plan of the sweep `name`.
 pub(crate) fn present_plan(store: &Store, name: &str) -> Result<Plan> {
     let sweep = store.sweep(name)?;
-    let digest = std::fs::read_to_string(sweep.path().join(PRESENT))
-        .with_context(|| format!("no sweep `{name}` under {}", store.root().display()))?;
+    let path = sweep.path().join(PRESENT);
+    let digest = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            bail!("there is no sweep `{name}` under {}", store.root().display())
+        }
+        read => read.with_context(|| format!("cannot read {}", path.display()))?,
+    };
     let lines = String::from_utf8(sweep.read_plan(digest.trim())?)?;
     Ok(Plan::from_jsonl(&lines)?)
 }

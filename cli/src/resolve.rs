@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use hashlab_backbones::Weights;
+use hashlab_backbones::{Entry, Weights};
 use hashlab_data::DataDirs;
 use hashlab_engine::Settings;
 
@@ -22,12 +22,13 @@ impl WeightFiles {
             (false, _) => return Err(format!("backbone `{name}` starts from random weights; remove `weights`")),
             (true, "") => {
                 return Err(format!(
-                    "backbone `{name}` needs pretrained weights\nhelp: set `weights` in [backbone] to a safetensors file"
+                    "backbone `{name}` needs pretrained weights\nhelp: set `weights` in [backbone] to a safetensors file{}",
+                    hint(network)
                 ));
             }
             (true, weights) => {
-                let path = find(weights, dirs)?;
-                let digest = Weights::read(&path).map_err(|e| e.to_string())?.digest().to_owned();
+                let path = find(weights, dirs, network)?;
+                let digest = Weights::read(&path).map_err(|e| format!("{}: {e}", path.display()))?.digest().to_owned();
                 self.0.insert(digest.clone(), path);
                 digest
             }
@@ -45,7 +46,7 @@ impl WeightFiles {
 }
 
 /// Looks a weights file up: as a path, then in the folder `weights` of each data directory.
-fn find(weights: &str, dirs: &DataDirs) -> Result<PathBuf, String> {
+fn find(weights: &str, dirs: &DataDirs, network: &Entry) -> Result<PathBuf, String> {
     let mut looked = vec![PathBuf::from(weights)];
     for dir in &dirs.0 {
         looked.push(dir.join("weights").join(weights));
@@ -56,8 +57,17 @@ fn find(weights: &str, dirs: &DataDirs) -> Result<PathBuf, String> {
     }
     let places: Vec<String> = looked.iter().map(|path| format!("  looked at {}", path.display())).collect();
     Err(format!(
-        "the backbone's weights `{weights}` were not found\n{}\nhelp: put the file into `weights` in your data directory \
-         (--data-dir, HASHLAB_DATA or ./data), or name its path in [backbone]",
-        places.join("\n")
+        "`weights` of [backbone], `{weights}`, was not found\n{}\nhelp: put the file into `weights` in your data directory \
+         (--data-dir, HASHLAB_DATA or ./data), or name its path in [backbone]{}",
+        places.join("\n"),
+        hint(network)
     ))
+}
+
+/// Says which weights of a network can be downloaded, as the end of a message.
+fn hint(network: &Entry) -> String {
+    let file = network.published().and_then(|published| Path::new(published.files.first()?.place).file_name());
+    file.map_or(String::new(), |file| {
+        format!("; `hashlab fetch {}` downloads {}", network.name, file.to_string_lossy())
+    })
 }

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use hashlab_data::{DataDirs, DataError, Dataset, Info, Labels, NoSettings, Rgb, Source, Split};
+use hashlab_hub::{File, Kind, Published};
 
 use files::Files;
 use records::{CLASSES, OFFICIAL, RECORD, Reference};
@@ -46,6 +47,26 @@ impl Source for Cifar10 {
         captions: false,
         protocols: protocols::PROTOCOLS,
     };
+    const PUBLISHED: Option<Published> = Some(Published {
+        kind: Kind::Dataset,
+        repo: "uoft-cs/cifar10",
+        revision: "0b2714987fa478483af9968de7c934580d0bb9a2",
+        licence: Self::INFO.licence,
+        files: &[
+            File {
+                name: "plain_text/train-00000-of-00001.parquet",
+                place: "cifar10/plain_text/train-00000-of-00001.parquet",
+                sha256: "8428b53a88a11ac374111006708df51469e315a22ac6d66470afd9c78d2ae883",
+                megabytes: 119.7,
+            },
+            File {
+                name: "plain_text/test-00000-of-00001.parquet",
+                place: "cifar10/plain_text/test-00000-of-00001.parquet",
+                sha256: "841389e6f2d64f28bf17310e430aebac20ec3ba611a3c5e231dc93c645ce84de",
+                megabytes: 23.9,
+            },
+        ],
+    });
     type Settings = NoSettings;
 
     fn open(_: &NoSettings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {

@@ -21,10 +21,11 @@
 
 use anyhow::Result;
 use candle_core::{D, Tensor};
+use hashlab_image::{ColorJitter, RandomResizedCrop, Step, Transform};
 use hashlab_model::nn::{Linear, Parameters, dropout, sign, straight_through};
 use hashlab_model::{
     Batch, BuildContext, Demand, Gradient, HashMethod, Info, Items, Learner, Loss, Modality, ParamGroup, Params,
-    Plugin, Progress, State, Supervision, Transform,
+    Plugin, Progress, State, Supervision,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -149,7 +150,7 @@ impl HashMethod for CibHash {
 
 impl Gradient for CibHash {
     fn demand(&self) -> Demand {
-        Demand { views: 2, transform: |size| Transform::CibHash { size } }
+        Demand { views: 2, transform: augmentation }
     }
 
     fn param_groups(&self) -> Vec<ParamGroup> {
@@ -175,6 +176,21 @@ impl CibHash {
     fn logits(&self, features: &Tensor) -> Result<Tensor> {
         Ok(self.output.forward(&self.hidden.forward_relu(features)?)?)
     }
+}
+
+/// The transform of a training image, `utils/data.py` of the reference code, to `size × size` pixels.
+///
+/// The code draws the blur from numpy's global generator, which repeats itself across workers and epochs; here every
+/// view has draws of its own.
+fn augmentation(size: usize) -> Transform {
+    let jitter = ColorJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 };
+    Transform::new([
+        Step::RandomResizedCrop(RandomResizedCrop::new(size, (0.5, 1.0))),
+        Step::Flip { p: 0.5 },
+        Step::ColorJitter { jitter, p: 0.7 },
+        Step::Grayscale { p: 0.2 },
+        Step::OpenCvBlur { sigma: (0.1, 2.0), p: 0.5 },
+    ])
 }
 
 /// The loss and its terms, all scalars.
@@ -270,6 +286,15 @@ mod tests {
         assert!((value(&objective.contrastive) - 1.320_597).abs() < 1e-6);
         assert!((value(&objective.kl) - 0.156_743).abs() < 1e-6);
         assert!((value(&objective.total) - 1.320_754).abs() < 1e-6);
+    }
+
+    #[test]
+    fn views_are_made_as_in_the_reference_code() {
+        assert_eq!(
+            augmentation(224).to_string(),
+            "random_resized_crop(224,scale=0.5..1,ratio=0.75..1.3333333333333333) flip(p=0.5) \
+             color_jitter(0.4,0.4,0.4,0.1,p=0.7) grayscale(p=0.2) opencv_blur(sigma=0.1..2,p=0.5) r1"
+        );
     }
 
     #[test]

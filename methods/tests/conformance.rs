@@ -182,6 +182,19 @@ fn the_learner_is_the_declared_one() {
 }
 
 #[test]
+fn views_have_the_asked_size_and_are_as_random_as_declared() {
+    for method in METHODS {
+        let mut built = build(method, 0);
+        let Learner::Gradient(learner) = built.learner() else { continue };
+        for size in [32, 224] {
+            let transform = (learner.demand().transform)(size);
+            let found = (transform.size(), transform.is_random());
+            assert_eq!(found, (size, method.info.augmented), "{}: {transform}", method.info.name);
+        }
+    }
+}
+
+#[test]
 fn relaxed_codes_are_finite_and_of_the_asked_length() {
     for method in METHODS {
         let codes = encode(trained(method, 0).as_ref());

@@ -15,7 +15,9 @@ pub(crate) fn run(context: &Context) -> Result<ExitCode> {
     for entry in &entries {
         let state = if entry.complete { "" } else { " (incomplete)" };
         let what = match &entry.key {
-            Some(key) => format!("{}, {}, view {}, of {}", key.backbone, key.transform, key.view, key.dataset),
+            Some(key) => {
+                format!("{}, {}, view {}, {}, of {}", key.backbone, key.transform, key.view, key.precision, key.dataset)
+            }
             None => format!("unknown: {}", entry.path.display()),
         };
         let _ = writeln!(text, "  {:8.1} MiB  {what}{state}", mib(entry.bytes));

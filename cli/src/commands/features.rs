@@ -1,6 +1,5 @@
 //! `hashlab features`: an experiment's features, views, labels and splits as .npy files, for other programs.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,6 +8,7 @@ use hashlab_bank::{Progress, Segment, npy};
 use hashlab_data::{Dataset, Split};
 use hashlab_engine::RunConfig;
 use hashlab_model::run;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::exec::Workplace;
 use super::sweep::plan;
@@ -27,17 +27,11 @@ pub(crate) fn run(context: &Context, args: &FeaturesArgs) -> Result<ExitCode> {
     let workplace = Workplace::open(context, config)?;
     let weights = planned.weights.path_of(&config.backbone).map(Path::to_owned);
     let features = workplace.features_with(config, weights)?;
-    let mut shown = BTreeSet::new();
-    let mut progress = |name: &str, at: Progress| {
-        let (Progress::Waiting { done, total } | Progress::Extracting { done, total }) = at;
-        let tenth = done * 10 / total.max(1);
-        if shown.insert((name.to_owned(), tenth)) {
-            tracing::warn!("{name}: {done} of {total} images");
-        }
-        Ok(())
-    };
+    let bar = Bar::new();
+    let mut progress = |name: &str, at: Progress| bar.hear(name, at);
     let dataset = workplace.dataset.as_ref();
     let needs = run::features_of(config, context.method(&config.method)?, dataset, &features, &mut progress)?;
+    bar.0.finish_and_clear();
     let mut files = vec![export(&args.out, "features.npy", &needs.plain)?];
     for (view, segment) in needs.views.iter().enumerate() {
         files.push(export(&args.out, &format!("view_{view:03}.npy"), segment)?);
@@ -46,6 +40,27 @@ pub(crate) fn run(context: &Context, args: &FeaturesArgs) -> Result<ExitCode> {
     files.extend(export_split(&args.out, &run::split_of(config, dataset)?)?);
     print(&listing(&args.out, config, &files))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Progress of extraction on standard error, where a person watches it.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new() -> Self {
+        let style = ProgressStyle::with_template("{msg:24} {bar:30} {pos} of {len} images, {eta} left");
+        Self(ProgressBar::new(0).with_style(style.expect("the template is well-formed")))
+    }
+
+    fn hear(&self, name: &str, at: Progress) -> Result<()> {
+        let (Progress::Waiting { done, total } | Progress::Extracting { done, total }) = at;
+        if self.0.message() != name {
+            self.0.reset();
+            self.0.set_message(name.to_owned());
+        }
+        self.0.set_length(total as u64);
+        self.0.set_position(done as u64);
+        Ok(())
+    }
 }
 
 fn listing(out: &Path, config: &RunConfig, files: &[String]) -> String {

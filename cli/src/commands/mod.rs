@@ -5,6 +5,7 @@ pub(crate) mod bank;
 pub(crate) mod datasets;
 pub(crate) mod exec;
 pub(crate) mod features;
+pub(crate) mod fetch;
 pub(crate) mod methods;
 pub(crate) mod plan;
 pub(crate) mod sweep;

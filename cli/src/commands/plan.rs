@@ -25,7 +25,8 @@ pub(crate) fn run(context: &Context, args: &PlanArgs) -> Result<ExitCode> {
             RunState::Missing => "missing",
         };
         let point: Vec<String> = run.point.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let _ = writeln!(text, "  {:width$}  {state:11}  {}", run.id.to_string(), point.join(" "));
+        let line = format!("  {:width$}  {state:11}  {}", run.id.to_string(), point.join(" "));
+        let _ = writeln!(text, "{}", line.trim_end());
     }
     print(&text)?;
     Ok(ExitCode::SUCCESS)

@@ -13,6 +13,7 @@ use hashlab_engine::record::canonical;
 use hashlab_engine::report::{Format, Options, results_jsonl};
 use hashlab_engine::store::{RunState, Store, SweepDir};
 use hashlab_engine::sweep::{Plan, PlannedRun};
+use hashlab_model::run::split_of;
 
 use super::table;
 use crate::args::{ExperimentArgs, SweepArgs};
@@ -28,9 +29,10 @@ const INTERRUPTED: u8 = 130;
 pub(crate) fn run(context: &Context, args: &SweepArgs) -> Result<ExitCode> {
     let Planned { plan, weights, text } = plan(context, &args.experiment)?;
     let store = context.store();
+    let pending = pending(&store, &plan)?;
+    check_data(context, &pending)?;
     let sweep = store.sweep(&plan.name)?;
     record(&sweep, &plan, &text)?;
-    let pending = pending(&store, &plan)?;
     let end = if pending.is_empty() { End::Done } else { execute(context, args, &sweep, &weights, &pending)? };
     if end == End::Interrupted {
         return Ok(ExitCode::from(INTERRUPTED));
@@ -69,17 +71,27 @@ fn record(sweep: &SweepDir, plan: &Plan, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// The runs without a result, prepared to be executed.
+/// The runs without a result.
 fn pending<'p>(store: &Store, plan: &'p Plan) -> Result<Vec<&'p PlannedRun>> {
     let mut pending = Vec::new();
     for run in &plan.runs {
-        let dir = store.run(&run.id)?;
-        if !matches!(dir.state(), RunState::Finished(_)) {
-            dir.prepare(&run.config)?;
+        if !matches!(store.run(&run.id)?.state(), RunState::Finished(_)) {
             pending.push(run);
         }
     }
     Ok(pending)
+}
+
+/// Opens and splits the data once, so that what every run would fail at is said before anything starts.
+fn check_data(context: &Context, pending: &[&PlannedRun]) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for config in pending.iter().map(|run| &run.config) {
+        let parts = serde_json::json!([config.dataset, config.data, config.protocol, config.split_seed]);
+        if seen.insert(canonical(&parts)) {
+            split_of(config, context.open_dataset(&config.dataset, &config.data)?.as_ref())?;
+        }
+    }
+    Ok(())
 }
 
 /// Extracts features, then executes the runs, many at once.
@@ -93,6 +105,10 @@ fn execute(
     let cores = std::thread::available_parallelism()?;
     let stop = StopFlag::install()?;
     let mut observer = on_stderr();
+    let store = context.store();
+    for run in pending {
+        store.run(&run.id)?.prepare(&run.config)?;
+    }
 
     let stages = stages(context, sweep, weights, pending)?;
     let one = PoolOptions { parallel: NonZeroUsize::MIN, threads_per_job: cores };
@@ -107,7 +123,7 @@ fn execute(
     let jobs: Result<Vec<Job>> = pending
         .iter()
         .map(|run| {
-            let dir = context.store().run(&run.id)?;
+            let dir = store.run(&run.id)?;
             let command = command(context, weights, run, &[])?;
             Ok(Job::run(dir, &run.config.method, &metric(run), command))
         })
@@ -117,17 +133,20 @@ fn execute(
     Ok(End::of(&summary))
 }
 
-/// One job per set of features: runs that share data, split, backbone and method share them.
+/// One job per set of features: all runs share the plain ones of a backbone; those of a method share its views, too.
 fn stages(context: &Context, sweep: &SweepDir, weights: &WeightFiles, pending: &[&PlannedRun]) -> Result<Vec<Job>> {
-    let mut seen = BTreeSet::new();
+    let (mut plain, mut views) = (BTreeSet::new(), BTreeSet::new());
     let mut jobs = Vec::new();
     // Methods with views first: their extraction covers the plain features of the others.
-    let views_first = pending.iter().filter(|run| augmented(run)).chain(pending.iter().filter(|run| !augmented(run)));
+    let views_first = pending.iter().filter(|run| gradient(run)).chain(pending.iter().filter(|run| !gradient(run)));
     for run in views_first {
         let config = &run.config;
-        let method = if augmented(run) { config.method.as_str() } else { "" };
-        let parts = serde_json::json!([config.data, config.protocol, config.split_seed, config.backbone, method]);
-        if seen.insert(canonical(&parts)) {
+        let mut network = config.backbone.clone();
+        network.shift_remove("views");
+        let new_plain = plain.insert(canonical(&serde_json::json!([config.data, network])));
+        let split = serde_json::json!([config.data, config.protocol, config.split_seed, config.backbone]);
+        let new_views = gradient(run) && views.insert((canonical(&split), &config.method));
+        if new_plain || new_views {
             let command = command(context, weights, run, &["--features-only"])?;
             let log = sweep.log_path("features")?;
             jobs.push(Job::stage(&format!("features of {}", config.dataset), log, command));
@@ -136,8 +155,9 @@ fn stages(context: &Context, sweep: &SweepDir, weights: &WeightFiles, pending: &
     Ok(jobs)
 }
 
-fn augmented(run: &PlannedRun) -> bool {
-    run.config.backbone.contains_key("views")
+/// Whether the run trains by gradient steps, and so may want views of its own; the others have no `[train]`.
+fn gradient(run: &PlannedRun) -> bool {
+    !run.config.train.is_empty()
 }
 
 /// The command line of a run's process: this program, in the same places.

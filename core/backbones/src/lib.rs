@@ -9,7 +9,9 @@ use candle_core::{Tensor, Var};
 
 pub mod convnet;
 pub mod mobilenet_v2;
+mod published;
 pub mod squeezenet1_1;
+mod timm;
 pub mod weights;
 
 pub use weights::{Weights, WeightsError};

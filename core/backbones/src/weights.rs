@@ -1,4 +1,4 @@
-//! Weights files: safetensors with the names of torchvision.
+//! Weights files: safetensors with the names of torchvision, or of timm; batch norms are folded where there are any.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use hashlab_kernels::conv::Padding;
 use safetensors::{Dtype, SafeTensors};
+
+use crate::{mobilenet_v2, timm};
 
 /// Mean and standard deviation of ImageNet's colours, which torchvision's networks expect.
 pub const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
@@ -25,6 +27,19 @@ pub enum WeightsError {
     /// The bytes are not safetensors.
     #[error("not a safetensors file: {0}\nhelp: convert PyTorch's .pth files with the `safetensors` Python package")]
     Format(#[from] safetensors::SafeTensorError),
+    /// The file's tensors are named in a way that is not known.
+    #[error(
+        "backbone `{backbone}` starts with tensor `{name}`, but the file holds {found}\nhelp: known are the names of \
+         torchvision (batch norms may be folded) and, for mobilenet_v2, those of timm (`conv_stem.weight`, …)"
+    )]
+    Names {
+        /// The network.
+        backbone: &'static str,
+        /// Its first tensor, as torchvision names it.
+        name: String,
+        /// The file's first tensors.
+        found: String,
+    },
     /// A tensor that the network needs is absent.
     #[error("tensor `{name}` is missing, expected shape {expected:?}")]
     Missing {
@@ -131,6 +146,16 @@ impl Weights {
         self.metadata.get(key).map(String::as_str)
     }
 
+    /// Lists the first names, for a message.
+    fn first_names(&self) -> String {
+        const SHOWN: usize = 3;
+        let names: Vec<String> = self.tensors.keys().take(SHOWN).map(|name| format!("`{name}`")).collect();
+        match (names.is_empty(), self.tensors.len() > SHOWN) {
+            (true, _) => "no tensors".into(),
+            (false, more) => names.join(", ") + if more { ", …" } else { "" },
+        }
+    }
+
     /// Returns mean and standard deviation as the header's `preproc` states them; without it, torchvision's.
     ///
     /// # Errors
@@ -168,27 +193,38 @@ fn parse_normalize(text: &str) -> Option<[[f32; 3]; 2]> {
     Some([numbers([m0, m1, m2])?, numbers([s0, s1, s2])?])
 }
 
-/// Hands out the tensors of a file and remembers which were asked for.
+/// Hands out the tensors of a file by torchvision's names, whichever the file has, and remembers which were asked for.
 pub(crate) struct Reader<'a> {
     weights: &'a Weights,
     backbone: &'static str,
+    /// Whether the file has timm's names.
+    timm: bool,
     used: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(weights: &'a Weights, backbone: &'static str) -> Self {
-        Self { weights, backbone, used: RefCell::default() }
+        let timm = backbone == mobilenet_v2::ENTRY.name && weights.tensors.contains_key("conv_stem.weight");
+        Self { weights, backbone, timm, used: RefCell::default() }
     }
 
     /// Returns the weight and the bias of the convolution `name`.
     ///
-    /// Where the file has no bias but, under the following index, a batch norm (torchvision's own files), the norm is
-    /// folded into both.
+    /// Where the file has a batch norm behind it (as timm's and torchvision's own files do), the norm is folded into both.
     pub(crate) fn conv(&self, name: &str, shape: [usize; 4]) -> Result<[Tensor; 2], WeightsError> {
-        let weight = self.tensor(&format!("{name}.weight"), &shape)?;
-        match norm_after(name).filter(|norm| self.weights.tensors.contains_key(&format!("{norm}.running_mean"))) {
+        let (conv, norm) = self.modules(name);
+        let weight = self.tensor(&format!("{conv}.weight"), &shape)?;
+        match norm.filter(|norm| self.weights.tensors.contains_key(&format!("{norm}.running_mean"))) {
             Some(norm) => self.folded(&weight, &norm, shape[0]),
-            None => Ok([weight, self.tensor(&format!("{name}.bias"), &shape[..1])?]),
+            None => Ok([weight, self.tensor(&format!("{conv}.bias"), &shape[..1])?]),
+        }
+    }
+
+    /// Names, as the file does, a convolution and the batch norm that may stand behind it.
+    fn modules(&self, name: &str) -> (String, Option<String>) {
+        match timm::mobilenet_v2(name).filter(|_| self.timm) {
+            Some([conv, norm]) => (conv, Some(norm)),
+            None => (name.to_owned(), norm_after(name)),
         }
     }
 
@@ -201,14 +237,25 @@ impl<'a> Reader<'a> {
         Ok([weight.broadcast_mul(&scale.reshape((out, 1, 1, 1))?)?, bias])
     }
 
+    /// Returns the weight and the bias of the dense layer `name`.
+    pub(crate) fn dense(&self, name: &str, shape: [usize; 2]) -> Result<[Tensor; 2], WeightsError> {
+        Ok([self.tensor(&format!("{name}.weight"), &shape)?, self.tensor(&format!("{name}.bias"), &shape[..1])?])
+    }
+
     /// Returns the tensor `name`.
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, WeightsError> {
+        let first = self.used.borrow().is_empty();
         self.used.borrow_mut().insert(name.into());
         match self.weights.tensors.get(name) {
             Some(tensor) if tensor.dims() == shape => Ok(tensor.clone()),
             Some(tensor) => {
                 Err(WeightsError::Shape { name: name.into(), expected: shape.into(), got: tensor.dims().into() })
             }
+            None if first => Err(WeightsError::Names {
+                backbone: self.backbone,
+                name: name.into(),
+                found: self.weights.first_names(),
+            }),
             None => Err(WeightsError::Missing { name: name.into(), expected: shape.into() }),
         }
     }
@@ -216,7 +263,8 @@ impl<'a> Reader<'a> {
     /// Refuses tensors that were not asked for; the classifier is no part of a backbone.
     pub(crate) fn finish(self) -> Result<(), WeightsError> {
         let used = self.used.into_inner();
-        let extra = |name: &String| !used.contains(name) && !name.starts_with("classifier.");
+        let classifier = |name: &str| name.starts_with("classifier.") || name.starts_with("fc.");
+        let extra = |name: &String| !used.contains(name) && !classifier(name);
         match self.weights.tensors.iter().find(|(name, _)| extra(name)) {
             Some((name, tensor)) => {
                 Err(WeightsError::Extra { name: name.clone(), got: tensor.dims().into(), backbone: self.backbone })
@@ -226,10 +274,15 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Names the module after `name` in a torchvision sequence: `features.0.0` is followed by `features.0.1`.
+/// Names the batch norm that torchvision puts behind convolution `name`: `features.0.1` behind `features.0.0` of a
+/// sequence, `layer1.0.bn2` behind `layer1.0.conv2`.
 fn norm_after(name: &str) -> Option<String> {
-    let (sequence, index) = name.rsplit_once('.')?;
-    Some(format!("{sequence}.{}", index.parse::<usize>().ok()? + 1))
+    let start = name.rfind('.').map_or(0, |dot| dot + 1);
+    let (parent, last) = name.split_at(start);
+    match last.strip_prefix("conv") {
+        Some(index) => Some(format!("{parent}bn{index}")),
+        None => Some(format!("{parent}{}", last.parse::<usize>().ok()? + 1)),
+    }
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ impl Bank {
         let mut extraction = Extraction::resume(&folder, &identity)?;
         progress(Progress::Extracting { done: extraction.rows_done(), total: shape.rows })?;
         while let Some(chunk) = extraction.next_chunk() {
-            extraction.store(chunk, extract(shape.chunk(chunk))?)?;
+            extraction.store(chunk, &extract(shape.chunk(chunk))?)?;
             progress(Progress::Extracting { done: extraction.rows_done(), total: shape.rows })?;
         }
         Ok(Segment::new(extraction.finish()?, &folder, &identity, in_use))

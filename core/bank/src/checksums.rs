@@ -50,10 +50,9 @@ impl<'a> Checker<'a> {
 
     /// Compares every chunk on disk with its record, in parallel.
     pub(crate) fn inspect(&self, data: &File, records: &[Record]) -> Vec<State> {
-        let shape = self.identity.shape;
-        let mut states = vec![State::Missing; shape.chunks()];
+        let mut states = vec![State::Missing; self.identity.shape.chunks()];
         let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let threads = threads.min((shape.bytes() / THREAD_BYTES) as usize + 1);
+        let threads = threads.min((self.identity.bytes() / THREAD_BYTES) as usize + 1);
         let share = states.len().div_ceil(threads).max(1);
         thread::scope(|scope| {
             for (part, states) in states.chunks_mut(share).enumerate() {
@@ -79,9 +78,8 @@ impl<'a> Checker<'a> {
     }
 
     fn record_on_disk(&self, data: &File, chunk: usize) -> io::Result<Record> {
-        let shape = self.identity.shape;
-        let rows = shape.chunk(chunk);
-        let (mut at, end) = (shape.offset(rows.start), shape.offset(rows.end));
+        let rows = self.identity.shape.chunk(chunk);
+        let (mut at, end) = (self.identity.offset(rows.start), self.identity.offset(rows.end));
         let mut hasher = self.hasher(chunk);
         let mut block = vec![0; BLOCK.min((end - at) as usize)];
         while at < end {

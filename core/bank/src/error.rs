@@ -70,10 +70,26 @@ pub enum BankError {
     /// The extraction of a chunk gave a value that is not a finite number.
     #[error(
         "feature {column} of row {row} for {} is {value}, expected a finite number\n\
-         help: check the backbone's weights, its precision and the item behind that row",
+         help: check the backbone's weights and the item behind that row",
         .path.display()
     )]
     NotFinite {
+        /// The segment's data.
+        path: PathBuf,
+        /// The row.
+        row: usize,
+        /// Position in the row.
+        column: usize,
+        /// The value.
+        value: f32,
+    },
+    /// The extraction of a chunk gave a value that half precision cannot hold.
+    #[error(
+        "feature {column} of row {row} for {} is {value}, beyond the range of f16 (±65504)\n\
+         help: set `precision = \"f32\"` in [backbone]",
+        .path.display()
+    )]
+    OutOfRange {
         /// The segment's data.
         path: PathBuf,
         /// The row.

@@ -9,7 +9,6 @@ use crate::BankError;
 use crate::checksums::{self, Checker, State};
 use crate::folder::Folder;
 use crate::key::Identity;
-use crate::segment::little_endian;
 
 /// A segment under construction. Whoever has one holds the segment's build lock.
 pub(crate) struct Extraction<'a> {
@@ -26,7 +25,7 @@ impl<'a> Extraction<'a> {
     /// Opens what an earlier extraction left, or nothing, and finds the chunks that are missing or damaged.
     pub(crate) fn resume(folder: &'a Folder, identity: &'a Identity) -> Result<Self, BankError> {
         let was_complete = reopen(folder)?;
-        let data = open(&folder.data())?;
+        let data = open(&folder.data(identity.precision()))?;
         let partial = folder.partial_checksums();
         let checksums = open(&partial)?;
         let records = checksums::read(&partial).map_err(BankError::io("read", &partial))?.unwrap_or_default();
@@ -50,17 +49,16 @@ impl<'a> Extraction<'a> {
     }
 
     /// Stores the features of a chunk; its record follows once the data are on the disk.
-    pub(crate) fn store(&mut self, chunk: usize, mut features: Vec<f32>) -> Result<(), BankError> {
-        self.check(chunk, &features)?;
-        little_endian(&mut features);
-        let bytes: &[u8] = bytemuck::cast_slice(&features);
+    pub(crate) fn store(&mut self, chunk: usize, features: &[f32]) -> Result<(), BankError> {
+        self.check(chunk, features)?;
+        let bytes = self.identity.precision().encode(features);
         let rows = self.identity.shape.chunk(chunk);
         let write = || {
-            self.data.write_all_at(bytes, self.identity.shape.offset(rows.start))?;
+            self.data.write_all_at(&bytes, self.identity.offset(rows.start))?;
             self.data.sync_data()
         };
-        write().map_err(BankError::io("write", &self.folder.data()))?;
-        let record = self.checker.record(chunk, bytes);
+        write().map_err(BankError::io("write", &self.folder.data(self.identity.precision())))?;
+        let record = self.checker.record(chunk, &bytes);
         self.checksums
             .write_all_at(&record, checksums::position(chunk))
             .map_err(BankError::io("write", &self.folder.partial_checksums()))?;
@@ -78,19 +76,21 @@ impl<'a> Extraction<'a> {
     }
 
     fn check(&self, chunk: usize, features: &[f32]) -> Result<(), BankError> {
-        let (shape, path) = (self.identity.shape, self.folder.data());
+        let (shape, precision) = (self.identity.shape, self.identity.precision());
+        let path = self.folder.data(precision);
         let rows = shape.chunk(chunk);
         let (first, expected, got) = (rows.start, rows.len() * shape.dim, features.len());
         if got != expected {
             return Err(BankError::Extracted { path, first, expected, got });
         }
-        match features.iter().position(|value| !value.is_finite()) {
-            Some(at) => {
-                let (row, column) = (first + at / shape.dim, at % shape.dim);
-                Err(BankError::NotFinite { path, row, column, value: features[at] })
-            }
-            None => Ok(()),
+        let Some(at) = features.iter().position(|&value| !value.is_finite() || !precision.holds(value)) else {
+            return Ok(());
+        };
+        let (row, column, value) = (first + at / shape.dim, at % shape.dim, features[at]);
+        if value.is_finite() {
+            return Err(BankError::OutOfRange { path, row, column, value });
         }
+        Err(BankError::NotFinite { path, row, column, value })
     }
 }
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use crate::BankError;
 use crate::key::Identity;
 use crate::lock::Lock;
+use crate::{BankError, Precision};
 
 /// A segment's folder and the names in it.
 #[derive(Clone, Debug)]
@@ -34,8 +34,14 @@ impl Folder {
         self.0.join("key.json")
     }
 
-    pub(crate) fn data(&self) -> PathBuf {
-        self.0.join("data.f32")
+    pub(crate) fn data(&self, precision: Precision) -> PathBuf {
+        self.0.join(format!("data.{precision}"))
+    }
+
+    /// Bytes of data on disk, whatever the segment's identity says or fails to say.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        let bytes = |precision| fs::metadata(self.data(precision)).map_or(0, |file| file.len());
+        Precision::ALL.map(bytes).iter().sum()
     }
 
     pub(crate) fn checksums(&self) -> PathBuf {
@@ -80,7 +86,9 @@ impl Folder {
     /// Removes the segment's content. The checksums go first: without them nothing else counts as extracted, should
     /// removal be interrupted; the identity goes last: with it the segment still counts as taking space.
     pub(crate) fn clear(&self) -> Result<(), BankError> {
-        for path in [self.checksums(), self.partial_checksums(), self.data(), self.key()] {
+        let checksums = [self.checksums(), self.partial_checksums()].into_iter();
+        let data = Precision::ALL.into_iter().map(|precision| self.data(precision));
+        for path in checksums.chain(data).chain([self.key()]) {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(BankError::io("remove", &path)(error)),
                 _ => {}

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::BankError;
+use crate::{BankError, Precision};
 
 /// Version of the stored format, part of every identity: older segments are not misread, they are just other ones.
 const FORMAT: u32 = 1;
@@ -25,8 +25,8 @@ pub struct SegmentKey {
     pub transform: String,
     /// Which draw of a random transform; 0 for a fixed one.
     pub view: u32,
-    /// Arithmetic that the features' bits depend on, e.g. `f32` or `tf32 cuda`.
-    pub precision: String,
+    /// How the features are stored.
+    pub precision: Precision,
 }
 
 /// Digests a list of items (hexadecimal blake3), for [`SegmentKey::items`].
@@ -64,17 +64,8 @@ impl Shape {
         start..self.rows.min(start + self.chunk_rows)
     }
 
-    /// Size of the features on disk, in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.offset(self.rows)
-    }
-
-    /// Position of row number `row` in the data, in bytes.
-    pub(crate) fn offset(&self, row: usize) -> u64 {
-        (row * self.dim * size_of::<f32>()) as u64
-    }
-
     fn check(&self) -> Result<(), BankError> {
+        // Whatever the precision on disk, readers get f32.
         let bytes = self.rows.checked_mul(self.dim).and_then(|n| n.checked_mul(size_of::<f32>()));
         let addressable = bytes.is_some_and(|n| isize::try_from(n).is_ok()) && u32::try_from(self.rows).is_ok();
         if self.dim == 0 || self.chunk_rows == 0 || !addressable {
@@ -97,6 +88,21 @@ impl Identity {
     pub(crate) fn new(key: &SegmentKey, shape: Shape) -> Result<Self, BankError> {
         shape.check()?;
         Ok(Self { format: FORMAT, key: key.clone(), shape })
+    }
+
+    /// How the values are stored.
+    pub(crate) fn precision(&self) -> Precision {
+        self.key.precision
+    }
+
+    /// Size of the features on disk, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.offset(self.shape.rows)
+    }
+
+    /// Position of row number `row` in the data, in bytes.
+    pub(crate) fn offset(&self, row: usize) -> u64 {
+        (row * self.shape.dim * self.precision().bytes()) as u64
     }
 
     pub(crate) fn digest(&self) -> blake3::Hash {
@@ -148,7 +154,7 @@ mod tests {
             weights: text("w"),
             transform: text("t"),
             view: 0,
-            precision: text("f32"),
+            precision: Precision::F32,
         };
         let others = [
             SegmentKey { dataset: text("x"), ..key.clone() },
@@ -157,7 +163,7 @@ mod tests {
             SegmentKey { weights: text("x"), ..key.clone() },
             SegmentKey { transform: text("x"), ..key.clone() },
             SegmentKey { view: 1, ..key.clone() },
-            SegmentKey { precision: text("x"), ..key.clone() },
+            SegmentKey { precision: Precision::F16, ..key.clone() },
         ];
         let digest = |key: &SegmentKey, shape| Identity::new(key, shape).unwrap().digest();
         let base = shape(4, 3, 2);

@@ -7,7 +7,7 @@
 //! <bank>/lock                     held while space is reserved or freed
 //! <bank>/<hh>/<digest>/
 //!     key.json                    what the digest stands for; written first: the segment's space is reserved
-//!     data.f32                    rows × dim little-endian f32, row-major
+//!     data.f32 or data.f16        rows × dim little-endian numbers, row-major
 //!     checksums.partial           one record per chunk of rows, written after the chunk's data
 //!     checksums                   the same file, renamed once every chunk is there: the segment is complete
 //!     use.lock                    shared by whoever reads or extracts; its time stamp is the last use
@@ -31,11 +31,13 @@ mod folder;
 mod key;
 mod lock;
 pub mod npy;
+mod precision;
 mod room;
 mod segment;
 
 pub use bank::{Bank, Progress};
 pub use error::BankError;
 pub use key::{SegmentKey, Shape, items_digest};
+pub use precision::Precision;
 pub use room::{Entry, Pruned};
 pub use segment::Segment;

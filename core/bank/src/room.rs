@@ -117,7 +117,7 @@ fn lock(root: &Path) -> Result<Lock, BankError> {
 
 /// Bytes of a segment, once it is complete.
 fn size(identity: &Identity) -> u64 {
-    identity.shape.bytes() + checksums::position(identity.shape.chunks())
+    identity.bytes() + checksums::position(identity.shape.chunks())
 }
 
 /// Describes a segment; none if the folder holds no content, as after a removal.
@@ -125,7 +125,7 @@ fn describe(folder: Folder) -> Option<Entry> {
     let last_used = fs::metadata(folder.use_lock()).and_then(|file| file.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
     let (complete, records) = records(&folder);
     let identity = folder.identity();
-    let stored = fs::metadata(folder.data()).map_or(0, |file| file.len());
+    let stored = folder.stored_bytes();
     if identity.is_none() && stored == 0 {
         return None;
     }

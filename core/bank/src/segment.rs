@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use crate::checksums::{self, Checker, State};
 use crate::folder::Folder;
 use crate::key::Identity;
 use crate::lock::Lock;
-use crate::{BankError, Shape};
+use crate::{BankError, Precision};
 
 /// The features of a set of items: complete, checked, and kept in the bank for as long as this value lives.
 ///
@@ -23,24 +22,30 @@ pub struct Segment(Arc<Open>);
 struct Open {
     data: File,
     path: PathBuf,
-    shape: Shape,
+    identity: Identity,
     _in_use: Lock,
 }
 
 impl Segment {
     /// Wraps the data of a complete, checked segment.
     pub(crate) fn new(data: File, folder: &Folder, identity: &Identity, in_use: Lock) -> Self {
-        Self(Arc::new(Open { data, path: folder.data(), shape: identity.shape, _in_use: in_use }))
+        let path = folder.data(identity.precision());
+        Self(Arc::new(Open { data, path, identity: identity.clone(), _in_use: in_use }))
     }
 
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.0.shape.rows
+        self.0.identity.shape.rows
     }
 
     /// Features per row.
     pub fn dim(&self) -> usize {
-        self.0.shape.dim
+        self.0.identity.shape.dim
+    }
+
+    /// How the features are stored.
+    pub fn precision(&self) -> Precision {
+        self.0.identity.precision()
     }
 
     /// The file that the features are in.
@@ -79,16 +84,14 @@ impl Segment {
 
     fn read_at(&self, rows: Range<usize>, out: &mut [f32]) -> Result<(), BankError> {
         self.check_end(&rows)?;
-        let Open { data, path, shape, .. } = &*self.0;
-        match data.read_exact_at(bytemuck::cast_slice_mut(out), shape.offset(rows.start)) {
+        let Open { data, path, identity, .. } = &*self.0;
+        match identity.precision().read(data, identity.offset(rows.start), out) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
                 let found = data.metadata().map_err(BankError::io("read", path))?.len();
-                return Err(BankError::Truncated { path: path.clone(), expected: shape.bytes(), found });
+                Err(BankError::Truncated { path: path.clone(), expected: identity.bytes(), found })
             }
-            read => read.map_err(BankError::io("read", path))?,
+            read => read.map_err(BankError::io("read", path)),
         }
-        little_endian(out);
-        Ok(())
     }
 
     fn check_end(&self, rows: &Range<usize>) -> Result<(), BankError> {
@@ -105,19 +108,11 @@ impl Segment {
 pub(crate) fn open_data(folder: &Folder, identity: &Identity) -> Result<Option<File>, BankError> {
     let records = checksums::read(&folder.checksums()).map_err(BankError::io("read", &folder.checksums()))?;
     let Some(records) = records else { return Ok(None) };
-    let data = match File::open(folder.data()) {
+    let path = folder.data(identity.precision());
+    let data = match File::open(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(BankError::io("open", &folder.data()))?,
+        opened => opened.map_err(BankError::io("open", &path))?,
     };
     let intact = Checker::new(identity).inspect(&data, &records).iter().all(|state| *state == State::Intact);
     Ok(intact.then_some(data))
-}
-
-/// Converts values in place between the machine's byte order and the file's; nothing to do on most machines.
-pub(crate) fn little_endian(values: &mut [f32]) {
-    if cfg!(target_endian = "big") {
-        for value in values {
-            *value = f32::from_bits(value.to_bits().swap_bytes());
-        }
-    }
 }

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 /// The environment variable that names a folder of data sets.
 pub const DATA_VARIABLE: &str = "HASHLAB_DATA";
 
+/// The folder of data sets where no other is named.
+const WORKING: &str = "./data";
+
 /// Where data sets and weights are looked for, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataDirs(pub Vec<PathBuf>);
@@ -15,12 +18,17 @@ impl DataDirs {
     /// Lists the folder of `--data-dir`, that of `HASHLAB_DATA`, and `./data`, each once.
     pub fn discover(flag: Option<PathBuf>) -> Self {
         let variable = env::var_os(DATA_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
-        Self::distinct(flag.into_iter().chain(variable).chain([PathBuf::from("./data")]))
+        Self::distinct(flag.into_iter().chain(variable).chain([PathBuf::from(WORKING)]))
     }
 
     /// Lists, for every folder, its subfolder `name` and the folder itself: the places of the data set `name`.
     pub fn places_of(&self, name: &str) -> Vec<PathBuf> {
         self.0.iter().flat_map(|dir| [dir.join(name), dir.clone()]).collect()
+    }
+
+    /// The folder that downloads go to: the first.
+    pub fn target(&self) -> &Path {
+        self.0.first().map_or(Path::new(WORKING), PathBuf::as_path)
     }
 
     /// Keeps the first spelling of every folder.
@@ -60,9 +68,9 @@ mod tests {
 
     #[test]
     fn the_flag_comes_first_and_the_working_folder_is_listed() {
-        let dirs = DataDirs::discover(Some("/some/flag".into())).0;
-        assert_eq!(dirs.first(), Some(&PathBuf::from("/some/flag")));
-        assert!(dirs.iter().any(|dir| resolve(dir) == resolve(Path::new("./data"))));
+        let dirs = DataDirs::discover(Some("/some/flag".into()));
+        assert_eq!(dirs.target(), Path::new("/some/flag"));
+        assert!(dirs.0.iter().any(|dir| resolve(dir) == resolve(Path::new("./data"))));
     }
 
     #[test]

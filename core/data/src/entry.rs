@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hashlab_hub::Published;
 use schemars::{JsonSchema, schema_for};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,8 @@ impl Settings for NoSettings {}
 pub trait Source {
     /// What it holds, and its protocols.
     const INFO: Info;
+    /// Its files on the Hugging Face hub, where they are there in a layout that `open` reads.
+    const PUBLISHED: Option<Published> = None;
     /// What can be set.
     type Settings: Settings;
 
@@ -51,6 +54,7 @@ type Opened = Result<Box<dyn Dataset>, DataError>;
 #[derive(Clone, Copy)]
 pub struct Entry {
     info: Info,
+    published: Option<Published>,
     defaults: fn() -> Table,
     docs: fn() -> BTreeMap<String, String>,
     check: fn(&Table) -> Result<(), String>,
@@ -62,6 +66,7 @@ impl Entry {
     pub const fn of<S: Source>() -> Self {
         Self {
             info: S::INFO,
+            published: S::PUBLISHED,
             defaults: defaults::<S::Settings>,
             docs: docs::<S::Settings>,
             check: |table| read::<S::Settings>(table).map(drop),
@@ -72,6 +77,11 @@ impl Entry {
     /// What the data set holds, and its protocols.
     pub fn info(&self) -> &Info {
         &self.info
+    }
+
+    /// Its files on the Hugging Face hub, if it has any there.
+    pub fn published(&self) -> Option<&Published> {
+        self.published.as_ref()
     }
 
     /// Every setting with its default, in the order of declaration.

@@ -7,8 +7,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use hashlab_image::{
-    IMAGENET, Rgb, Transform, View, adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, gaussian_blur,
-    gaussian_blur_3, grayscale, hflip, resize_bicubic, resize_bilinear, to_hwc,
+    ColorJitter, Filter, IMAGENET, RandomResizedCrop, Rgb, Step, Transform, adjust_brightness, adjust_contrast,
+    adjust_hue, adjust_saturation, gaussian_blur, gaussian_blur_3, grayscale, hflip, resize, to_hwc,
 };
 
 const SIZE: usize = 128;
@@ -19,8 +19,8 @@ fn main() {
     let small = waves(32);
     let large = waves(SIZE);
     println!("{:<20} {:>12} {:>10}", "at 128 x 128", "images/s", "ms/image");
-    measure("resize_bilinear", || drop(black_box(resize_bilinear(&small, SIZE, SIZE))));
-    measure("resize_bicubic", || drop(black_box(resize_bicubic(&small, SIZE, SIZE))));
+    measure("resize_bilinear", || drop(black_box(resize(&small, SIZE, SIZE, Filter::Bilinear))));
+    measure("resize_bicubic", || drop(black_box(resize(&small, SIZE, SIZE, Filter::Bicubic))));
     measure_in_place("hflip", &large, hflip);
     measure_in_place("brightness", &large, |image| adjust_brightness(image, 1.2));
     measure_in_place("contrast", &large, |image| adjust_contrast(image, 1.2));
@@ -31,15 +31,18 @@ fn main() {
     measure_in_place("gaussian_blur", &large, |image| gaussian_blur(image, 1.1));
     let mut out = vec![0.0; 3 * SIZE * SIZE];
     measure("to_hwc", || to_hwc(&large, &IMAGENET, black_box(&mut out)));
-    for transform in [
-        Transform::Plain { size: SIZE },
-        Transform::PlainBicubic { size: SIZE },
-        Transform::HashNet { size: SIZE },
-        Transform::MocoV2 { size: SIZE, view: View::First },
-        Transform::MocoV2 { size: SIZE, view: View::Second },
-        Transform::CibHash { size: SIZE },
+    let crop = Step::RandomResizedCrop(RandomResizedCrop::new(SIZE, (0.5, 1.0)));
+    let flip = Step::Flip { p: 0.5 };
+    let jitter = ColorJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 };
+    let colours = [Step::ColorJitter { jitter, p: 0.7 }, Step::Grayscale { p: 0.2 }];
+    let sigma = (0.1, 2.0);
+    for (name, transform) in [
+        ("crop + flip", Transform::new([crop, flip])),
+        ("… + colours", Transform::new([crop, flip, colours[0], colours[1]])),
+        ("… + opencv_blur", Transform::new([crop, flip, colours[0], colours[1], Step::OpenCvBlur { sigma, p: 0.5 }])),
+        ("… + pillow_blur", Transform::new([crop, flip, colours[0], colours[1], Step::PillowBlur { sigma, p: 1.0 }])),
     ] {
-        measure_many(&transform.id(), VIEWS, || {
+        measure_many(name, VIEWS, || {
             for item in 0..VIEWS {
                 let mut stream = hashlab_rng::stream(0, "view", &[u64::from(item)]);
                 drop(black_box(transform.apply(&small, &mut stream)));

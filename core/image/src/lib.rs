@@ -5,7 +5,8 @@
 //! `tests/fixtures/generate.py` writes what the originals give. One image is one call on one thread: parallelism
 //! is the caller's.
 //!
-//! Colour primitives change an image in place; those that change its size return a new one.
+//! Colour primitives change an image in place; those that change its size return a new one. A [`Transform`] is a sequence
+//! of them; which sequence a method trains with is the method's to say.
 
 mod blur;
 mod color;
@@ -15,6 +16,7 @@ mod hsv;
 mod jitter;
 mod normalize;
 mod resample;
+mod step;
 mod transform;
 
 pub use blur::{gaussian_blur, gaussian_blur_3};
@@ -24,8 +26,9 @@ pub use geometry::{RandomResizedCrop, Region, crop, hflip};
 pub use hsv::adjust_hue;
 pub use jitter::ColorJitter;
 pub use normalize::{IMAGENET, INCEPTION, Normalize, to_hwc};
-pub use resample::{resize_bicubic, resize_bilinear, resize_region};
-pub use transform::{Transform, View};
+pub use resample::{Filter, resize, resize_region};
+pub use step::Step;
+pub use transform::Transform;
 
 /// An RGB image: `height × width × 3` bytes, row by row.
 #[derive(Clone, Debug, PartialEq, Eq)]

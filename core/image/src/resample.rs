@@ -4,6 +4,8 @@
 //! first where an image shrinks much more in height than in width; this follows the releases before it, which published
 //! results come from. Where an image grows in both directions, as CIFAR's do, all releases agree.
 
+use std::fmt;
+
 use crate::{Region, Rgb};
 
 /// Fraction bits of the weights: 32, less 8 for the pixel and 2 for sums below 0 or above 1.
@@ -11,14 +13,41 @@ const PRECISION_BITS: u32 = 32 - 8 - 2;
 /// One half, where every sum starts, so that the final shift rounds.
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
-/// An interpolation filter of half-width `support`.
-struct Filter {
-    support: f64,
-    weight: fn(f64) -> f64,
+/// How a resized image is interpolated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// Linear in each direction: a triangle.
+    Bilinear,
+    /// Keys's cubic convolution with a = −½.
+    Bicubic,
 }
 
-const BILINEAR: Filter = Filter { support: 1.0, weight: |x| (1.0 - x.abs()).max(0.0) };
-const BICUBIC: Filter = Filter { support: 2.0, weight: cubic };
+impl Filter {
+    /// Distance at which the weight ends, in input pixels where an image grows.
+    fn support(self) -> f64 {
+        match self {
+            Self::Bilinear => 1.0,
+            Self::Bicubic => 2.0,
+        }
+    }
+
+    /// Weight of an input pixel at distance `x`.
+    fn weight(self, x: f64) -> f64 {
+        match self {
+            Self::Bilinear => (1.0 - x.abs()).max(0.0),
+            Self::Bicubic => cubic(x),
+        }
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bilinear => "bilinear",
+            Self::Bicubic => "bicubic",
+        })
+    }
+}
 
 /// Keys's cubic convolution with a = −½.
 fn cubic(x: f64) -> f64 {
@@ -33,14 +62,9 @@ fn cubic(x: f64) -> f64 {
     }
 }
 
-/// Resizes to `width × height` as `Image.resize((width, height), BILINEAR)` does.
-pub fn resize_bilinear(image: &Rgb, width: usize, height: usize) -> Rgb {
-    resample(image, image.region(), width, height, &BILINEAR)
-}
-
-/// Resizes to `width × height` as `Image.resize((width, height), BICUBIC)` does.
-pub fn resize_bicubic(image: &Rgb, width: usize, height: usize) -> Rgb {
-    resample(image, image.region(), width, height, &BICUBIC)
+/// Resizes to `width × height` as `Image.resize((width, height), filter)` does.
+pub fn resize(image: &Rgb, width: usize, height: usize, filter: Filter) -> Rgb {
+    resample(image, image.region(), width, height, filter)
 }
 
 /// Cuts `region` out and resizes it as `Image.crop`, then `Image.resize((width, height), BILINEAR)` do, without a copy.
@@ -48,10 +72,10 @@ pub fn resize_bicubic(image: &Rgb, width: usize, height: usize) -> Rgb {
 /// # Panics
 /// If `region` reaches beyond the image.
 pub fn resize_region(image: &Rgb, region: Region, width: usize, height: usize) -> Rgb {
-    resample(image, region, width, height, &BILINEAR)
+    resample(image, region, width, height, Filter::Bilinear)
 }
 
-fn resample(image: &Rgb, region: Region, width: usize, height: usize, filter: &Filter) -> Rgb {
+fn resample(image: &Rgb, region: Region, width: usize, height: usize, filter: Filter) -> Rgb {
     region.check_inside(image);
     if width == 0 || height == 0 {
         return Rgb { width, height, pixels: Vec::new() };
@@ -72,10 +96,10 @@ struct Taps {
 
 impl Taps {
     /// Computes the weights that take `input` positions to `output` ones.
-    fn new(input: usize, output: usize, filter: &Filter) -> Self {
+    fn new(input: usize, output: usize, filter: Filter) -> Self {
         let scale = input as f64 / output as f64;
         let filter_scale = scale.max(1.0);
-        let support = filter.support * filter_scale;
+        let support = filter.support() * filter_scale;
         let inverse = 1.0 / filter_scale;
         let stride = support.ceil() as usize * 2 + 1;
         let mut taps = Self { spans: Vec::with_capacity(output), weights: vec![0; output * stride], stride };
@@ -86,7 +110,7 @@ impl Taps {
             let first = (center - support + 0.5) as usize;
             let end = ((center + support + 0.5) as usize).min(input);
             exact.clear();
-            exact.extend((first..end).map(|x| (filter.weight)((x as f64 - center + 0.5) * inverse)));
+            exact.extend((first..end).map(|x| filter.weight((x as f64 - center + 0.5) * inverse)));
             let total: f64 = exact.iter().sum();
             let row = &mut taps.weights[position * stride..][..stride];
             for (weight, exact) in row.iter_mut().zip(&exact) {

@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use hashlab_image::{
-    Region, Rgb, adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, crop, decode, gaussian_blur,
-    gaussian_blur_3, grayscale, hflip, resize_bicubic, resize_bilinear, resize_region,
+    Filter, Region, Rgb, adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, crop, decode,
+    gaussian_blur, gaussian_blur_3, grayscale, hflip, resize, resize_region,
 };
 use serde_json::Value;
 
@@ -29,8 +29,8 @@ fn run(primitive: &str, source: &Rgb, args: &[f64]) -> Rgb {
     let sizes: Vec<usize> = args.iter().map(|&arg| arg as usize).collect();
     let region = || Region { left: sizes[0], top: sizes[1], width: sizes[2], height: sizes[3] };
     match primitive {
-        "resize_bilinear" => resize_bilinear(source, sizes[0], sizes[1]),
-        "resize_bicubic" => resize_bicubic(source, sizes[0], sizes[1]),
+        "resize_bilinear" => resize(source, sizes[0], sizes[1], Filter::Bilinear),
+        "resize_bicubic" => resize(source, sizes[0], sizes[1], Filter::Bicubic),
         "resize_region" => resize_region(source, region(), sizes[4], sizes[5]),
         "crop" => crop(source, region()),
         "hflip" => in_place(source, hflip),

@@ -1,5 +1,6 @@
 //! The sections `[backbone]`, `[train]` and `[eval]` of an experiment.
 
+use hashlab_bank::Precision;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,8 @@ pub struct BackboneConfig {
     /// Augmented views kept per training item. A step draws its pair from them; with twice as many views as epochs
     /// every epoch has views of its own, as on-line augmentation would draw.
     pub views: usize,
+    /// How the view bank stores features: `f32`, or `f16` in half the space, which rounds them to 11 bits.
+    pub precision: Precision,
     /// Digest of the weights; filled in when the experiment is planned.
     #[schemars(skip)]
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -27,12 +30,23 @@ pub struct BackboneConfig {
 
 impl Default for BackboneConfig {
     fn default() -> Self {
-        Self { name: "convnet".into(), weights: String::new(), size: 32, views: 10, digest: String::new() }
+        Self {
+            name: "convnet".into(),
+            weights: String::new(),
+            size: 32,
+            views: 10,
+            precision: Precision::F32,
+            digest: String::new(),
+        }
     }
 }
 
 impl Params for BackboneConfig {
     fn check(&self) -> Result<(), String> {
+        if hashlab_backbones::find(&self.name).is_none() {
+            let known: Vec<&str> = hashlab_backbones::BACKBONES.iter().map(|entry| entry.name).collect();
+            return Err(format!("`name` must be a backbone ({}), got `{}`", known.join(", "), self.name));
+        }
         require(self.size >= 8, "`size` must be at least 8")?;
         require(self.views >= 1, "`views` must be at least 1")
     }

@@ -67,7 +67,7 @@ impl<'a> Features<'a> {
     /// If images, weights or the bank cannot be read or written.
     pub fn plain(&self, progress: OnProgress<'_>) -> Result<Segment> {
         let items: Vec<u32> = (0..self.dataset.len() as u32).collect();
-        self.segment(&items, Transform::Plain { size: self.config.size }, 0, "features", progress)
+        self.segment(&items, Transform::resize(self.config.size), 0, "features", progress)
     }
 
     /// Features of `views` augmented views of `items`; row = position among them. Extracts what the bank lacks.
@@ -104,7 +104,7 @@ impl<'a> Features<'a> {
             weights: self.config.digest.clone(),
             transform: transform.to_string(),
             view,
-            precision: "f32".into(),
+            precision: self.config.precision,
         };
         let shape = Shape { rows: items.len(), dim: self.dim(), chunk_rows: CHUNK };
         let extract = |rows: Range<usize>| self.extract(&items[rows], &transform, view);
@@ -129,10 +129,11 @@ impl<'a> Features<'a> {
         let size = self.config.size;
         let [mean, std] = backbone.normalize();
         let normalize = Normalize { mean, std };
+        // The view's stream does not depend on the run's seed, so that all runs share it.
+        let purpose = format!("view/{transform}");
         let mut pixels = vec![0f32; items.len() * size * size * 3];
         for (&item, out) in items.iter().zip(pixels.chunks_exact_mut(size * size * 3)) {
-            // The view's stream does not depend on the run's seed, so that all runs share it.
-            let mut rng = stream(0, &format!("view/{transform}"), &[u64::from(view), u64::from(item)]);
+            let mut rng = stream(0, &purpose, &[u64::from(view), u64::from(item)]);
             let image = self.dataset.image(item as usize)?;
             to_hwc(&transform.apply(&image, &mut rng), &normalize, out);
         }

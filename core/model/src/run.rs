@@ -88,8 +88,12 @@ pub fn features_of(
     let demand = learner.demand();
     let backbone: BackboneConfig = section(&config.backbone)?;
     let transform = (demand.transform)(backbone.size);
-    let stored = if transform.is_random() { backbone.views } else { 1 };
-    let views = features.views(&split_of(config, dataset)?.train, transform, stored, progress)?;
+    let random = transform.is_random();
+    let stored = if random { backbone.views } else { 1 };
+    let mut views = features.views(&split_of(config, dataset)?.train, transform, stored, progress)?;
+    if !random {
+        views = vec![views.swap_remove(0); demand.views]; // every draw of a fixed transform is the same
+    }
     Ok(RunFeatures { plain, views, drawn: demand.views })
 }
 

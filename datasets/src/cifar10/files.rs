@@ -27,11 +27,11 @@ const LAYOUTS: [(Layout, &str); 4] = [
     (Layout::Bin, "."),
 ];
 
-const MISSING_HELP: &str = "in one of these folders, put either
+const MISSING_HELP: &str = "`hashlab fetch cifar10` downloads it; or put into one of these folders either
   plain_text/train-00000-of-00001.parquet and plain_text/test-00000-of-00001.parquet, from https://huggingface.co/datasets/uoft-cs/cifar10
   or cifar-10-batches-bin/ with data_batch_1.bin … data_batch_5.bin and test_batch.bin, the binary version from https://www.cs.toronto.edu/~kriz/cifar.html
   (another folder: --data-dir or HASHLAB_DATA)";
-const DAMAGED_HELP: &str = "fetch the file again: uoft-cs/cifar10 on the Hugging Face hub has the parquet files, https://www.cs.toronto.edu/~kriz/cifar.html the binary version";
+const DAMAGED_HELP: &str = "remove the file and fetch it again: `hashlab fetch cifar10` for the parquet files, https://www.cs.toronto.edu/~kriz/cifar.html for the binary version";
 
 /// A published file layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

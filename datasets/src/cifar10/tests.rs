@@ -137,7 +137,7 @@ fn a_changed_byte_is_noticed_in_its_file() {
     fs::write(&path, bytes).unwrap();
     let message = failure(dir.path());
     assert!(message.contains("data_batch_3.bin: labels or pixels among items 8 to 11 are not"), "{message}");
-    assert!(message.contains("help: fetch the file again"), "{message}");
+    assert!(message.contains("fetch it again: `hashlab fetch cifar10`"), "{message}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod damage;
 mod extraction;
+mod precision;
 mod processes;
 mod room;
 
@@ -11,7 +12,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use hashlab_bank::{Bank, BankError, Progress, Segment, SegmentKey, Shape, items_digest};
+use hashlab_bank::{Bank, BankError, Precision, Progress, Segment, SegmentKey, Shape, items_digest};
 use tempfile::TempDir;
 
 /// Three whole chunks and a shorter one.
@@ -31,7 +32,7 @@ fn key(view: u32) -> SegmentKey {
         weights: "weights".into(),
         transform: "crop".into(),
         view,
-        precision: "f32".into(),
+        precision: Precision::F32,
     }
 }
 

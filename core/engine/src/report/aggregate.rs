@@ -6,6 +6,9 @@ use super::metric::HEADLINE;
 use super::{Entry, Outcome, SweepReport};
 use crate::{RunResult, Settings};
 
+/// Where a run's provenance notes its peak of resident memory, in MiB.
+const PEAK_MEMORY: &str = "peak_rss_mb";
+
 /// Method × bits.
 pub(super) struct Comparison<'a> {
     /// Code lengths, ascending.
@@ -146,6 +149,11 @@ impl<'a> Trial<'a> {
     /// Averages the seconds of a stage over the seeds that finished.
     pub(super) fn seconds(&self, stage: &str) -> Option<f64> {
         self.statistic(|r| &r.seconds, stage).map(|s| s.mean)
+    }
+
+    /// The largest peak of resident memory among the seeds that finished, in MiB: what a machine must have.
+    pub(super) fn peak_memory(&self) -> Option<u64> {
+        self.finished().filter_map(|r| r.provenance.get(PEAK_MEMORY)?.parse().ok()).max()
     }
 
     /// Whether any seed finished.

@@ -56,6 +56,7 @@ fn record(view: &View<'_>, papers: &Papers<'_>, label: &str, cell: &Cell<'_>, i:
     fields.extend(view.metrics.iter().flat_map(|m| statistic(m, trial.value(m))));
     if view.options.times {
         fields.extend(["train", "encode"].map(|s| field(&format!("{s}_seconds"), number(trial.seconds(s)))));
+        fields.push(field("peak_memory_mib", trial.peak_memory().map_or(String::new(), |mib| mib.to_string())));
     }
     fields.extend(paper(papers, label, trial.bits));
     let runs: Vec<&str> = trial.runs.iter().map(|e| e.run.0.as_str()).collect();

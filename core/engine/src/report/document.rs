@@ -12,7 +12,7 @@ pub(super) struct Document {
     pub(super) tables: Vec<Table>,
     /// Notes to the tables.
     pub(super) notes: Vec<Notes>,
-    /// Wall-clock times.
+    /// Wall-clock times and memory.
     pub(super) times: Option<Table>,
 }
 

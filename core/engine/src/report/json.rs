@@ -50,6 +50,7 @@ fn row(view: &View<'_>, label: &str, cell: &Cell<'_>, i: usize) -> Json {
     });
     if view.options.times {
         row["seconds"] = json!({ "train": trial.seconds("train"), "encode": trial.seconds("encode") });
+        row["peak_memory_mib"] = json!(trial.peak_memory());
     }
     row
 }

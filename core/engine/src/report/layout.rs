@@ -112,21 +112,22 @@ fn trials(view: &View<'_>) -> Table {
     }
 }
 
-/// Training and encoding time of the trials that the cells show.
+/// Time and memory of the trials that the cells show.
 fn method_times(view: &View<'_>) -> Table {
-    let time = |cell: &Cell<'_>| {
-        let [train, encode] = ["train", "encode"].map(|stage| cell.shown().seconds(stage));
-        match (train, encode) {
-            (None, None) => NONE.to_owned(),
-            _ => [train, encode].map(seconds).join(" / "),
+    let cost = |cell: &Cell<'_>| {
+        let trial = cell.shown();
+        let [train, encode] = ["train", "encode"].map(|stage| trial.seconds(stage));
+        match (train, encode, trial.peak_memory()) {
+            (None, None, None) => NONE.to_owned(),
+            (train, encode, peak) => [seconds(train), seconds(encode), memory(peak)].join(" / "),
         }
     };
     let row = |label: &str, cells: &[Option<Cell<'_>>]| {
-        let times = cells.iter().map(|c| Content::plain(c.as_ref().map_or(NONE.to_owned(), time)));
-        [Content::plain(label)].into_iter().chain(times).collect()
+        let costs = cells.iter().map(|c| Content::plain(c.as_ref().map_or(NONE.to_owned(), cost)));
+        [Content::plain(label)].into_iter().chain(costs).collect()
     };
     Table {
-        title: "Time per run: training / encoding, seconds".to_owned(),
+        title: "Time per run: training / encoding, seconds / peak memory, MiB".to_owned(),
         columns: [String::new()].into_iter().chain(bits_headings(view)).collect(),
         rows: view.comparison.rows.iter().map(|r| row(r.label, &r.cells)).collect(),
         legend: Vec::new(),
@@ -134,17 +135,19 @@ fn method_times(view: &View<'_>) -> Table {
     }
 }
 
-/// Training and encoding time of every trial.
+/// Time and memory of every trial.
 fn trial_times(view: &View<'_>) -> Table {
     let stages = ["train", "encode"];
+    let headings = ["training", "encoding", "peak memory, MiB"];
     let row = |(label, cell, i): (&str, &Cell<'_>, usize)| {
         let trial = &cell.trials[i];
         let times = stages.map(|stage| Content::plain(seconds(trial.seconds(stage))));
-        trial_name(label, trial).into_iter().chain(times).collect()
+        let peak = Content::plain(memory(trial.peak_memory()));
+        trial_name(label, trial).into_iter().chain(times).chain([peak]).collect()
     };
     Table {
         title: "Time per run, seconds".to_owned(),
-        columns: trial_headings().into_iter().chain(["training".to_owned(), "encoding".to_owned()]).collect(),
+        columns: trial_headings().into_iter().chain(headings.map(str::to_owned)).collect(),
         rows: view.trials().map(row).collect(),
         legend: Vec::new(),
         remarks: notes::devices(view),
@@ -245,6 +248,11 @@ fn seconds(value: Option<f64>) -> String {
         Some(s) if s >= 1.0 => format!("{s:.1}"),
         Some(s) => format!("{s:.3}"),
     }
+}
+
+/// Prints MiB.
+fn memory(value: Option<u64>) -> String {
+    value.map_or(NONE.to_owned(), |mib| mib.to_string())
 }
 
 /// Prints a grid point: `beta=0.001 tau=0.3`.

@@ -181,7 +181,7 @@ pub struct Options {
     pub metrics: Vec<String>,
     /// One row per trial in place of one per method.
     pub all: bool,
-    /// Whether to print wall-clock times, the only part that differs between repetitions.
+    /// Whether to print wall-clock times and memory, the only parts that differ between repetitions.
     pub times: bool,
     /// Whether [`Format::Text`] marks by bold and underline, in place of `*` and `+`.
     pub colour: bool,

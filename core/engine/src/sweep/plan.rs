@@ -55,7 +55,7 @@ pub struct PlannedRun {
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// The backbone of an experiment cannot be had.
-    #[error("the backbone is not to be had: {0}")]
+    #[error("{0}")]
     Backbone(String),
     /// Two rows of the table would hold one run.
     #[error("rows `{first}` and `{second}` both hold run {id}\nhelp: give both arms one `label`, or drop one of them")]

@@ -104,17 +104,30 @@ fn order_of_entries_changes_nothing() {
 }
 
 #[test]
-fn wall_clock_changes_only_the_times() {
+fn time_and_memory_change_only_the_times() {
     let sweep = sweep();
     let mut slower = sweep.clone();
     for (i, result) in finished(&mut slower).enumerate() {
         result.seconds = BTreeMap::from([("train".to_owned(), 1e4 + i as f64), ("encode".to_owned(), 7.5)]);
+        result.provenance.insert("peak_rss_mb".to_owned(), "4096".to_owned());
     }
     for options in without_times() {
         assert_eq!(rendered(&slower, &options), rendered(&sweep, &options));
         let timed = Options { times: true, ..options.clone() };
         assert_ne!(rendered(&slower, &timed), rendered(&sweep, &timed));
     }
+}
+
+#[test]
+fn memory_is_the_largest_seeds() {
+    let mut sweep = sweep();
+    for (result, peak) in finished(&mut sweep).zip(["801", "1203", "802"]) {
+        result.provenance.insert("peak_rss_mb".to_owned(), peak.to_owned());
+    }
+    assert_eq!(csv_column(&sweep, &[], "peak_memory_mib", false)[0], "1203");
+    finished(&mut sweep).for_each(|result| drop(result.provenance.remove("peak_rss_mb")));
+    assert_eq!(csv_column(&sweep, &[], "peak_memory_mib", false)[0], "", "older runs did not note it");
+    assert!(rendered(&sweep, &options(Format::Text)).contains(" / –"));
 }
 
 #[test]
@@ -170,7 +183,7 @@ fn no_result_is_no_number() {
             Format::Json => assert!(text.contains("\"mean\": null") && !text.contains("\"mean\": 0"), "{text}"),
         }
     }
-    for name in ["map_at_k_mean", "map_at_k_std", "validation_mean", "train_seconds"] {
+    for name in ["map_at_k_mean", "map_at_k_std", "validation_mean", "train_seconds", "peak_memory_mib"] {
         assert!(csv_column(&sweep, &[], name, true).iter().all(String::is_empty), "{name}");
     }
     assert_eq!(csv_column(&sweep, &[], "state", false)[0], "failed");

@@ -40,7 +40,13 @@ pub(crate) fn result(run: &RunId, status: Status, test: f64, validation: f64) ->
         BTreeMap::from([(HEADLINE.to_owned(), map), (EXPECTED.to_owned(), map - 0.1), (MISSED.to_owned(), 3.0)])
     };
     let finished = status == Status::Finished;
-    let provenance = [("hashlab", "0.1.0"), ("commit", "4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f70"), ("device", "cpu")];
+    let peak = format!("{:.0}", 700.0 + 100.0 * test);
+    let provenance = [
+        ("hashlab", "0.1.0"),
+        ("commit", "4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f70"),
+        ("device", "cpu"),
+        ("peak_rss_mb", &peak),
+    ];
     RunResult {
         schema: 1,
         run: run.clone(),

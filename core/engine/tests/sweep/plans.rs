@@ -109,7 +109,7 @@ fn each_backbone_is_resolved_once() {
 fn a_backbone_that_cannot_be_had_stops_the_plan() {
     let experiment = read(FILE).expect("a sound file");
     let error = experiment.plan(&mut |_| Err("no such file: w.safetensors".to_owned())).expect_err("no weights");
-    assert_eq!(error.to_string(), "the backbone is not to be had: no such file: w.safetensors");
+    assert_eq!(error.to_string(), "no such file: w.safetensors");
 }
 
 #[test]

@@ -61,30 +61,47 @@ impl Packed {
     }
 }
 
-/// Convolves: the channels-last output, each element clamped to `limits`.
-pub(super) fn forward(g: &Geometry, x: &[f32], channels: usize, weights: &Packed, limits: (f32, f32)) -> Vec<f32> {
+/// What happens to a sum before it is stored.
+#[derive(Clone, Copy)]
+pub(super) struct Epilogue<'a> {
+    /// Added element by element; of the output's shape.
+    pub(super) residual: Option<&'a [f32]>,
+    /// The interval that the result is clamped to.
+    pub(super) limits: (f32, f32),
+}
+
+impl Epilogue<'_> {
+    /// The part of the epilogue that belongs to elements `range` of the output.
+    fn narrow(self, range: Range<usize>) -> Self {
+        Self { residual: self.residual.map(|r| &r[range]), ..self }
+    }
+}
+
+/// Convolves: the channels-last output.
+pub(super) fn forward(g: &Geometry, x: &[f32], channels: usize, weights: &Packed, epilogue: Epilogue<'_>) -> Vec<f32> {
     let fill = vec![0.0; channels];
-    run(g.output_pixels(), channels, weights, limits, |range| Rows::gather(g, x, &fill, range))
+    run(g.output_pixels(), channels, weights, epilogue, |range| Rows::gather(g, x, &fill, range))
 }
 
 /// Returns the gradient of the input; `weights` are [`Packed::transposed`].
 pub(super) fn input_gradient(g: &Geometry, dy: &[f32], out: usize, weights: &Packed) -> Vec<f32> {
     let fill = vec![0.0; out];
-    let limits = (f32::NEG_INFINITY, f32::INFINITY);
-    run(g.input_pixels(), out, weights, limits, |range| Rows::scatter(g, dy, &fill, range))
+    let epilogue = Epilogue { residual: None, limits: (f32::NEG_INFINITY, f32::INFINITY) };
+    run(g.input_pixels(), out, weights, epilogue, |range| Rows::scatter(g, dy, &fill, range))
 }
 
 fn run<'a>(
     pixels: usize,
     channels: usize,
     weights: &Packed,
-    limits: (f32, f32),
+    epilogue: Epilogue<'_>,
     rows: impl Fn(Range<usize>) -> Rows<'a> + Sync,
 ) -> Vec<f32> {
     by_pixels(pixels, weights.out, chunk(channels), |range, out| {
+        let epilogue = epilogue.narrow(range.start * weights.out..range.end * weights.out);
         let rows = rows(range);
         assert_eq!(rows.taps() * rows.channels(), weights.depth, "the window the weights were packed for");
-        pulp::Arch::new().dispatch(Product { rows: &rows, weights, limits, out });
+        pulp::Arch::new().dispatch(Product { rows: &rows, weights, epilogue, out });
     })
 }
 
@@ -99,7 +116,7 @@ fn chunk(channels: usize) -> usize {
 pub(super) struct Product<'a> {
     pub(super) rows: &'a Rows<'a>,
     pub(super) weights: &'a Packed,
-    pub(super) limits: (f32, f32),
+    pub(super) epilogue: Epilogue<'a>,
     pub(super) out: &'a mut [MaybeUninit<f32>],
 }
 
@@ -174,7 +191,7 @@ impl Product<'_> {
         self.store(simd, column, pixel, sums);
     }
 
-    /// Clamps a tile and stores the part of it that exists.
+    /// Finishes a tile and stores the part of it that exists.
     #[inline(always)]
     fn store<S: Simd, const HEIGHT: usize, const VECTORS: usize>(
         &mut self,
@@ -185,9 +202,14 @@ impl Product<'_> {
     ) {
         let out = self.weights.out;
         for (row, sums) in sums.into_iter().enumerate().take(self.rows.pixels() - pixel) {
-            let line = &mut self.out[(pixel + row) * out..][column..out];
-            for (target, sum) in line.chunks_mut(S::F32_LANES).zip(sums) {
-                store(simd, target, clamp(simd, sum, self.limits));
+            let at = (pixel + row) * out;
+            let line = &mut self.out[at + column..at + out];
+            for (vector, (target, mut sum)) in line.chunks_mut(S::F32_LANES).zip(sums).enumerate() {
+                if let Some(residual) = self.epilogue.residual {
+                    let from = &residual[at + column + vector * S::F32_LANES..at + out];
+                    sum = simd.add_f32s(sum, simd.partial_load_f32s(&from[..from.len().min(S::F32_LANES)]));
+                }
+                store(simd, target, clamp(simd, sum, self.epilogue.limits));
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Convolutions with fixed weights.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
+use super::dense::Epilogue;
 use super::geometry::Window;
 use super::op::Conv;
 use super::{Activation, dense, depthwise};
@@ -10,15 +11,16 @@ use crate::cpu;
 /// A convolution whose weights were packed once; nothing is differentiated through it.
 pub struct FrozenConv {
     conv: Conv,
-    weight: Tensor,
-    bias: Tensor,
-    /// Absent where the kernels do not apply.
-    packed: Option<Packed>,
+    /// The shape of the weight in PyTorch's order.
+    shape: [usize; 4],
+    weights: Weights,
 }
 
-enum Packed {
+enum Weights {
     Dense(dense::Packed),
     Depthwise(depthwise::Packed),
+    /// Weight and bias, where the kernels do not apply.
+    Plain([Tensor; 2]),
 }
 
 impl FrozenConv {
@@ -42,30 +44,75 @@ impl FrozenConv {
         let (out, depth, kh, kw) = weight.dims4()?;
         // An image of one window: whatever is wrong now is wrong with the weights.
         conv.geometry(&[1, kh, kw, if conv.depthwise { out } else { depth }], weight.dims(), bias.dims())?;
-        let packed = cpu::is_f32(&[weight, bias]).then(|| {
+        let weights = if cpu::is_f32(&[weight, bias]) {
             cpu::with_elements(weight, |w| {
                 cpu::with_elements(bias, |b| {
-                    Ok(if conv.depthwise {
-                        Packed::Depthwise(depthwise::Packed::new(w, b))
-                    } else {
-                        Packed::Dense(dense::Packed::forward(w, [out, depth, kh * kw], b))
+                    Ok(match conv.depthwise {
+                        true => Weights::Depthwise(depthwise::Packed::new(w, b)),
+                        false => Weights::Dense(dense::Packed::forward(w, [out, depth, kh * kw], b)),
                     })
                 })
-            })
-        });
-        Ok(Self { conv, weight: weight.detach(), bias: bias.detach(), packed: packed.transpose()? })
+            })?
+        } else {
+            Weights::Plain([weight.detach(), bias.detach()])
+        };
+        Ok(Self { conv, shape: [out, depth, kh, kw], weights })
     }
 
     /// Convolves `x`, shape `(n, h, w, in)`.
     ///
     /// # Errors
-    /// If the shape does not fit the weight.
+    /// If the shape or the type does not fit the weight.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        if self.packed.is_some() && cpu::is_f32(&[x]) {
-            x.contiguous()?.apply_op1_no_bwd(self)
-        } else {
-            self.conv.plain(&x.detach(), &self.weight, &self.bias)
+        match &self.weights {
+            Weights::Plain([w, b]) => self.conv.plain(&x.detach(), w, b),
+            _ => x.contiguous()?.apply_op1_no_bwd(self),
         }
+    }
+
+    /// Convolves `x` and adds `residual` before the activation, in one pass over memory.
+    ///
+    /// # Shapes
+    /// `x` is `(n, h, w, in)`, `residual` and the result are `(n, h', w', out)`.
+    ///
+    /// # Errors
+    /// If a shape or a type does not fit the weight, and for depthwise convolutions.
+    pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        match &self.weights {
+            Weights::Plain([w, b]) => {
+                let linear = Conv { activation: Activation::None, ..self.conv };
+                self.conv.activation.plain((linear.plain(&x.detach(), w, b)? + residual.detach())?)
+            }
+            _ => x.contiguous()?.apply_op2_no_bwd(&residual.contiguous()?, self),
+        }
+    }
+
+    /// Convolves on the CPU; `residual` is as long as the result.
+    fn packed(
+        &self,
+        (x, layout): (&CpuStorage, &Layout),
+        residual: Option<(&CpuStorage, &Layout)>,
+    ) -> Result<(CpuStorage, Shape)> {
+        let [out, ..] = self.shape;
+        let g = self.conv.geometry(layout.dims(), &self.shape, &[out])?;
+        let shape = [g.images, g.output.0, g.output.1, out];
+        let residual = match residual {
+            Some((_, layout)) if layout.dims() != shape => {
+                bail!("residual of shape {:?} for a convolution whose result is {shape:?}", layout.dims())
+            }
+            Some((residual, layout)) => Some(cpu::elements(residual, layout)?),
+            None => None,
+        };
+        let (x, limits) = (cpu::elements(x, layout)?, self.conv.activation.limits());
+        let y = match (&self.weights, residual) {
+            (Weights::Dense(packed), residual) => {
+                dense::forward(&g, x, layout.dims()[3], packed, Epilogue { residual, limits })
+            }
+            (Weights::Depthwise(packed), None) => depthwise::forward(&g, x, packed, limits),
+            (Weights::Depthwise(_), Some(_)) => bail!("a depthwise convolution adds no residual"),
+            (Weights::Plain(_), _) => bail!("a CPU kernel met weights of another device or type"),
+        };
+        Ok((CpuStorage::F32(y), shape.into()))
     }
 }
 
@@ -75,12 +122,16 @@ impl CustomOp1 for FrozenConv {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let g = self.conv.geometry(layout.dims(), self.weight.dims(), self.bias.dims())?;
-        let (x, limits) = (cpu::elements(x, layout)?, self.conv.activation.limits());
-        let (y, out) = match self.packed.as_ref().expect("`forward` comes here with packed weights only") {
-            Packed::Dense(packed) => (dense::forward(&g, x, layout.dims()[3], packed, limits), packed.out()),
-            Packed::Depthwise(packed) => (depthwise::forward(&g, x, packed, limits), layout.dims()[3]),
-        };
-        Ok((CpuStorage::F32(y), (g.images, g.output.0, g.output.1, out).into()))
+        self.packed((x, layout), None)
+    }
+}
+
+impl CustomOp2 for FrozenConv {
+    fn name(&self) -> &'static str {
+        "frozen-conv2d-add"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, r: &CpuStorage, rl: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.packed((x, xl), Some((r, rl)))
     }
 }

@@ -16,10 +16,12 @@ mod op;
 mod pool;
 mod rows;
 
+use candle_core::{Result, Tensor};
+
 pub use frozen::FrozenConv;
 pub use geometry::{Padding, Window};
 pub use op::{conv2d, depthwise_conv2d};
-pub use pool::{global_avg_pool, max_pool2d};
+pub use pool::{adaptive_avg_pool, global_avg_pool, max_pool2d};
 
 /// What follows a convolution in the same pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,15 @@ impl Activation {
             Self::None => (f32::NEG_INFINITY, f32::INFINITY),
             Self::Relu => (0.0, f32::INFINITY),
             Self::Relu6 => (0.0, 6.0),
+        }
+    }
+
+    /// The formulation in candle's own operations.
+    fn plain(self, x: Tensor) -> Result<Tensor> {
+        match self {
+            Self::None => Ok(x),
+            Self::Relu => x.relu(),
+            Self::Relu6 => x.clamp(0f32, 6f32),
         }
     }
 }
@@ -93,11 +104,12 @@ mod tests {
             let rows = Rows::gather(&g, &x, &fill, 0..g.output_pixels());
             let weights = draw("w", out * channels * 9);
             let weights = dense::Packed::forward(&weights, [out, channels, 9], &draw("b", out));
+            let residual = draw("r", g.output_pixels() * out);
             compare(g.output_pixels() * out, |arch, out| {
                 arch.dispatch(dense::Product {
                     rows: &rows,
                     weights: &weights,
-                    limits: Activation::Relu6.limits(),
+                    epilogue: dense::Epilogue { residual: Some(&residual), limits: Activation::Relu6.limits() },
                     out,
                 });
             });

@@ -82,11 +82,7 @@ impl Conv {
             .permute((0, 2, 3, 1))?
             .contiguous()?
             .broadcast_add(b)?;
-        match self.activation {
-            Activation::None => Ok(y),
-            Activation::Relu => y.relu(),
-            Activation::Relu6 => y.clamp(0f32, 6f32),
-        }
+        self.activation.plain(y)
     }
 
     /// Returns the gradient before the activation.
@@ -129,7 +125,8 @@ impl CustomOp3 for Conv {
         let y = if self.depthwise {
             depthwise::forward(&g, x, &depthwise::Packed::new(w, b), limits)
         } else {
-            dense::forward(&g, x, channels, &dense::Packed::forward(w, [out, channels, g.taps()], b), limits)
+            let packed = dense::Packed::forward(w, [out, channels, g.taps()], b);
+            dense::forward(&g, x, channels, &packed, dense::Epilogue { residual: None, limits })
         };
         Ok((CpuStorage::F32(y), (g.images, g.output.0, g.output.1, out).into()))
     }

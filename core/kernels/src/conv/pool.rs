@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use super::geometry::{Geometry, Window};
 use super::rows::{Rows, by_pixels};
-use crate::cpu;
+use crate::{cpu, linear};
 
 /// Pixels per chunk.
 const CHUNK: usize = 64;
@@ -39,6 +39,39 @@ pub fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
         bail!("the mean over images of {h} by {w} pixels and {c} channels");
     }
     if cpu::is_f32(&[x]) { x.contiguous()?.apply_op1(GlobalMean) } else { x.mean((1, 2)) }
+}
+
+/// Takes means over windows that divide the image into `(h', w')` overlapping or touching cells.
+///
+/// Cell `i` of `m` along an axis of `size` pixels covers `⌊i·size/m⌋ .. ⌈(i+1)·size/m⌉` (PyTorch's `AdaptiveAvgPool2d`),
+/// so images smaller than the grid are repeated.
+///
+/// # Shapes
+/// `x` is `(n, h, w, c)`, the result `(n, h', w', c)`.
+///
+/// # Errors
+/// If `x` has another rank or no element.
+pub fn adaptive_avg_pool(x: &Tensor, (rows, cols): (usize, usize)) -> Result<Tensor> {
+    let (_, h, w, _) = x.dims4()?;
+    if (h, w) == (rows, cols) {
+        return Ok(x.clone());
+    }
+    if x.elem_count() == 0 {
+        bail!("the mean over images of shape {:?}", x.dims());
+    }
+    // A mean over a rectangle is a mean of means, so one small matrix product along each axis does it.
+    let weights = |size, cells| Tensor::from_vec(cell_weights(size, cells), (cells, size), x.device())?.to_dtype(x.dtype());
+    let x = linear(&x.permute((0, 3, 1, 2))?, &weights(w, cols)?, None)?; // (n, c, h, w')
+    linear(&x.transpose(2, 3)?, &weights(h, rows)?, None)?.permute((0, 3, 2, 1))?.contiguous()
+}
+
+/// The matrix `(cells, size)` that maps an axis to the means of its cells.
+fn cell_weights(size: usize, cells: usize) -> Vec<f32> {
+    let cell = |i: usize| {
+        let covered = i * size / cells..((i + 1) * size).div_ceil(cells);
+        (0..size).map(move |at| if covered.contains(&at) { 1.0 / covered.len() as f32 } else { 0.0 })
+    };
+    (0..cells).flat_map(cell).collect()
 }
 
 struct MaxPool {

@@ -1,0 +1,38 @@
+"""CIBHash in PyTorch, as fast as its mathematics allows: both views in one batch, every loss term on whole matrices."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+EPSILON = 1e-8  # of the reference code
+
+
+def head(dim, bits):
+    return nn.Sequential(nn.Linear(dim, 1024), nn.ReLU(inplace=True), nn.Linear(1024, bits))
+
+
+def adam(model):
+    return torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+
+
+class Objective:
+    """L_con + beta * L_KL of logits (2n, bits): view 1 of n images, then view 2."""
+
+    def __init__(self, tau=0.3, beta=0.001):
+        self.tau, self.beta = tau, beta
+        self.shapes = {}  # by number of rows: the mask of the diagonal, the index of each row's other view
+
+    def __call__(self, logits):
+        rows = logits.shape[0]
+        if rows not in self.shapes:
+            self.shapes[rows] = torch.eye(rows, dtype=torch.bool), torch.arange(rows).roll(rows // 2)
+        itself, partner = self.shapes[rows]
+        p = logits.sigmoid()
+        soft = p - 0.5
+        codes = F.normalize(soft + (soft.sign() - soft).detach())
+        similarity = (codes @ codes.T / self.tau).masked_fill(itself, float("-inf"))
+        contrastive = F.cross_entropy(similarity, partner)
+        log_p, log_not_p = (p + EPSILON).log(), (1 - p + EPSILON).log()
+        log_q, log_not_q = log_p.detach()[partner], log_not_p.detach()[partner]
+        kl = (p * (log_p - log_q) + (1 - p) * (log_not_p - log_not_q)).sum(1).mean()
+        return contrastive + self.beta * kl

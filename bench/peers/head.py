@@ -1,0 +1,39 @@
+"""A training step of CIBHash's head. Usage: head.py THREADS DIM eager|compile"""
+
+import sys
+
+import torch
+
+import cibhash
+from serve import serve
+
+ITEMS, BATCH, BITS = 2048, 64, 64
+
+torch.manual_seed(0)
+torch.set_num_threads(int(sys.argv[1]))
+dim = int(sys.argv[2])
+views = torch.randn(2 * ITEMS, dim)  # view 1 of every item, then view 2
+model = cibhash.head(dim, BITS)
+optimizer, objective = cibhash.adam(model), cibhash.Objective()
+
+
+def loss_of(features):
+    return objective(model(features))
+
+
+if sys.argv[3] == "compile":
+    loss_of(views[: 2 * BATCH])  # fills the objective's constants
+    loss_of = torch.compile(loss_of, dynamic=False)
+
+
+def work(n):
+    for _ in range(n):
+        items = torch.randperm(ITEMS)[:BATCH]
+        loss = loss_of(views.index_select(0, torch.cat([items, items + ITEMS])))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+
+serve(work)

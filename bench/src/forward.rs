@@ -1,0 +1,31 @@
+//! Forward passes of a backbone, as features are extracted: micro-batches, each on one thread.
+
+use anyhow::{Context as _, Result};
+use hashlab_kernels::threads::serial;
+use rayon::prelude::*;
+
+use crate::{Work, normal};
+
+/// As `hashlab_model::features` does.
+const MICRO_BATCH: usize = 2;
+
+pub(crate) fn work(name: &str, size: usize, batch: usize) -> Result<Work> {
+    let entry = hashlab_backbones::find(name).context("unknown backbone")?;
+    let weights = entry.needs_weights.then(|| hashlab_bench::weights(name));
+    let backbone = (entry.open)(weights.as_ref(), 0)?;
+    let images = normal("images", &[batch, size, size, 3], 1.0)?;
+    Ok(Box::new(move |iterations| {
+        for _ in 0..iterations {
+            let starts: Vec<usize> = (0..batch).step_by(MICRO_BATCH).collect();
+            let features: Result<Vec<_>> = starts
+                .into_par_iter()
+                .map(|start| {
+                    let part = images.narrow(0, start, MICRO_BATCH.min(batch - start))?;
+                    Ok(serial(|| backbone.forward(&part))?.flatten_all()?.to_vec1::<f32>()?)
+                })
+                .collect();
+            std::hint::black_box(features?);
+        }
+        Ok(None)
+    }))
+}

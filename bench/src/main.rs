@@ -1,0 +1,98 @@
+//! Serves one workload: for each number read from standard input, does the work that often and prints the seconds.
+//!
+//! As for `hashlab` itself, `RAYON_NUM_THREADS` says how many threads to work with; candle reads it too.
+//!
+//! `bench/compare.py` starts this beside a Python program that does the same work and speaks the same protocol, and
+//! lets them take turns.
+#![allow(clippy::print_stdout, reason = "standard output is the protocol")]
+
+mod augment;
+mod conv;
+mod forward;
+mod head;
+mod matmul;
+mod prepare;
+mod ranking;
+mod run;
+
+use std::io::{BufRead as _, Write as _};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+use clap::{Parser, Subcommand};
+use hashlab_rng::stream;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Does the work as often as it is told. Returns a number that the peer must find too, where there is one.
+type Work = Box<dyn FnMut(usize) -> Result<Option<f64>>>;
+
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write the files that workloads of both sides read
+    Prepare { dir: PathBuf },
+    /// List the backbones
+    Backbones,
+    /// Product of two square matrices
+    Matmul { size: usize },
+    /// Training step of CIBHash's head on features of `dim` numbers: 64 items, two views each
+    Head { dim: usize },
+    /// Forward and backward pass of a 3×3 convolution, 32 images, as many channels out as in
+    Conv { channels: usize, size: usize },
+    /// Forward pass of a backbone
+    Forward { name: String, size: usize, batch: usize },
+    /// Decoding and augmentation of PNG images to 128 pixels, as CIBHash does; an iteration is one image
+    Augment { dir: PathBuf },
+    /// mAP@1000 of the codes in `dir`
+    Ranking { dir: PathBuf },
+    /// A whole run of CIBHash on stored features
+    Run { dir: PathBuf, epochs: usize },
+}
+
+fn main() -> Result<()> {
+    let work = match Args::parse().command {
+        Command::Prepare { dir } => return prepare::prepare(&dir),
+        Command::Backbones => {
+            hashlab_backbones::BACKBONES.iter().for_each(|entry| println!("{}", entry.name));
+            return Ok(());
+        }
+        Command::Matmul { size } => matmul::work(size)?,
+        Command::Head { dim } => head::work(dim)?,
+        Command::Conv { channels, size } => conv::work(channels, size)?,
+        Command::Forward { name, size, batch } => forward::work(&name, size, batch)?,
+        Command::Augment { dir } => augment::work(&dir)?,
+        Command::Ranking { dir } => ranking::work(&dir)?,
+        Command::Run { dir, epochs } => run::work(dir, epochs)?,
+    };
+    serve(work)
+}
+
+/// Answers each line `N` with `SECONDS VALUE`.
+fn serve(mut work: Work) -> Result<()> {
+    println!("ready");
+    for line in std::io::stdin().lock().lines() {
+        let iterations = line?.trim().parse()?;
+        let start = Instant::now();
+        let value = work(iterations)?;
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{seconds} {}", value.unwrap_or(f64::NAN));
+        std::io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+/// Draws a tensor of normal numbers.
+fn normal(name: &str, shape: &[usize], scale: f64) -> Result<Tensor> {
+    let mut draws = stream(0, name, &[]);
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| (scale * draws.normal()) as f32).collect();
+    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+}

@@ -1,0 +1,170 @@
+//! `hashlab fetch`: downloads what data sets and backbones have on the Hugging Face hub, or lists it.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use hashlab_backbones::{BACKBONES, Weights};
+use hashlab_data::DataError;
+use hashlab_hub::Published;
+
+use crate::args::FetchArgs;
+use crate::context::{Context, print};
+use crate::exit::bad_input;
+use crate::hub::Hub;
+
+pub(crate) fn run(context: &Context, args: &FetchArgs) -> Result<ExitCode> {
+    if args.names.is_empty() {
+        print(&list(context))?;
+    }
+    let items = args.names.iter().map(|name| Item::find(context, name)).collect::<Result<Vec<_>>>()?;
+    for item in items {
+        fetch(context, &item, &Hub::from_env())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Downloads what is absent, then opens the whole as an experiment would.
+fn fetch(context: &Context, item: &Item, hub: &Hub) -> Result<()> {
+    let here = item.here(context)?;
+    if !here.is_empty() {
+        print(&format!("{} is already here:\n{}", item.name(), lines(&here)))?;
+        return print(&item.next());
+    }
+    let (published, dir) = (item.published, context.dirs.target());
+    print(&format!("{}: from {}, licence: {}\n", item.name(), published.page(), published.licence))?;
+    for file in published.files {
+        let place = dir.join(file.place);
+        if !place.exists() {
+            print(&format!("  {} ({:.1} MB) ...\n", file.name, file.megabytes))?;
+            hub.download(published, file, dir)?;
+        }
+        print(&lines(&[place]))?;
+    }
+    item.check(context)?;
+    print(&item.next())
+}
+
+fn lines(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| format!("  {}\n", path.display())).collect()
+}
+
+fn list(context: &Context) -> String {
+    let items = Item::all(context);
+    let width = items.iter().map(|item| item.name().len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for item in items {
+        let published = item.published;
+        let _ = writeln!(text, "{:width$}  {:6.1} MB  {}", item.name(), published.megabytes(), item.title());
+        for line in [published.page(), format!("licence: {}", published.licence)] {
+            let _ = writeln!(text, "{:width$}             {line}", "");
+        }
+    }
+    let dir = context.dirs.target().display();
+    text + &format!(
+        "\n`hashlab fetch NAME…` downloads into {dir}; --data-dir or HASHLAB_DATA name another directory.\n"
+    )
+}
+
+/// What can be fetched.
+struct Item<'a> {
+    what: What<'a>,
+    published: &'a Published,
+}
+
+enum What<'a> {
+    Dataset(&'a hashlab_data::Entry),
+    Backbone(&'a hashlab_backbones::Entry),
+}
+
+impl<'a> Item<'a> {
+    fn all(context: &'a Context) -> Vec<Self> {
+        let datasets = context.registry.datasets.iter().map(|entry| (What::Dataset(entry), entry.published()));
+        let backbones = BACKBONES.iter().map(|entry| (What::Backbone(entry), entry.published()));
+        datasets.chain(backbones).filter_map(|(what, published)| Some(Self { what, published: published? })).collect()
+    }
+
+    fn find(context: &'a Context, name: &str) -> Result<Self> {
+        let (found, others): (Vec<_>, Vec<_>) = Self::all(context).into_iter().partition(|item| item.name() == name);
+        found.into_iter().next().ok_or_else(|| {
+            let known: Vec<_> = others.iter().map(Item::name).collect();
+            bad_input(format!("{}\nhelp: can be fetched: {}", unavailable(context, name), known.join(", ")))
+        })
+    }
+
+    fn name(&self) -> &'static str {
+        match self.what {
+            What::Dataset(entry) => entry.info().name,
+            What::Backbone(entry) => entry.name,
+        }
+    }
+
+    fn title(&self) -> &'static str {
+        match self.what {
+            What::Dataset(entry) => entry.info().title,
+            What::Backbone(entry) => entry.doc,
+        }
+    }
+
+    /// The files, where all of them are in a data directory already. A data set may be there in another layout.
+    fn here(&self, context: &Context) -> Result<Vec<PathBuf>> {
+        match self.what {
+            What::Dataset(entry) => match entry.open(&entry.defaults(), &context.dirs) {
+                Ok(dataset) => Ok(dataset.found_at()),
+                Err(DataError::Missing { .. }) => Ok(Vec::new()),
+                Err(error) => Err(error.into()),
+            },
+            What::Backbone(_) => {
+                let find = |place: &str| context.dirs.0.iter().map(|dir| dir.join(place)).find(|path| path.is_file());
+                let files: Option<Vec<_>> = self.published.files.iter().map(|file| find(file.place)).collect();
+                Ok(files.unwrap_or_default())
+            }
+        }
+    }
+
+    /// Reads and verifies the files as an experiment does.
+    fn check(&self, context: &Context) -> Result<()> {
+        match self.what {
+            What::Dataset(entry) => {
+                entry.open(&entry.defaults(), &context.dirs)?.digest()?;
+            }
+            What::Backbone(entry) => {
+                for file in self.published.files {
+                    (entry.open)(Some(&Weights::read(&context.dirs.target().join(file.place))?), 0)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What to do with it.
+    fn next(&self) -> String {
+        match self.what {
+            What::Dataset(entry) => {
+                let name = entry.info().name;
+                format!("In an experiment: dataset = \"{name}\"; `hashlab datasets {name}` describes it.\n")
+            }
+            What::Backbone(entry) => {
+                let file = self.published.files.first().and_then(|file| Path::new(file.place).file_name());
+                let file = file.unwrap_or_default().to_string_lossy();
+                format!("In an experiment: [backbone] with name = \"{}\" and weights = \"{file}\".\n", entry.name)
+            }
+        }
+    }
+}
+
+/// Says why `name` cannot be fetched.
+fn unavailable(context: &Context, name: &str) -> String {
+    if let Some(entry) = context.registry.datasets.iter().find(|entry| entry.info().name == name) {
+        return format!("data set `{name}` is not on the hub: {}", entry.info().source);
+    }
+    match BACKBONES.iter().find(|entry| entry.name == name) {
+        None => format!("there is no data set or backbone `{name}`"),
+        Some(entry) if !entry.needs_weights => format!("backbone `{name}` starts from random weights"),
+        Some(_) => format!(
+            "weights of backbone `{name}` are not on the hub in a form that is read; in Python, make them from torchvision's:\n  \
+             safetensors.torch.save_file(torchvision.models.{name}(weights=\"DEFAULT\").state_dict(), \"{name}.safetensors\")"
+        ),
+    }
+}

@@ -1,0 +1,178 @@
+//! Downloads files that data sets and backbones have on the Hugging Face hub.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use hashlab_hub::{ENDPOINT, File, Kind, Published};
+use hf_hub::api::sync::{ApiBuilder, ApiError};
+use hf_hub::{Cache, Repo, RepoType};
+use sha2::{Digest as _, Sha256};
+
+use crate::exit::bad_input;
+
+#[cfg(test)]
+pub(crate) mod local;
+#[cfg(test)]
+mod tests;
+
+/// The folder of unfinished downloads in the data directory.
+const UNFINISHED: &str = ".fetch";
+
+/// The hub, or a mirror of it.
+pub(crate) struct Hub {
+    endpoint: String,
+}
+
+impl Hub {
+    /// The mirror that `HF_ENDPOINT` names, or the hub itself.
+    pub(crate) fn from_env() -> Self {
+        let mirror = std::env::var("HF_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty());
+        Self::at(mirror.as_deref().unwrap_or(ENDPOINT))
+    }
+
+    pub(crate) fn at(endpoint: &str) -> Self {
+        Self { endpoint: endpoint.trim_end_matches('/').to_owned() }
+    }
+
+    /// Downloads a file to its place in `dir`, where it appears whole and verified or not at all. What an earlier
+    /// attempt has left is completed.
+    pub(crate) fn download(&self, published: &Published, file: &File, dir: &Path) -> Result<PathBuf> {
+        let attempt = Attempt { published, file, place: dir.join(file.place) };
+        // A folder of its own for each file, so that whoever fetches another one is not disturbed.
+        let unfinished = dir.join(UNFINISHED).join(&file.sha256[..16]);
+        fs::create_dir_all(&unfinished).with_context(|| format!("cannot create {}", unfinished.display()))?;
+        let downloaded = match self.transfer(published, file, &unfinished).map_err(Failure::of) {
+            Ok(downloaded) => downloaded,
+            Err(failure) => {
+                if matches!(failure, Failure::Stale) {
+                    fs::remove_dir_all(&unfinished)?;
+                }
+                return Err(bad_input(attempt.failed(&failure)));
+            }
+        };
+        let digest = sha256(&downloaded).with_context(|| format!("cannot read {}", downloaded.display()))?;
+        if digest != file.sha256 {
+            fs::remove_dir_all(&unfinished)?;
+            return Err(bad_input(attempt.differs(&digest)));
+        }
+        install(&downloaded, &attempt.place).with_context(|| format!("cannot write {}", attempt.place.display()))?;
+        fs::remove_dir_all(&unfinished)?;
+        let _ = fs::remove_dir(dir.join(UNFINISHED)); // stays while other downloads are in it
+        Ok(attempt.place)
+    }
+
+    /// Downloads into a cache in the folder `cache`, going on where the last transfer stopped; shows its progress on a
+    /// terminal.
+    fn transfer(&self, published: &Published, file: &File, cache: &Path) -> Result<PathBuf, ApiError> {
+        let kind = match published.kind {
+            Kind::Dataset => RepoType::Dataset,
+            Kind::Model => RepoType::Model,
+        };
+        let api = ApiBuilder::from_cache(Cache::new(cache.to_owned())).with_endpoint(self.endpoint.clone()).build()?;
+        let repo = Repo::with_revision(published.repo.to_owned(), kind, published.revision.to_owned());
+        api.repo(repo).download(file.name)
+    }
+}
+
+/// Moves a file within the data directory; the cache gives a link to it.
+fn install(link: &Path, place: &Path) -> io::Result<()> {
+    if let Some(folder) = place.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::rename(fs::canonicalize(link)?, place)
+}
+
+fn sha256(path: &Path) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    io::copy(&mut fs::File::open(path)?, &mut hasher)?;
+    Ok(format!("{:x}", hasher.finalize()))
+}
+
+/// Why a transfer failed, by what can be done about it.
+enum Failure {
+    /// What an earlier attempt has left does not fit the file that is there now.
+    Stale,
+    /// Another process is at it.
+    Busy,
+    /// The file cannot be written.
+    Disk(io::Error),
+    /// The transfer had begun.
+    BrokeOff(io::Error),
+    /// The hub cannot be reached, or refuses.
+    Hub(String),
+}
+
+impl Failure {
+    fn of(error: ApiError) -> Self {
+        const RANGE_NOT_SATISFIABLE: u16 = 416;
+        match error {
+            ApiError::InvalidResume => Self::Stale,
+            ApiError::LockAcquisition(_) => Self::Busy,
+            ApiError::IoError(error) => match error.kind() {
+                ErrorKind::StorageFull
+                | ErrorKind::QuotaExceeded
+                | ErrorKind::FileTooLarge
+                | ErrorKind::PermissionDenied
+                | ErrorKind::ReadOnlyFilesystem => Self::Disk(error),
+                _ => Self::BrokeOff(error),
+            },
+            ApiError::RequestError(error) => {
+                let text = error.to_string();
+                match error.into_response() {
+                    Some(response) if response.status() == RANGE_NOT_SATISFIABLE => Self::Stale,
+                    _ => Self::Hub(text),
+                }
+            }
+            other => Self::Hub(format!("unexpected answer: {other}")),
+        }
+    }
+}
+
+/// What was attempted, for messages.
+struct Attempt<'a> {
+    published: &'a Published,
+    file: &'a File,
+    place: PathBuf,
+}
+
+impl Attempt<'_> {
+    /// Says why a transfer failed and what to do.
+    fn failed(&self, failure: &Failure) -> String {
+        let head = self.head();
+        match failure {
+            Failure::Stale => format!(
+                "{head}: the unfinished download was of another file, and is removed\nhelp: run the same command again"
+            ),
+            Failure::Busy => format!("{head}: another process downloads it"),
+            Failure::Disk(error) => format!("{head}: {error}"),
+            Failure::BrokeOff(error) => format!(
+                "{head}: the transfer broke off: {error}\nhelp: run the same command again, it goes on where it stopped"
+            ),
+            Failure::Hub(text) => format!("{head}: {text}\n{}", self.by_other_means()),
+        }
+    }
+
+    /// Says that the file is not the one that was declared.
+    fn differs(&self, digest: &str) -> String {
+        format!(
+            "{}: its SHA-256 is {digest}, expected {}; it is removed\n{}",
+            self.head(),
+            self.file.sha256,
+            self.by_other_means()
+        )
+    }
+
+    fn head(&self) -> String {
+        format!("cannot fetch {} of {}", self.file.name, self.published.repo)
+    }
+
+    fn by_other_means(&self) -> String {
+        format!(
+            "help: a proxy is named by HTTPS_PROXY, a mirror of the hub by HF_ENDPOINT; or download\n  {}\n  to {}",
+            self.published.url(self.file),
+            self.place.display()
+        )
+    }
+}

@@ -1,0 +1,85 @@
+//! Runs that fail, and runs that diverge.
+
+use hashlab_engine::Status;
+use hashlab_engine::store::RunState;
+
+use crate::lab::{FILE, Lab, NAME};
+
+/// ITQ cannot make more bits than there are features, of which `convnet` has 128.
+const TOO_LONG: &str = r#"dataset = "shapes"
+seeds = [0]
+
+[data]
+items = 100
+size = 16
+
+[backbone]
+size = 16
+
+[[arm]]
+method = "itq"
+bits = [256, 16]
+
+[[arm]]
+method = "lsh"
+bits = [16]
+"#;
+
+const ERROR: &str = "256 bits need at least 256 feature dimensions, there are 128";
+
+#[test]
+fn a_failure_stops_nothing_else_and_is_tried_again() {
+    let lab = Lab::with(TOO_LONG);
+    for sweeps in 1..=2 {
+        let ended = lab.run(&["sweep", FILE]);
+        assert_eq!(ended.code, Some(3), "{ended:#?}");
+        assert!(ended.stderr.contains(&format!("FAILED after 0 s: {ERROR}")), "{}", ended.stderr);
+        assert!(ended.stdout.contains(ERROR), "{}", ended.stdout);
+        let itq = ended.stdout.lines().find(|line| line.starts_with(" ITQ")).unwrap();
+        assert!(itq.ends_with("failed"), "{itq}");
+        assert_eq!(lab.attempts(), [sweeps, 1, 1]);
+    }
+    let failed = &lab.runs()[0];
+    let RunState::Failed(failure) = failed.state() else { panic!("{:?}", failed.state()) };
+    assert_eq!((failure.message.as_str(), failure.attempt), (ERROR, 2));
+    assert!(lab.ok(&["plan", FILE]).contains(&format!("{}  failed", failed.id())));
+    assert!(lab.ok(&["table", NAME]).contains(ERROR), "the table alone is no failure");
+}
+
+#[test]
+fn a_divergence_is_a_result() {
+    let lab = Lab::with(
+        r#"dataset = "shapes"
+bits = [16]
+seeds = [0]
+
+[data]
+items = 100
+size = 16
+
+[backbone]
+size = 16
+views = 2
+
+[train]
+epochs = 5
+
+[[arm]]
+method = "cibhash"
+train = { learning_rate = 1e30 }
+
+[[arm]]
+method = "lsh"
+"#,
+    );
+    let first = lab.run(&["sweep", FILE]);
+    assert_eq!(first.code, Some(0), "{first:#?}");
+    assert!(first.stderr.contains("diverged after 0 s: not finite at step 2 (epoch 1): loss "), "{}", first.stderr);
+    assert!(first.stdout.contains("CIBHash 16 bits: 1 diverged of 1 runs"), "{}", first.stdout);
+    let result = lab.runs()[0].result().unwrap();
+    assert_eq!((result.status, result.test.len()), (Status::Diverged, 0));
+    assert!(lab.runs()[1].result().unwrap().test["map_at_k"] > 0.0);
+
+    assert_eq!(lab.ok(&["sweep", FILE]), first.stdout);
+    assert_eq!(lab.attempts(), [1, 1], "it would diverge again");
+}

@@ -1,0 +1,141 @@
+//! However a sweep is interrupted, the same command ends with the same bits.
+
+use std::fs;
+use std::sync::LazyLock;
+
+use hashlab_engine::store::{RunDir, RunState};
+
+use crate::findings::Findings;
+use crate::lab::{FILE, Lab, files_named, kill_executor, until};
+
+/// Long enough to be interrupted anywhere; about a second.
+const LONG: &str = r#"dataset = "shapes"
+bits = [16]
+seeds = [0, 1]
+
+[data]
+items = 200
+size = 16
+
+[backbone]
+size = 16
+views = 4
+
+[train]
+epochs = 200
+batch_size = 32
+validate_every = 25
+
+[[arm]]
+method = "itq"
+
+[[arm]]
+method = "cibhash"
+"#;
+
+/// What an undisturbed sweep of [`LONG`] finds, one run after the other.
+static UNDISTURBED: LazyLock<Findings> = LazyLock::new(|| {
+    let lab = Lab::with(LONG);
+    lab.ok(&["sweep", FILE, "--jobs", "1"]);
+    Findings::of(&lab)
+});
+
+const SWEEP: [&str; 4] = ["sweep", FILE, "--jobs", "2"];
+
+/// Whether the newest attempt at a run is number `attempt`, and `epochs` are in the journal.
+fn at(run: &RunDir, attempt: usize, epochs: u64) -> bool {
+    run.attempts().len() == attempt && run.metrics().last().map_or(0, |point| point.step) >= epochs
+}
+
+#[test]
+fn runs_killed_at_several_moments_go_on() {
+    let lab = Lab::with(LONG);
+    let victim = &lab.runs_of("cibhash")[0];
+    for (attempt, epochs) in [(1, 0), (2, 5), (3, 40)] {
+        let sweep = lab.start(&SWEEP);
+        until("an attempt of the victim", || at(victim, attempt, epochs));
+        kill_executor(victim);
+        let ended = sweep.end();
+        assert_eq!(ended.code, Some(3), "{ended:#?}");
+        assert!(ended.stderr.contains("FAILED after") && ended.stderr.contains("SIGKILL"), "{}", ended.stderr);
+        assert!(ended.stdout.contains("killed by signal 9"), "{}", ended.stdout);
+    }
+    lab.ok(&SWEEP);
+    assert_eq!(lab.attempts(), [1, 1, 4, 1], "one failure stops nothing else");
+    assert_eq!(Findings::of(&lab), *UNDISTURBED);
+}
+
+#[test]
+fn a_sweep_killed_at_several_moments_goes_on() {
+    let lab = Lab::with(LONG);
+    let bank = lab.path("runs/bank");
+    let victim = &lab.runs_of("cibhash")[0];
+    let moments: [(&str, &dyn Fn() -> bool); 4] = [
+        ("features are extracted", &|| !files_named(&bank, "data.f32").is_empty()),
+        ("a run has begun", &|| at(victim, 1, 0)),
+        ("epochs are done", &|| at(victim, 2, 5)),
+        ("more epochs are done", &|| at(victim, 3, 40)),
+    ];
+    for (what, moment) in moments {
+        let sweep = lab.start(&SWEEP);
+        until(what, moment);
+        sweep.kill();
+        // Its processes die with it: nothing goes on behind the user's back.
+        until("the runs are let go", || lab.runs().iter().all(|run| run.state() != RunState::Running));
+        assert_eq!(victim.result(), None);
+    }
+    lab.ok(&SWEEP);
+    assert_eq!(victim.attempts().len(), 4);
+    assert_eq!(Findings::of(&lab), *UNDISTURBED);
+}
+
+#[test]
+fn ctrl_c_leaves_checkpoints_to_go_on_from() {
+    let lab = Lab::with(LONG);
+    let victims = lab.runs_of("cibhash");
+    let mut sweep = lab.start(&SWEEP);
+    until("epochs of both runs", || victims.iter().all(|run| at(run, 1, 20)));
+    sweep.interrupt();
+    let ended = sweep.end();
+    assert_eq!(ended.code, Some(130), "{ended:#?}");
+    assert!(ended.stderr.contains("stopping: 2 processes will write a checkpoint"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the same command goes on from its checkpoint"), "{}", ended.stderr);
+    for run in &victims {
+        assert_eq!(run.state(), RunState::Interrupted { checkpoint: true });
+    }
+    assert_eq!(lab.ok(&["plan", FILE]).matches("interrupted").count(), 2);
+
+    // Killed on the way from its checkpoint, a run goes on from there once more.
+    let reached = victims[0].metrics().last().unwrap().step;
+    let sweep = lab.start(&SWEEP);
+    until("epochs after the checkpoint", || at(&victims[0], 2, reached + 20));
+    sweep.kill();
+    until("the runs are let go", || victims.iter().all(|run| run.state() != RunState::Running));
+    lab.ok(&SWEEP);
+
+    let log = fs::read_to_string(victims[0].log_path()).unwrap();
+    assert_eq!(log.matches("epoch done epoch=1 ").count(), 1, "it never started anew: {log}");
+    assert!(victims.iter().all(|run| run.read_checkpoint().is_none()), "a result ends the need for one");
+    assert_eq!(Findings::of(&lab), *UNDISTURBED);
+}
+
+#[test]
+fn the_number_of_jobs_changes_no_bit() {
+    let lab = Lab::with(LONG);
+    lab.ok(&["sweep", FILE, "--jobs", "3"]);
+    assert_eq!(Findings::of(&lab), *UNDISTURBED);
+}
+
+/// As a scheduler would: one process per prepared run, with as many threads as it likes.
+#[test]
+fn runs_executed_without_a_sweep_find_the_same() {
+    let lab = Lab::with(LONG);
+    for (run, other) in lab.runs().iter().zip(&UNDISTURBED.runs) {
+        run.prepare(&other.config).unwrap();
+        let executed = lab.command(&["exec", &run.id().0]).env("RAYON_NUM_THREADS", "3").output().unwrap();
+        assert!(executed.status.success(), "{executed:?}");
+    }
+    lab.ok(&SWEEP);
+    assert_eq!(lab.attempts(), [1; 4], "the sweep finds nothing to do");
+    assert_eq!(Findings::of(&lab), *UNDISTURBED);
+}

@@ -1,0 +1,216 @@
+//! A folder to work in, and the program started in it.
+
+use std::fmt::Debug;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hashlab_engine::RunId;
+use hashlab_engine::store::{RunDir, Store};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// The name under which every experiment is written.
+pub(crate) const FILE: &str = "tiny.toml";
+
+/// The sweep of [`FILE`].
+pub(crate) const NAME: &str = "tiny";
+
+/// All methods on few images; done within a second.
+pub(crate) const TINY: &str = r#"dataset = "shapes"
+bits = [16]
+seeds = [0, 1]
+
+[data]
+items = 300
+size = 16
+
+[backbone]
+name = "convnet"
+size = 16
+views = 4
+
+[train]
+epochs = 8
+batch_size = 32
+validate_every = 4
+
+[[arm]]
+method = "lsh"
+
+[[arm]]
+method = "itq"
+
+[[arm]]
+method = "cibhash"
+"#;
+
+/// After this long, what is waited for will not happen, however busy the machine is.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Between two looks at what a sweep has done.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A folder with an experiment, removed when dropped. Every command runs in it, so that paths in messages are short.
+pub(crate) struct Lab(TempDir);
+
+/// What a command ended with.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// The exit code; `None` if a signal killed the process.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Lab {
+    /// Makes a folder that holds `experiment` as [`FILE`].
+    pub(crate) fn with(experiment: &str) -> Self {
+        let lab = Self(tempfile::tempdir().unwrap());
+        lab.write(FILE, experiment);
+        lab
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.path(name), content).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// The program with arguments, in a plain environment.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hashlab"));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HASHLAB_")) {
+            command.env_remove(name);
+        }
+        command.env("COLUMNS", "100").env_remove("RAYON_NUM_THREADS");
+        command.args(args).current_dir(self.0.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Ended {
+        self.command(args).output().unwrap().into()
+    }
+
+    /// Runs a command that succeeds; returns what it prints.
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
+        let ended = self.run(args);
+        assert_eq!(ended.code, Some(0), "{args:?}: {ended:#?}");
+        ended.stdout
+    }
+
+    /// Runs a command that refuses its input; returns what it says.
+    pub(crate) fn refused(&self, args: &[&str]) -> String {
+        refused(self.command(args))
+    }
+
+    pub(crate) fn start(&self, args: &[&str]) -> Started {
+        Started(Some(self.command(args).spawn().unwrap()))
+    }
+
+    /// The runs of the plan, in its order.
+    pub(crate) fn runs(&self) -> Vec<RunDir> {
+        let store = Store::open(self.path("runs"));
+        let plan = self.ok(&["plan", FILE]);
+        let ids = plan.lines().skip(1).map(|line| line.split_whitespace().next().unwrap());
+        ids.map(|id| store.run(&RunId(id.to_owned())).unwrap()).collect()
+    }
+
+    /// The plan's runs of a method.
+    pub(crate) fn runs_of(&self, method: &str) -> Vec<RunDir> {
+        self.runs().into_iter().filter(|run| run.id().0.starts_with(method)).collect()
+    }
+
+    /// How many attempts each run took.
+    pub(crate) fn attempts(&self) -> Vec<usize> {
+        self.runs().iter().map(|run| run.attempts().len()).collect()
+    }
+}
+
+/// Runs a command that refuses its input; returns what it says.
+pub(crate) fn refused(mut command: Command) -> String {
+    let ended = Ended::from(command.output().unwrap());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{ended:#?}");
+    ended.stderr
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("the program prints UTF-8");
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+/// A process under way; killed if dropped before its end.
+pub(crate) struct Started(Option<Child>);
+
+impl Started {
+    fn child(&mut self) -> &mut Child {
+        self.0.as_mut().expect("it has not ended")
+    }
+
+    /// Presses Ctrl-C.
+    pub(crate) fn interrupt(&mut self) {
+        kill_process(Pid::from_child(self.child()), Signal::INT).unwrap();
+    }
+
+    /// Kills it, which must come before its end.
+    pub(crate) fn kill(mut self) {
+        self.child().kill().unwrap();
+        let ended = self.end();
+        assert_eq!(ended.code, None, "it ended before it was killed: {ended:#?}");
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> Ended {
+        let child = self.0.take().expect("it has not ended");
+        child.wait_with_output().unwrap().into()
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Kills the process that executes a run.
+pub(crate) fn kill_executor(run: &RunDir) {
+    let pid = run.attempts().last().expect("an attempt has begun").pid;
+    kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::KILL).unwrap();
+}
+
+/// Looks until `look` is content.
+pub(crate) fn until(what: &str, mut look: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !look() {
+        assert!(started.elapsed() < DEADLINE, "never came: {what}");
+        thread::sleep(LOOK);
+    }
+}
+
+/// The files under `folder` with a name, in order.
+pub(crate) fn files_named(folder: &Path, name: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut found: Vec<PathBuf> = entries
+        .flat_map(|entry| {
+            let path = entry.unwrap().path();
+            if path.is_dir() { files_named(&path, name) } else { vec![path] }
+        })
+        .filter(|path| path.file_name().is_some_and(|found| found == name))
+        .collect();
+    found.sort();
+    found
+}

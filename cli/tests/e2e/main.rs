@@ -1,0 +1,13 @@
+//! The program as its users meet it: commands in, tables, messages, exit codes and files out.
+
+mod damage;
+mod failures;
+mod features;
+mod findings;
+mod interruptions;
+mod lab;
+mod listings;
+mod mistakes;
+mod npy;
+mod sweeps;
+mod tables;

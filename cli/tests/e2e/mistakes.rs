@@ -1,0 +1,136 @@
+//! What a user reads who made a mistake; each ends with exit code 2 before anything starts.
+
+use insta::assert_snapshot;
+
+use crate::lab::{FILE, Lab, NAME, TINY, refused};
+
+/// Sweeps [`TINY`] with `from` replaced; nothing may be left of it.
+fn sweep_with(from: &str, to: &str) -> String {
+    assert!(TINY.contains(from));
+    let lab = Lab::with(&TINY.replace(from, to));
+    let said = lab.refused(&["sweep", FILE]);
+    assert!(!lab.path("runs").exists(), "nothing has started: {said}");
+    said
+}
+
+#[test]
+fn a_misspelt_key() {
+    assert_snapshot!(sweep_with("batch_size", "batchsize"));
+}
+
+#[test]
+fn an_ill_typed_value() {
+    assert_snapshot!(sweep_with("items = 300", "items = \"many\""));
+}
+
+#[test]
+fn a_value_out_of_range() {
+    assert_snapshot!(sweep_with("epochs = 8", "epochs = 0"));
+}
+
+#[test]
+fn no_toml() {
+    assert_snapshot!(sweep_with("[train]", "[train"));
+}
+
+#[test]
+fn an_unknown_method() {
+    assert_snapshot!(sweep_with("\"cibhash\"", "\"cbihash\""));
+}
+
+#[test]
+fn an_unknown_dataset() {
+    assert_snapshot!(sweep_with("\"shapes\"", "\"shape\""));
+}
+
+#[test]
+fn an_unknown_protocol() {
+    assert_snapshot!(sweep_with("bits = [16]", "bits = [16]\nprotocol = \"cibhash\""));
+}
+
+#[test]
+fn an_unknown_backbone() {
+    assert_snapshot!(sweep_with("\"convnet\"", "\"convnext\""));
+}
+
+#[test]
+fn a_backbone_without_its_weights() {
+    assert_snapshot!(sweep_with("\"convnet\"", "\"mobilenet_v2\""));
+}
+
+#[test]
+fn weights_that_are_not_there() {
+    let named = "\"mobilenet_v2\"\nweights = \"mobilenet.safetensors\"";
+    assert_snapshot!(sweep_with("\"convnet\"", named));
+}
+
+#[test]
+fn weights_that_are_none() {
+    let lab = Lab::with(&TINY.replace("\"convnet\"", "\"mobilenet_v2\"\nweights = \"tiny.toml\""));
+    assert_snapshot!(lab.refused(&["sweep", FILE]));
+}
+
+#[test]
+fn weights_that_nothing_reads() {
+    assert_snapshot!(sweep_with("\"convnet\"", "\"convnet\"\nweights = \"mobilenet.safetensors\""));
+}
+
+#[test]
+fn a_dataset_that_is_not_there() {
+    let shapes = "dataset = \"shapes\"";
+    let lab = Lab::with(&TINY.replace(shapes, "dataset = \"cifar10\"").replace("[data]\nitems = 300\nsize = 16\n", ""));
+    let said = lab.refused(&["sweep", FILE, "--data-dir", "mine"]);
+    assert!(!lab.path("runs").exists(), "nothing has started: {said}");
+    assert_snapshot!(said);
+    assert_eq!(lab.refused(&["features", FILE, "--data-dir", "mine", "--out", "out"]), said);
+}
+
+#[test]
+fn a_missing_file() {
+    assert_snapshot!(Lab::with(TINY).refused(&["sweep", "tinny.toml"]));
+}
+
+#[test]
+fn a_flag_that_sets_nothing() {
+    assert_snapshot!(Lab::with(TINY).refused(&["sweep", FILE, "--set", "train.epochs"]));
+}
+
+#[test]
+fn flags_that_set_what_is_not_there() {
+    let lab = Lab::with(TINY);
+    let wrong = ["--set", "train.epoch=5", "--set", "bits=16", "--set", "data.items=[1]", "--set", "eval.map_at=all"];
+    assert_snapshot!(lab.refused(&[&["sweep", FILE], &wrong[..]].concat()));
+}
+
+#[test]
+fn variables_that_set_what_is_not_there() {
+    let lab = Lab::with(TINY);
+    let mut sweep = lab.command(&["sweep", FILE]);
+    sweep.env("HASHLAB_SET_TRAIN__EPOCH", "5").env("HASHLAB_SET_TRAIN__BATCH_SIZE", "many");
+    assert_snapshot!(refused(sweep));
+}
+
+#[test]
+fn a_table_of_an_unknown_sweep() {
+    assert_snapshot!(Lab::with(TINY).refused(&["table", NAME]));
+}
+
+#[test]
+fn a_table_of_a_file_that_holds_no_results() {
+    assert_snapshot!(Lab::with(TINY).refused(&["table", FILE]));
+}
+
+#[test]
+fn a_method_to_describe_that_is_none() {
+    assert_snapshot!(Lab::with(TINY).refused(&["methods", "cbihash"]));
+}
+
+#[test]
+fn a_dataset_to_describe_that_is_none() {
+    assert_snapshot!(Lab::with(TINY).refused(&["datasets", "cifar"]));
+}
+
+#[test]
+fn no_jobs_at_once() {
+    assert_snapshot!(Lab::with(TINY).refused(&["sweep", FILE, "--jobs", "0"]));
+}

@@ -1,0 +1,138 @@
+//! The table of a finished sweep in all its forms. Numbers depend on the processor: their places are checked.
+
+use serde_json::Value;
+
+use crate::lab::{FILE, Lab, NAME, TINY};
+
+/// A finished sweep with a grid.
+fn finished() -> Lab {
+    let lab = Lab::with(&(TINY.to_owned() + "grid = { tau = [0.3, 0.2] }\n"));
+    lab.ok(&["sweep", FILE]);
+    lab
+}
+
+fn table(lab: &Lab, options: &[&str]) -> String {
+    lab.ok(&[&["table", NAME], options].concat())
+}
+
+/// Puts `#` for every number with a decimal point, and drops the marks of the best cells.
+fn masked(text: &str) -> String {
+    let mut masked = String::new();
+    for part in text.split_inclusive(|c: char| !c.is_ascii_digit() && c != '.') {
+        let number = part.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let rest = &part[number.len()..];
+        masked += if number.contains('.') { "#" } else { number };
+        masked += rest;
+    }
+    masked.replace(['*', '+'], " ")
+}
+
+#[test]
+fn text_has_a_cell_per_method_and_length() {
+    let lab = finished();
+    let text = table(&lab, &[]);
+    for line in [" LSH        # ± #", " ITQ        # ± #", " CIBHash    # ± #"] {
+        assert_eq!(masked(&text).matches(&format!("\n{line}\n")).count(), 2, "{line} in both tables of {text}");
+    }
+    assert_eq!(masked(&text).matches("# / #").count(), 3, "{text}");
+    let timeless = table(&lab, &["--no-times"]);
+    assert!(text.starts_with(&timeless) && !timeless.contains("Time per run"), "{timeless}");
+}
+
+#[test]
+fn all_trials_are_listed_with_their_settings() {
+    let lab = finished();
+    let text = table(&lab, &["--all", "--no-times"]);
+    assert_eq!(text.matches(" CIBHash ").count(), 2, "{text}");
+    assert!(text.contains("tau=0.3") && text.contains("tau=0.2"), "{text}");
+}
+
+#[test]
+fn further_metrics_get_tables_of_their_own() {
+    let lab = finished();
+    let text = table(&lab, &["--no-times", "--metric", "ndcg_at_k", "--metric", "precision_radius2"]);
+    assert!(text.contains("\nNDCG@all\n") && text.contains("\nprecision within Hamming radius 2\n"), "{text}");
+    let said = lab.refused(&["table", NAME, "--metric", "ndcg"]);
+    assert!(said.starts_with("error: no finished run of sweep `tiny` has metric `ndcg`\nhelp: measured: "), "{said}");
+}
+
+#[test]
+fn markdown_has_rows_of_equal_length() {
+    let text = table(&finished(), &["--format", "markdown"]);
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).collect();
+    assert_eq!(rows.iter().filter(|row| row.starts_with("| CIBHash |")).count(), 3, "{text}");
+    assert!(rows.iter().all(|row| row.matches('|').count() == 3), "{text}");
+}
+
+#[test]
+fn latex_is_balanced() {
+    let text = table(&finished(), &["--format", "latex"]);
+    assert_eq!(text.matches("\\begin{tabular}").count(), 3, "{text}");
+    for environment in ["table", "tabular", "minipage"] {
+        let ends = ["begin", "end"].map(|end| text.matches(&format!("\\{end}{{{environment}}}")).count());
+        assert_eq!(ends[0], ends[1], "{environment} in {text}");
+    }
+    assert_eq!(text.matches('{').count(), text.matches('}').count(), "{text}");
+    assert!(text.lines().filter(|line| line.starts_with("CIBHash & ")).all(|line| line.ends_with(" \\\\")), "{text}");
+}
+
+#[test]
+fn csv_has_a_column_per_fact_and_a_line_per_trial() {
+    let text = table(&finished(), &["--format", "csv", "--all"]);
+    let mut lines = text.lines().map(fields);
+    let columns = lines.next().unwrap();
+    let rows: Vec<Vec<String>> = lines.collect();
+    assert_eq!(rows.len(), 4, "{text}");
+    assert!(rows.iter().all(|row| row.len() == columns.len()), "{text}");
+    let values = |column: &str| {
+        let at = columns.iter().position(|name| name == column).unwrap_or_else(|| panic!("{column} in {columns:?}"));
+        rows.iter().map(|row| row[at].as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(values("method"), ["LSH", "ITQ", "CIBHash", "CIBHash"]);
+    assert_eq!(values("selected").iter().filter(|selected| **selected == "true").count(), 3, "{text}");
+    assert!(values("map_at_k_mean").iter().all(|map| (0.0..1.0).contains(&map.parse::<f64>().unwrap())), "{text}");
+}
+
+/// Splits a line of CSV.
+fn fields(line: &str) -> Vec<String> {
+    let (mut fields, mut quoted) = (vec![String::new()], false);
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            c => fields.last_mut().expect("there is one from the start").push(c),
+        }
+    }
+    fields
+}
+
+#[test]
+fn json_holds_cells_and_runs() {
+    let lab = finished();
+    let document: Value = serde_json::from_str(&table(&lab, &["--format", "json"])).unwrap();
+    assert_eq!(document["header"]["dataset"], "shapes");
+    let rows = document["rows"].as_array().unwrap();
+    let selected = rows.iter().filter(|row| row["selected"] == true).count();
+    assert_eq!(selected, 3, "{document:#}");
+    for row in rows {
+        assert_eq!(row["runs"].as_array().unwrap().len(), 2, "{row:#}");
+        assert_eq!(row["metrics"]["map_at_k"]["n"], 2, "{row:#}");
+    }
+}
+
+#[test]
+fn a_file_of_results_renders_as_its_sweep() {
+    let lab = finished();
+    lab.write("results.jsonl", table(&lab, &["--format", "jsonl"]));
+    for options in [&[][..], &["--all"], &["--format", "latex"], &["--format", "csv"], &["--format", "jsonl"]] {
+        let from_file = Lab::with("");
+        from_file.write("results.jsonl", lab.read("results.jsonl"));
+        assert_eq!(from_file.ok(&[&["table", "results.jsonl"], options].concat()), table(&lab, options), "{options:?}");
+    }
+}
+
+#[test]
+fn a_sweep_prints_the_form_that_it_is_asked_for() {
+    let lab = finished();
+    assert_eq!(lab.ok(&["sweep", FILE, "--format", "csv", "--all"]), table(&lab, &["--format", "csv", "--all"]));
+}

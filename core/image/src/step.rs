@@ -1,0 +1,149 @@
+//! The steps that transforms are composed of.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use hashlab_rng::Stream;
+
+use crate::{
+    ColorJitter, Filter, RandomResizedCrop, Region, Rgb, crop, gaussian_blur, gaussian_blur_3, grayscale, hflip, resize,
+};
+
+/// One step of a [`Transform`](crate::Transform), under torchvision's name where it has one.
+///
+/// Sizes are edges in pixels, `p` is the probability that the step happens, and `sigma` the lowest and highest standard
+/// deviation of a blur, in pixels: one is drawn per image, uniformly.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Step {
+    /// Resizes to `size × size`, without regard to the aspect ratio.
+    Resize {
+        /// Edge of the output.
+        size: usize,
+        /// How pixels are interpolated.
+        filter: Filter,
+    },
+    /// Cuts out the `size × size` pixels that begin at (`left`, `top`).
+    Crop {
+        /// Columns to the left of what is kept.
+        left: usize,
+        /// Rows above what is kept.
+        top: usize,
+        /// Edge of the output.
+        size: usize,
+    },
+    /// Cuts out a random region and resizes it to a square (bilinear).
+    RandomResizedCrop(RandomResizedCrop),
+    /// Mirrors left to right.
+    Flip {
+        /// Probability.
+        p: f64,
+    },
+    /// Changes brightness, contrast, saturation and hue, in random order.
+    ColorJitter {
+        /// How strongly.
+        jitter: ColorJitter,
+        /// Probability.
+        p: f64,
+    },
+    /// Takes the colour away; three equal channels stay.
+    Grayscale {
+        /// Probability.
+        p: f64,
+    },
+    /// Blurs with OpenCV's 3 × 3 kernel.
+    OpenCvBlur {
+        /// Range of the standard deviation.
+        sigma: (f64, f64),
+        /// Probability.
+        p: f64,
+    },
+    /// Blurs with Pillow's approximation of a Gaussian.
+    PillowBlur {
+        /// Range of the standard deviation.
+        sigma: (f64, f64),
+        /// Probability.
+        p: f64,
+    },
+}
+
+impl Step {
+    /// The edge of the output, given that of the input if it is known to be square.
+    ///
+    /// # Panics
+    /// If the step cuts out pixels that the input is not known to have.
+    pub(crate) fn edge(&self, input: Option<usize>) -> Option<usize> {
+        match *self {
+            Self::Resize { size, .. } => Some(size),
+            Self::RandomResizedCrop(crop) => Some(crop.size),
+            Self::Crop { left, top, size } => {
+                let inside = input.is_some_and(|edge| left.max(top) + size <= edge);
+                assert!(inside, "{self} reaches beyond the image that the steps before it make");
+                Some(size)
+            }
+            _ => input,
+        }
+    }
+
+    /// Whether the step draws from the stream. One that always happens draws nothing to decide so.
+    pub(crate) fn is_random(&self) -> bool {
+        match *self {
+            Self::Resize { .. } | Self::Crop { .. } => false,
+            Self::Flip { p } | Self::Grayscale { p } => p < 1.0,
+            Self::RandomResizedCrop(_)
+            | Self::ColorJitter { .. }
+            | Self::OpenCvBlur { .. }
+            | Self::PillowBlur { .. } => true,
+        }
+    }
+
+    pub(crate) fn apply(&self, image: &mut Cow<'_, Rgb>, stream: &mut Stream) {
+        let happens = self.probability().is_none_or(|p| p >= 1.0 || stream.bernoulli(p));
+        if !happens {
+            return;
+        }
+        match *self {
+            Self::Resize { size, filter } => *image = Cow::Owned(resize(image, size, size, filter)),
+            Self::Crop { left, top, size } => {
+                *image = Cow::Owned(crop(image, Region { left, top, width: size, height: size }));
+            }
+            Self::RandomResizedCrop(crop) => *image = Cow::Owned(crop.apply(image, stream)),
+            Self::Flip { .. } => hflip(image.to_mut()),
+            Self::ColorJitter { jitter, .. } => jitter.apply(image.to_mut(), stream),
+            Self::Grayscale { .. } => grayscale(image.to_mut()),
+            Self::OpenCvBlur { sigma, .. } => gaussian_blur_3(image.to_mut(), stream.uniform_in(sigma.0, sigma.1)),
+            Self::PillowBlur { sigma, .. } => gaussian_blur(image.to_mut(), stream.uniform_in(sigma.0, sigma.1)),
+        }
+    }
+
+    /// How often the step happens, if not always.
+    fn probability(&self) -> Option<f64> {
+        match *self {
+            Self::Resize { .. } | Self::Crop { .. } | Self::RandomResizedCrop(_) => None,
+            Self::Flip { p }
+            | Self::ColorJitter { p, .. }
+            | Self::Grayscale { p }
+            | Self::OpenCvBlur { p, .. }
+            | Self::PillowBlur { p, .. } => Some(p),
+        }
+    }
+}
+
+/// Names the step with all its settings, such as `flip(p=0.5)`.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Resize { size, filter } => write!(f, "resize({size},{filter})"),
+            Self::Crop { left, top, size } => write!(f, "crop({size},at={left},{top})"),
+            Self::RandomResizedCrop(RandomResizedCrop { size, scale, ratio }) => {
+                write!(f, "random_resized_crop({size},scale={}..{},ratio={}..{})", scale.0, scale.1, ratio.0, ratio.1)
+            }
+            Self::Flip { p } => write!(f, "flip(p={p})"),
+            Self::ColorJitter { jitter: ColorJitter { brightness, contrast, saturation, hue }, p } => {
+                write!(f, "color_jitter({brightness},{contrast},{saturation},{hue},p={p})")
+            }
+            Self::Grayscale { p } => write!(f, "grayscale(p={p})"),
+            Self::OpenCvBlur { sigma, p } => write!(f, "opencv_blur(sigma={}..{},p={p})", sigma.0, sigma.1),
+            Self::PillowBlur { sigma, p } => write!(f, "pillow_blur(sigma={}..{},p={p})", sigma.0, sigma.1),
+        }
+    }
+}

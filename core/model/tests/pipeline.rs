@@ -1,0 +1,285 @@
+//! The pipeline of a run, with a data set and methods made up for the purpose.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use anyhow::Result;
+use candle_core::{DType, Device, Tensor};
+use hashlab_bank::{Bank, Precision};
+use hashlab_data::{DataError, Dataset, Labels, Rgb, Roles, Split};
+use hashlab_engine::{RunConfig, RunResult, Settings, Status};
+use hashlab_model::config::{BackboneConfig, TrainConfig};
+use hashlab_model::features::Features;
+use hashlab_model::nn::{Linear, Parameters};
+use hashlab_model::run::{Finish, Job, run};
+use hashlab_model::train::Journal;
+use hashlab_model::{
+    Batch, BuildContext, ClosedForm, Demand, Entry, Gradient, HashMethod, Info, Items, Learner, Loss, Modality,
+    ParamGroup, Params, Plugin, Progress, State, Supervision, TrainSet, Transform,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Plain squares whose brightness tells the class.
+struct Squares(Labels);
+
+const ITEMS: usize = 60;
+
+impl Squares {
+    fn new() -> Self {
+        Self(Labels::single(2, (0..ITEMS).map(|item| item % 2)))
+    }
+}
+
+impl Dataset for Squares {
+    fn len(&self) -> usize {
+        ITEMS
+    }
+    fn image(&self, index: usize) -> Result<Rgb, DataError> {
+        let value = if index.is_multiple_of(2) { 40 } else { 200 } + index as u8 / 2;
+        Ok(Rgb { width: 8, height: 8, pixels: vec![value; 8 * 8 * 3] })
+    }
+    fn caption(&self, _: usize) -> Option<String> {
+        None
+    }
+    fn labels(&self) -> &Labels {
+        &self.0
+    }
+    fn digest(&self) -> Result<&str, DataError> {
+        Ok("squares")
+    }
+    fn split(&self, _: &str, split_seed: u64) -> Result<Split, DataError> {
+        let items: Vec<u32> = (0..ITEMS as u32).collect();
+        let (query, rest) = items.split_at(10);
+        let roles =
+            Roles { train: rest.to_vec(), validation_query: None, query: query.to_vec(), database: rest.to_vec() };
+        roles.into_split(ITEMS, split_seed)
+    }
+    fn found_at(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+}
+
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct ProbeParams {
+    /// Step from which the loss is not a number; 0 for never.
+    nan_from: usize,
+}
+
+impl Params for ProbeParams {}
+
+/// Whether labels came with the batches of [`Probe`], by whether it asked for them.
+static SEEN: Mutex<BTreeMap<bool, bool>> = Mutex::new(BTreeMap::new());
+
+/// A gradient method that notes what it is given. `ASKS` says whether it declares labels.
+struct Probe<const ASKS: bool> {
+    params: ProbeParams,
+    vars: Parameters,
+    head: Linear,
+}
+
+const fn info(name: &'static str, supervision: Supervision, gradient: bool) -> Info {
+    let modalities = &[Modality::Image];
+    Info { name, title: name, paper: "none", supervision, modalities, gradient, augmented: gradient, revision: 1 }
+}
+
+impl<const ASKS: bool> Plugin for Probe<ASKS> {
+    const INFO: Info = info("probe", if ASKS { Supervision::Labels } else { Supervision::None }, true);
+    type Params = ProbeParams;
+    fn build(params: ProbeParams, cx: &BuildContext) -> Result<Self> {
+        let mut vars = Parameters::default();
+        let head = Linear::new(&mut vars, "head", (cx.dim, cx.bits), cx)?;
+        Ok(Self { params, vars, head })
+    }
+}
+
+impl<const ASKS: bool> HashMethod for Probe<ASKS> {
+    fn learner(&mut self) -> Learner<'_> {
+        Learner::Gradient(self)
+    }
+    fn encode(&self, items: &Items) -> Result<Tensor> {
+        Ok(self.head.forward(&items.image)?)
+    }
+    fn state(&self) -> Result<State> {
+        self.vars.state()
+    }
+    fn load_state(&mut self, state: &State) -> Result<()> {
+        self.vars.load(state)
+    }
+}
+
+impl<const ASKS: bool> Gradient for Probe<ASKS> {
+    fn demand(&self) -> Demand {
+        Demand { views: 2, transform: Transform::resize }
+    }
+    fn param_groups(&self) -> Vec<ParamGroup> {
+        vec![ParamGroup { vars: self.vars.vars(), lr_scale: 1.0 }]
+    }
+    fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss> {
+        SEEN.lock().unwrap().insert(ASKS, batch.labels.is_some());
+        let mut total = self.head.forward(&batch.views[0])?.sqr()?.mean_all()?;
+        if self.params.nan_from > 0 && at.step >= self.params.nan_from {
+            total = (total * f64::NAN)?;
+        }
+        Ok(Loss { terms: vec![("square", total.clone())], total })
+    }
+}
+
+/// A closed-form method that codes an item by its first features.
+struct First(usize);
+
+impl Plugin for First {
+    const INFO: Info = info("first", Supervision::None, false);
+    type Params = ProbeParams;
+    fn build(_: ProbeParams, cx: &BuildContext) -> Result<Self> {
+        Ok(Self(cx.bits))
+    }
+}
+
+impl HashMethod for First {
+    fn learner(&mut self) -> Learner<'_> {
+        Learner::ClosedForm(self)
+    }
+    fn encode(&self, items: &Items) -> Result<Tensor> {
+        let mean = items.image.mean_keepdim(0)?;
+        Ok(items.image.broadcast_sub(&mean)?.narrow(1, 0, self.0)?.to_dtype(DType::F32)?)
+    }
+    fn state(&self) -> Result<State> {
+        Ok(State::new())
+    }
+    fn load_state(&mut self, _: &State) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl ClosedForm for First {
+    fn fit(&mut self, train: &TrainSet) -> Result<()> {
+        assert!(train.labels.is_none(), "labels were not asked for");
+        assert_eq!(train.features.dims()[0], 45, "the training items without the held-out tenth");
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Notes {
+    epochs: usize,
+    validations: Vec<(usize, f64)>,
+}
+
+impl Journal for Notes {
+    fn epoch(&mut self, epoch: usize, terms: &BTreeMap<String, f64>, _: f64) -> Result<()> {
+        assert_eq!(terms.keys().collect::<Vec<_>>(), ["loss", "square"]);
+        self.epochs = epoch;
+        Ok(())
+    }
+    fn validation(&mut self, epoch: usize, map: f64) -> Result<()> {
+        self.validations.push((epoch, map));
+        Ok(())
+    }
+    fn checkpoint(&mut self, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+    fn stopped(&self) -> bool {
+        false
+    }
+}
+
+fn settings<T: Serialize>(value: &T) -> Settings {
+    serde_json::to_value(value).unwrap().as_object().unwrap().clone()
+}
+
+fn config(method: &Entry, nan_from: usize) -> RunConfig {
+    let backbone = BackboneConfig { size: 8, views: 2, digest: "random".into(), ..BackboneConfig::default() };
+    let train = TrainConfig { epochs: 6, batch_size: 16, validate_every: 2, ..TrainConfig::default() };
+    RunConfig {
+        schema: 1,
+        method: method.info.name.into(),
+        revision: 1,
+        params: settings(&ProbeParams { nan_from }),
+        bits: 8,
+        seed: 0,
+        dataset: "squares".into(),
+        dataset_identity: "v1".into(),
+        data: Settings::new(),
+        protocol: "only".into(),
+        split_seed: 0,
+        backbone: settings(&backbone),
+        train: settings(&train),
+        eval: settings(&serde_json::json!({ "map_at": 0, "grid": [1, 5] })),
+    }
+}
+
+fn execute(method: &Entry, nan_from: usize) -> (RunResult, Notes) {
+    let folder = tempfile::tempdir().unwrap();
+    let bank = Bank::open(folder.path(), None).unwrap();
+    let (dataset, config) = (Squares::new(), config(method, nan_from));
+    let backbone: BackboneConfig = serde_json::from_value(config.backbone.clone().into()).unwrap();
+    let features = Features::new(&bank, &dataset, "squares v1".into(), &backbone, None).unwrap();
+    let mut journal = Notes::default();
+    let finish = run(Job {
+        config: &config,
+        method,
+        dataset: &dataset,
+        features: &features,
+        device: Device::Cpu,
+        journal: &mut journal,
+        checkpoint: None,
+        provenance: BTreeMap::new(),
+    });
+    match finish.unwrap() {
+        Finish::Result(result) => (*result, journal),
+        Finish::Interrupted => panic!("nobody asked it to stop"),
+    }
+}
+
+#[test]
+fn labels_reach_the_methods_that_ask_for_them_and_no_other() {
+    execute(&Entry::of::<Probe<true>>(), 0);
+    execute(&Entry::of::<Probe<false>>(), 0);
+    assert_eq!(*SEEN.lock().unwrap(), BTreeMap::from([(false, false), (true, true)]));
+}
+
+#[test]
+fn the_best_state_on_validation_is_evaluated() {
+    let (result, notes) = execute(&Entry::of::<Probe<false>>(), 0);
+    assert_eq!((result.status, notes.epochs), (Status::Finished, 6));
+    assert_eq!(notes.validations.iter().map(|(epoch, _)| *epoch).collect::<Vec<_>>(), [2, 4, 6]);
+    let (epoch, best) = notes.validations.iter().fold((0, f64::MIN), |best, at| if at.1 > best.1 { *at } else { best });
+    assert_eq!(result.epoch, epoch);
+    assert_eq!(result.validation["map_at_k"], best, "the evaluated state is not the one that was chosen");
+}
+
+#[test]
+fn a_loss_that_is_not_a_number_is_a_result_and_says_where() {
+    let (result, notes) = execute(&Entry::of::<Probe<false>>(), 7);
+    assert_eq!((result.status, notes.epochs), (Status::Diverged, 2));
+    assert_eq!(result.message.as_deref(), Some("not finite at step 8 (epoch 3): loss NaN, square NaN"));
+    assert!(result.test.is_empty() && result.validation.is_empty());
+}
+
+#[test]
+fn brightness_is_found_by_a_closed_form_method() {
+    let (result, _) = execute(&Entry::of::<First>(), 0);
+    assert_eq!(result.epoch, 0);
+    assert!(result.test["map_at_k"] > 0.9, "{:?}", result.test);
+}
+
+#[test]
+fn features_are_stored_as_the_configuration_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bank, dataset) = (Bank::open(folder.path(), None).unwrap(), Squares::new());
+    let [full, half] = [Precision::F32, Precision::F16].map(|precision| {
+        let backbone = BackboneConfig { size: 8, precision, digest: "random".into(), ..BackboneConfig::default() };
+        let features = Features::new(&bank, &dataset, "squares v1".into(), &backbone, None).unwrap();
+        let segment = features.plain(&mut |_, _| Ok(())).unwrap();
+        assert_eq!(segment.precision(), precision);
+        let mut values = Vec::new();
+        segment.read_range(0..ITEMS, &mut values).unwrap();
+        values
+    });
+    let rounding = full.iter().zip(&half).map(|(full, half)| (full - half).abs() / full.abs().max(1e-3));
+    let most = rounding.fold(0.0, f32::max);
+    assert!(most > 0.0 && most <= 2f32.powi(-11), "half precision keeps 11 bits, the error is {most}");
+}

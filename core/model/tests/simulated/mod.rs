@@ -1,0 +1,275 @@
+//! A run of any size: images made on the fly, a method that costs next to nothing, and the memory of every stage.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use candle_core::{Device, Tensor};
+use hashlab_bank::{Bank, Precision};
+use hashlab_data::{DataError, Dataset, Labels, Rgb, Roles, Split};
+use hashlab_engine::{RunConfig, Settings};
+use hashlab_model::config::BackboneConfig;
+use hashlab_model::features::Features;
+use hashlab_model::run::{Finish, Job, run};
+use hashlab_model::train::Journal;
+use hashlab_model::{
+    BuildContext, ClosedForm, Entry, HashMethod, Info, Items, Learner, Modality, Params, Plugin, State, Supervision,
+    TrainSet,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+const CLASSES: usize = 10;
+const BITS: usize = 64;
+
+/// Queries; every other item is in the database.
+const QUERIES: usize = 1_000;
+/// The most training items.
+const TRAIN: usize = 10_000;
+
+/// What a run is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Scale {
+    /// Items of the data set.
+    pub(crate) items: usize,
+    /// Side of an image in pixels.
+    pub(crate) size: usize,
+    /// How features are stored.
+    pub(crate) precision: Precision,
+}
+
+/// What a part of a run took.
+pub(crate) struct Stage {
+    /// What it did.
+    pub(crate) name: &'static str,
+    /// Wall-clock seconds.
+    pub(crate) seconds: f64,
+    /// Largest resident size during the stage, in bytes.
+    pub(crate) peak: u64,
+}
+
+/// Runs at a scale with a bank at `folder`. The stages: `extract`; `open`, the segment's checksums and the training
+/// items' features; `fit`; `encode`; `evaluate`.
+pub(crate) fn stages(scale: Scale, folder: &Path) -> Result<Vec<Stage>> {
+    let dataset = Simulated::new(scale);
+    let backbone = BackboneConfig {
+        size: scale.size,
+        precision: scale.precision,
+        digest: "random".into(),
+        ..BackboneConfig::default()
+    };
+    let bank = Bank::open(folder, None)?;
+    let features = Features::new(&bank, &dataset, format!("simulated {}", scale.items), &backbone, None)?;
+    meter().to_encode = scale.items;
+    meter().begin()?;
+    drop(features.plain(&mut |_, _| Ok(()))?);
+    meter().end("extract")?;
+    execute(&config(&backbone), &dataset, &features)?;
+    meter().end("evaluate")?;
+    Ok(std::mem::take(&mut meter().stages))
+}
+
+fn execute(config: &RunConfig, dataset: &Simulated, features: &Features<'_>) -> Result<()> {
+    let finish = run(Job {
+        config,
+        method: &Entry::of::<Centred>(),
+        dataset,
+        features,
+        device: Device::Cpu,
+        journal: &mut Silent,
+        checkpoint: None,
+        provenance: BTreeMap::new(),
+    })?;
+    match finish {
+        Finish::Result(result) => ensure!(result.test["map_at_k"] > 0.0, "nothing was found"),
+        Finish::Interrupted => bail!("nobody asked it to stop"),
+    }
+    Ok(())
+}
+
+fn config(backbone: &BackboneConfig) -> RunConfig {
+    let settings = |value: serde_json::Value| -> Settings { value.as_object().cloned().unwrap_or_default() };
+    RunConfig {
+        schema: 1,
+        method: Centred::INFO.name.into(),
+        revision: 1,
+        params: Settings::new(),
+        bits: BITS,
+        seed: 0,
+        dataset: "simulated".into(),
+        dataset_identity: "v1".into(),
+        data: Settings::new(),
+        protocol: "only".into(),
+        split_seed: 0,
+        backbone: settings(serde_json::json!(backbone)),
+        train: Settings::new(),
+        eval: settings(serde_json::json!({ "map_at": 0 })),
+    }
+}
+
+// ---- the meter --------------------------------------------------------------------------------------------------
+
+static METER: Mutex<Meter> = Mutex::new(Meter { stages: Vec::new(), since: None, to_encode: 0 });
+
+/// Notes stages as they end. It is global, because the run calls the method and hands it nothing but items.
+struct Meter {
+    stages: Vec<Stage>,
+    /// Start of the present stage.
+    since: Option<Instant>,
+    /// Items that are not encoded yet.
+    to_encode: usize,
+}
+
+fn meter() -> MutexGuard<'static, Meter> {
+    METER.lock().expect("no stage panicked")
+}
+
+impl Meter {
+    fn begin(&mut self) -> Result<()> {
+        self.since = Some(Instant::now());
+        // The kernel then takes the present resident size for the largest.
+        let path = "/proc/self/clear_refs";
+        File::options().write(true).open(path).and_then(|mut file| file.write_all(b"5")).context(path)
+    }
+
+    fn end(&mut self, name: &'static str) -> Result<()> {
+        let seconds = self.since.context("no stage began")?.elapsed().as_secs_f64();
+        self.stages.push(Stage { name, seconds, peak: peak()? });
+        self.begin()
+    }
+
+    fn encoded(&mut self, items: usize) -> Result<()> {
+        self.to_encode -= items;
+        if self.to_encode == 0 { self.end("encode") } else { Ok(()) }
+    }
+}
+
+/// Largest resident size of this process since the present stage began, in bytes.
+fn peak() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
+}
+
+// ---- the data set -----------------------------------------------------------------------------------------------
+
+struct Simulated {
+    labels: Labels,
+    size: usize,
+}
+
+impl Simulated {
+    fn new(Scale { items, size, .. }: Scale) -> Self {
+        Self { labels: Labels::single(CLASSES, (0..items).map(|item| item % CLASSES)), size }
+    }
+}
+
+impl Dataset for Simulated {
+    fn len(&self) -> usize {
+        self.labels.len()
+    }
+    /// Stripes whose width follows the class and whose colour follows the item.
+    fn image(&self, index: usize) -> Result<Rgb, DataError> {
+        let (stripe, colour) = (1 + index % CLASSES, index / CLASSES);
+        let pixels = (0..self.size * self.size * 3).map(|at| ((at / 3 / stripe % 2 + 1) * (colour + at % 3)) as u8);
+        Ok(Rgb { width: self.size, height: self.size, pixels: pixels.collect() })
+    }
+    fn caption(&self, _: usize) -> Option<String> {
+        None
+    }
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+    fn digest(&self) -> Result<&str, DataError> {
+        Ok("simulated")
+    }
+    fn split(&self, _: &str, split_seed: u64) -> Result<Split, DataError> {
+        let items: Vec<u32> = (0..self.len() as u32).collect();
+        let (query, database) = items.split_at(QUERIES);
+        let train = database[..TRAIN.min(database.len())].to_vec();
+        let roles = Roles { train, validation_query: None, query: query.to_vec(), database: database.to_vec() };
+        roles.into_split(self.len(), split_seed)
+    }
+    fn found_at(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+}
+
+// ---- the method -------------------------------------------------------------------------------------------------
+
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NoParams {}
+
+impl Params for NoParams {}
+
+/// Codes an item by its first features, less their mean over the training items.
+struct Centred {
+    bits: usize,
+    mean: Option<Tensor>,
+}
+
+impl Plugin for Centred {
+    const INFO: Info = Info {
+        name: "centred",
+        title: "centred",
+        paper: "none",
+        supervision: Supervision::None,
+        modalities: &[Modality::Image],
+        gradient: false,
+        augmented: false,
+        revision: 1,
+    };
+    type Params = NoParams;
+    fn build(_: NoParams, cx: &BuildContext) -> Result<Self> {
+        Ok(Self { bits: cx.bits, mean: None })
+    }
+}
+
+impl HashMethod for Centred {
+    fn learner(&mut self) -> Learner<'_> {
+        Learner::ClosedForm(self)
+    }
+    fn encode(&self, items: &Items) -> Result<Tensor> {
+        let mean = self.mean.as_ref().context("not fitted")?;
+        let codes = items.image.broadcast_sub(mean)?.narrow(1, 0, self.bits)?;
+        meter().encoded(items.image.dim(0)?)?;
+        Ok(codes)
+    }
+    fn state(&self) -> Result<State> {
+        Ok(State::new())
+    }
+    fn load_state(&mut self, _: &State) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl ClosedForm for Centred {
+    fn fit(&mut self, train: &TrainSet) -> Result<()> {
+        meter().end("open")?;
+        self.mean = Some(train.features.mean_keepdim(0)?);
+        meter().end("fit")
+    }
+}
+
+/// A closed-form method has nothing to journal.
+struct Silent;
+
+impl Journal for Silent {
+    fn epoch(&mut self, _: usize, _: &BTreeMap<String, f64>, _: f64) -> Result<()> {
+        Ok(())
+    }
+    fn validation(&mut self, _: usize, _: f64) -> Result<()> {
+        Ok(())
+    }
+    fn checkpoint(&mut self, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+    fn stopped(&self) -> bool {
+        false
+    }
+}
