@@ -23,9 +23,10 @@ check:
     RUSTDOCFLAGS="-D rustdoc::all -A rustdoc::private-doc-tests" cargo doc --release --workspace --no-deps --document-private-items
     cargo deny check bans licenses sources
 
-# Benchmarks, as ratios against a peer where there is one
+# Our times beside PyTorch's for the same work, e.g. `just bench head ranking`; see docs/performance.md
 bench *ARGS:
-    cargo bench --workspace --benches {{ ARGS }}
+    cargo build --release --package hashlab-bench
+    python3 bench/compare.py {{ ARGS }}
 
 # The crates' documentation, in the browser
 doc:

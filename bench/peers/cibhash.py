@@ -11,8 +11,8 @@ def head(dim, bits):
     return nn.Sequential(nn.Linear(dim, 1024), nn.ReLU(inplace=True), nn.Linear(1024, bits))
 
 
-def adam(model):
-    return torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+def adam(model, learning_rate):
+    return torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
 
 
 class Objective:

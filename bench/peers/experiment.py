@@ -9,7 +9,7 @@ import torch
 import cibhash
 import retrieval
 
-DEPTH, BATCH, ENCODE, VALIDATE_EVERY = 1000, 64, 4096, 20
+DEPTH, BATCH, ENCODE, VALIDATE_EVERY, LEARNING_RATE = 1000, 64, 4096, 20, 1e-4
 
 
 class Data:
@@ -32,7 +32,7 @@ def run(data, bits, epochs, seed, tau=0.3, beta=0.001):
     """Trains, selects on validation queries, and returns the mAP@1000 of the test queries."""
     torch.manual_seed(seed)
     model = cibhash.head(data.features.shape[1], bits)
-    optimizer, objective = cibhash.adam(model), cibhash.Objective(tau, beta)
+    optimizer, objective = cibhash.adam(model, LEARNING_RATE), cibhash.Objective(tau, beta)
     items, best = len(data.train), (-1.0, None)
     for epoch in range(1, epochs + 1):
         pairs = torch.rand(items, data.count).topk(2).indices * items  # two views of each item, without repetition

@@ -14,7 +14,7 @@ torch.set_num_threads(int(sys.argv[1]))
 dim = int(sys.argv[2])
 views = torch.randn(2 * ITEMS, dim)  # view 1 of every item, then view 2
 model = cibhash.head(dim, BITS)
-optimizer, objective = cibhash.adam(model), cibhash.Objective()
+optimizer, objective = cibhash.adam(model, 1e-3), cibhash.Objective()
 
 
 def loss_of(features):

@@ -18,7 +18,8 @@ const SIZE: usize = 128;
 const BATCH: usize = 64;
 
 pub(crate) fn work(dir: &Path) -> Result<Work> {
-    let images: Vec<Vec<u8>> = (0..IMAGES).map(|item| std::fs::read(image_path(dir, item))).collect::<Result<_, _>>()?;
+    let images: Vec<Vec<u8>> =
+        (0..IMAGES).map(|item| std::fs::read(image_path(dir, item))).collect::<Result<_, _>>()?;
     let transform = cibhash_transform()?;
     let mut seed = 0;
     Ok(Box::new(move |iterations| {

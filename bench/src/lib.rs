@@ -4,6 +4,7 @@
 mod formula;
 pub mod synthetic;
 
+use half::f16;
 use hashlab_backbones::Weights;
 
 /// Makes up weights for a backbone: random, with the variance that keeps that of activations.
@@ -11,13 +12,32 @@ use hashlab_backbones::Weights;
 /// # Panics
 /// If there is no backbone of that name that reads weights.
 pub fn weights(backbone: &str) -> Weights {
-    Weights::from_bytes(&weights_file(backbone)).expect("the formula knows every tensor")
+    Weights::from_bytes(&formula::file(&formula::tensors(backbone), &[])).expect("the formula knows every tensor")
 }
 
-/// The same weights as the bytes of a safetensors file.
+/// Weight `(out, in, kh, kw)` and bias `(out)` of a convolution.
+pub struct Convolution {
+    /// Row-major.
+    pub weight: Vec<f32>,
+    /// One per output channel.
+    pub bias: Vec<f32>,
+}
+
+/// The weights of [`weights`] with the convolution `name` changed, as the bytes of a safetensors file.
 ///
 /// # Panics
-/// If there is no backbone of that name that reads weights.
-pub fn weights_file(backbone: &str) -> Vec<u8> {
-    formula::file(&formula::tensors(backbone), &[])
+/// If the backbone has no such convolution.
+pub fn weights_file_with(backbone: &str, name: &str, change: impl FnOnce(&Convolution) -> Convolution) -> Vec<u8> {
+    let mut tensors = formula::tensors(backbone);
+    let at = tensors.iter().position(|(tensor, _)| *tensor == format!("{name}.weight")).expect("a weight of that name");
+    let ([(_, weight), (_, bias)], _) = tensors[at..].split_first_chunk_mut::<2>().expect("a bias after the weight");
+    let halves = weight.bytes.as_chunks::<2>().0;
+    let singles = bias.bytes.as_chunks::<4>().0;
+    let changed = change(&Convolution {
+        weight: halves.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect(),
+        bias: singles.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+    });
+    weight.bytes = changed.weight.into_iter().flat_map(|w| f16::from_f32(w).to_le_bytes()).collect();
+    bias.bytes = changed.bias.into_iter().flat_map(f32::to_le_bytes).collect();
+    formula::file(&tensors, &[])
 }

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "standard output is the protocol")]
 
 mod augment;
+mod calibrate;
 mod conv;
 mod forward;
 mod head;

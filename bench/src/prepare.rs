@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use hashlab_rng::stream;
 
+use crate::calibrate::weights_file;
+
 /// Images to augment.
 pub(crate) const IMAGES: usize = 2_000;
 /// Bits per code of the ranking workload.
@@ -46,8 +48,7 @@ pub(crate) fn prepare(dir: &Path) -> Result<()> {
         std::fs::write(codes_path(dir, side), codes)?;
         std::fs::write(labels_path(dir, side), labels)?;
     }
-    let weights = hashlab_bench::weights_file("mobilenet_v2");
-    Ok(std::fs::write(weights_path(dir), weights)?)
+    Ok(std::fs::write(weights_path(dir), weights_file()?)?)
 }
 
 /// Smooth colours with some noise, as photographs have; they compress as badly.

@@ -21,6 +21,8 @@ use crate::Work;
 use crate::prepare::weights_path;
 
 const BITS: usize = 64;
+/// Lower than CIBHash's 1e-3, at which codes of features as plain as these collapse now and then.
+const LEARNING_RATE: f64 = 1e-4;
 
 pub(crate) fn work(dir: PathBuf, epochs: usize) -> Result<Work> {
     let dataset = Synthetic::new();
@@ -59,7 +61,13 @@ pub(crate) fn work(dir: PathBuf, epochs: usize) -> Result<Work> {
 }
 
 fn configure(method: &Entry, backbone: &BackboneConfig, epochs: usize) -> Result<RunConfig> {
-    let train = TrainConfig { epochs, batch_size: 64, validate_every: 20, ..TrainConfig::default() };
+    let train = TrainConfig {
+        epochs,
+        batch_size: 64,
+        learning_rate: LEARNING_RATE,
+        validate_every: 20,
+        ..TrainConfig::default()
+    };
     let eval = EvalConfig { map_at: 1_000, ..EvalConfig::default() };
     Ok(RunConfig {
         schema: SCHEMA,

@@ -52,7 +52,7 @@ impl Source for Synthetic {
         source: "generated",
         licence: "MIT OR Apache-2.0, as hashlab",
         citation: "cite hashlab",
-        identity: "synthetic-v2",
+        identity: "synthetic-v1",
         classes: &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
         captions: false,
         protocols: &[Protocol {

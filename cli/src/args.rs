@@ -69,7 +69,7 @@ pub(crate) enum Command {
 pub(crate) struct ExperimentArgs {
     /// Experiment file; without one, the built-in quickstart
     pub(crate) file: Option<PathBuf>,
-    /// Override a setting, e.g. --set train.epochs=5 or --set seeds=[0]. Layers: defaults < file < HASHLAB_SET_… < --set
+    /// Override a setting, e.g. `--set train.epochs=5` or `--set seeds=[0]`. Layers: defaults < file < HASHLAB_SET_… < --set
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
 }

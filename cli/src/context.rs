@@ -79,10 +79,7 @@ impl Context {
                 (path.clone(), text)
             }
         };
-        let readable = |(name, value): (OsString, OsString)| {
-            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
-        };
-        let env = std::env::vars_os().filter_map(readable).filter(|(name, _)| name.starts_with(PREFIX)).collect();
+        let env = overriding_env();
         let overrides = Overrides { env, set: args.set.clone() };
         let experiment = load(&text, &origin, &self.catalog(), &overrides)
             .map_err(|mistakes| bad_input(mistakes.render(colour_on_stderr())))?;
@@ -121,6 +118,13 @@ fn declare_dataset(entry: &hashlab_data::Entry) -> DatasetDecl {
         },
         protocols: protocols.collect(),
     }
+}
+
+/// The variables that override settings of experiments.
+pub(crate) fn overriding_env() -> Vec<(String, String)> {
+    let readable =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned()));
+    std::env::vars_os().filter_map(readable).filter(|(name, _)| name.starts_with(PREFIX)).collect()
 }
 
 /// Whether diagnostics may use colour.

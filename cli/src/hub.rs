@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use hashlab_hub::{ENDPOINT, File, Kind, Published};
 use hf_hub::api::sync::{ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo, RepoType};
@@ -38,29 +38,26 @@ impl Hub {
 
     /// Downloads a file to its place in `dir`, where it appears whole and verified or not at all. What an earlier
     /// attempt has left is completed.
-    pub(crate) fn download(&self, published: &Published, file: &File, dir: &Path) -> Result<PathBuf> {
-        let attempt = Attempt { published, file, place: dir.join(file.place) };
+    pub(crate) fn download(&self, published: &Published, file: &File, dir: &Path) -> Result<()> {
+        let place = dir.join(file.place);
         // A folder of its own for each file, so that whoever fetches another one is not disturbed.
         let unfinished = dir.join(UNFINISHED).join(&file.sha256[..16]);
-        fs::create_dir_all(&unfinished).with_context(|| format!("cannot create {}", unfinished.display()))?;
-        let downloaded = match self.transfer(published, file, &unfinished).map_err(Failure::of) {
-            Ok(downloaded) => downloaded,
-            Err(failure) => {
-                if matches!(failure, Failure::Stale) {
-                    fs::remove_dir_all(&unfinished)?;
-                }
-                return Err(bad_input(attempt.failed(&failure)));
-            }
-        };
-        let digest = sha256(&downloaded).with_context(|| format!("cannot read {}", downloaded.display()))?;
-        if digest != file.sha256 {
-            fs::remove_dir_all(&unfinished)?;
-            return Err(bad_input(attempt.differs(&digest)));
+        let done = self.complete(published, file, &unfinished, &place);
+        if matches!(done, Ok(()) | Err(Failure::Stale | Failure::Differs(_))) {
+            let _ = fs::remove_dir_all(&unfinished); // what remains is found again, and then verified
         }
-        install(&downloaded, &attempt.place).with_context(|| format!("cannot write {}", attempt.place.display()))?;
-        fs::remove_dir_all(&unfinished)?;
-        let _ = fs::remove_dir(dir.join(UNFINISHED)); // stays while other downloads are in it
-        Ok(attempt.place)
+        tidy(&unfinished);
+        done.map_err(|failure| bad_input(Attempt { published, file, place: &place }.failed(&failure)))
+    }
+
+    fn complete(&self, published: &Published, file: &File, unfinished: &Path, place: &Path) -> Result<(), Failure> {
+        fs::create_dir_all(unfinished).map_err(Failure::Disk)?;
+        let downloaded = self.transfer(published, file, unfinished).map_err(Failure::of)?;
+        let digest = sha256(&downloaded).map_err(Failure::Disk)?;
+        if digest != file.sha256 {
+            return Err(Failure::Differs(digest));
+        }
+        install(&downloaded, place).map_err(Failure::Disk)
     }
 
     /// Downloads into a cache in the folder `cache`, going on where the last transfer stopped; shows its progress on a
@@ -84,6 +81,13 @@ fn install(link: &Path, place: &Path) -> io::Result<()> {
     fs::rename(fs::canonicalize(link)?, place)
 }
 
+/// Removes the folder of an unfinished download and the one around it, unless there is something in them.
+fn tidy(unfinished: &Path) {
+    for folder in unfinished.ancestors().take(2) {
+        let _ = fs::remove_dir(folder);
+    }
+}
+
 fn sha256(path: &Path) -> io::Result<String> {
     let mut hasher = Sha256::new();
     io::copy(&mut fs::File::open(path)?, &mut hasher)?;
@@ -96,8 +100,10 @@ enum Failure {
     Stale,
     /// Another process is at it.
     Busy,
-    /// The file cannot be written.
+    /// The data directory cannot be written.
     Disk(io::Error),
+    /// The file has this SHA-256 instead of the declared one.
+    Differs(String),
     /// The transfer had begun.
     BrokeOff(io::Error),
     /// The hub cannot be reached, or refuses.
@@ -134,38 +140,29 @@ impl Failure {
 struct Attempt<'a> {
     published: &'a Published,
     file: &'a File,
-    place: PathBuf,
+    place: &'a Path,
 }
 
 impl Attempt<'_> {
-    /// Says why a transfer failed and what to do.
+    /// Says why a download failed and what to do.
     fn failed(&self, failure: &Failure) -> String {
-        let head = self.head();
+        let head = format!("cannot fetch {} of {}", self.file.name, self.published.repo);
         match failure {
             Failure::Stale => format!(
                 "{head}: the unfinished download was of another file, and is removed\nhelp: run the same command again"
             ),
             Failure::Busy => format!("{head}: another process downloads it"),
-            Failure::Disk(error) => format!("{head}: {error}"),
+            Failure::Disk(error) => format!("{head}: {} cannot be written: {error}", self.place.display()),
+            Failure::Differs(digest) => format!(
+                "{head}: its SHA-256 is {digest}, expected {}; it is removed\n{}",
+                self.file.sha256,
+                self.by_other_means()
+            ),
             Failure::BrokeOff(error) => format!(
                 "{head}: the transfer broke off: {error}\nhelp: run the same command again, it goes on where it stopped"
             ),
             Failure::Hub(text) => format!("{head}: {text}\n{}", self.by_other_means()),
         }
-    }
-
-    /// Says that the file is not the one that was declared.
-    fn differs(&self, digest: &str) -> String {
-        format!(
-            "{}: its SHA-256 is {digest}, expected {}; it is removed\n{}",
-            self.head(),
-            self.file.sha256,
-            self.by_other_means()
-        )
-    }
-
-    fn head(&self) -> String {
-        format!("cannot fetch {} of {}", self.file.name, self.published.repo)
     }
 
     fn by_other_means(&self) -> String {

@@ -11,6 +11,9 @@ use hashlab_engine::{Settings, Status};
 /// Name of the file that says which plan of a sweep is the present one.
 pub(crate) const PRESENT: &str = "plan";
 
+/// Name of the file that holds the command that made the present plan.
+pub(crate) const COMMAND: &str = "command";
+
 /// Reads the present plan of the sweep `name`.
 pub(crate) fn present_plan(store: &Store, name: &str) -> Result<Plan> {
     let sweep = store.sweep(name)?;
@@ -29,7 +32,9 @@ pub(crate) fn present_plan(store: &Store, name: &str) -> Result<Plan> {
 pub(crate) fn report_of(store: &Store, plan: &Plan) -> Result<SweepReport> {
     ensure!(!plan.runs.is_empty(), "the plan holds no runs");
     let entries: Result<Vec<Entry>> = plan.runs.iter().enumerate().map(|(at, run)| entry(store, at, run)).collect();
-    Ok(SweepReport { name: plan.name.clone(), header: header(plan), entries: entries? })
+    let command = std::fs::read_to_string(store.sweep(&plan.name)?.path().join(COMMAND))
+        .unwrap_or_else(|_| format!("hashlab sweep {}.toml", plan.name));
+    Ok(SweepReport { name: plan.name.clone(), header: header(plan, command), entries: entries? })
 }
 
 fn entry(store: &Store, position: usize, run: &PlannedRun) -> Result<Entry> {
@@ -55,7 +60,7 @@ fn entry(store: &Store, position: usize, run: &PlannedRun) -> Result<Entry> {
     })
 }
 
-fn header(plan: &Plan) -> Header {
+fn header(plan: &Plan, command: String) -> Header {
     // Views belong to the runs that draw them; everything else in the header is the same in all.
     let fullest = plan.runs.iter().find(|run| run.config.backbone.contains_key("views")).unwrap_or(&plan.runs[0]);
     let config = &fullest.config;
@@ -81,7 +86,7 @@ fn header(plan: &Plan) -> Header {
         selection: selection.to_owned(),
         backbone: format!("frozen {name}, {size} px{}", views.unwrap_or_default()),
         weights_digest: text(&config.backbone, "digest").filter(|digest| digest != "random"),
-        command: format!("hashlab sweep {}.toml", plan.name),
+        command,
         notes: vec![format!(
             "database order drawn by split_seed {}; ties in distance rank by position",
             config.split_seed

@@ -89,14 +89,14 @@ fn export(out: &Path, name: &str, segment: &Segment) -> Result<String> {
 /// Multi-hot labels, one row per item.
 fn export_labels(out: &Path, dataset: &dyn Dataset) -> Result<Vec<String>> {
     let labels = dataset.labels();
-    let mut values = vec![0u8; labels.len() * labels.classes()];
-    for item in 0..labels.len() {
-        for class in labels.classes_of(item) {
-            values[item * labels.classes() + class] = 1;
-        }
+    let (items, classes) = (labels.len(), labels.classes());
+    let mut writer = npy::Writer::<u8>::create(&out.join("labels.npy"), &[items, classes])?;
+    for item in 0..items {
+        let row: Vec<u8> = (0..classes).map(|class| labels.has(item, class).into()).collect();
+        writer.write(&row)?;
     }
-    npy::write(&out.join("labels.npy"), &[labels.len(), labels.classes()], &values)?;
-    Ok(vec![format!("labels.npy  ({}, {}) u8, multi-hot", labels.len(), labels.classes())])
+    writer.finish()?;
+    Ok(vec![format!("labels.npy  ({items}, {classes}) u8, multi-hot")])
 }
 
 fn export_split(out: &Path, split: &Split) -> Result<Vec<String>> {

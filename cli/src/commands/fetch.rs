@@ -14,6 +14,9 @@ use crate::context::{Context, print};
 use crate::exit::bad_input;
 use crate::hub::Hub;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) fn run(context: &Context, args: &FetchArgs) -> Result<ExitCode> {
     if args.names.is_empty() {
         print(&list(context))?;

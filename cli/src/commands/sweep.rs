@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use hashlab_engine::exec::progress::on_stderr;
 use hashlab_engine::exec::{CommandLine, Job, PoolOptions, StopFlag, Summary, run_all};
 use hashlab_engine::record::canonical;
@@ -17,10 +17,13 @@ use hashlab_model::run::split_of;
 
 use super::table;
 use crate::args::{ExperimentArgs, SweepArgs};
-use crate::context::Context;
+use crate::context::{Context, overriding_env};
 use crate::exit::bad_input;
-use crate::report_of::{PRESENT, report_of};
+use crate::report_of::{COMMAND, PRESENT, report_of};
 use crate::resolve::WeightFiles;
+
+/// The stage that runs share, as its log is called.
+const STAGE: &str = "features";
 
 /// Exit codes beside success.
 const SOME_FAILED: u8 = 3;
@@ -32,10 +35,15 @@ pub(crate) fn run(context: &Context, args: &SweepArgs) -> Result<ExitCode> {
     let pending = pending(&store, &plan)?;
     check_data(context, &pending)?;
     let sweep = store.sweep(&plan.name)?;
-    record(&sweep, &plan, &text)?;
+    record(&sweep, &plan, &text, &reproduction(&args.experiment))?;
     let end = if pending.is_empty() { End::Done } else { execute(context, args, &sweep, &weights, &pending)? };
-    if end == End::Interrupted {
-        return Ok(ExitCode::from(INTERRUPTED));
+    match end {
+        End::Interrupted => return Ok(ExitCode::from(INTERRUPTED)),
+        End::NothingRan => bail!(
+            "features could not be extracted, so no run was started\nhelp: the reason is above, and in {}",
+            sweep.log_path(STAGE)?.display()
+        ),
+        End::Done | End::SomeFailed => {}
     }
     let report = report_of(&store, &plan)?;
     sweep.write("results.jsonl", results_jsonl(&report).as_bytes())?;
@@ -62,9 +70,19 @@ pub(crate) fn plan(context: &Context, args: &ExperimentArgs) -> Result<Planned> 
     Ok(Planned { plan, weights, text: loaded.text })
 }
 
-/// Keeps the file as run and the plan.
-fn record(sweep: &SweepDir, plan: &Plan, text: &str) -> Result<()> {
+/// The command that makes the same plan: the file, and what overrides it.
+fn reproduction(args: &ExperimentArgs) -> String {
+    let quoted = |text: &str| if text.contains([' ', '[', '"', '*']) { format!("'{text}'") } else { text.to_owned() };
+    let env = overriding_env().into_iter().map(|(name, value)| format!("{name}={} ", quoted(&value)));
+    let file = args.file.iter().map(|path| format!(" {}", quoted(&path.display().to_string())));
+    let set = args.set.iter().map(|assignment| format!(" --set {}", quoted(assignment)));
+    format!("{}hashlab sweep{}{}", env.collect::<String>(), file.collect::<String>(), set.collect::<String>())
+}
+
+/// Keeps the file as run, the plan, and the command.
+fn record(sweep: &SweepDir, plan: &Plan, text: &str, command: &str) -> Result<()> {
     sweep.write_spec(text)?;
+    sweep.write(COMMAND, command.as_bytes())?;
     let digest = plan.digest();
     sweep.write_plan(&digest, plan.to_jsonl().as_bytes())?;
     sweep.write(PRESENT, digest.as_bytes())?;
@@ -112,9 +130,10 @@ fn execute(
 
     let stages = stages(context, sweep, weights, pending)?;
     let one = PoolOptions { parallel: NonZeroUsize::MIN, threads_per_job: cores };
-    let prepared = End::of(&run_all(&stages, &one, observer.as_mut(), &stop));
-    if prepared != End::Done {
-        return Ok(prepared);
+    match End::of(&run_all(&stages, &one, observer.as_mut(), &stop)) {
+        End::Done => {}
+        End::Interrupted => return Ok(End::Interrupted),
+        End::SomeFailed | End::NothingRan => return Ok(End::NothingRan),
     }
     let metric = |run: &PlannedRun| match run.config.eval.get("map_at").and_then(serde_json::Value::as_u64) {
         Some(0) | None => "mAP".to_owned(),
@@ -148,7 +167,7 @@ fn stages(context: &Context, sweep: &SweepDir, weights: &WeightFiles, pending: &
         let new_views = gradient(run) && views.insert((canonical(&split), &config.method));
         if new_plain || new_views {
             let command = command(context, weights, run, &["--features-only"])?;
-            let log = sweep.log_path("features")?;
+            let log = sweep.log_path(STAGE)?;
             jobs.push(Job::stage(&format!("features of {}", config.dataset), log, command));
         }
     }
@@ -187,6 +206,8 @@ fn command(context: &Context, weights: &WeightFiles, run: &PlannedRun, flags: &[
 enum End {
     Done,
     SomeFailed,
+    /// The shared stage failed.
+    NothingRan,
     Interrupted,
 }
 

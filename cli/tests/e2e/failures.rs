@@ -33,7 +33,7 @@ fn a_failure_stops_nothing_else_and_is_tried_again() {
     for sweeps in 1..=2 {
         let ended = lab.run(&["sweep", FILE]);
         assert_eq!(ended.code, Some(3), "{ended:#?}");
-        assert!(ended.stderr.contains(&format!("FAILED after 0 s: {ERROR}")), "{}", ended.stderr);
+        assert!(ended.stderr.contains(" FAILED after ") && ended.stderr.contains(ERROR), "{}", ended.stderr);
         assert!(ended.stdout.contains(ERROR), "{}", ended.stdout);
         let itq = ended.stdout.lines().find(|line| line.starts_with(" ITQ")).unwrap();
         assert!(itq.ends_with("failed"), "{itq}");
@@ -74,7 +74,8 @@ method = "lsh"
     );
     let first = lab.run(&["sweep", FILE]);
     assert_eq!(first.code, Some(0), "{first:#?}");
-    assert!(first.stderr.contains("diverged after 0 s: not finite at step 2 (epoch 1): loss "), "{}", first.stderr);
+    let why = "not finite at step 2 (epoch 1): loss ";
+    assert!(first.stderr.contains(" diverged after ") && first.stderr.contains(why), "{}", first.stderr);
     assert!(first.stdout.contains("CIBHash 16 bits: 1 diverged of 1 runs"), "{}", first.stdout);
     let result = lab.runs()[0].result().unwrap();
     assert_eq!((result.status, result.test.len()), (Status::Diverged, 0));

@@ -7,11 +7,15 @@
 
 use candle_core::{Tensor, Var};
 
+pub mod alexnet;
 pub mod convnet;
+mod fc7;
 pub mod mobilenet_v2;
 mod published;
+pub mod resnet;
 pub mod squeezenet1_1;
 mod timm;
+pub mod vgg16;
 pub mod weights;
 
 pub use weights::{Weights, WeightsError};
@@ -78,7 +82,17 @@ pub struct Entry {
 pub type Open = fn(Option<&Weights>, u64) -> Result<Box<dyn Backbone>, BackboneError>;
 
 /// Every backbone.
-pub const BACKBONES: &[Entry] = &[convnet::ENTRY, mobilenet_v2::ENTRY, squeezenet1_1::ENTRY];
+pub const BACKBONES: &[Entry] = &[
+    convnet::ENTRY,
+    mobilenet_v2::ENTRY,
+    squeezenet1_1::ENTRY,
+    resnet::RESNET18,
+    resnet::RESNET34,
+    resnet::RESNET50,
+    resnet::RESNET101,
+    vgg16::ENTRY,
+    alexnet::ENTRY,
+];
 
 /// Finds a backbone by name.
 pub fn find(name: &str) -> Option<&'static Entry> {

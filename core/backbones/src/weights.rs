@@ -251,6 +251,7 @@ impl<'a> Reader<'a> {
             Some(tensor) => {
                 Err(WeightsError::Shape { name: name.into(), expected: shape.into(), got: tensor.dims().into() })
             }
+            // Without even the first one, it is not a tensor that is missing.
             None if first => Err(WeightsError::Names {
                 backbone: self.backbone,
                 name: name.into(),

@@ -38,8 +38,12 @@ fn layer(name: &str, tensor: formula::Tensor, timm: [String; 2]) -> Layer {
     let draw = |part: &str, centre: f64, width: f64| {
         numbers(&format!("{norm}.{part}"), tensor.shape[0]).map(|u| f64::from((centre + width * u) as f32)).collect()
     };
-    let statistics =
-        [draw("weight", 1.0, 0.3), draw("bias", 0.0, 0.1), draw("running_mean", 0.0, 0.1), draw("running_var", 1.0, 0.5)];
+    let statistics = [
+        draw("weight", 1.0, 0.3),
+        draw("bias", 0.0, 0.1),
+        draw("running_mean", 0.0, 0.1),
+        draw("running_var", 1.0, 0.5),
+    ];
     Layer { torchvision: [conv.to_owned(), norm.clone()], timm, shape: tensor.shape, weight, norm: statistics }
 }
 
@@ -137,7 +141,9 @@ fn unknown_names_are_shown_with_the_known_ones() {
     let names = ["backbone.stem.weight", "backbone.stem.bias", "head.weight", "zz"];
     let other: Tensors = names.iter().map(|name| floats((*name).into(), &[1], &[0.0])).collect();
     let message = features(&other).unwrap_err().to_string();
-    for part in ["`backbone.stem.bias`, `backbone.stem.weight`, `head.weight`, …", "torchvision", "timm", "mobilenet_v2"] {
+    for part in
+        ["`backbone.stem.bias`, `backbone.stem.weight`, `head.weight`, …", "torchvision", "timm", "mobilenet_v2"]
+    {
         assert!(message.contains(part), "{message}");
     }
     assert!(features(&Vec::new()).unwrap_err().to_string().contains("the file holds no tensors"));

@@ -5,7 +5,7 @@ mod common;
 use candle_core::{Result, Tensor};
 use common::{bits, close, double, draw, variable, with_threads};
 use hashlab_kernels::conv::{
-    Activation, FrozenConv, Padding, Window, conv2d, depthwise_conv2d, global_avg_pool, max_pool2d,
+    Activation, FrozenConv, Padding, Window, adaptive_avg_pool, conv2d, depthwise_conv2d, global_avg_pool, max_pool2d,
 };
 use hashlab_kernels::{backward, threads};
 use hashlab_rng::stream;
@@ -152,6 +152,50 @@ fn a_frozen_convolution_equals_a_trainable_one_and_keeps_no_graph() {
         assert_eq!(bits(&z), bits(&depthwise_conv2d(&x, &w, &b, window, Activation::Relu).unwrap()));
         assert!(!y.track_op() && !z.track_op());
     }
+}
+
+#[test]
+fn a_residual_is_added_before_the_activation() {
+    for &(x, out, [kh, kw], stride, padding) in CASES {
+        let window = Window { stride, padding };
+        let (x, w, b) = (draw("x", &x), draw("w", &[out, x[3], kh, kw]), draw("b", &[out]));
+        let sum = conv2d(&x, &w, &b, window, Activation::None).unwrap();
+        let residual = variable("residual", sum.dims());
+        let y = FrozenConv::dense(&w, &b, window, Activation::Relu).unwrap().forward_add(&x, &residual).unwrap();
+        close(&y, &(&sum + residual.as_tensor()).unwrap().relu().unwrap(), 1e-6);
+        assert!(!y.track_op());
+        let [x, w, b] = [&x, &w, &b].map(|t| double(t).as_tensor().clone());
+        let plain = FrozenConv::dense(&w, &b, window, Activation::Relu).unwrap();
+        close(&y, &plain.forward_add(&x, &double(&residual)).unwrap(), 1e-5);
+    }
+}
+
+#[test]
+fn a_residual_of_another_shape_is_an_error() {
+    let (x, w, b) = (draw("x", &[2, 4, 4, 3]), draw("w", &[8, 3, 3, 3]), draw("b", &[8]));
+    let conv = FrozenConv::dense(&w, &b, Window::dense(1), Activation::Relu).unwrap();
+    let message = conv.forward_add(&x, &draw("r", &[1, 4, 4, 8])).unwrap_err().to_string();
+    assert!(message.contains("[1, 4, 4, 8]") && message.contains("[2, 4, 4, 8]"), "{message}");
+    let filter = FrozenConv::depthwise(&draw("v", &[3, 1, 3, 3]), &draw("c", &[3]), Window::dense(1), Activation::None);
+    assert!(filter.unwrap().forward_add(&x, &x).unwrap_err().to_string().contains("depthwise"));
+}
+
+#[test]
+fn adaptive_pooling_takes_means_over_pytorchs_cells() {
+    let x = draw("x", &[2, 5, 3, 4]);
+    let y = adaptive_avg_pool(&x, (2, 4)).unwrap();
+    assert_eq!(y.dims(), [2, 2, 4, 4]);
+    // The cells of 5 rows in 2 and of 3 columns in 4, by torch.nn.AdaptiveAvgPool2d's rule.
+    for (row, rows) in [(0, 0..3), (1, 2..5)] {
+        for (col, cols) in [(0, 0..1), (1, 0..2), (2, 1..3), (3, 2..3)] {
+            let cell = x.narrow(1, rows.start, rows.len()).unwrap().narrow(2, cols.start, cols.len()).unwrap();
+            let found = y.narrow(1, row, 1).unwrap().narrow(2, col, 1).unwrap().reshape((2, 4)).unwrap();
+            close(&found, &cell.mean((1, 2)).unwrap(), 1e-6);
+        }
+    }
+    check(|t| adaptive_avg_pool(&t[0], (2, 4)), &[("x", &[2, 5, 3, 4])]);
+    assert_eq!(bits(&adaptive_avg_pool(&x, (5, 3)).unwrap()), bits(&x));
+    assert!(adaptive_avg_pool(&draw("none", &[2, 0, 3, 4]), (2, 2)).is_err());
 }
 
 #[test]

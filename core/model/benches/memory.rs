@@ -22,8 +22,7 @@ fn main() -> anyhow::Result<()> {
     let bank = tempfile::tempdir()?;
     println!("{items} images of {size} px, features stored as {precision}");
     for stage in stages(Scale { items, size, precision }, bank.path())? {
-        let mib = stage.peak as f64 / f64::from(1 << 20);
-        println!("{:10} {:8.1} s   peak {mib:7.1} MiB", stage.name, stage.seconds);
+        println!("{stage}");
     }
     Ok(())
 }

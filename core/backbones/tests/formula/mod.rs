@@ -4,6 +4,8 @@
 
 #![allow(dead_code, reason = "every test file is a crate of its own and uses a part of this module")]
 
+mod torchvision;
+
 use std::collections::HashMap;
 
 use half::f16;
@@ -64,22 +66,27 @@ pub(crate) fn tensors(backbone: &str) -> Vec<(String, Tensor)> {
     let convs = match backbone {
         "mobilenet_v2" => mobilenet_v2(),
         "squeezenet1_1" => squeezenet1_1(),
-        other => panic!("no formula for `{other}`"),
+        other => return torchvision::tensors(other),
     };
     convs.into_iter().flat_map(|(name, shape)| conv(&name, shape)).collect()
 }
 
 /// The weight and the bias of a convolution.
 pub(crate) fn conv(name: &str, shape: [usize; 4]) -> [(String, Tensor); 2] {
-    let scale = (6.0 / (shape[1] * shape[2] * shape[3]) as f64).sqrt();
-    let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-    let weights = numbers(&weight, shape.iter().product()).map(|u| f16::from_f32((scale * u) as f32));
-    let biases = numbers(&bias, shape[0]).map(|u| (0.1 * u) as f32);
-    let weights =
-        Tensor { dtype: Dtype::F16, shape: shape.into(), bytes: weights.flat_map(f16::to_le_bytes).collect() };
-    let biases =
-        Tensor { dtype: Dtype::F32, shape: vec![shape[0]], bytes: biases.flat_map(f32::to_le_bytes).collect() };
-    [(weight, weights), (bias, biases)]
+    let parts = [(format!("{name}.weight"), shape.to_vec()), (format!("{name}.bias"), vec![shape[0]])];
+    parts.map(|(name, shape)| (name.clone(), tensor(&name, &shape)))
+}
+
+/// A tensor: for two and more axes f16, for one f32 and small.
+fn tensor(name: &str, shape: &[usize]) -> Tensor {
+    let len = shape.iter().product();
+    let (dtype, bytes) = if shape.len() > 1 {
+        let scale = (6.0 / shape[1..].iter().product::<usize>() as f64).sqrt();
+        (Dtype::F16, numbers(name, len).flat_map(|u| f16::from_f32((scale * u) as f32).to_le_bytes()).collect())
+    } else {
+        (Dtype::F32, numbers(name, len).flat_map(|u| ((0.1 * u) as f32).to_le_bytes()).collect())
+    };
+    Tensor { dtype, shape: shape.into(), bytes }
 }
 
 fn mobilenet_v2() -> Vec<(String, [usize; 4])> {

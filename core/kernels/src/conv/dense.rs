@@ -54,11 +54,6 @@ impl Packed {
     pub(super) fn transposed(w: &[f32], [out, channels, taps]: [usize; 3]) -> Self {
         Self::new([taps, out, channels], &[], |tap, o, c| w[(o * channels + c) * taps + tap])
     }
-
-    /// How many channels a result has.
-    pub(super) fn out(&self) -> usize {
-        self.out
-    }
 }
 
 /// What happens to a sum before it is stored.

@@ -112,7 +112,7 @@ impl FrozenConv {
             (Weights::Depthwise(_), Some(_)) => bail!("a depthwise convolution adds no residual"),
             (Weights::Plain(_), _) => bail!("a CPU kernel met weights of another device or type"),
         };
-        Ok((CpuStorage::F32(y), shape.into()))
+        Ok((CpuStorage::F32(y), Shape::from_dims(&shape)))
     }
 }
 

@@ -60,9 +60,10 @@ pub fn adaptive_avg_pool(x: &Tensor, (rows, cols): (usize, usize)) -> Result<Ten
         bail!("the mean over images of shape {:?}", x.dims());
     }
     // A mean over a rectangle is a mean of means, so one small matrix product along each axis does it.
-    let weights = |size, cells| Tensor::from_vec(cell_weights(size, cells), (cells, size), x.device())?.to_dtype(x.dtype());
-    let x = linear(&x.permute((0, 3, 1, 2))?, &weights(w, cols)?, None)?; // (n, c, h, w')
-    linear(&x.transpose(2, 3)?, &weights(h, rows)?, None)?.permute((0, 3, 2, 1))?.contiguous()
+    let weights =
+        |size, cells| Tensor::from_vec(cell_weights(size, cells), (cells, size), x.device())?.to_dtype(x.dtype());
+    let x = linear(&x.permute((0, 3, 1, 2))?.contiguous()?, &weights(w, cols)?, None)?; // (n, c, h, w')
+    linear(&x.transpose(2, 3)?.contiguous()?, &weights(h, rows)?, None)?.permute((0, 3, 2, 1))?.contiguous()
 }
 
 /// The matrix `(cells, size)` that maps an axis to the means of its cells.

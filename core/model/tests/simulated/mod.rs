@@ -1,6 +1,7 @@
 //! A run of any size: images made on the fly, a method that costs next to nothing, and the memory of every stage.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -45,11 +46,18 @@ pub(crate) struct Scale {
 /// What a part of a run took.
 pub(crate) struct Stage {
     /// What it did.
-    pub(crate) name: &'static str,
+    name: &'static str,
     /// Wall-clock seconds.
-    pub(crate) seconds: f64,
+    seconds: f64,
     /// Largest resident size during the stage, in bytes.
     pub(crate) peak: u64,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mib = self.peak as f64 / f64::from(1 << 20);
+        write!(f, "{:9} {:7.1} s, peak {mib:6.1} MiB", self.name, self.seconds)
+    }
 }
 
 /// Runs at a scale with a bank at `folder`. The stages: `extract`; `open`, the segment's checksums and the training

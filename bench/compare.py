@@ -1,0 +1,328 @@
+#!/usr/bin/env python3
+"""Times hashlab beside PyTorch on the same work and prints one table.
+
+Two processes take turns, A B A B, each repetition half a second or longer. What else the machine does slows both of a
+pair, so the median of the pairs' ratios holds where times do not. Where there are several ways to do the work in PyTorch,
+the fastest is found first and compared with. Needs nothing but the standard library.
+"""
+
+import argparse
+import math
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PEERS = ROOT / "bench" / "peers"
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+WORK = TARGET / "bench"
+TICKS = os.sysconf("SC_CLK_TCK")
+SWEEP_RUNS = 4
+
+
+@dataclass
+class Row:
+    """A line of the table: our workload, and the ways to do the same in PyTorch, by name."""
+
+    work: str
+    threads: int
+    ours: list
+    peers: dict
+    target: float
+    gflop: float = 0.0  # per iteration
+    unit: str = "ms"
+    whole: bool = False  # only with --whole
+    exact: bool = False  # whether both sides must find the same number
+
+
+def ways(script, *args, names):
+    return {name: [script, *args, name] for name in names}
+
+
+def conv_row(channels, size, threads):
+    gflop = 3 * 2 * 32 * size**2 * channels**2 * 9 / 1e9
+    peers = ways("conv.py", channels, size, names=["nchw", "channels_last"])
+    name = f"convolution {channels}→{channels} at {size}², forward and backward, batch 32"
+    return Row(name, threads, ["conv", channels, size], peers, 1.5, gflop)
+
+
+def forward_row(title, name, size, batch, gflop_per_image, target, threads):
+    peers = ways("forward.py", name, size, batch, names=["nchw", "channels_last", "jit", "jit_channels_last"])
+    work = f"{title} forward, {size} px, batch {batch}"
+    return Row(work, threads, ["forward", name, size, batch], peers, target, batch * gflop_per_image)
+
+
+def head_row(dim):
+    gflop = 2 * 128 * (2 * dim * 1024 + 3 * 1024 * 64) / 1e9
+    peers = ways("head.py", dim, names=["eager"])
+    return Row(f"head step, {dim}→1024→64, batch 128", 1, ["head", dim], peers, 0.7, gflop)
+
+
+def run_row(epochs, whole):
+    work = f"CIBHash run, {epochs} epochs, stored features"
+    return Row(work, 1, ["run", WORK, epochs], {"": ["run.py", WORK, epochs]}, 0.6, unit="s", whole=whole)
+
+
+def ranking_row(title, names):
+    work = f"mAP@1000 of 1,000 × 50,000 codes, {title}"
+    return Row(work, 1, ["ranking", WORK], ways("ranking.py", WORK, names=names), 1.0, exact=True)
+
+
+def rows():
+    both = (1, 2)
+    yield from (Row("matrix product 1024³", t, ["matmul", 1024], {"": ["matmul.py", 1024]}, 1.0, 2.147) for t in both)
+    yield from (head_row(512), head_row(4096))
+    yield from (conv_row(64, 32, t) for t in both)
+    yield from (conv_row(256, 8, t) for t in both)
+    yield from (forward_row("MobileNetV2", "mobilenet_v2", 128, 32, 0.196, 0.6, t) for t in both)
+    yield from (forward_row("ResNet-18", "resnet18", 64, 32, 0.296, 1.0, t) for t in both)
+    yield from (forward_row("ResNet-18", "resnet18", 224, 32, 3.63, 1.0, t) for t in both)
+    yield from (forward_row("ResNet-50", "resnet50", 224, 8, 8.18, 1.0, t) for t in both)
+    yield from (forward_row("VGG16", "vgg16", 224, 8, 30.9, 1.0, t) for t in both)
+    augment = ways("augment.py", WORK, names=["pil", "v2"])
+    yield Row("PNG to augmented view, 128 px, per image", 2, ["augment", WORK], augment, 0.25)
+    yield ranking_row("numpy and PyTorch", ["partition", "topk", "radix"])
+    yield ranking_row("faiss", ["faiss"])
+    yield ranking_row("as in repositories", ["repository"])
+    yield from (run_row(20, whole=False), run_row(80, whole=True))
+
+
+class Server:
+    """A process that does work when told to; `ours` or a script of `peers/`."""
+
+    def __init__(self, command, threads):
+        env = dict(os.environ, **{name: str(threads) for name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS")})
+        self.command = list(map(str, command))
+        self.process = subprocess.Popen(
+            self.command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.read()
+        self.seconds = self.work(1)[0]  # the first iteration warms up
+        self.iterations = 1
+
+    def read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"{' '.join(self.command)} ended:\n{self.process.stderr.read()}")
+        return line
+
+    def work(self, iterations):
+        """Returns seconds per iteration, processor seconds per iteration, and the value found."""
+        before = processor_seconds(self.process.pid)
+        self.process.stdin.write(f"{iterations}\n")
+        self.process.stdin.flush()
+        seconds, value = map(float, self.read().split())
+        used = processor_seconds(self.process.pid) - before
+        return seconds / iterations, used / iterations, value
+
+    def calibrate(self, least):
+        """Finds how many iterations take about `least` seconds."""
+        while True:
+            self.seconds = self.work(self.iterations)[0]
+            if self.seconds * self.iterations >= least / 2:
+                break
+            self.iterations *= 4
+        self.iterations = max(1, round(least / self.seconds))
+
+    def repeat(self):
+        return self.work(self.iterations)
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.stderr.close()
+        self.process.wait()
+
+
+def processor_seconds(pid):
+    """Seconds that a process and its living children have computed; 0 where the system does not say."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICKS + sum(processor_seconds(child) for child in children)
+
+
+@dataclass
+class Result:
+    """What the pairs of a row gave."""
+
+    row: Row
+    peer: str
+    pairs: list = field(default_factory=list)  # ((seconds, processor seconds, value) of ours, the same of the peer)
+
+    def seconds(self, side):
+        return statistics.median(pair[side][0] for pair in self.pairs)
+
+    def ratios(self, quantity):
+        return sorted(ours[quantity] / peer[quantity] for ours, peer in self.pairs if peer[quantity] > 0)
+
+    def cells(self):
+        scale = 1 if self.row.unit == "s" else 1e3
+        ratios, processor = self.ratios(0), self.ratios(1)
+        spread = f"{ratios[len(ratios) // 4]:.2f}–{ratios[-1 - len(ratios) // 4]:.2f}"
+        rate = f"{self.row.gflop / self.seconds(0):.0f}" if self.row.gflop else ""
+        return [
+            self.row.work,
+            str(self.row.threads),
+            f"{self.seconds(0) * scale:.3g} {self.row.unit}",
+            f"{self.seconds(1) * scale:.3g} {self.row.unit}",
+            self.peer,
+            f"**{statistics.median(ratios):.2f}**",
+            spread,
+            f"{statistics.median(processor):.2f}" if processor else "",
+            f"{self.row.target:g}",
+            rate,
+        ]
+
+
+HEADER = ["work", "threads", "hashlab", "PyTorch", "way", "ratio", "quartiles", "CPU ratio", "target", "GFLOP/s"]
+
+
+def measure(row, options):
+    """Lets our process and the fastest peer take turns."""
+    ours = Server([options.binaries / "hashlab-bench", *row.ours], row.threads)
+    name, peer = fastest(row, options)
+    for side in (ours, peer):
+        side.calibrate(options.seconds)
+    result = Result(row, name)
+    pairs = options.pairs if max(ours.seconds, peer.seconds) < 10 else min(options.pairs, 3)
+    for _ in range(pairs):
+        result.pairs.append((ours.repeat(), peer.repeat()))
+    ours.stop()
+    peer.stop()
+    check(result)
+    return result
+
+
+def fastest(row, options):
+    """Starts every peer, keeps the fastest."""
+    best = None
+    for name, (script, *args) in row.peers.items():
+        server = Server([options.python, PEERS / script, row.threads, *args], row.threads)
+        if len(row.peers) > 1:
+            server.calibrate(options.seconds)
+            server.seconds = min(server.repeat()[0] for _ in range(3))
+        if best and best[1].seconds <= server.seconds:
+            server.stop()
+            continue
+        if best:
+            best[1].stop()
+        best = name, server
+    return best
+
+
+def check(result):
+    """Both sides must have found the same, where they must."""
+    ours, peer = (result.pairs[-1][side][2] for side in (0, 1))
+    if result.row.exact and not math.isclose(ours, peer, rel_tol=1e-6):
+        sys.exit(f"{result.row.work}: hashlab found {ours}, the peer {peer}")
+    if not math.isnan(ours):
+        note(f"  value: hashlab {ours:.4f}, peer {peer:.4f}")
+
+
+def measure_sweep(options):
+    """Times whole programs: `hashlab sweep`, and a script that loads the features once and forks."""
+    runs = WORK / "sweep-runs"
+    places = ["--data-dir", WORK, "--runs", runs, "--bank", WORK / "bank"]
+    sweep = [options.binaries / "hashlab-synthetic", *places, "sweep", ROOT / "bench" / "sweep.toml", "--jobs", "2"]
+    script = [options.python, PEERS / "sweep.py", 2, WORK, SWEEP_RUNS, 80]
+    row = Row(f"sweep of {SWEEP_RUNS} such runs, two at once", 2, [], {}, 0.5, unit="s")
+    result = Result(row, "forked")
+    for _ in range(min(options.pairs, 3)):
+        shutil.rmtree(runs, ignore_errors=True)
+        result.pairs.append((timed(sweep), timed(script)))
+    for side, name in enumerate(["hashlab", "PyTorch"]):
+        note(f"  {name}: {3600 * SWEEP_RUNS / result.seconds(side):.0f} runs per hour")
+    return result
+
+
+def timed(command):
+    before, start = os.times(), time.perf_counter()
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))} failed:\n{done.stderr}")
+    seconds, after = time.perf_counter() - start, os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    return seconds, used, math.nan
+
+
+def prepare(options):
+    """Writes the files that both sides read."""
+    if not (WORK / "features" / "database.npy").exists():
+        note("preparing files")
+        WORK.mkdir(parents=True, exist_ok=True)
+        run([options.binaries / "hashlab-bench", "prepare", WORK])
+        places = ["--data-dir", WORK, "--runs", WORK / "runs", "--bank", WORK / "bank"]
+        export = ["features", ROOT / "bench" / "sweep.toml", "--out", WORK / "features"]
+        run([options.binaries / "hashlab-synthetic", *places, *export])
+
+
+def python_with_torch():
+    """The Python that HASHLAB_BENCH_PYTHON names, or one of an environment made for the purpose."""
+    if named := os.environ.get("HASHLAB_BENCH_PYTHON"):
+        return named
+    python, complete = WORK / "venv" / "bin" / "python", WORK / "venv" / "complete"
+    if not complete.exists():
+        note("installing PyTorch and others into target/bench/venv (some gigabytes)")
+        run([sys.executable, "-m", "venv", "--clear", WORK / "venv"])
+        run([python, "-m", "pip", "install", "--quiet", "-r", PEERS / "requirements.txt"])
+        complete.touch()
+    return python
+
+
+def run(command):
+    done = subprocess.run(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))} failed:\n{done.stderr}")
+
+
+def note(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def table(results):
+    """A Markdown table, aligned for people."""
+    lines = [HEADER, *(result.cells() for result in results)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
+    lines.insert(1, ["-" * width for width in widths])
+    cells = (" | ".join(cell.ljust(width) for cell, width in zip(line, widths)) for line in lines)
+    return "\n".join(f"| {line} |" for line in cells)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("rows", nargs="*", help="only rows whose name contains one of these words")
+    parser.add_argument("--pairs", type=int, default=9, help="repetitions of each side (3 where one takes over 10 s)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="length of a repetition, at least one iteration")
+    parser.add_argument("--whole", action="store_true", help="whole runs and a whole sweep, too: an hour more")
+    parser.add_argument("--binaries", type=pathlib.Path, default=TARGET / "release", help="where hashlab-bench is")
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
+    options.python = python_with_torch()
+    prepare(options)
+    listed = subprocess.run([options.binaries / "hashlab-bench", "backbones"], capture_output=True, text=True, check=True)
+    results = []
+    for row in rows():
+        named = not options.rows or any(word.lower() in row.work.lower() for word in options.rows)
+        known = row.ours[0] != "forward" or row.ours[1] in listed.stdout.split()
+        if named and known and (options.whole or not row.whole):
+            note(f"{row.work}, {row.threads} thread{'s' * (row.threads > 1)}")
+            results.append(measure(row, options))
+    if options.whole and (not options.rows or "sweep" in options.rows):
+        note("sweep")
+        results.append(measure_sweep(options))
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+//! Files as torchvision writes them: with unfolded batch norms and the classifier.
+
+use safetensors::Dtype;
+
+use super::{Tensor, conv, numbers, tensor};
+
+type Tensors = Vec<(String, Tensor)>;
+
+/// Every tensor of `backbone`.
+pub(crate) fn tensors(backbone: &str) -> Tensors {
+    match backbone {
+        "resnet18" => resnet([2, 2, 2, 2], 1),
+        "resnet34" => resnet([3, 4, 6, 3], 1),
+        "resnet50" => resnet([3, 4, 6, 3], 4),
+        "resnet101" => resnet([3, 4, 23, 3], 4),
+        "vgg16" => vgg16(),
+        "alexnet" => alexnet(),
+        other => panic!("no formula for `{other}`"),
+    }
+}
+
+fn resnet(blocks: [usize; 4], expansion: usize) -> Tensors {
+    let mut all = normed("conv1", "bn1", [64, 3, 7, 7]);
+    let mut channels = 64;
+    for (stage, blocks) in blocks.into_iter().enumerate() {
+        let (width, out) = (64 << stage, (64 << stage) * expansion);
+        for block in 0..blocks {
+            let name = format!("layer{}.{block}", stage + 1);
+            let shapes = match expansion {
+                1 => vec![[width, channels, 3, 3], [width, width, 3, 3]],
+                _ => vec![[width, channels, 1, 1], [width, width, 3, 3], [out, width, 1, 1]],
+            };
+            for (index, shape) in (1..).zip(shapes) {
+                all.extend(normed(&format!("{name}.conv{index}"), &format!("{name}.bn{index}"), shape));
+            }
+            if block == 0 && (stage > 0 || expansion > 1) {
+                let [conv, norm] = [0, 1].map(|part| format!("{name}.downsample.{part}"));
+                all.extend(normed(&conv, &norm, [out, channels, 1, 1]));
+            }
+            channels = out;
+        }
+    }
+    all.extend(dense("fc", [10, channels]));
+    all
+}
+
+fn vgg16() -> Tensors {
+    let (mut index, mut channels, mut all) = (0, 3, Vec::new());
+    for (width, convs) in [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)] {
+        for _ in 0..convs {
+            all.extend(conv(&format!("features.{index}"), [width, channels, 3, 3]));
+            (index, channels) = (index + 2, width);
+        }
+        index += 1;
+    }
+    all.extend(dense("classifier.0", [4096, 512 * 7 * 7]));
+    all.extend(dense("classifier.3", [4096, 4096]));
+    all.extend(dense("classifier.6", [10, 4096]));
+    all
+}
+
+fn alexnet() -> Tensors {
+    let convs: [(usize, [usize; 4]); 5] = [
+        (0, [64, 3, 11, 11]),
+        (3, [192, 64, 5, 5]),
+        (6, [384, 192, 3, 3]),
+        (8, [256, 384, 3, 3]),
+        (10, [256, 256, 3, 3]),
+    ];
+    let mut all: Tensors =
+        convs.into_iter().flat_map(|(index, shape)| conv(&format!("features.{index}"), shape)).collect();
+    all.extend(dense("classifier.1", [4096, 256 * 6 * 6]));
+    all.extend(dense("classifier.4", [4096, 4096]));
+    all.extend(dense("classifier.6", [10, 4096]));
+    all
+}
+
+fn dense(name: &str, shape: [usize; 2]) -> [(String, Tensor); 2] {
+    let parts = [(format!("{name}.weight"), shape.to_vec()), (format!("{name}.bias"), vec![shape[0]])];
+    parts.map(|(name, shape)| (name.clone(), tensor(&name, &shape)))
+}
+
+/// A convolution without bias and its batch norm, which halves activations: a sum of many blocks must not explode.
+fn normed(conv: &str, norm: &str, shape: [usize; 4]) -> Tensors {
+    let weight = format!("{conv}.weight");
+    let mut all = vec![(weight.clone(), tensor(&weight, &shape))];
+    for (part, centre, spread) in
+        [("weight", 0.5, 0.25), ("bias", 0.0, 0.1), ("running_mean", 0.0, 0.1), ("running_var", 1.0, 0.5)]
+    {
+        let name = format!("{norm}.{part}");
+        let values = numbers(&name, shape[0]).flat_map(|u| ((centre + spread * u) as f32).to_le_bytes()).collect();
+        all.push((name, Tensor { dtype: Dtype::F32, shape: vec![shape[0]], bytes: values }));
+    }
+    let counter = Tensor { dtype: Dtype::I64, shape: vec![], bytes: vec![0; 8] };
+    all.push((format!("{norm}.num_batches_tracked"), counter));
+    all
+}
