@@ -4,8 +4,8 @@
 //! convolution. The operations here close that gap for f32 tensors on the CPU; for every other type or device they fall
 //! back to the plain candle formulation, so a network written on them also runs on a GPU.
 //!
-//! * [`linear`], [`linear_relu`]: dense layers whose backward pass computes no gradient towards a constant input;
-//! * [`backward`]: back-propagation that writes weight gradients once;
+//! * [`linear()`], [`linear_relu`]: dense layers whose backward pass computes no gradient towards a constant input;
+//! * [`backward()`]: back-propagation that writes weight gradients once;
 //! * [`conv`]: dense and depthwise convolution and pooling, for training and, with weights packed once, for inference;
 //! * [`optim`]: optimiser steps in one pass over memory;
 //! * [`threads::serial`]: keeps a call on its own thread.
