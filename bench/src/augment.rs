@@ -46,5 +46,5 @@ fn cibhash_transform() -> Result<Transform> {
     let cx = BuildContext { bits: 16, dim: 16, classes: 1, device: Device::Cpu, seed: 0 };
     let mut method = entry.build(&Settings::new(), &cx)?;
     let Learner::Gradient(learner) = method.learner() else { bail!("CIBHash learns by gradients") };
-    Ok((learner.demand().transform)(SIZE))
+    Ok((learner.demand().views[0])(SIZE))
 }

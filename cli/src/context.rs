@@ -115,6 +115,7 @@ fn declare_dataset(entry: &hashlab_data::Entry) -> DatasetDecl {
             check: std::sync::Arc::new(move |settings| {
                 entry.check(settings).map_err(|message| SchemaError { key: None, message })
             }),
+            idle: std::sync::Arc::new(|_| Vec::new()),
         },
         protocols: protocols.collect(),
     }

@@ -117,6 +117,7 @@ impl Plugin for CibHash {
         supervision: Supervision::None,
         modalities: &[Modality::Image],
         gradient: true,
+        seeded: true,
         augmented: true,
         revision: 1,
     };
@@ -150,7 +151,7 @@ impl HashMethod for CibHash {
 
 impl Gradient for CibHash {
     fn demand(&self) -> Demand {
-        Demand { views: 2, transform: augmentation }
+        Demand { views: &[augmentation, augmentation], streams: 1 }
     }
 
     fn param_groups(&self) -> Vec<ParamGroup> {

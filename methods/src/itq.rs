@@ -55,6 +55,7 @@ impl Plugin for Itq {
         supervision: Supervision::None,
         modalities: &[Modality::Image],
         gradient: false,
+        seeded: true,
         augmented: false,
         revision: 1,
     };

@@ -39,6 +39,7 @@ impl Plugin for Lsh {
         supervision: Supervision::None,
         modalities: &[Modality::Image],
         gradient: false,
+        seeded: true,
         augmented: false,
         revision: 1,
     };

@@ -46,7 +46,12 @@ fn describe(context: &Context, entry: &Entry) -> Result<String> {
         Err(error) => return Err(error.into()),
     }
     let check = std::sync::Arc::new(|_: &_| Ok(()));
-    let schema = Schema { defaults: description.defaults, docs: description.docs, check };
+    let schema = Schema {
+        defaults: description.defaults,
+        docs: description.docs,
+        check,
+        idle: std::sync::Arc::new(|_| Vec::new()),
+    };
     text.push('\n');
     text += &settings("Settings of [data]:", &schema);
     Ok(text)

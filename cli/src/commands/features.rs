@@ -33,8 +33,12 @@ pub(crate) fn run(context: &Context, args: &FeaturesArgs) -> Result<ExitCode> {
     let needs = run::features_of(config, context.method(&config.method)?, dataset, &features, &mut progress)?;
     bar.0.finish_and_clear();
     let mut files = vec![export(&args.out, "features.npy", &needs.plain)?];
-    for (view, segment) in needs.views.iter().enumerate() {
-        files.push(export(&args.out, &format!("view_{view:03}.npy"), segment)?);
+    for (index, pool) in needs.pools.iter().enumerate() {
+        // A method with two transforms has two sets of views.
+        let set = if needs.pools.len() > 1 { format!("{index}_") } else { String::new() };
+        for (view, segment) in pool.segments.iter().enumerate() {
+            files.push(export(&args.out, &format!("view_{set}{view:03}.npy"), segment)?);
+        }
     }
     files.extend(export_labels(&args.out, dataset)?);
     files.extend(export_split(&args.out, &run::split_of(config, dataset)?)?);

@@ -74,7 +74,12 @@ pub struct Schema {
     pub docs: BTreeMap<String, String>,
     /// Checks a complete table: types first, then ranges and constraints between keys.
     pub check: Check,
+    /// Names the keys of a valid, complete table that change nothing under its other values.
+    pub idle: Idle,
 }
+
+/// Lists keys without effect.
+pub type Idle = Arc<dyn Fn(&Settings) -> Vec<&'static str> + Send + Sync>;
 
 /// Checks a table of settings.
 pub type Check = Arc<dyn Fn(&Settings) -> Result<(), SchemaError> + Send + Sync>;

@@ -64,9 +64,13 @@ pub struct TrainConfig {
     pub drop_last: bool,
     /// Update rule; moments and constants as in PyTorch.
     pub optimizer: OptimizerKind,
+    /// `sgd`: factor of the previous velocity.
+    pub momentum: f64,
+    /// `sgd`: whether the step looks ahead along the velocity.
+    pub nesterov: bool,
     /// Step size at the start.
     pub learning_rate: f64,
-    /// L2 penalty added to the gradient (`adam`) or decay of the weights themselves (`adamw`).
+    /// L2 penalty added to the gradient (`adam`, `sgd`, `rmsprop`) or decay of the weights themselves (`adamw`).
     pub weight_decay: f64,
     /// How the learning rate changes over the epochs.
     pub schedule: Schedule,
@@ -88,6 +92,10 @@ pub enum OptimizerKind {
     Adam,
     /// Adam with decoupled weight decay.
     AdamW,
+    /// Stochastic gradient descent with momentum.
+    Sgd,
+    /// RMSprop, smoothing 0.99, with coupled L2 and without momentum.
+    RmsProp,
 }
 
 /// Learning-rate schedules, by epoch.
@@ -119,6 +127,8 @@ impl Default for TrainConfig {
             batch_size: 64,
             drop_last: false,
             optimizer: OptimizerKind::Adam,
+            momentum: 0.9,
+            nesterov: false,
             learning_rate: 1e-3,
             weight_decay: 0.0,
             schedule: Schedule::Constant,
@@ -135,10 +145,20 @@ impl Params for TrainConfig {
         require(self.epochs >= 1, "`epochs` must be at least 1")?;
         require(self.batch_size >= 2, "`batch_size` must be at least 2")?;
         require(positive(self.learning_rate), "`learning_rate` must be positive")?;
+        require((0.0..1.0).contains(&self.momentum), "`momentum` must be at least 0 and less than 1")?;
+        require(!self.nesterov || self.momentum > 0.0, "`nesterov` needs a `momentum` above 0")?;
         require(self.weight_decay >= 0.0, "`weight_decay` must not be negative")?;
         require(self.schedule_epochs >= 1, "`schedule_epochs` must be at least 1")?;
         require(positive(self.schedule_factor), "`schedule_factor` must be positive")?;
         require(self.validate_every >= 1, "`validate_every` must be at least 1")
+    }
+
+    // The keys of schedules stay in: without them, the runs of earlier versions would lose their names.
+    fn idle(&self) -> Vec<&'static str> {
+        match self.optimizer {
+            OptimizerKind::Sgd => Vec::new(),
+            OptimizerKind::Adam | OptimizerKind::AdamW | OptimizerKind::RmsProp => vec!["momentum", "nesterov"],
+        }
     }
 }
 

@@ -179,58 +179,99 @@ pub fn multi_hot(labels: &Labels, items: &[u32], device: &Device) -> Result<Tens
     Ok(Tensor::from_vec(values, (items.len(), classes), device)?)
 }
 
+/// The stored views of one transform; row = position among the training items.
+pub struct Pool {
+    /// One segment per stored view.
+    pub segments: Vec<Segment>,
+    /// Whether the views differ. A transform without randomness is stored once, and every draw of it is that view.
+    pub random: bool,
+}
+
 /// Training batches drawn from stored views.
 pub struct BankViews<'a> {
-    /// One segment per stored view; row = position among the training items.
-    segments: Vec<Segment>,
+    /// One per different transform.
+    pools: Vec<Pool>,
+    /// For each view of a step, the position of its pool.
+    views: Vec<usize>,
+    /// Streams that a step draws items from.
+    streams: usize,
     /// The training items and all labels, where the method may see them.
     labels: Option<(&'a Labels, &'a [u32])>,
     device: Device,
 }
 
 impl<'a> BankViews<'a> {
-    /// Serves batches of `drawn` views each from the stored ones.
+    /// Serves the batches that a method demands from stored `pools`; `views` holds the pool of each view of a step.
     ///
     /// # Errors
     /// If fewer views are stored than a step draws.
     pub fn new(
-        segments: Vec<Segment>,
-        drawn: usize,
+        pools: Vec<Pool>,
+        views: Vec<usize>,
+        streams: usize,
         labels: Option<(&'a Labels, &'a [u32])>,
         device: &Device,
     ) -> Result<Self> {
-        ensure!(
-            segments.len() >= drawn,
-            "the method draws {drawn} views per step, `backbone.views` is {}\nhelp: raise `views` in [backbone] to at least {drawn}",
-            segments.len()
-        );
-        Ok(Self { segments, labels, device: device.clone() })
+        let served = Self { pools, views, streams, labels, device: device.clone() };
+        for (index, pool) in served.pools.iter().enumerate() {
+            let drawn = served.drawn(index);
+            ensure!(
+                !pool.random || pool.segments.len() >= drawn,
+                "the method draws {drawn} views per step, `backbone.views` is {}\nhelp: raise `views` in [backbone] to at least {drawn}",
+                pool.segments.len()
+            );
+        }
+        Ok(served)
+    }
+
+    /// Views of an item that a step draws from a pool, should the item be in every stream.
+    fn drawn(&self, pool: usize) -> usize {
+        self.streams * self.views.iter().filter(|of| **of == pool).count()
     }
 
     /// Picks the stored views of an item in an epoch: the epoch's own where there are enough for every epoch,
     /// otherwise a random draw without repetition.
-    fn pick(&self, item: u32, drawn: usize, at: &Progress) -> Vec<usize> {
-        if self.segments.len() >= drawn * at.epochs {
+    fn pick(&self, pool: usize, item: u32, at: &Progress) -> Vec<usize> {
+        let (drawn, stored) = (self.drawn(pool), self.pools[pool].segments.len());
+        if !self.pools[pool].random {
+            return vec![0; drawn];
+        }
+        if stored >= drawn * at.epochs {
             return (at.epoch * drawn..(at.epoch + 1) * drawn).collect();
         }
-        stream(at.seed, "view-draw", &[at.epoch as u64, u64::from(item)]).distinct(drawn, self.segments.len())
+        let key = [at.epoch as u64, u64::from(item), pool as u64];
+        // The first pool of all methods has the same key.
+        let key = if pool == 0 { &key[..2] } else { &key[..] };
+        stream(at.seed, "view-draw", key).distinct(drawn, stored)
+    }
+
+    /// Reads view `view` of `items`, row-major.
+    fn read(&self, view: usize, items: &[u32], at: &Progress) -> Result<Vec<f32>> {
+        let pool = self.views[view];
+        let segments = &self.pools[pool].segments;
+        let (dim, per_stream) = (self.dim(), items.len() / self.streams);
+        let before = self.views[..view].iter().filter(|of| **of == pool).count();
+        let mut values = vec![0f32; items.len() * dim];
+        for (row, (&item, out)) in items.iter().zip(values.chunks_exact_mut(dim)).enumerate() {
+            let draw = row / per_stream * (self.drawn(pool) / self.streams) + before;
+            segments[self.pick(pool, item, at)[draw]].read_rows(&[item], out)?;
+        }
+        Ok(values)
+    }
+
+    fn dim(&self) -> usize {
+        self.pools[0].segments[0].dim()
     }
 }
 
 impl TrainData for BankViews<'_> {
     fn len(&self) -> usize {
-        self.segments[0].rows()
+        self.pools[0].segments[0].rows()
     }
 
     fn batch(&self, items: &[u32], demand: &Demand, at: &Progress) -> Result<Batch> {
-        let dim = self.segments[0].dim();
-        let mut views = vec![vec![0f32; items.len() * dim]; demand.views];
-        for (row, &item) in items.iter().enumerate() {
-            for (view, stored) in views.iter_mut().zip(self.pick(item, demand.views, at)) {
-                self.segments[stored].read_rows(&[item], &mut view[row * dim..(row + 1) * dim])?;
-            }
-        }
-        let tensor = |values| Tensor::from_vec(values, (items.len(), dim), &self.device);
+        let view =
+            |view| anyhow::Ok(Tensor::from_vec(self.read(view, items, at)?, (items.len(), self.dim()), &self.device)?);
         let labels = match self.labels {
             None => None,
             Some((labels, train)) => {
@@ -238,6 +279,6 @@ impl TrainData for BankViews<'_> {
                 Some(multi_hot(labels, &chosen, &self.device)?)
             }
         };
-        Ok(Batch { items: items.to_vec(), views: views.into_iter().map(tensor).collect::<Result<_, _>>()?, labels })
+        Ok(Batch { items: items.to_vec(), views: (0..demand.views.len()).map(view).collect::<Result<_>>()?, labels })
     }
 }

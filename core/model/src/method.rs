@@ -75,10 +75,11 @@ pub trait Gradient {
 /// What a training step is fed with.
 #[derive(Clone, Copy, Debug)]
 pub struct Demand {
-    /// Views per item, each an independent draw of `transform`.
-    pub views: usize,
-    /// How a view is made of an image, given the side of the backbone's input in pixels.
-    pub transform: fn(usize) -> Transform,
+    /// The transform of each view, given the side of the backbone's input in pixels. Views of one transform are
+    /// independent draws of it.
+    pub views: &'static [fn(usize) -> Transform],
+    /// How many independently shuffled streams of the training items a step draws its batch from; usually 1.
+    pub streams: usize,
 }
 
 /// Variables that share a learning rate.
@@ -89,7 +90,7 @@ pub struct ParamGroup {
     pub lr_scale: f64,
 }
 
-/// One training batch of `b` items.
+/// One training batch of `b` items. Where a step draws from several streams, each gives as many consecutive items.
 pub struct Batch {
     /// Positions of the items among the training items, for methods with memory per item.
     pub items: Vec<u32>,
@@ -174,6 +175,12 @@ pub trait Params: Default + Serialize + DeserializeOwned + JsonSchema {
     fn check(&self) -> Result<(), String> {
         Ok(())
     }
+
+    /// Names the keys that change nothing under these values, e.g. `momentum` where the optimiser has none. They are
+    /// no part of a run's identity.
+    fn idle(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
 }
 
 /// Facts about a method.
@@ -191,6 +198,8 @@ pub struct Info {
     pub modalities: &'static [Modality],
     /// Whether it is trained by gradient steps.
     pub gradient: bool,
+    /// Whether its fit depends on the run's seed; gradient methods draw their start from it.
+    pub seeded: bool,
     /// Whether it learns from augmented views.
     pub augmented: bool,
     /// Raised whenever the method's results change, so that old runs are not taken for new ones.

@@ -64,6 +64,7 @@ pub fn schema_of<T: Params>() -> Schema {
         defaults: defaults::<T>(),
         docs: docs::<T>(),
         check: Arc::new(|settings| parse::<T>(settings).map(|_| ())),
+        idle: Arc::new(|settings| parse::<T>(settings).map(|value| value.idle()).unwrap_or_default()),
     }
 }
 

@@ -10,9 +10,10 @@ use hashlab_data::{Dataset, Labels, Split};
 use hashlab_engine::record::SCHEMA;
 use hashlab_engine::{RunConfig, RunResult, Status};
 use hashlab_eval::{Codes, LabelSets, Options, Report, evaluate};
+use hashlab_image::Transform;
 
 use crate::config::{BackboneConfig, EvalConfig, TrainConfig};
-use crate::features::{BankViews, Features, OnProgress, gather, multi_hot};
+use crate::features::{BankViews, Features, OnProgress, Pool, gather, multi_hot};
 use crate::method::{BuildContext, ClosedForm, HashMethod, Items, Learner, Supervision, TrainSet};
 use crate::registry::Entry;
 use crate::train::{Checkpoint, Fit, Journal, Outcome, fit};
@@ -63,10 +64,10 @@ pub fn split_of(config: &RunConfig, dataset: &dyn Dataset) -> Result<Split> {
 pub struct RunFeatures {
     /// Features of all items without augmentation; row = item.
     pub plain: Segment,
-    /// One segment per stored view of the training items; none for methods without augmentation.
-    pub views: Vec<Segment>,
-    /// Views that a training step draws.
-    drawn: usize,
+    /// The stored views of the training items, one pool per different transform; none for closed-form methods.
+    pub pools: Vec<Pool>,
+    /// What a training step draws: the pool of each view, and the number of streams.
+    drawn: (Vec<usize>, usize),
 }
 
 /// Opens every feature that a run needs, extracting what the bank lacks.
@@ -83,18 +84,33 @@ pub fn features_of(
     let plain = features.plain(progress)?;
     let mut built = method.build(&config.params, &build_context(config, dataset, features, &Device::Cpu))?;
     let Learner::Gradient(learner) = built.learner() else {
-        return Ok(RunFeatures { plain, views: Vec::new(), drawn: 0 });
+        return Ok(RunFeatures { plain, pools: Vec::new(), drawn: (Vec::new(), 0) });
     };
     let demand = learner.demand();
     let backbone: BackboneConfig = section(&config.backbone)?;
-    let transform = (demand.transform)(backbone.size);
-    let random = transform.is_random();
-    let stored = if random { backbone.views } else { 1 };
-    let mut views = features.views(&split_of(config, dataset)?.train, transform, stored, progress)?;
-    if !random {
-        views = vec![views.swap_remove(0); demand.views]; // every draw of a fixed transform is the same
+    let train = split_of(config, dataset)?.train;
+    let (transforms, views) = distinct(demand.views.iter().map(|view| view(backbone.size)));
+    let mut pools = Vec::with_capacity(transforms.len());
+    for transform in transforms {
+        let random = transform.is_random();
+        let stored = if random { backbone.views } else { 1 };
+        pools.push(Pool { segments: features.views(&train, transform, stored, progress)?, random });
     }
-    Ok(RunFeatures { plain, views, drawn: demand.views })
+    Ok(RunFeatures { plain, pools, drawn: (views, demand.streams) })
+}
+
+/// The different transforms among those of the views, and for each view the position of its own.
+fn distinct(views: impl Iterator<Item = Transform>) -> (Vec<Transform>, Vec<usize>) {
+    let mut transforms: Vec<Transform> = Vec::new();
+    let positions = views.map(|view| {
+        let known = transforms.iter().position(|other| other.to_string() == view.to_string());
+        known.unwrap_or_else(|| {
+            transforms.push(view);
+            transforms.len() - 1
+        })
+    });
+    let positions = positions.collect();
+    (transforms, positions)
 }
 
 /// Trains, encodes and evaluates.
@@ -104,7 +120,7 @@ pub fn features_of(
 pub fn run(mut job: Job<'_>) -> Result<Finish> {
     let split = split_of(job.config, job.dataset)?;
     let mut quiet = |_: &str, _| Ok(());
-    let RunFeatures { plain, views, drawn } =
+    let RunFeatures { plain, pools, drawn } =
         features_of(job.config, job.method, job.dataset, job.features, &mut quiet)?;
     let cx = build_context(job.config, job.dataset, job.features, &job.device);
     let mut method = job.method.build(&job.config.params, &cx)?;
@@ -117,7 +133,7 @@ pub fn run(mut job: Job<'_>) -> Result<Finish> {
             fit_closed_form(learner, &job, &split, &plain)?;
             Outcome::Done { epoch: 0, seconds: started.elapsed().as_secs_f64() }
         }
-        Learner::Gradient(_) => train(method.as_mut(), &mut job, &split, &search, (views, drawn))?,
+        Learner::Gradient(_) => train(method.as_mut(), &mut job, &split, &search, (pools, drawn))?,
     };
     match trained {
         Outcome::Interrupted => Ok(Finish::Interrupted),
@@ -144,12 +160,12 @@ fn train(
     job: &mut Job<'_>,
     split: &Split,
     search: &Search<'_>,
-    (views, drawn): (Vec<Segment>, usize),
+    (pools, (views, streams)): (Vec<Pool>, (Vec<usize>, usize)),
 ) -> Result<Outcome> {
     let config: TrainConfig = section(&job.config.train)?;
     let labels =
         (job.method.info.supervision == Supervision::Labels).then_some((job.dataset.labels(), &split.train[..]));
-    let data = BankViews::new(views, drawn, labels, &job.device)?;
+    let data = BankViews::new(pools, views, streams, labels, &job.device)?;
     let resume = match job.checkpoint.take() {
         None => None,
         Some(bytes) => Some(Checkpoint::from_bytes(&bytes, &job.device)?),

@@ -82,7 +82,17 @@ struct Probe<const ASKS: bool> {
 
 const fn info(name: &'static str, supervision: Supervision, gradient: bool) -> Info {
     let modalities = &[Modality::Image];
-    Info { name, title: name, paper: "none", supervision, modalities, gradient, augmented: gradient, revision: 1 }
+    Info {
+        name,
+        title: name,
+        paper: "none",
+        supervision,
+        modalities,
+        gradient,
+        seeded: gradient,
+        augmented: gradient,
+        revision: 1,
+    }
 }
 
 impl<const ASKS: bool> Plugin for Probe<ASKS> {
@@ -112,7 +122,7 @@ impl<const ASKS: bool> HashMethod for Probe<ASKS> {
 
 impl<const ASKS: bool> Gradient for Probe<ASKS> {
     fn demand(&self) -> Demand {
-        Demand { views: 2, transform: Transform::resize }
+        Demand { views: &[Transform::resize, Transform::resize], streams: 1 }
     }
     fn param_groups(&self) -> Vec<ParamGroup> {
         vec![ParamGroup { vars: self.vars.vars(), lr_scale: 1.0 }]

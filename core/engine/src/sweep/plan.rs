@@ -148,6 +148,15 @@ impl Experiment {
         if !arm.method.augmented {
             resolved.backbone.shift_remove(VIEWS);
         }
+        for (schema, section) in [
+            (&arm.method.params, &mut resolved.params),
+            (&self.catalog.train, &mut resolved.train),
+            (&self.catalog.backbone, &mut resolved.backbone),
+        ] {
+            for key in (schema.idle)(section) {
+                section.shift_remove(key);
+            }
+        }
         if resolved.eval.get(MAP_AT).and_then(Value::as_i64).is_some_and(|depth| depth < 0) {
             resolved.eval.insert(MAP_AT.to_owned(), Value::from(self.protocol.map_at));
         }

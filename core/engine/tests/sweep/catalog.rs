@@ -61,7 +61,7 @@ fn protocol(name: &str, map_at: usize) -> ProtocolDecl {
 
 fn schema(defaults: Value, check: impl Fn(&Settings) -> Result<(), SchemaError> + Send + Sync + 'static) -> Schema {
     let Value::Object(defaults) = defaults else { panic!("defaults are a table") };
-    Schema { defaults, docs: BTreeMap::new(), check: Arc::new(check) }
+    Schema { defaults, docs: BTreeMap::new(), check: Arc::new(check), idle: Arc::new(|_| Vec::new()) }
 }
 
 fn at_least(table: &Settings, key: &str, least: i64) -> Result<(), SchemaError> {

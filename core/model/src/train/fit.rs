@@ -22,7 +22,8 @@ pub trait TrainData {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Loads the batch of `items` (positions among the training items) in an epoch.
+    /// Loads the batch of `items` (positions among the training items; as many from each of the demanded streams, one
+    /// stream after the other) in an epoch.
     ///
     /// # Errors
     /// If the stored views cannot be read.
@@ -138,7 +139,7 @@ impl<'a> Trainer<'a> {
         while self.cursor.epoch < self.job.config.epochs {
             let context = EpochContext { epoch: self.cursor.epoch, epochs: self.job.config.epochs, steps };
             gradient(self.job.method)?.begin_epoch(&context)?;
-            let order = stream(self.job.seed, "batch-order", &[context.epoch as u64]).permutation(self.job.data.len());
+            let orders = self.orders(context.epoch);
             while self.cursor.batch < steps {
                 if self.job.journal.stopped() {
                     self.save()?;
@@ -148,14 +149,26 @@ impl<'a> Trainer<'a> {
                     self.save()?;
                 }
                 let first = self.cursor.batch * self.job.config.batch_size;
-                let last = (first + self.job.config.batch_size).min(order.len());
-                if let StepEnd::Diverged(message) = self.step(&order[first..last], steps)? {
+                let last = (first + self.job.config.batch_size).min(self.job.data.len());
+                let items: Vec<u32> = orders.iter().flat_map(|order| &order[first..last]).copied().collect();
+                if let StepEnd::Diverged(message) = self.step(&items, steps)? {
                     return Ok(Outcome::Diverged { message, seconds: self.seconds() });
                 }
             }
             self.end_epoch()?;
         }
         self.select()
+    }
+
+    /// Shuffles the training items for an epoch, once per stream.
+    fn orders(&self, epoch: usize) -> Vec<Vec<u32>> {
+        let order = |index: usize| {
+            let key = [epoch as u64, index as u64];
+            // The first stream of all methods has the same key.
+            let key = if index == 0 { &key[..1] } else { &key[..] };
+            stream(self.job.seed, "batch-order", key).permutation(self.job.data.len())
+        };
+        (0..self.demand.streams).map(order).collect()
     }
 
     fn steps_per_epoch(&self) -> usize {

@@ -1,20 +1,22 @@
 //! The run's optimiser: learning rate by schedule, moments that can be saved.
+//!
+//! The update rules themselves are [`hashlab_kernels::optim`]'s; each keeps up to two tensors per variable.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
-use hashlab_kernels::optim::{Adam, adam_step};
+use hashlab_kernels::optim::{Adam, RmsProp, Sgd, adam_step, rmsprop_step, sgd_step};
 
 use crate::config::{OptimizerKind, Schedule, TrainConfig};
 use crate::method::{ParamGroup, State};
 use crate::nn::expect;
 
-/// Adam or AdamW over a method's parameter groups.
+/// The update rule over a method's parameter groups.
 pub(super) struct Optimizer {
     config: TrainConfig,
-    /// First and second moment per variable.
+    /// Two tensors per variable: Adam's moments, RMSprop's mean square and velocity, SGD's velocity and a spare.
     moments: BTreeMap<String, [Tensor; 2]>,
 }
 
@@ -32,16 +34,15 @@ impl Optimizer {
     pub(super) fn step(&mut self, groups: &[ParamGroup], grads: &GradStore, epoch: usize, step: usize) -> Result<()> {
         let lr = scheduled(&self.config, epoch);
         for group in groups {
-            let adam = Adam {
-                lr: lr * group.lr_scale,
-                weight_decay: self.config.weight_decay,
-                decoupled: self.config.optimizer == OptimizerKind::AdamW,
-                ..Adam::default()
-            };
+            let rule = Rule::new(&self.config, lr * group.lr_scale);
             for (name, var) in &group.vars {
                 let grad = grads.get(var).with_context(|| format!("`{name}` received no gradient"))?;
                 let [m, v] = self.moments.get_mut(name).with_context(|| format!("`{name}` is new to the optimiser"))?;
-                adam_step(var, grad, m, v, step + 1, &adam)?;
+                match &rule {
+                    Rule::Adam(adam) => adam_step(var, grad, m, v, step + 1, adam)?,
+                    Rule::Sgd(sgd) => sgd_step(var, grad, m, sgd)?,
+                    Rule::RmsProp(rmsprop) => rmsprop_step(var, grad, m, v, rmsprop)?,
+                }
             }
         }
         Ok(())
@@ -64,6 +65,32 @@ impl Optimizer {
             *v = expect(state, &format!("{name}.v"), v.shape())?.copy()?;
         }
         Ok(())
+    }
+}
+
+/// What is done to every variable of a group.
+enum Rule {
+    Adam(Adam),
+    Sgd(Sgd),
+    RmsProp(RmsProp),
+}
+
+impl Rule {
+    /// The constants are those of `torch.optim`.
+    fn new(config: &TrainConfig, lr: f64) -> Self {
+        let weight_decay = config.weight_decay;
+        match config.optimizer {
+            kind @ (OptimizerKind::Adam | OptimizerKind::AdamW) => {
+                let decoupled = kind == OptimizerKind::AdamW;
+                Self::Adam(Adam { lr, weight_decay, decoupled, ..Adam::default() })
+            }
+            OptimizerKind::Sgd => {
+                Self::Sgd(Sgd { lr, momentum: config.momentum, nesterov: config.nesterov, weight_decay })
+            }
+            OptimizerKind::RmsProp => {
+                Self::RmsProp(RmsProp { lr, alpha: 0.99, eps: 1e-8, momentum: 0.0, weight_decay })
+            }
+        }
     }
 }
 

@@ -229,6 +229,7 @@ impl Plugin for Centred {
         supervision: Supervision::None,
         modalities: &[Modality::Image],
         gradient: false,
+        seeded: false,
         augmented: false,
         revision: 1,
     };
