@@ -44,7 +44,7 @@ impl Head {
             views: [view("first")?, view("second")?],
             dim,
             moments: Vec::new(),
-            at: Progress { epoch: 0, epochs: 1, step: 0, seed: 0 },
+            at: Progress { epoch: 0, epochs: 1, step: 0, steps: 1, seed: 0 },
         })
     }
 

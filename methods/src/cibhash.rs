@@ -270,7 +270,7 @@ mod tests {
     use super::*;
     use candle_core::{DType, Device, Var};
 
-    /// methods.md, "Numeric test vectors", in float64.
+    /// Values computed independently, in float64.
     #[test]
     fn loss_equals_the_worked_example() {
         let logits = [

@@ -3,6 +3,7 @@
 use hashlab_model::Entry;
 
 pub mod cibhash;
+pub mod hashnet;
 pub mod itq;
 pub mod lsh;
 
@@ -10,4 +11,9 @@ mod linalg;
 mod projection;
 
 /// Every registered method, in the order of tables and listings.
-pub const METHODS: &[Entry] = &[Entry::of::<lsh::Lsh>(), Entry::of::<itq::Itq>(), Entry::of::<cibhash::CibHash>()];
+pub const METHODS: &[Entry] = &[
+    Entry::of::<lsh::Lsh>(),
+    Entry::of::<itq::Itq>(),
+    Entry::of::<cibhash::CibHash>(),
+    Entry::of::<hashnet::HashNet>(),
+];

@@ -255,7 +255,7 @@ fn every_trainable_variable_receives_a_gradient() {
     for method in METHODS {
         let mut built = build(method, 0);
         let Learner::Gradient(learner) = built.learner() else { continue };
-        let at = Progress { epoch: 0, epochs: 1, step: 0, seed: 0 };
+        let at = Progress { epoch: 0, epochs: 1, step: 0, steps: 1, seed: 0 };
         let items: Vec<u32> = (0..16 * learner.demand().streams as u32).collect();
         let batch = Synthetic(method).batch(&items, &learner.demand(), &at).unwrap();
         let loss = learner.loss(&batch, &at).unwrap();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use candle_core::{Device, Tensor, Var};
 use faer::Mat;
 use hashlab_methods::cibhash::{CibHashParams, objective};
+use hashlab_methods::hashnet::{HashNetParams, Weighting, pairwise_loss};
 use hashlab_methods::itq::rotate;
 
 type Case = BTreeMap<String, Tensor>;
@@ -62,6 +63,29 @@ fn cibhash() {
         let grads = found.total.backward().unwrap();
         for (view, name) in views.iter().zip(["grad_logits_1", "grad_logits_2"]) {
             close_tensors(name, grads.get(view).unwrap(), &case[name], 1e-10);
+        }
+    }
+}
+
+#[test]
+fn hashnet() {
+    for case in cases("hashnet") {
+        for (name, weighting, class_num) in [
+            ("unweighted", Weighting::Unweighted, 1.0),
+            ("balanced", Weighting::Balanced, 1.0),
+            ("balanced_jaccard", Weighting::BalancedJaccard, 1.0),
+            ("class_num_1", Weighting::ClassNum, 1.0),
+            ("class_num_5", Weighting::ClassNum, 5.0),
+        ] {
+            let params = HashNetParams { weighting, class_num, ..HashNetParams::default() };
+            let logits = Var::from_tensor(&case["logits"]).unwrap();
+            let codes = (logits.as_tensor() * scalar(&case, "beta")).unwrap().tanh().unwrap();
+            let labels = &case["labels"];
+            let found = pairwise_loss([&codes, &codes], [labels, labels], scalar(&case, "alpha"), &params).unwrap();
+            let what = format!("loss_{name}");
+            close(&what, found.to_scalar().unwrap(), scalar(&case, &what), 1e-10);
+            let what = format!("grad_{name}");
+            close_tensors(&what, found.backward().unwrap().get(&logits).unwrap(), &case[&what], 1e-10);
         }
     }
 }

@@ -31,6 +31,11 @@ pub enum Step {
         /// Edge of the output.
         size: usize,
     },
+    /// Cuts out `size × size` pixels at a random place.
+    RandomCrop {
+        /// Edge of the output.
+        size: usize,
+    },
     /// Cuts out a random region and resizes it to a square (bilinear).
     RandomResizedCrop(RandomResizedCrop),
     /// Mirrors left to right.
@@ -80,6 +85,10 @@ impl Step {
                 assert!(inside, "{self} reaches beyond the image that the steps before it make");
                 Some(size)
             }
+            Self::RandomCrop { size } => {
+                assert!(input.is_some_and(|edge| size <= edge), "{self} is larger than what the steps before it make");
+                Some(size)
+            }
             _ => input,
         }
     }
@@ -89,7 +98,8 @@ impl Step {
         match *self {
             Self::Resize { .. } | Self::Crop { .. } => false,
             Self::Flip { p } | Self::Grayscale { p } => p < 1.0,
-            Self::RandomResizedCrop(_)
+            Self::RandomCrop { .. }
+            | Self::RandomResizedCrop(_)
             | Self::ColorJitter { .. }
             | Self::OpenCvBlur { .. }
             | Self::PillowBlur { .. } => true,
@@ -106,6 +116,10 @@ impl Step {
             Self::Crop { left, top, size } => {
                 *image = Cow::Owned(crop(image, Region { left, top, width: size, height: size }));
             }
+            Self::RandomCrop { size } => {
+                let (top, left) = (stream.below(image.height - size + 1), stream.below(image.width - size + 1));
+                *image = Cow::Owned(crop(image, Region { left, top, width: size, height: size }));
+            }
             Self::RandomResizedCrop(crop) => *image = Cow::Owned(crop.apply(image, stream)),
             Self::Flip { .. } => hflip(image.to_mut()),
             Self::ColorJitter { jitter, .. } => jitter.apply(image.to_mut(), stream),
@@ -118,7 +132,7 @@ impl Step {
     /// How often the step happens, if not always.
     fn probability(&self) -> Option<f64> {
         match *self {
-            Self::Resize { .. } | Self::Crop { .. } | Self::RandomResizedCrop(_) => None,
+            Self::Resize { .. } | Self::Crop { .. } | Self::RandomCrop { .. } | Self::RandomResizedCrop(_) => None,
             Self::Flip { p }
             | Self::ColorJitter { p, .. }
             | Self::Grayscale { p }
@@ -134,6 +148,7 @@ impl fmt::Display for Step {
         match *self {
             Self::Resize { size, filter } => write!(f, "resize({size},{filter})"),
             Self::Crop { left, top, size } => write!(f, "crop({size},at={left},{top})"),
+            Self::RandomCrop { size } => write!(f, "random_crop({size})"),
             Self::RandomResizedCrop(RandomResizedCrop { size, scale, ratio }) => {
                 write!(f, "random_resized_crop({size},scale={}..{},ratio={}..{})", scale.0, scale.1, ratio.0, ratio.1)
             }

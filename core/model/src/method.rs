@@ -142,6 +142,8 @@ pub struct Progress {
     pub epochs: usize,
     /// Step, counted from 0 over the whole training.
     pub step: usize,
+    /// Steps in all.
+    pub steps: usize,
     /// The run's seed.
     pub seed: u64,
 }

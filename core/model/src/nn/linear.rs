@@ -30,6 +30,22 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
+    /// Adds `NAME.weight`, drawn from N(0, `deviation`²), and `NAME.bias`, 0, to the parameters.
+    ///
+    /// # Errors
+    /// If the device has no room for them.
+    pub fn normal(
+        params: &mut Parameters,
+        name: &str,
+        (inputs, outputs): (usize, usize),
+        deviation: f64,
+        cx: &BuildContext,
+    ) -> Result<Self> {
+        let weight = params.normal(&format!("{name}.weight"), (outputs, inputs), deviation, cx)?;
+        let bias = params.normal(&format!("{name}.bias"), outputs, 0.0, cx)?;
+        Ok(Self { weight, bias })
+    }
+
     /// Applies the layer: `(n, in)` to `(n, out)`.
     ///
     /// # Errors

@@ -27,6 +27,20 @@ impl Parameters {
         self.insert(name, Var::from_vec(values, shape, &cx.device)?)
     }
 
+    /// Adds a variable with entries drawn from N(0, `deviation`²).
+    ///
+    /// # Errors
+    /// If the device has no room for it.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    pub fn normal(&mut self, name: &str, shape: impl Into<Shape>, deviation: f64, cx: &BuildContext) -> Result<Var> {
+        let shape = shape.into();
+        let mut rng = cx.stream(&format!("init/{name}"));
+        let values: Vec<f32> = (0..shape.elem_count()).map(|_| (deviation * rng.normal()) as f32).collect();
+        self.insert(name, Var::from_vec(values, shape, &cx.device)?)
+    }
+
     fn insert(&mut self, name: &str, var: Var) -> Result<Var> {
         let previous = self.0.insert(name.to_owned(), var.clone());
         assert!(previous.is_none(), "two parameters are called `{name}`");

@@ -181,6 +181,7 @@ impl<'a> Trainer<'a> {
             epoch: self.cursor.epoch,
             epochs: self.job.config.epochs,
             step: self.cursor.epoch * steps + self.cursor.batch,
+            steps: self.job.config.epochs * steps,
             seed: self.job.seed,
         };
         let batch = self.job.data.batch(items, &self.demand, &at)?;

@@ -1,0 +1,469 @@
+//! HashNet: deep learning to hash by continuation.
+//!
+//! Zhangjie Cao, Mingsheng Long, Jianmin Wang and Philip S. Yu, ICCV 2017, arXiv 1702.00758.
+//!
+//! A linear hash layer gives logits z, relaxed to `h = tanh(β z)`. Pairs of items that share a label are drawn together
+//! by a weighted logistic loss on inner products, `L = Σ w_ij [log(1 + e^{α⟨h_i,h_j⟩}) − s_ij α⟨h_i,h_j⟩]` (eq. 4), and β
+//! grows during training, so that h approaches sign(z): the continuation. Codes are sign(z), whatever β is.
+//!
+//! # Deviations
+//! Paper, official caffe code (thuml/HashNet, commit 85387b8) and re-implementations differ in what is a switch here:
+//! - `weighting`: `balanced_jaccard` is the paper's; `class_num` is what the official code trains with; `balanced`
+//!   takes |S|/|S₁| and |S|/|S₀| from the batch (swuxyj/DeepHash-pytorch); `unweighted` is the ablation HashNet−W.
+//! - `gradient`: the caffe layer's hand-written gradient is not that of its loss: it lacks a factor α, has a factor 2,
+//!   and weights a pair by 4·(y_i·y_j)²/(|y_i|²|y_j|²), which is 1 for dissimilar pairs. `caffe` copies that, without
+//!   its bug of applying α to the first 256 entries of a buffer; `autograd` differentiates the loss.
+//! - `continuation`: the code's β = √(1 + ⌊t/200⌋) ends at 7.07 after 10,000 steps; `sqrt` is this curve, stretched to the
+//!   run's length and to `scale_max`, in `stages` constant pieces. The paper names stages but no values; `stages` takes
+//!   a geometric sequence from 1 to `scale_max`. `off` keeps β = 1 (the ablation HashNet+C turned off).
+//! - `pairs`: the official code pairs two independently shuffled streams; DeepHash-pytorch pairs a batch with itself,
+//!   the diagonal included.
+//!
+//! The pairs' loss is computed without overflow at any argument. Defaults are those of the official code, but for
+//! `weighting` and `gradient`: the batch's own balance needs no constant per data set, and the plain gradient is what a
+//! reader of the paper expects. The hash layer learns at ten times the run's rate, as in the official code; its other
+//! settings (SGD, momentum 0.9, Nesterov in the PyTorch version, weight decay 5e-4, the rate halved five times) belong
+//! into `[train]`.
+
+use anyhow::Result;
+use candle_core::Tensor;
+use hashlab_image::{Filter, Step, Transform};
+use hashlab_model::nn::{Linear, Parameters};
+use hashlab_model::{
+    Batch, BuildContext, Demand, Gradient, HashMethod, Info, Items, Learner, Loss, Modality, ParamGroup, Params,
+    Plugin, Progress, State, Supervision,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Hyperparameters of HashNet.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HashNetParams {
+    /// Sharpness α of the pairwise logistic loss; 0 stands for 10 / bits (official code).
+    pub alpha: f64,
+    /// How pairs are weighted: `unweighted`, `balanced` (the batch's |S|/|S1| and |S|/|S0|), `balanced_jaccard` (similar
+    /// pairs also by the overlap of their labels; paper), `class_num` (similar pairs by a constant; official code).
+    pub weighting: Weighting,
+    /// `class_num`: weight of similar pairs. Official code: 100 on ImageNet, 5 on NUS-WIDE, 1 on COCO.
+    pub class_num: f64,
+    /// How β grows: `sqrt` (official code), `stages` (paper; a geometric sequence) or `off`.
+    pub continuation: Continuation,
+    /// The largest β, reached in the last stage. Official code: the root of 50.
+    pub scale_max: f64,
+    /// Constant pieces of the continuation. Official code: 50; paper: 10.
+    pub stages: usize,
+    /// Which pairs a step forms: `two_streams` of items (official code) or all of `one_batch` (DeepHash-pytorch).
+    pub pairs: Pairs,
+    /// The gradient: `autograd` of the loss, or the hand-written one of the official `caffe` code.
+    pub gradient: PairGradient,
+}
+
+/// How pairs are weighted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Weighting {
+    /// All alike.
+    Unweighted,
+    /// Similar pairs by |S|/|S₁|, others by |S|/|S₀|.
+    Balanced,
+    /// As `Balanced`, similar pairs also by the Jaccard index of their labels.
+    BalancedJaccard,
+    /// Similar pairs by a constant, divided by the sum of weights.
+    ClassNum,
+}
+
+/// How β grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Continuation {
+    /// Not at all: β = 1.
+    Off,
+    /// As the root of the stage.
+    Sqrt,
+    /// By a constant factor per stage.
+    Stages,
+}
+
+/// Which pairs a step forms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Pairs {
+    /// Every item of one stream with every item of another.
+    TwoStreams,
+    /// Every item of a batch with every item of it.
+    OneBatch,
+}
+
+/// The gradient of the loss with respect to inner products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PairGradient {
+    /// The loss's own.
+    Autograd,
+    /// The caffe layer's.
+    Caffe,
+}
+
+impl Default for HashNetParams {
+    fn default() -> Self {
+        Self {
+            alpha: 0.0,
+            weighting: Weighting::Balanced,
+            class_num: 1.0,
+            continuation: Continuation::Sqrt,
+            scale_max: 7.07,
+            stages: 50,
+            pairs: Pairs::TwoStreams,
+            gradient: PairGradient::Autograd,
+        }
+    }
+}
+
+impl Params for HashNetParams {
+    fn check(&self) -> Result<(), String> {
+        if !(self.alpha >= 0.0 && self.alpha.is_finite()) {
+            return Err("`alpha` must be positive, or 0 for 10 / bits".into());
+        }
+        if !(self.class_num > 0.0 && self.class_num.is_finite()) {
+            return Err("`class_num` must be positive".into());
+        }
+        if !(self.scale_max >= 1.0 && self.scale_max.is_finite()) {
+            return Err("`scale_max` must be at least 1".into());
+        }
+        if self.stages < 2 {
+            return Err("`stages` must be at least 2; `continuation = \"off\"` has one".into());
+        }
+        Ok(())
+    }
+
+    fn idle(&self) -> Vec<&'static str> {
+        let mut idle = Vec::new();
+        if self.weighting != Weighting::ClassNum {
+            idle.push("class_num");
+        }
+        if self.continuation == Continuation::Off {
+            idle.extend(["scale_max", "stages"]);
+        }
+        idle
+    }
+}
+
+/// HashNet's hash layer.
+pub struct HashNet {
+    params: HashNetParams,
+    /// α for the code length.
+    alpha: f64,
+    vars: Parameters,
+    layer: Linear,
+}
+
+impl Plugin for HashNet {
+    const INFO: Info = Info {
+        name: "hashnet",
+        title: "HashNet",
+        paper: "Cao et al., HashNet: Deep Learning to Hash by Continuation, ICCV 2017",
+        supervision: Supervision::Labels,
+        modalities: &[Modality::Image],
+        gradient: true,
+        seeded: true,
+        augmented: true,
+        revision: 1,
+    };
+    type Params = HashNetParams;
+
+    fn build(params: HashNetParams, cx: &BuildContext) -> Result<Self> {
+        const DEVIATION: f64 = 0.01; // official code
+        let alpha = if params.alpha > 0.0 { params.alpha } else { 10.0 / cx.bits as f64 };
+        let mut vars = Parameters::default();
+        let layer = Linear::normal(&mut vars, "hash", (cx.dim, cx.bits), DEVIATION, cx)?;
+        Ok(Self { params, alpha, vars, layer })
+    }
+}
+
+impl HashMethod for HashNet {
+    fn learner(&mut self) -> Learner<'_> {
+        Learner::Gradient(self)
+    }
+
+    fn encode(&self, items: &Items) -> Result<Tensor> {
+        Ok(self.layer.forward(&items.image)?) // tanh(β z) has the sign of z
+    }
+
+    fn state(&self) -> Result<State> {
+        self.vars.state()
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<()> {
+        self.vars.load(state)
+    }
+}
+
+impl Gradient for HashNet {
+    fn demand(&self) -> Demand {
+        let streams = match self.params.pairs {
+            Pairs::TwoStreams => 2,
+            Pairs::OneBatch => 1,
+        };
+        Demand { views: &[augmentation], streams }
+    }
+
+    fn param_groups(&self) -> Vec<ParamGroup> {
+        vec![ParamGroup { vars: self.vars.vars(), lr_scale: 10.0 }]
+    }
+
+    fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss> {
+        let labels = batch.labels.as_ref().expect("the runner gives labels to methods that declare them");
+        let beta = scale(&self.params, at.step, at.steps);
+        let codes = (self.layer.forward(&batch.views[0])? * beta)?.tanh()?; // (b, bits)
+        let (rows, columns) = match self.params.pairs {
+            Pairs::TwoStreams => (halves(&codes)?, halves(labels)?),
+            Pairs::OneBatch => ([codes.clone(), codes], [labels.clone(), labels.clone()]),
+        };
+        let total = pairwise_loss([&rows[0], &rows[1]], [&columns[0], &columns[1]], self.alpha, &self.params)?;
+        let beta = Tensor::new(beta as f32, total.device())?;
+        Ok(Loss { terms: vec![("pairwise", total.clone()), ("scale", beta)], total })
+    }
+}
+
+/// The items of the first stream, and those of the second.
+fn halves(x: &Tensor) -> Result<[Tensor; 2]> {
+    let half = x.dim(0)? / 2;
+    Ok([x.narrow(0, 0, half)?, x.narrow(0, half, half)?])
+}
+
+/// The transform of a training image in the official caffe code: resize to 256/227 of the input's side, cut the input
+/// out at a random place, mirror half of the time.
+fn augmentation(size: usize) -> Transform {
+    let enlarged = (size * 256).div_ceil(227);
+    Transform::new([
+        Step::Resize { size: enlarged, filter: Filter::Bilinear },
+        Step::RandomCrop { size },
+        Step::Flip { p: 0.5 },
+    ])
+}
+
+/// β at `step` of `steps`: from 1 in the first stage to `scale_max` in the last.
+fn scale(params: &HashNetParams, step: usize, steps: usize) -> f64 {
+    let stage = step * params.stages / steps;
+    let done = stage as f64 / (params.stages - 1) as f64;
+    match params.continuation {
+        Continuation::Off => 1.0,
+        Continuation::Sqrt => (1.0 + (params.scale_max.powi(2) - 1.0) * done).sqrt(),
+        Continuation::Stages => params.scale_max.powf(done),
+    }
+}
+
+/// The weighted pairwise logistic loss (eq. 4), a scalar: the mean over pairs of `w_ij ℓ_ij`; with `class_num`,
+/// divided by the sum of the weights instead.
+///
+/// # Shapes
+/// `codes` are relaxed codes `(n, bits)` and `(m, bits)`, `labels` multi-hot `(n, classes)` and `(m, classes)`.
+///
+/// # Errors
+/// If the shapes do not fit together.
+pub fn pairwise_loss(codes: [&Tensor; 2], labels: [&Tensor; 2], alpha: f64, params: &HashNetParams) -> Result<Tensor> {
+    let inner = codes[0].matmul(&codes[1].t()?)?; // (n, m)
+    let pairs = LabelPairs::new(labels, inner.dtype())?;
+    let weights = pairs.weights(params)?;
+    let norm = match params.weighting {
+        Weighting::ClassNum => weights.sum_all()?,
+        _ => Tensor::new(inner.elem_count() as f32, inner.device())?.to_dtype(inner.dtype())?,
+    };
+    let weights = weights.broadcast_div(&norm)?;
+    let x = (inner.detach() * alpha)?;
+    let value = (softplus(&x)? - (&x * &pairs.similar)?)?;
+    let residual = (candle_nn::ops::sigmoid(&x)? - &pairs.similar)?; // the derivative of `value` by x
+    let slope = match params.gradient {
+        PairGradient::Autograd => ((&weights * residual)? * alpha)?,
+        PairGradient::Caffe => (((&weights * residual)? * 8.0)? * pairs.caffe_factor()?)?,
+    };
+    with_slope(&(weights * value)?.sum_all()?, &inner, &slope)
+}
+
+/// A scalar of the given value whose gradient towards `x` is `slope`.
+fn with_slope(value: &Tensor, x: &Tensor, slope: &Tensor) -> Result<Tensor> {
+    let linear = (x * slope)?.sum_all()?;
+    Ok((value + (&linear - linear.detach())?)?)
+}
+
+/// `log(1 + e^x)` without overflow.
+fn softplus(x: &Tensor) -> Result<Tensor> {
+    Ok((x.relu()? + (x.abs()?.neg()?.exp()? + 1.0)?.log()?)?)
+}
+
+/// What the labels of the items of a pair have in common; all `(n, m)`.
+struct LabelPairs {
+    /// Labels of both.
+    shared: Tensor,
+    /// Labels of the first, plus labels of the second.
+    counted: Tensor,
+    /// Labels of the first, times labels of the second.
+    multiplied: Tensor,
+    /// 1 where a label is shared, 0 elsewhere.
+    similar: Tensor,
+}
+
+impl LabelPairs {
+    fn new(labels: [&Tensor; 2], dtype: candle_core::DType) -> Result<Self> {
+        let [rows, columns] = [labels[0].to_dtype(dtype)?, labels[1].to_dtype(dtype)?];
+        let shared = rows.matmul(&columns.t()?)?;
+        let (by_row, by_column) = (rows.sum_keepdim(1)?, columns.sum_keepdim(1)?.t()?);
+        let counted = by_row.broadcast_add(&by_column)?;
+        let multiplied = by_row.broadcast_mul(&by_column)?;
+        let similar = shared.gt(0.0)?.to_dtype(dtype)?;
+        Ok(Self { shared, counted, multiplied, similar })
+    }
+
+    /// The pairs' weights.
+    fn weights(&self, params: &HashNetParams) -> Result<Tensor> {
+        let dissimilar = self.similar.affine(-1.0, 1.0)?;
+        let by_kind = |positive: f64, negative: f64| -> Result<Tensor> {
+            Ok(((&self.similar * positive)? + (&dissimilar * negative)?)?)
+        };
+        match params.weighting {
+            Weighting::Unweighted => Ok(self.similar.ones_like()?),
+            Weighting::ClassNum => by_kind(params.class_num, 1.0),
+            Weighting::Balanced | Weighting::BalancedJaccard => {
+                let all = self.similar.elem_count() as f64;
+                let positive = self.similar.sum_all()?.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
+                // A kind that the batch lacks has no pair to weight.
+                let weights = by_kind(all / positive.max(1.0), all / (all - positive).max(1.0))?;
+                if params.weighting == Weighting::Balanced {
+                    return Ok(weights);
+                }
+                Ok((weights * ((&self.similar * self.jaccard()?)? + dissimilar)?)?)
+            }
+        }
+    }
+
+    /// |y_i ∩ y_j| / |y_i ∪ y_j|; 0 for two items without labels.
+    fn jaccard(&self) -> Result<Tensor> {
+        Ok((&self.shared / (&self.counted - &self.shared)?.maximum(1.0)?)?)
+    }
+
+    /// A quarter of the caffe layer's "continuous similarity": (y_i·y_j)² / (|y_i|²|y_j|²), and ¼ where that is 0.
+    fn caffe_factor(&self) -> Result<Tensor> {
+        let overlap = (self.shared.sqr()? / self.multiplied.maximum(1.0)?)?;
+        Ok((overlap + (self.similar.affine(-1.0, 1.0)? * 0.25)?)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    const Z: [[f64; 4]; 3] = [[0.5, -1.0, 0.2, 1.5], [0.4, -0.8, -0.1, 0.9], [-1.0, 0.3, 0.7, -0.2]];
+    const Y: [[f64; 3]; 3] = [[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+
+    fn with(weighting: Weighting, class_num: f64) -> HashNetParams {
+        HashNetParams { weighting, class_num, ..HashNetParams::default() }
+    }
+
+    /// The loss over all nine pairs of the example at `scale · Z`, and its gradient towards the logits.
+    fn loss_and_gradient(scale: f64, alpha: f64, params: &HashNetParams) -> (f64, Vec<Vec<f64>>) {
+        let z = Var::from_tensor(&(Tensor::new(&Z, &Device::Cpu).unwrap() * scale).unwrap()).unwrap();
+        let y = Tensor::new(&Y, &Device::Cpu).unwrap();
+        let h = z.tanh().unwrap();
+        let loss = pairwise_loss([&h, &h], [&y, &y], alpha, params).unwrap();
+        let grads = loss.backward().unwrap();
+        (loss.to_scalar().unwrap(), grads.get(&z).unwrap().to_vec2().unwrap())
+    }
+
+    #[test]
+    fn loss_equals_the_worked_examples() {
+        for (weighting, class_num, alpha, expected) in [
+            (Weighting::ClassNum, 5.0, 2.5, 0.061_873),
+            (Weighting::ClassNum, 1.0, 2.5, 0.102_606),
+            (Weighting::Balanced, 1.0, 0.1, 1.291_537),
+        ] {
+            let (loss, _) = loss_and_gradient(1.0, alpha, &with(weighting, class_num));
+            assert!((loss - expected).abs() < 1e-6, "{weighting:?}: {loss}");
+        }
+    }
+
+    #[test]
+    fn the_gradient_is_that_of_the_loss() {
+        use Weighting::{Balanced, BalancedJaccard, ClassNum, Unweighted};
+        const STEP: f64 = 1e-6;
+        for weighting in [Unweighted, Balanced, BalancedJaccard, ClassNum] {
+            let params = with(weighting, 3.0);
+            let (_, gradient) = loss_and_gradient(1.0, 0.4, &params);
+            let along: f64 = gradient.iter().flatten().zip(Z.iter().flatten()).map(|(g, z)| g * z).sum();
+            let at = |scale| loss_and_gradient(scale, 0.4, &params).0;
+            let expected = (at(1.0 + STEP) - at(1.0 - STEP)) / (2.0 * STEP);
+            assert!((along - expected).abs() < 1e-7, "{weighting:?}: {along} against {expected}");
+        }
+    }
+
+    /// With one label per item, similar pairs get 8/α times and others 2/α times their share of the gradient.
+    #[test]
+    fn the_caffe_gradient_leaves_the_loss_and_reweights_the_gradient() {
+        let h = Var::new(&[[0.3f64, -0.2], [0.9, 0.1]], &Device::Cpu).unwrap();
+        let other = Tensor::new(&[[0.5f64, 0.4]], &Device::Cpu).unwrap();
+        let labels = Tensor::new(&[[1f64, 0.0], [0.0, 1.0]], &Device::Cpu).unwrap();
+        let label = Tensor::new(&[[1f64, 0.0]], &Device::Cpu).unwrap();
+        let run = |gradient| {
+            let params = HashNetParams { gradient, ..with(Weighting::ClassNum, 1.0) };
+            let loss = pairwise_loss([&h, &other], [&labels, &label], 0.2, &params).unwrap();
+            let grads = loss.backward().unwrap();
+            (loss.to_scalar::<f64>().unwrap(), grads.get(&h).unwrap().to_vec2::<f64>().unwrap())
+        };
+        let ((loss, plain), (same_loss, caffe)) = (run(PairGradient::Autograd), run(PairGradient::Caffe));
+        assert_eq!(loss, same_loss);
+        for (row, factor) in [(0, 8.0 / 0.2), (1, 2.0 / 0.2)] {
+            for column in 0..2 {
+                assert!((caffe[row][column] - factor * plain[row][column]).abs() < 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_overflows_however_sharp_the_loss() {
+        for alpha in [1e3, 1e30] {
+            let (loss, gradient) = loss_and_gradient(50.0, alpha, &HashNetParams::default());
+            assert!(loss.is_finite() && gradient.iter().flatten().all(|g| g.is_finite()), "{alpha}: {loss}");
+        }
+    }
+
+    #[test]
+    fn a_batch_of_one_kind_of_pairs_has_a_finite_loss() {
+        let h = Tensor::new(&Z, &Device::Cpu).unwrap().tanh().unwrap();
+        for labels in [[[1.0, 0.0]; 3], [[0.0, 0.0]; 3]] {
+            let y = Tensor::new(&labels, &Device::Cpu).unwrap();
+            for weighting in [Weighting::Balanced, Weighting::BalancedJaccard] {
+                let loss = pairwise_loss([&h, &h], [&y, &y], 0.5, &with(weighting, 1.0)).unwrap();
+                assert!(loss.to_scalar::<f64>().unwrap().is_finite());
+            }
+        }
+    }
+
+    /// β of the official code: √(1 + ⌊t/200⌋) over 10,000 steps.
+    #[test]
+    fn the_continuation_is_that_of_the_official_code_at_its_length() {
+        let params = HashNetParams { scale_max: 50f64.sqrt(), ..HashNetParams::default() };
+        for step in [0, 199, 200, 4_321, 9_999] {
+            let expected = (1.0 + (step / 200) as f64).sqrt();
+            assert!((scale(&params, step, 10_000) - expected).abs() < 1e-12, "step {step}");
+        }
+    }
+
+    #[test]
+    fn every_continuation_rises_from_one_to_its_largest_scale() {
+        for continuation in [Continuation::Sqrt, Continuation::Stages] {
+            let params = HashNetParams { continuation, scale_max: 12.0, stages: 10, ..HashNetParams::default() };
+            let scales: Vec<f64> = (0..400).map(|step| scale(&params, step, 400)).collect();
+            assert_eq!(scales[0], 1.0);
+            assert!((scales[399] - 12.0).abs() < 1e-9);
+            assert!(scales.windows(2).all(|pair| pair[0] <= pair[1]));
+        }
+        let off = HashNetParams { continuation: Continuation::Off, ..HashNetParams::default() };
+        assert_eq!(scale(&off, 399, 400), 1.0);
+    }
+
+    #[test]
+    fn images_are_cut_out_of_larger_ones_as_in_the_official_code() {
+        assert_eq!(augmentation(227).to_string(), "resize(256,bilinear) random_crop(227) flip(p=0.5) r1");
+    }
+}
