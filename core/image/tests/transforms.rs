@@ -145,9 +145,16 @@ fn variants() -> Vec<Step> {
         [Step::Flip { p }, Step::Grayscale { p }, Step::ColorJitter { jitter: JITTER, p }].into_iter().chain(blurs)
     });
     let cuts = [(0, 0, 8), (1, 0, 8), (0, 1, 8), (0, 0, 7)].map(|(left, top, size)| Step::Crop { left, top, size });
+    let random_cuts = [7, 8].map(|size| Step::RandomCrop { size });
     let resizes = [(8, Filter::Bilinear), (9, Filter::Bilinear), (8, Filter::Bicubic)]
         .map(|(size, filter)| Step::Resize { size, filter });
-    jitters.chain(crops.map(Step::RandomResizedCrop)).chain(chances).chain(cuts).chain(resizes).collect()
+    jitters
+        .chain(crops.map(Step::RandomResizedCrop))
+        .chain(chances)
+        .chain(cuts)
+        .chain(random_cuts)
+        .chain(resizes)
+        .collect()
 }
 
 #[test]
@@ -280,4 +287,20 @@ fn views_are_blurred_as_often_as_the_recipes_say() {
     assert!((0.33..0.5).contains(&shown[0]), "{shown:?}");
     assert!(shown[1] > 0.75, "{shown:?}");
     assert_eq!(shown[2], 0.0, "{shown:?}");
+}
+
+#[test]
+fn a_random_crop_is_a_part_of_the_image_at_every_place() {
+    let image = noise();
+    let mut places = BTreeSet::new();
+    let cut = Transform::new([Step::Resize { size: 10, filter: Filter::Bilinear }, Step::RandomCrop { size: 8 }]);
+    assert!(cut.is_random());
+    let whole = hashlab_image::resize(&image, 10, 10, Filter::Bilinear);
+    let at = |left, top| crop(&whole, Region { left, top, width: 8, height: 8 });
+    for view in 0..200 {
+        let part = cut.apply(&image, &mut stream(0, "view", &[view]));
+        let place = (0..9).find(|&i| at(i % 3, i / 3) == part);
+        places.insert(place.expect("a part of the resized image"));
+    }
+    assert_eq!(places.len(), 9);
 }
