@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use candle_core::{Device, Result, Tensor};
-use hashlab_backbones::Backbone;
+use hashlab_backbones::Trainable;
 use hashlab_backbones::convnet::ConvNet;
 use hashlab_kernels::backward;
 
@@ -25,7 +25,7 @@ fn main() -> Result<()> {
             [forward, back] = [0.0; 2]; // The first steps warm up the allocator and the caches.
         }
         let start = Instant::now();
-        let loss = net.forward(&images)?.sqr()?.mean_all()?;
+        let loss = net.forward_train(&images, &mut |layer| unreachable!("`{layer}` draws"))?.sqr()?.mean_all()?;
         forward += start.elapsed().as_secs_f64();
 
         let start = Instant::now();

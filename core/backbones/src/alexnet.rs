@@ -21,6 +21,7 @@ pub const ENTRY: Entry = Entry {
         let weights = weights.ok_or(BackboneError::NeedsWeights("alexnet"))?;
         Ok(Box::new(AlexNet::new(weights)?))
     },
+    train: None,
 };
 
 /// The convolutions: index in torchvision's `features`, output channels, size, stride, padding.

@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor, Var};
 use hashlab_kernels::conv::{Activation, Padding, Window, conv2d, global_avg_pool, max_pool2d};
 use hashlab_rng::stream;
 
-use crate::{Backbone, BackboneError, Entry};
+use crate::{Backbone, BackboneError, Draws, Entry, Trainable};
 
 /// The network's registration.
 pub const ENTRY: Entry = Entry {
@@ -21,6 +21,10 @@ pub const ENTRY: Entry = Entry {
         None => Ok(Box::new(ConvNet::new(seed)?)),
         Some(_) => Err(BackboneError::TakesNoWeights("convnet")),
     },
+    train: Some(|weights, seed, _| match weights {
+        None => Ok(Box::new(ConvNet::new(seed)?)),
+        Some(_) => Err(BackboneError::TakesNoWeights("convnet")),
+    }),
 };
 
 const CHANNELS: [usize; 4] = [3, 32, 64, DIM];
@@ -50,6 +54,17 @@ impl ConvNet {
         };
         Ok(Self { convs: CHANNELS.windows(2).enumerate().map(conv).collect::<candle_core::Result<_>>()? })
     }
+
+    /// Runs the network on the values that `of` takes from its variables.
+    fn run(&self, images: &Tensor, of: fn(&Var) -> Tensor) -> candle_core::Result<Tensor> {
+        let halve = Window { stride: 2, padding: Padding::NONE };
+        let mut x = images.clone();
+        for [weight, bias] in &self.convs {
+            x = conv2d(&x, &of(weight), &of(bias), Window::dense(1), Activation::Relu)?;
+            x = max_pool2d(&x, 2, halve, false)?;
+        }
+        global_avg_pool(&x)
+    }
 }
 
 impl Backbone for ConvNet {
@@ -67,13 +82,13 @@ impl Backbone for ConvNet {
     }
 
     fn forward(&self, images: &Tensor) -> candle_core::Result<Tensor> {
-        let halve = Window { stride: 2, padding: Padding::NONE };
-        let mut x = images.clone();
-        for [weight, bias] in &self.convs {
-            x = conv2d(&x, weight, bias, Window::dense(1), Activation::Relu)?;
-            x = max_pool2d(&x, 2, halve, false)?;
-        }
-        global_avg_pool(&x)
+        self.run(images, Var::as_detached_tensor)
+    }
+}
+
+impl Trainable for ConvNet {
+    fn forward_train(&self, images: &Tensor, _: Draws<'_>) -> candle_core::Result<Tensor> {
+        self.run(images, |var| var.as_tensor().clone())
     }
 
     fn vars(&self) -> Vec<(String, Var)> {

@@ -1,11 +1,12 @@
 //! Backbones: networks that map images to feature vectors, one file per network.
 //!
-//! [`BACKBONES`] lists them. A pretrained backbone is built from a [`Weights`] file and frozen: nothing is
-//! differentiated through it. [`convnet`] needs no file, and its variables can be trained.
+//! [`BACKBONES`] lists them. [`Entry::open`] builds a frozen [`Backbone`], through which nothing is differentiated;
+//! [`Entry::train`] builds a [`Trainable`] one of the same architecture.
 //!
 //! Images are tensors `(n, h, w, 3)`, RGB, channels last, already normalised as [`Backbone::normalize`] says.
 
 use candle_core::{Tensor, Var};
+use hashlab_rng::Stream;
 
 pub mod alexnet;
 pub mod convnet;
@@ -38,11 +39,42 @@ pub trait Backbone: Send + Sync {
     /// # Errors
     /// If the tensor has another shape or the images are too small for the network.
     fn forward(&self, images: &Tensor) -> candle_core::Result<Tensor>;
+}
 
-    /// Returns the trainable parameters by name, in a fixed order; none for a frozen network.
-    fn vars(&self) -> Vec<(String, Var)> {
+/// A network whose parameters can be trained.
+///
+/// Its [`Backbone::forward`] is the evaluation pass: the variables as they are now, running statistics, no dropout, and
+/// no graph.
+pub trait Trainable: Backbone {
+    /// The training pass: maps `(n, h, w, 3)` to `(n, dim)` differentiably.
+    ///
+    /// Every dropout layer draws from the stream that `draws` opens for its name. Batch norms under [`Norm::Batch`] update
+    /// their running statistics, once per call.
+    ///
+    /// # Errors
+    /// If the tensor has another shape or the images are too small for the network.
+    fn forward_train(&self, images: &Tensor, draws: Draws<'_>) -> candle_core::Result<Tensor>;
+
+    /// Returns the trainable parameters by name, in a fixed order. A training pass gives each of them a gradient.
+    fn vars(&self) -> Vec<(String, Var)>;
+
+    /// Returns what belongs to the network's state beside its parameters, by name, in a fixed order: running statistics
+    /// of batch norms and, under [`Norm::Frozen`], their constant weights and biases.
+    fn buffers(&self) -> Vec<(String, Var)> {
         Vec::new()
     }
+}
+
+/// Opens the random stream of a dropout layer by the layer's name; called once per layer and pass.
+pub type Draws<'a> = &'a mut dyn FnMut(&str) -> Stream;
+
+/// How the batch norms of a [`Trainable`] act in training; networks without any ignore it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Norm {
+    /// By the statistics of the batch, as PyTorch's `BatchNorm2d` in training mode; weights and biases are trained.
+    Batch,
+    /// By the running statistics, with constant weights and biases, as torchvision's `FrozenBatchNorm2d`.
+    Frozen,
 }
 
 /// Why a backbone cannot be opened.
@@ -74,12 +106,17 @@ pub struct Entry {
     pub dim: usize,
     /// The side length, in pixels, to which images are resized by default.
     pub image_size: usize,
-    /// Builds the network.
+    /// Builds the frozen network.
     pub open: Open,
+    /// Builds the trainable network, if there is one.
+    pub train: Option<Train>,
 }
 
 /// Builds a network from a weights file, or from a seed where it needs none.
 pub type Open = fn(Option<&Weights>, u64) -> Result<Box<dyn Backbone>, BackboneError>;
+
+/// Builds a network to be trained, from a weights file or, without one, from draws under a seed.
+pub type Train = fn(Option<&Weights>, u64, Norm) -> Result<Box<dyn Trainable>, BackboneError>;
 
 /// Every backbone.
 pub const BACKBONES: &[Entry] = &[

@@ -20,6 +20,7 @@ pub const ENTRY: Entry = Entry {
         let weights = weights.ok_or(BackboneError::NeedsWeights("mobilenet_v2"))?;
         Ok(Box::new(MobileNetV2::new(weights)?))
     },
+    train: None,
 };
 
 const DIM: usize = 1280;

@@ -17,6 +17,7 @@ pub const RESNET18: Entry = Entry {
     dim: 512,
     image_size: 224,
     open: |weights, _| open("resnet18", Kind::Basic, [2, 2, 2, 2], weights),
+    train: None,
 };
 
 /// ResNet-34's registration.

@@ -20,6 +20,7 @@ pub const ENTRY: Entry = Entry {
         let weights = weights.ok_or(BackboneError::NeedsWeights("squeezenet1_1"))?;
         Ok(Box::new(SqueezeNet::new(weights)?))
     },
+    train: None,
 };
 
 const DIM: usize = 512;

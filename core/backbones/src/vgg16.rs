@@ -21,6 +21,7 @@ pub const ENTRY: Entry = Entry {
         let weights = weights.ok_or(BackboneError::NeedsWeights("vgg16"))?;
         Ok(Box::new(Vgg16::new(weights)?))
     },
+    train: None,
 };
 
 /// Output channels of the 3×3 convolutions between poolings.

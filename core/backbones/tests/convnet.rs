@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use hashlab_backbones::convnet::ConvNet;
-use hashlab_backbones::{Backbone, find};
+use hashlab_backbones::{Backbone, Norm, Trainable, find};
 use hashlab_kernels::backward;
 use hashlab_kernels::optim::{Adam, adam_step};
 use hashlab_rng::stream;
@@ -22,10 +22,15 @@ fn stripes(n: usize) -> (Tensor, Tensor) {
     (pixels, Tensor::from_vec(labels, n, &Device::Cpu).unwrap())
 }
 
+/// The training pass; the network has no dropout that would draw.
+fn forward_train(net: &ConvNet, images: &Tensor) -> Tensor {
+    net.forward_train(images, &mut |layer| panic!("`{layer}` draws")).unwrap()
+}
+
 #[test]
 fn every_variable_gets_a_gradient() {
     let net = ConvNet::new(0).unwrap();
-    let grads = backward(&net.forward(&stripes(4).0).unwrap().sqr().unwrap().sum_all().unwrap()).unwrap();
+    let grads = backward(&forward_train(&net, &stripes(4).0).sqr().unwrap().sum_all().unwrap()).unwrap();
     let names: Vec<_> = net.vars().iter().map(|(name, _)| name.clone()).collect();
     assert_eq!(names, ["conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "conv3.weight", "conv3.bias"]);
     for (name, var) in net.vars() {
@@ -42,7 +47,7 @@ fn training_separates_two_kinds_of_images() {
     // Half of the features speak for one kind, half for the other.
     let half = |features: &Tensor, start: usize| features.narrow(1, start, 64).unwrap().mean(1).unwrap();
     let loss = || {
-        let features = net.forward(&images).unwrap();
+        let features = forward_train(&net, &images);
         let guess = (half(&features, 0) - half(&features, 64)).unwrap();
         (guess - &labels).unwrap().sqr().unwrap().mean_all().unwrap()
     };
@@ -57,6 +62,9 @@ fn training_separates_two_kinds_of_images() {
     }
     let last = loss().to_scalar::<f32>().unwrap();
     assert!(last < 0.05, "mean squared error {last} after training, 0.25 for a constant");
+    let (evaluated, trained) = (net.forward(&images).unwrap(), forward_train(&net, &images));
+    assert_eq!(evaluated.to_vec2::<f32>().unwrap(), trained.to_vec2::<f32>().unwrap());
+    assert!(!evaluated.track_op(), "the evaluation pass keeps a graph");
 }
 
 #[test]
@@ -79,4 +87,6 @@ fn a_weights_file_is_refused_and_the_entry_is_true() {
     assert_eq!(net.forward(&stripes(2).0).unwrap().dims(), [2, entry.dim]);
     let error = net.forward(&Tensor::zeros((1, 4, 4, 3), candle_core::DType::F32, &Device::Cpu).unwrap());
     assert!(error.is_err(), "three poolings leave nothing of 4 pixels");
+    let trainable = (entry.train.unwrap())(None, 0, Norm::Batch).unwrap();
+    assert!(trainable.vars().len() == 6 && trainable.buffers().is_empty());
 }
