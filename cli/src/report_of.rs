@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use hashlab_engine::report::{Entry, Header, Outcome, SweepReport};
 use hashlab_engine::store::{RunState, Store};
 use hashlab_engine::sweep::{Plan, PlannedRun};
-use hashlab_engine::{Settings, Status};
+use hashlab_engine::{RunConfig, Settings, Status};
 
 /// Name of the file that says which plan of a sweep is the present one.
 pub(crate) const PRESENT: &str = "plan";
@@ -60,16 +60,51 @@ fn entry(store: &Store, position: usize, run: &PlannedRun) -> Result<Entry> {
     })
 }
 
+/// Describes the backbones of a plan: the one of `fullest`, then those that differ, with the rows that stand on them.
+fn backbones(plan: &Plan, fullest: &RunConfig) -> String {
+    let main = backbone(&fullest.backbone);
+    // A run without views of its own stands on the same frozen network.
+    let frozen = |text: &str| text.split(", ").take(2).collect::<Vec<_>>().join(", ");
+    let mut others: Vec<(String, Vec<&str>)> = Vec::new();
+    for run in &plan.runs {
+        let text = backbone(&run.config.backbone);
+        if text == main || text == frozen(&main) {
+            continue;
+        }
+        match others.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, rows)) if rows.contains(&run.label.as_str()) => {}
+            Some((_, rows)) => rows.push(&run.label),
+            None => others.push((text, vec![&run.label])),
+        }
+    }
+    let other = |(text, rows): (String, Vec<&str>)| format!("; {}: {text}", rows.join(", "));
+    main + &others.into_iter().map(other).collect::<String>()
+}
+
+/// Describes one `[backbone]`, as far as it can change a result.
+fn backbone(section: &Settings) -> String {
+    let value = |key: &str| section.get(key).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
+    let text = |key: &str| value(key).unwrap_or_default();
+    let (name, size) = (text("name"), text("size"));
+    if section.get("finetune").is_some_and(|on| on == true) {
+        let start = if text("digest") == "random" { "from random weights" } else { "from pretrained weights" };
+        return format!(
+            "{name} at {size} px trained with the method {start} (learning rate × {}, batch norm: {})",
+            text("learning_rate_scale"),
+            text("norm"),
+        );
+    }
+    let views = value("views").map(|views| format!(", {views} stored views per training item"));
+    format!("frozen {name}, {size} px{}", views.unwrap_or_default())
+}
+
 fn header(plan: &Plan, command: String) -> Header {
-    // Views belong to the runs that draw them; everything else in the header is the same in all.
+    // Views belong to the runs that draw them.
     let fullest = plan.runs.iter().find(|run| run.config.backbone.contains_key("views")).unwrap_or(&plan.runs[0]);
     let config = &fullest.config;
     let text = |settings: &Settings, key: &str| {
         settings.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
     };
-    let name = text(&config.backbone, "name").unwrap_or_default();
-    let size = text(&config.backbone, "size").unwrap_or_default();
-    let views = text(&config.backbone, "views").map(|views| format!(", {views} stored views per training item"));
     let select = plan.runs.iter().find_map(|run| text(&run.config.train, "select"));
     let selection = match select.as_deref() {
         Some("last") => "last",
@@ -84,7 +119,7 @@ fn header(plan: &Plan, command: String) -> Header {
         protocol_description: plan.protocol_description.clone(),
         map_at: config.eval.get("map_at").and_then(serde_json::Value::as_u64).unwrap_or(0) as usize,
         selection: selection.to_owned(),
-        backbone: format!("frozen {name}, {size} px{}", views.unwrap_or_default()),
+        backbone: backbones(plan, config),
         weights_digest: text(&config.backbone, "digest").filter(|digest| digest != "random"),
         command,
         notes: vec![format!(

@@ -17,8 +17,10 @@ impl WeightFiles {
         let text = |key: &str| section.get(key).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
         let (name, weights) = (text("name"), text("weights"));
         let network = hashlab_backbones::find(&name).ok_or_else(|| format!("unknown backbone `{name}`"))?;
+        let trained = section.get("finetune").is_some_and(|on| on == true);
         let digest = match (network.needs_weights, weights.as_str()) {
             (false, "") => "random".to_owned(),
+            (true, "") if trained => "random".to_owned(),
             (false, _) => return Err(format!("backbone `{name}` starts from random weights; remove `weights`")),
             (true, "") => {
                 return Err(format!(

@@ -13,7 +13,7 @@ use hashlab_engine::record::canonical;
 use hashlab_engine::report::{Format, Options, results_jsonl};
 use hashlab_engine::store::{RunState, Store, SweepDir};
 use hashlab_engine::sweep::{Plan, PlannedRun};
-use hashlab_model::run::split_of;
+use hashlab_model::run::{finetunes, split_of};
 
 use super::table;
 use crate::args::{ExperimentArgs, SweepArgs};
@@ -147,9 +147,23 @@ fn execute(
             Ok(Job::run(dir, &run.config.method, &metric(run), command))
         })
         .collect();
+    // Heads are small: many at once, a thread each. A run that trains its backbone keeps all cores busy by itself.
+    let (mut heads, mut networks) = (Vec::new(), Vec::new());
+    for (run, job) in pending.iter().zip(jobs?) {
+        if finetunes(&run.config)? { networks.push(job) } else { heads.push(job) }
+    }
     let pool = PoolOptions { parallel: args.jobs.unwrap_or(cores), threads_per_job: NonZeroUsize::MIN };
-    let summary = run_all(&jobs?, &pool, observer.as_mut(), &stop);
-    Ok(End::of(&summary))
+    let end = End::of(&run_all(&heads, &pool, observer.as_mut(), &stop));
+    if networks.is_empty() || end == End::Interrupted {
+        return Ok(end);
+    }
+    let parallel = args.jobs.unwrap_or(NonZeroUsize::MIN);
+    let threads = NonZeroUsize::new(cores.get() / parallel).unwrap_or(NonZeroUsize::MIN);
+    let pool = PoolOptions { parallel, threads_per_job: threads };
+    Ok(match End::of(&run_all(&networks, &pool, observer.as_mut(), &stop)) {
+        End::Done => end,
+        other => other,
+    })
 }
 
 /// One job per set of features: all runs share the plain ones of a backbone; those of a method share its views, too.
@@ -160,6 +174,9 @@ fn stages(context: &Context, sweep: &SweepDir, weights: &WeightFiles, pending: &
     let views_first = pending.iter().filter(|run| gradient(run)).chain(pending.iter().filter(|run| !gradient(run)));
     for run in views_first {
         let config = &run.config;
+        if finetunes(config)? {
+            continue; // it works on images
+        }
         let mut network = config.backbone.clone();
         network.shift_remove("views");
         let new_plain = plain.insert(canonical(&serde_json::json!([config.data, network])));

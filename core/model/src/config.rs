@@ -22,6 +22,13 @@ pub struct BackboneConfig {
     pub views: usize,
     /// How the view bank stores features: `f32`, or `f16` in half the space, which rounds them to 11 bits.
     pub precision: Precision,
+    /// Whether a run trains the network along with its method, on images that are augmented as it goes. Closed-form
+    /// methods, and every run without this, work on features of the frozen network.
+    pub finetune: bool,
+    /// `finetune`: factor on the learning rate for the network.
+    pub learning_rate_scale: f64,
+    /// `finetune`: whether batch norms act by the statistics of the `batch`, or stay `frozen`.
+    pub norm: Norm,
     /// Digest of the weights; filled in when the experiment is planned.
     #[schemars(skip)]
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -36,6 +43,9 @@ impl Default for BackboneConfig {
             size: 32,
             views: 10,
             precision: Precision::F32,
+            finetune: false,
+            learning_rate_scale: 1.0,
+            norm: Norm::Batch,
             digest: String::new(),
         }
     }
@@ -48,8 +58,28 @@ impl Params for BackboneConfig {
             return Err(format!("`name` must be a backbone ({}), got `{}`", known.join(", "), self.name));
         }
         require(self.size >= 8, "`size` must be at least 8")?;
-        require(self.views >= 1, "`views` must be at least 1")
+        require(self.views >= 1, "`views` must be at least 1")?;
+        require(positive(self.learning_rate_scale), "`learning_rate_scale` must be positive")?;
+        let trainable = hashlab_backbones::find(&self.name).is_some_and(|entry| entry.train.is_some());
+        require(
+            !self.finetune || trainable,
+            &format!("`finetune` does not apply to `{}`, which stays frozen", self.name),
+        )
     }
+
+    fn idle(&self) -> Vec<&'static str> {
+        if self.finetune { vec!["views", "precision"] } else { vec!["finetune", "learning_rate_scale", "norm"] }
+    }
+}
+
+/// How batch norms act in a network that is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Norm {
+    /// By the statistics of the batch; the running ones follow.
+    Batch,
+    /// By the running statistics; weights and biases are constant.
+    Frozen,
 }
 
 /// The section `[train]`: how gradient methods are optimised. Defaults are those of CIBHash's reference code.

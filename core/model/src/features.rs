@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
-use hashlab_backbones::{Backbone, Weights};
+use hashlab_backbones::{Backbone, Norm, Trainable, Weights};
 use hashlab_bank::{Bank, Progress as Extraction, Segment, SegmentKey, Shape, items_digest};
 use hashlab_data::{Dataset, Labels};
 use hashlab_image::{Normalize, Transform, to_hwc};
@@ -13,7 +13,7 @@ use hashlab_kernels::threads::serial;
 use hashlab_rng::stream;
 use rayon::prelude::*;
 
-use crate::config::BackboneConfig;
+use crate::config::{self, BackboneConfig};
 use crate::method::{Batch, Demand, Progress};
 use crate::train::TrainData;
 
@@ -139,6 +139,21 @@ impl<'a> Features<'a> {
         }
         let input = Tensor::from_vec(pixels, (items.len(), size, size, 3), &Device::Cpu)?;
         Ok(serial(|| backbone.forward(&input))?.flatten_all()?.to_vec1::<f32>()?)
+    }
+
+    /// Opens the backbone to be trained in a run: from its weights, or from the run's `seed`.
+    ///
+    /// # Errors
+    /// If it cannot be trained, or its weights cannot be read.
+    pub fn trainable(&self, seed: u64) -> Result<Box<dyn Trainable>> {
+        self.dataset.digest()?; // verifies the pixels
+        let open = self.network.train.with_context(|| format!("backbone `{}` cannot be trained", self.network.name))?;
+        let norm = match self.config.norm {
+            config::Norm::Batch => Norm::Batch,
+            config::Norm::Frozen => Norm::Frozen,
+        };
+        let weights = self.weights.as_deref().map(Weights::read).transpose()?;
+        Ok(open(weights.as_ref(), seed, norm)?)
     }
 
     /// Opens the backbone on first use: a bank that is complete needs no weights and no pixels.

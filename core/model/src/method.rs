@@ -83,6 +83,7 @@ pub struct Demand {
 }
 
 /// Variables that share a learning rate.
+#[derive(Clone)]
 pub struct ParamGroup {
     /// The variables by name.
     pub vars: Vec<(String, Var)>,

@@ -3,23 +3,22 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device};
 use hashlab_bank::Segment;
 use hashlab_data::{Dataset, Labels, Split};
 use hashlab_engine::record::SCHEMA;
 use hashlab_engine::{RunConfig, RunResult, Status};
 use hashlab_eval::{Codes, LabelSets, Options, Report, evaluate};
-use hashlab_image::Transform;
+use hashlab_image::{Normalize, Transform};
 
 use crate::config::{BackboneConfig, EvalConfig, TrainConfig};
 use crate::features::{BankViews, Features, OnProgress, Pool, gather, multi_hot};
+use crate::finetune::Finetuned;
+use crate::inputs::{Images, Inputs, LiveViews, Stored};
 use crate::method::{BuildContext, ClosedForm, HashMethod, Items, Learner, Supervision, TrainSet};
 use crate::registry::Entry;
-use crate::train::{Checkpoint, Fit, Journal, Outcome, fit};
-
-/// Items encoded at once. Fixed, because a matrix product's rounding depends on its shape.
-const ENCODE_CHUNK: usize = 1024;
+use crate::train::{Checkpoint, Fit, Journal, Outcome, TrainData, fit};
 
 /// A run and what it works with.
 pub struct Job<'a> {
@@ -39,6 +38,14 @@ pub struct Job<'a> {
     pub checkpoint: Option<Vec<u8>>,
     /// Facts for the record.
     pub provenance: BTreeMap<String, String>,
+}
+
+impl<'a> Job<'a> {
+    /// The labels, if the method learns from them.
+    fn labels(&self) -> Option<&'a Labels> {
+        let dataset = self.dataset;
+        (self.method.info.supervision == Supervision::Labels).then(|| dataset.labels())
+    }
 }
 
 /// How a run ended.
@@ -81,6 +88,10 @@ pub fn features_of(
     features: &Features<'_>,
     progress: OnProgress<'_>,
 ) -> Result<RunFeatures> {
+    ensure!(
+        !finetunes(config)?,
+        "the run trains its backbone, so that it has no features to store\nhelp: leave `finetune` out of [backbone]"
+    );
     let plain = features.plain(progress)?;
     let mut built = method.build(&config.params, &build_context(config, dataset, features, &Device::Cpu))?;
     let Learner::Gradient(learner) = built.learner() else {
@@ -113,33 +124,86 @@ fn distinct(views: impl Iterator<Item = Transform>) -> (Vec<Transform>, Vec<usiz
     (transforms, positions)
 }
 
+/// Whether a run trains its backbone, so that it works on images instead of stored features.
+///
+/// # Errors
+/// If the configuration does not fit this program.
+pub fn finetunes(config: &RunConfig) -> Result<bool> {
+    Ok(section::<BackboneConfig>(&config.backbone)?.finetune)
+}
+
 /// Trains, encodes and evaluates.
 ///
 /// # Errors
 /// If anything but divergence stops the run.
-pub fn run(mut job: Job<'_>) -> Result<Finish> {
+pub fn run(job: Job<'_>) -> Result<Finish> {
     let split = split_of(job.config, job.dataset)?;
-    let mut quiet = |_: &str, _| Ok(());
-    let RunFeatures { plain, pools, drawn } =
-        features_of(job.config, job.method, job.dataset, job.features, &mut quiet)?;
     let cx = build_context(job.config, job.dataset, job.features, &job.device);
-    let mut method = job.method.build(&job.config.params, &cx)?;
-    let device = job.device.clone();
-    let search = Search::new(job.config, job.dataset.labels(), &split, &plain, &device)?;
+    let method = job.method.build(&job.config.params, &cx)?;
+    if finetunes(job.config)? { run_on_images(job, &split, method) } else { run_on_features(job, &split, method) }
+}
 
+/// A run on a frozen backbone.
+fn run_on_features(mut job: Job<'_>, split: &Split, mut method: Box<dyn HashMethod>) -> Result<Finish> {
+    let mut quiet = |_: &str, _| Ok(());
+    let RunFeatures { plain, pools, drawn: (views, streams) } =
+        features_of(job.config, job.method, job.dataset, job.features, &mut quiet)?;
+    let device = job.device.clone();
+    let inputs = Stored { segment: &plain, device: &device };
+    let search = Search::new(job.config, job.dataset.labels(), split, &inputs)?;
     let started = Instant::now();
     let trained = match method.learner() {
         Learner::ClosedForm(learner) => {
-            fit_closed_form(learner, &job, &split, &plain)?;
+            fit_closed_form(learner, &job, split, &plain)?;
             Outcome::Done { epoch: 0, seconds: started.elapsed().as_secs_f64() }
         }
-        Learner::Gradient(_) => train(method.as_mut(), &mut job, &split, &search, (pools, drawn))?,
+        Learner::Gradient(_) => {
+            let labels = job.labels().map(|labels| (labels, &split.train[..]));
+            let data = BankViews::new(pools, views, streams, labels, &device)?;
+            train(method.as_mut(), &mut job, &data, &search)?
+        }
     };
+    finish(&job, &search, method.as_ref(), trained)
+}
+
+/// A run that trains its backbone.
+fn run_on_images(mut job: Job<'_>, split: &Split, method: Box<dyn HashMethod>) -> Result<Finish> {
+    let backbone: BackboneConfig = section(&job.config.backbone)?;
+    let network = job.features.trainable(job.config.seed)?;
+    let [mean, std] = network.normalize();
+    let images = Images { dataset: job.dataset, size: backbone.size, normalize: Normalize { mean, std } };
+    let mut method = Finetuned::new(method, network, backbone.learning_rate_scale)?;
+    let search = Search::new(job.config, job.dataset.labels(), split, &images)?;
+    let trained = std::thread::scope(|scope| {
+        let data = LiveViews::start(scope, images, &split.train, job.labels());
+        train(&mut method, &mut job, &data, &search)
+    })?;
+    finish(&job, &search, &method, trained)
+}
+
+fn fit_closed_form(learner: &mut dyn ClosedForm, job: &Job<'_>, split: &Split, plain: &Segment) -> Result<()> {
+    let labels = job.labels().map(|labels| multi_hot(labels, &split.train, &job.device)).transpose()?;
+    learner.fit(&TrainSet { features: gather(plain, &split.train, &job.device)?, labels })
+}
+
+fn train(method: &mut dyn HashMethod, job: &mut Job<'_>, data: &dyn TrainData, search: &Search<'_>) -> Result<Outcome> {
+    let config: TrainConfig = section(&job.config.train)?;
+    let resume = match job.checkpoint.take() {
+        None => None,
+        Some(bytes) => Some(Checkpoint::from_bytes(&bytes, &job.device)?),
+    };
+    let mut validate = |method: &dyn HashMethod| Ok(search.validation(&search.encode(method)?)?.map_at_k);
+    let seed = job.config.seed;
+    fit(Fit { method, config: &config, seed, data, validate: &mut validate, journal: job.journal, resume })
+}
+
+/// Turns the end of a training into that of the run: evaluates the method, unless there is nothing to evaluate.
+fn finish(job: &Job<'_>, search: &Search<'_>, method: &dyn HashMethod, trained: Outcome) -> Result<Finish> {
     match trained {
         Outcome::Interrupted => Ok(Finish::Interrupted),
-        Outcome::Done { epoch, seconds } => finish(&job, &search, method.as_ref(), epoch, seconds),
+        Outcome::Done { epoch, seconds } => evaluated(job, search, method, epoch, seconds),
         Outcome::Diverged { message, seconds } => {
-            let mut result = empty_result(&job, Status::Diverged);
+            let mut result = empty_result(job, Status::Diverged);
             result.message = Some(message);
             result.seconds.insert("train".into(), seconds);
             Ok(Finish::Result(Box::new(result)))
@@ -147,35 +211,7 @@ pub fn run(mut job: Job<'_>) -> Result<Finish> {
     }
 }
 
-fn fit_closed_form(learner: &mut dyn ClosedForm, job: &Job<'_>, split: &Split, plain: &Segment) -> Result<()> {
-    let labels = match job.method.info.supervision {
-        Supervision::None => None,
-        Supervision::Labels => Some(multi_hot(job.dataset.labels(), &split.train, &job.device)?),
-    };
-    learner.fit(&TrainSet { features: gather(plain, &split.train, &job.device)?, labels })
-}
-
-fn train(
-    method: &mut dyn HashMethod,
-    job: &mut Job<'_>,
-    split: &Split,
-    search: &Search<'_>,
-    (pools, (views, streams)): (Vec<Pool>, (Vec<usize>, usize)),
-) -> Result<Outcome> {
-    let config: TrainConfig = section(&job.config.train)?;
-    let labels =
-        (job.method.info.supervision == Supervision::Labels).then_some((job.dataset.labels(), &split.train[..]));
-    let data = BankViews::new(pools, views, streams, labels, &job.device)?;
-    let resume = match job.checkpoint.take() {
-        None => None,
-        Some(bytes) => Some(Checkpoint::from_bytes(&bytes, &job.device)?),
-    };
-    let mut validate = |method: &dyn HashMethod| Ok(search.validation(&search.encode(method)?)?.map_at_k);
-    let seed = job.config.seed;
-    fit(Fit { method, config: &config, seed, data: &data, validate: &mut validate, journal: job.journal, resume })
-}
-
-fn finish(job: &Job<'_>, search: &Search<'_>, method: &dyn HashMethod, epoch: usize, train: f64) -> Result<Finish> {
+fn evaluated(job: &Job<'_>, search: &Search<'_>, method: &dyn HashMethod, epoch: usize, train: f64) -> Result<Finish> {
     let started = Instant::now();
     let codes = search.encode(method)?;
     let encode = started.elapsed().as_secs_f64();
@@ -225,32 +261,25 @@ pub fn section<T: serde::de::DeserializeOwned>(settings: &hashlab_engine::Settin
 struct Search<'a> {
     split: &'a Split,
     labels: &'a Labels,
-    plain: &'a Segment,
-    device: &'a Device,
+    inputs: &'a dyn Inputs,
     options: Options,
     bits: usize,
 }
 
 impl<'a> Search<'a> {
-    fn new(
-        config: &RunConfig,
-        labels: &'a Labels,
-        split: &'a Split,
-        plain: &'a Segment,
-        device: &'a Device,
-    ) -> Result<Self> {
+    fn new(config: &RunConfig, labels: &'a Labels, split: &'a Split, inputs: &'a dyn Inputs) -> Result<Self> {
         let eval: EvalConfig = section(&config.eval)?;
         let map_at = usize::try_from(eval.map_at).context("`map_at` was not resolved when the run was planned")?;
         let options = Options { map_at, grid: eval.grid, curves: true };
-        Ok(Self { split, labels, plain, device, options, bits: config.bits })
+        Ok(Self { split, labels, inputs, options, bits: config.bits })
     }
 
     /// Encodes every item of the data set, whatever its role: chunks then never depend on the split.
     fn encode(&self, method: &dyn HashMethod) -> Result<Codes> {
-        let items: Vec<u32> = (0..self.plain.rows() as u32).collect();
+        let items: Vec<u32> = (0..self.inputs.len() as u32).collect();
         let mut codes = Codes::with_capacity(self.bits, items.len());
-        for chunk in items.chunks(ENCODE_CHUNK) {
-            let relaxed = method.encode(&Items { image: gather(self.plain, chunk, self.device)? })?;
+        for chunk in items.chunks(self.inputs.chunk()) {
+            let relaxed = method.encode(&Items { image: self.inputs.load(chunk)? })?;
             codes.extend_signs(&relaxed.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?)?;
         }
         Ok(codes)

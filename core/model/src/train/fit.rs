@@ -28,6 +28,8 @@ pub trait TrainData {
     /// # Errors
     /// If the stored views cannot be read.
     fn batch(&self, items: &[u32], demand: &Demand, at: &Progress) -> Result<Batch>;
+    /// Hears which batch will be asked for next, so that its loading may begin.
+    fn announce(&self, _items: &[u32], _demand: &Demand, _at: &Progress) {}
 }
 
 /// What a training reports to, and is stopped by.
@@ -148,10 +150,7 @@ impl<'a> Trainer<'a> {
                 if self.saved.elapsed() >= CHECKPOINT_EVERY {
                     self.save()?;
                 }
-                let first = self.cursor.batch * self.job.config.batch_size;
-                let last = (first + self.job.config.batch_size).min(self.job.data.len());
-                let items: Vec<u32> = orders.iter().flat_map(|order| &order[first..last]).copied().collect();
-                if let StepEnd::Diverged(message) = self.step(&items, steps)? {
+                if let StepEnd::Diverged(message) = self.step(&orders, steps)? {
                     return Ok(Outcome::Diverged { message, seconds: self.seconds() });
                 }
             }
@@ -176,7 +175,15 @@ impl<'a> Trainer<'a> {
         if self.job.config.drop_last { (items / batch).max(1) } else { items.div_ceil(batch) }
     }
 
-    fn step(&mut self, items: &[u32], steps: usize) -> Result<StepEnd> {
+    /// The items of a step of the current epoch, one stream after the other.
+    fn items(&self, orders: &[Vec<u32>], batch: usize) -> Vec<u32> {
+        let first = batch * self.job.config.batch_size;
+        let last = (first + self.job.config.batch_size).min(self.job.data.len());
+        orders.iter().flat_map(|order| &order[first..last]).copied().collect()
+    }
+
+    fn step(&mut self, orders: &[Vec<u32>], steps: usize) -> Result<StepEnd> {
+        let items = self.items(orders, self.cursor.batch);
         let at = Progress {
             epoch: self.cursor.epoch,
             epochs: self.job.config.epochs,
@@ -184,7 +191,10 @@ impl<'a> Trainer<'a> {
             steps: self.job.config.epochs * steps,
             seed: self.job.seed,
         };
-        let batch = self.job.data.batch(items, &self.demand, &at)?;
+        let batch = self.job.data.batch(&items, &self.demand, &at)?;
+        if self.cursor.batch + 1 < steps {
+            self.job.data.announce(&self.items(orders, self.cursor.batch + 1), &self.demand, &at);
+        }
         let loss = gradient(self.job.method)?.loss(&batch, &at)?;
         let mut terms = vec![("loss", loss.total.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?)];
         for (name, value) in &loss.terms {

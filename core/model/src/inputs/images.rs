@@ -1,0 +1,158 @@
+//! Images decoded and augmented while a run trains.
+
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::Scope;
+
+use anyhow::{Context as _, Result};
+use candle_core::{Device, Tensor};
+use hashlab_data::{Dataset, Labels};
+use hashlab_image::{Normalize, Transform, to_hwc};
+use hashlab_rng::stream;
+use rayon::prelude::*;
+
+use super::Inputs;
+use crate::features::multi_hot;
+use crate::method::{Batch, Demand, Progress};
+use crate::train::TrainData;
+
+/// Images of a data set as a backbone takes them: `(n, size, size, 3)`, normalised.
+#[derive(Clone, Copy)]
+pub struct Images<'a> {
+    /// The data set.
+    pub dataset: &'a dyn Dataset,
+    /// Side in pixels.
+    pub size: usize,
+    /// The backbone's mean and standard deviation of each colour.
+    pub normalize: Normalize,
+}
+
+impl Images<'_> {
+    /// Decodes and transforms images on all threads of the current pool; `draw` opens the stream of each position.
+    fn pixels(
+        &self,
+        items: &[u32],
+        transform: &Transform,
+        draw: impl Fn(usize) -> hashlab_rng::Stream + Sync,
+    ) -> Result<Vec<f32>> {
+        let pixels = self.size * self.size * 3;
+        let mut values = vec![0f32; items.len() * pixels];
+        values.par_chunks_exact_mut(pixels).zip(items).enumerate().try_for_each(|(at, (out, &item))| {
+            let image = self.dataset.image(item as usize)?;
+            to_hwc(&transform.apply(&image, &mut draw(at)), &self.normalize, out);
+            anyhow::Ok(())
+        })?;
+        Ok(values)
+    }
+
+    fn tensor(&self, values: Vec<f32>) -> Result<Tensor> {
+        let items = values.len() / (self.size * self.size * 3);
+        Ok(Tensor::from_vec(values, (items, self.size, self.size, 3), &Device::Cpu)?)
+    }
+}
+
+impl Inputs for Images<'_> {
+    fn len(&self) -> usize {
+        self.dataset.len()
+    }
+
+    fn chunk(&self) -> usize {
+        64
+    }
+
+    fn load(&self, items: &[u32]) -> Result<Tensor> {
+        // The transform draws nothing, so the stream does not matter.
+        let values = self.pixels(items, &Transform::resize(self.size), |_| stream(0, "plain", &[]))?;
+        self.tensor(values)
+    }
+}
+
+/// What a step's images are made from.
+#[derive(Clone)]
+struct Order {
+    items: Vec<u32>,
+    views: &'static [fn(usize) -> Transform],
+    epoch: usize,
+    seed: u64,
+}
+
+/// Training batches of images, made on a thread of its own one step ahead.
+///
+/// Every view of every epoch is a draw of its own, from a stream named by (seed, view, epoch, position in the stream
+/// of items, item), so that batches do not depend on threads or restarts.
+pub struct LiveViews<'a> {
+    images: Images<'a>,
+    /// The training items, ascending.
+    train: &'a [u32],
+    labels: Option<&'a Labels>,
+    orders: Sender<Order>,
+    /// What was ordered ahead, and where it arrives.
+    ahead: Mutex<(Option<Vec<u32>>, Receiver<Result<Vec<Vec<f32>>>>)>,
+}
+
+impl<'a> LiveViews<'a> {
+    /// Starts the thread that makes batches; it ends when the value is dropped. `labels` are those of the data set,
+    /// where the method may see them.
+    pub fn start<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        images: Images<'a>,
+        train: &'a [u32],
+        labels: Option<&'a Labels>,
+    ) -> Self
+    where
+        'a: 'scope,
+    {
+        let (orders, received) = channel::<Order>();
+        let (made, arrivals) = channel();
+        scope.spawn(move || {
+            for order in received {
+                if made.send(make(&images, train, &order)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { images, train, labels, orders, ahead: Mutex::new((None, arrivals)) }
+    }
+}
+
+/// Makes the views of a step's items, one buffer per view.
+fn make(images: &Images<'_>, train: &[u32], order: &Order) -> Result<Vec<Vec<f32>>> {
+    let items: Vec<u32> = order.items.iter().map(|&position| train[position as usize]).collect();
+    let view = |(view, transform): (usize, &fn(usize) -> Transform)| {
+        images.pixels(&items, &transform(images.size), |at| {
+            // An item may be in two streams of a step; each gets a view of its own.
+            let repeated = order.items[..at].iter().filter(|other| **other == order.items[at]).count();
+            let key = [order.epoch, view, repeated, items[at] as usize].map(|part| part as u64);
+            stream(order.seed, "live-view", &key)
+        })
+    };
+    order.views.iter().enumerate().map(view).collect()
+}
+
+impl TrainData for LiveViews<'_> {
+    fn len(&self) -> usize {
+        self.train.len()
+    }
+
+    fn announce(&self, items: &[u32], demand: &Demand, at: &Progress) {
+        let order = Order { items: items.to_vec(), views: demand.views, epoch: at.epoch, seed: at.seed };
+        let mut ahead = self.ahead.lock().expect("no holder of this lock panics");
+        if ahead.0.is_none() && self.orders.send(order).is_ok() {
+            ahead.0 = Some(items.to_vec());
+        }
+    }
+
+    fn batch(&self, items: &[u32], demand: &Demand, at: &Progress) -> Result<Batch> {
+        self.announce(items, demand, at);
+        let mut ahead = self.ahead.lock().expect("no holder of this lock panics");
+        let ordered = ahead.0.take();
+        let views = ahead.1.recv().context("the thread that makes batches ended")??;
+        anyhow::ensure!(ordered.as_deref() == Some(items), "a step was announced and another one taken");
+        let chosen: Vec<u32> = items.iter().map(|&position| self.train[position as usize]).collect();
+        Ok(Batch {
+            items: items.to_vec(),
+            views: views.into_iter().map(|values| self.images.tensor(values)).collect::<Result<_>>()?,
+            labels: self.labels.map(|labels| multi_hot(labels, &chosen, &Device::Cpu)).transpose()?,
+        })
+    }
+}
