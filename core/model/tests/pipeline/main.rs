@@ -1,13 +1,11 @@
 //! The pipeline of a run, with a data set and methods made up for the purpose.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Mutex;
 
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use hashlab_bank::{Bank, Precision};
-use hashlab_data::{DataError, Dataset, Labels, Rgb, Roles, Split};
 use hashlab_engine::{RunConfig, RunResult, Settings, Status};
 use hashlab_model::config::{BackboneConfig, TrainConfig};
 use hashlab_model::features::Features;
@@ -21,45 +19,11 @@ use hashlab_model::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Plain squares whose brightness tells the class.
-struct Squares(Labels);
+mod finetune;
+mod squares;
+mod streams;
 
-const ITEMS: usize = 60;
-
-impl Squares {
-    fn new() -> Self {
-        Self(Labels::single(2, (0..ITEMS).map(|item| item % 2)))
-    }
-}
-
-impl Dataset for Squares {
-    fn len(&self) -> usize {
-        ITEMS
-    }
-    fn image(&self, index: usize) -> Result<Rgb, DataError> {
-        let value = if index.is_multiple_of(2) { 40 } else { 200 } + index as u8 / 2;
-        Ok(Rgb { width: 8, height: 8, pixels: vec![value; 8 * 8 * 3] })
-    }
-    fn caption(&self, _: usize) -> Option<String> {
-        None
-    }
-    fn labels(&self) -> &Labels {
-        &self.0
-    }
-    fn digest(&self) -> Result<&str, DataError> {
-        Ok("squares")
-    }
-    fn split(&self, _: &str, split_seed: u64) -> Result<Split, DataError> {
-        let items: Vec<u32> = (0..ITEMS as u32).collect();
-        let (query, rest) = items.split_at(10);
-        let roles =
-            Roles { train: rest.to_vec(), validation_query: None, query: query.to_vec(), database: rest.to_vec() };
-        roles.into_split(ITEMS, split_seed)
-    }
-    fn found_at(&self) -> Vec<PathBuf> {
-        Vec::new()
-    }
-}
+use squares::{ITEMS, Squares};
 
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -221,24 +185,25 @@ fn config(method: &Entry, nan_from: usize) -> RunConfig {
     }
 }
 
+/// Executes a run on a bank of its own.
+fn execute_config(
+    config: &RunConfig,
+    method: &Entry,
+    journal: &mut dyn Journal,
+    checkpoint: Option<Vec<u8>>,
+) -> Result<Finish> {
+    let folder = tempfile::tempdir()?;
+    let bank = Bank::open(folder.path(), None)?;
+    let dataset = Squares::new();
+    let backbone: BackboneConfig = serde_json::from_value(config.backbone.clone().into())?;
+    let features = Features::new(&bank, &dataset, "squares v1".into(), &backbone, None)?;
+    let (features, provenance) = (&features, BTreeMap::new());
+    run(Job { config, method, dataset: &dataset, features, device: Device::Cpu, journal, checkpoint, provenance })
+}
+
 fn execute(method: &Entry, nan_from: usize) -> (RunResult, Notes) {
-    let folder = tempfile::tempdir().unwrap();
-    let bank = Bank::open(folder.path(), None).unwrap();
-    let (dataset, config) = (Squares::new(), config(method, nan_from));
-    let backbone: BackboneConfig = serde_json::from_value(config.backbone.clone().into()).unwrap();
-    let features = Features::new(&bank, &dataset, "squares v1".into(), &backbone, None).unwrap();
     let mut journal = Notes::default();
-    let finish = run(Job {
-        config: &config,
-        method,
-        dataset: &dataset,
-        features: &features,
-        device: Device::Cpu,
-        journal: &mut journal,
-        checkpoint: None,
-        provenance: BTreeMap::new(),
-    });
-    match finish.unwrap() {
+    match execute_config(&config(method, nan_from), method, &mut journal, None).unwrap() {
         Finish::Result(result) => (*result, journal),
         Finish::Interrupted => panic!("nobody asked it to stop"),
     }
