@@ -6,6 +6,7 @@ pub mod cibhash;
 pub mod hashnet;
 pub mod itq;
 pub mod lsh;
+pub mod nsh;
 
 mod linalg;
 mod projection;
@@ -15,5 +16,6 @@ pub const METHODS: &[Entry] = &[
     Entry::of::<lsh::Lsh>(),
     Entry::of::<itq::Itq>(),
     Entry::of::<cibhash::CibHash>(),
+    Entry::of::<nsh::Nsh>(),
     Entry::of::<hashnet::HashNet>(),
 ];

@@ -8,6 +8,8 @@ use faer::Mat;
 use hashlab_methods::cibhash::{CibHashParams, objective};
 use hashlab_methods::hashnet::{HashNetParams, Weighting, pairwise_loss};
 use hashlab_methods::itq::rotate;
+use hashlab_methods::nsh::{self, NshParams};
+use hashlab_model::nn::soft_sort;
 
 type Case = BTreeMap<String, Tensor>;
 
@@ -86,6 +88,43 @@ fn hashnet() {
             close(&what, found.to_scalar().unwrap(), scalar(&case, &what), 1e-10);
             let what = format!("grad_{name}");
             close_tensors(&what, found.backward().unwrap().get(&logits).unwrap(), &case[&what], 1e-10);
+        }
+    }
+}
+
+#[test]
+fn softsort() {
+    for case in cases("softsort") {
+        let scores = Var::from_tensor(&case["scores"]).unwrap();
+        let permutation = soft_sort(&scores, scalar(&case, "tau")).unwrap();
+        close_tensors("permutation", &permutation, &case["permutation"], 1e-10);
+        let grads = (permutation * &case["weight"]).unwrap().sum_all().unwrap().backward().unwrap();
+        close_tensors("grad_scores", grads.get(&scores).unwrap(), &case["grad_scores"], 1e-10);
+    }
+}
+
+#[test]
+fn nsh() {
+    for case in cases("nsh") {
+        let params = NshParams {
+            tau: scalar(&case, "tau"),
+            sort_tau: scalar(&case, "tau_sort"),
+            positives: scalar(&case, "positives") as usize,
+            double_softmax: scalar(&case, "double_softmax") != 0.0,
+            ..NshParams::default()
+        };
+        let names = ["hash_logits_1", "hash_logits_2", "latent_1", "latent_2"];
+        let inputs = names.map(|name| Var::from_tensor(&case[name]).unwrap());
+        let both = |first: usize| Tensor::cat(&[inputs[first].as_tensor(), inputs[first + 1].as_tensor()], 0).unwrap();
+        let found = nsh::objective(&both(0), &both(2), &params).unwrap();
+        for (what, got) in
+            [("sorted_nce", &found.sorted_nce), ("quantization", &found.quantization), ("loss", &found.total)]
+        {
+            close(what, got.to_scalar().unwrap(), scalar(&case, what), 1e-10);
+        }
+        let grads = found.total.backward().unwrap();
+        for (input, name) in inputs.iter().zip(names) {
+            close_tensors(name, grads.get(input).unwrap(), &case[&format!("grad_{name}")], 1e-10);
         }
     }
 }

@@ -1,10 +1,12 @@
-//! Pieces that methods are built of: initialised layers, seeded dropout, straight-through gradients.
+//! Pieces that methods are built of: initialised layers, seeded dropout, straight-through gradients, soft sorting.
 
 mod linear;
 mod parameters;
+mod softsort;
 
 pub use linear::Linear;
 pub use parameters::{Parameters, expect};
+pub use softsort::soft_sort;
 
 use candle_core::{Result, Tensor};
 use hashlab_rng::Stream;

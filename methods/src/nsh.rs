@@ -1,0 +1,315 @@
+//! NSH: naturally-sorted hashing.
+//!
+//! Jiaguo Yu, Yuming Shen, Menghan Wang, Haofeng Zhang and Philip H. S. Torr, Learning to Hash Naturally Sorts, IJCAI
+//! 2022, arXiv 2201.13322.
+//!
+//! Two views of each of n images pass a hash head (codes B̄, B̂) and a latent head (unit vectors Z̄, Ẑ). For each image
+//! the batch is sorted by the similarity of codes, S = B̄B̂ᵀ/2K + ½, through SoftSort's P, which gradients pass. The
+//! first m of the sorted latents are the image's positives, the others its negatives:
+//! `L = L_SortedNCE + λ·L_quantization`. So the nearest neighbours in Hamming space, usually the image itself and one
+//! other, teach both heads what belongs together.
+//!
+//! # Deviations
+//! The authors published no code. The defaults follow the one working recipe that is public, kamwoh/sdc (commit
+//! 9981beb), which differs from the paper in what is a switch here:
+//! - `binarization`: the paper sorts by ±1 codes, kamwoh/sdc by tanh codes during training.
+//! - `double_softmax`: kamwoh/sdc hands softmaxed logits to the cross-entropy, which applies another softmax. That
+//!   bounds the loss and weakens its gradients; `false` is the paper's SortedNCE.
+//!
+//! A tanh of exactly 0 is bit 1 (PyTorch's sign gives 0). An incomplete batch with no more than m images has no
+//! negatives and a SortedNCE of 0. kamwoh/sdc resizes images that it encodes by bicubic, here the data set's transform
+//! does. It draws new views in every epoch; a view bank draws from `backbone.views` stored ones, unless it holds two
+//! per epoch.
+//!
+//! Its training, for the `[train]` section of experiment files: `optimizer = "adam"`, `learning_rate = 1e-5`,
+//! `weight_decay = 1e-5` (coupled), `batch_size = 50`, `drop_last = true`, `epochs = 200`, constant; on a frozen ResNet-50.
+
+use anyhow::Result;
+use candle_core::{D, Tensor};
+use hashlab_image::{ColorJitter, RandomResizedCrop, Step, Transform};
+use hashlab_model::nn::{Linear, Parameters, sign, soft_sort, straight_through};
+use hashlab_model::{
+    Batch, BuildContext, Demand, Gradient, HashMethod, Info, Items, Learner, Loss, Modality, ParamGroup, Params,
+    Plugin, Progress, State, Supervision,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Hyperparameters of NSH.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NshParams {
+    /// Temperature τ of SortedNCE. kamwoh/sdc: 0.3.
+    pub tau: f64,
+    /// Temperature of SoftSort, in units of a similarity between 0 and 1; 0 stands for 1/bits, the similarity of one
+    /// bit. kamwoh/sdc: 1/bits.
+    pub sort_tau: f64,
+    /// How many of the sorted images are positives, m. kamwoh/sdc: 2.
+    pub positives: usize,
+    /// Length of the latent vectors. kamwoh/sdc: 1024.
+    pub latent: usize,
+    /// Weight λ of the quantization term. kamwoh/sdc: 1.
+    pub quantization: f64,
+    /// What the batch is sorted by during training: `tanh` codes (kamwoh/sdc) or their signs, with straight-through
+    /// gradients, `ste_sign` (paper). Quantization is that of the tanh either way.
+    pub binarization: Binarization,
+    /// Whether a second softmax is applied to the logits of SortedNCE. kamwoh/sdc: true; the paper's loss: false.
+    pub double_softmax: bool,
+}
+
+/// What the batch is sorted by during training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Binarization {
+    /// tanh codes.
+    Tanh,
+    /// ±1 codes, whose gradient goes to the tanh.
+    SteSign,
+}
+
+impl Default for NshParams {
+    fn default() -> Self {
+        Self {
+            tau: 0.3,
+            sort_tau: 0.0,
+            positives: 2,
+            latent: 1024,
+            quantization: 1.0,
+            binarization: Binarization::Tanh,
+            double_softmax: true,
+        }
+    }
+}
+
+impl NshParams {
+    /// The temperature of SoftSort for codes of `bits` bits.
+    pub fn sort_temperature(&self, bits: usize) -> f64 {
+        if self.sort_tau == 0.0 { 1.0 / bits as f64 } else { self.sort_tau }
+    }
+}
+
+impl Params for NshParams {
+    fn check(&self) -> Result<(), String> {
+        if !(self.tau > 0.0 && self.tau.is_finite()) {
+            return Err("`tau` must be positive".into());
+        }
+        if !(self.sort_tau >= 0.0 && self.sort_tau.is_finite()) {
+            return Err("`sort_tau` must be positive, or 0 for 1/bits".into());
+        }
+        if self.positives == 0 {
+            return Err("`positives` must be at least 1".into());
+        }
+        if self.latent == 0 {
+            return Err("`latent` must be at least 1".into());
+        }
+        if !(self.quantization >= 0.0 && self.quantization.is_finite()) {
+            return Err("`quantization` must not be negative".into());
+        }
+        Ok(())
+    }
+}
+
+/// NSH with its two linear heads.
+pub struct Nsh {
+    params: NshParams,
+    vars: Parameters,
+    hash: Linear,
+    latent: Linear,
+}
+
+impl Plugin for Nsh {
+    const INFO: Info = Info {
+        name: "nsh",
+        title: "NSH",
+        paper: "Yu et al., Learning to Hash Naturally Sorts, IJCAI 2022",
+        supervision: Supervision::None,
+        modalities: &[Modality::Image],
+        gradient: true,
+        seeded: true,
+        augmented: true,
+        revision: 1,
+    };
+    type Params = NshParams;
+
+    fn build(params: NshParams, cx: &BuildContext) -> Result<Self> {
+        let mut vars = Parameters::default();
+        let hash = Linear::new(&mut vars, "hash", (cx.dim, cx.bits), cx)?;
+        let latent = Linear::new(&mut vars, "latent", (cx.dim, params.latent), cx)?;
+        Ok(Self { params, vars, hash, latent })
+    }
+}
+
+impl HashMethod for Nsh {
+    fn learner(&mut self) -> Learner<'_> {
+        Learner::Gradient(self)
+    }
+
+    fn encode(&self, items: &Items) -> Result<Tensor> {
+        Ok(self.hash.forward(&items.image)?) // tanh(x) ≥ 0 exactly where x ≥ 0
+    }
+
+    fn state(&self) -> Result<State> {
+        self.vars.state()
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<()> {
+        self.vars.load(state)
+    }
+}
+
+impl Gradient for Nsh {
+    fn demand(&self) -> Demand {
+        Demand { views: &[first_view, second_view], streams: 1 }
+    }
+
+    fn param_groups(&self) -> Vec<ParamGroup> {
+        vec![ParamGroup { vars: self.vars.vars(), lr_scale: 1.0 }]
+    }
+
+    fn loss(&mut self, batch: &Batch, _: &Progress) -> Result<Loss> {
+        let features = Tensor::cat(&batch.views, 0)?; // (2n, dim): view 1, then view 2
+        let objective = objective(&self.hash.forward(&features)?, &self.latent.forward(&features)?, &self.params)?;
+        Ok(Loss {
+            total: objective.total,
+            terms: vec![("sorted_nce", objective.sorted_nce), ("quantization", objective.quantization)],
+        })
+    }
+}
+
+/// The transform of the first view, kamwoh/sdc's `mocov2` (MoCo v2's), to `size × size` pixels. Its blur is Pillow's
+/// and always happens.
+fn first_view(size: usize) -> Transform {
+    let jitter = ColorJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 };
+    Transform::new([
+        Step::RandomResizedCrop(RandomResizedCrop::new(size, (0.2, 1.0))),
+        Step::Flip { p: 0.5 },
+        Step::ColorJitter { jitter, p: 0.8 },
+        Step::Grayscale { p: 0.2 },
+        Step::PillowBlur { sigma: (0.1, 2.0), p: 1.0 },
+    ])
+}
+
+/// The transform of the second view: a stronger change of hue, always, and no blur.
+fn second_view(size: usize) -> Transform {
+    let jitter = ColorJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.4 };
+    Transform::new([
+        Step::RandomResizedCrop(RandomResizedCrop::new(size, (0.2, 1.0))),
+        Step::Flip { p: 0.5 },
+        Step::ColorJitter { jitter, p: 1.0 },
+        Step::Grayscale { p: 0.2 },
+    ])
+}
+
+/// The loss and its terms, all scalars.
+pub struct Objective {
+    /// `sorted_nce + λ·quantization`.
+    pub total: Tensor,
+    /// L_SortedNCE.
+    pub sorted_nce: Tensor,
+    /// The mean over both views of (b − sign b)², b = tanh of the hash head.
+    pub quantization: Tensor,
+}
+
+/// Computes `L_SortedNCE + λ·L_quantization` of the outputs of the two heads, `hash` `(2n, bits)` before tanh and
+/// `latent` `(2n, d)` before normalisation: view 1 of n images, then view 2 of the same.
+///
+/// # Errors
+/// If the numbers of rows differ or are odd.
+pub fn objective(hash: &Tensor, latent: &Tensor, params: &NshParams) -> Result<Objective> {
+    let relaxed = hash.tanh()?;
+    let signs = sign(&relaxed)?;
+    let codes = match params.binarization {
+        Binarization::Tanh => relaxed.clone(),
+        Binarization::SteSign => straight_through(&relaxed, &signs)?,
+    };
+    let latent = latent.broadcast_div(&latent.sqr()?.sum_keepdim(1)?.sqrt()?)?;
+    let permutation = soft_sort(&similarity(&codes)?, params.sort_temperature(hash.dim(1)?))?;
+    let cosines = sort_cosines(&permutation, &products(&latent)?.t()?)?;
+    let sorted_nce = sorted_nce(&cosines, params)?;
+    let quantization = (relaxed - signs)?.sqr()?.mean_all()?;
+    let total = (&sorted_nce + (&quantization * params.quantization)?)?;
+    Ok(Objective { total, sorted_nce, quantization })
+}
+
+/// S of codes `(2n, bits)`, first views down: 1 − Hamming distance / bits where they are ±1.
+fn similarity(codes: &Tensor) -> Result<Tensor> {
+    Ok(products(codes)?.affine(0.5 / codes.dim(1)? as f64, 0.5)?)
+}
+
+/// Inner products of the first half of the rows, down, with the second half, across: `(2n, d)` to `(n, n)`.
+fn products(rows: &Tensor) -> Result<Tensor> {
+    let n = rows.dim(0)? / 2;
+    Ok(rows.narrow(0, 0, n)?.matmul(&rows.narrow(0, n, n)?.t()?)?)
+}
+
+/// The cosines of image i's second view with all first views, in i's order: `c_ij = Σ_k P_ijk ⟨Z̄_k, Ẑ_i⟩`.
+///
+/// That equals ⟨E_ij, Ẑ_i⟩ of the sorted latents E = PZ̄, without ever holding the `(n, n, d)` of E.
+///
+/// # Shapes
+/// `permutation` is `(n, n, n)`, `cosines` `(n, n)` with the second views down; the result is `(n, n)`.
+///
+/// # Errors
+/// If the shapes do not fit together.
+pub fn sort_cosines(permutation: &Tensor, cosines: &Tensor) -> Result<Tensor> {
+    Ok(permutation.matmul(&cosines.contiguous()?.unsqueeze(2)?)?.squeeze(2)?)
+}
+
+/// L_SortedNCE of cosines `(n, n)` that are sorted in each row: the mean over rows and their first m positions of
+/// −log softmax, at temperature τ, of that position among itself and the negatives, which are all after the first m.
+///
+/// # Errors
+/// If `cosines` is no matrix.
+pub fn sorted_nce(cosines: &Tensor, params: &NshParams) -> Result<Tensor> {
+    let (rows, n) = cosines.dims2()?;
+    let m = params.positives.min(n);
+    let mut candidates = vec![cosines.narrow(1, 0, m)?.unsqueeze(2)?];
+    if n > m {
+        candidates.push(cosines.narrow(1, m, n - m)?.unsqueeze(1)?.broadcast_as((rows, m, n - m))?);
+    }
+    let mut logits = (Tensor::cat(&candidates, 2)? / params.tau)?; // (rows, m, 1 + n − m), the positive first
+    if params.double_softmax {
+        logits = candle_nn::ops::softmax(&logits, D::Minus1)?;
+    }
+    let positive = logits.narrow(2, 0, 1)?.squeeze(2)?;
+    Ok((logits.log_sum_exp(D::Minus1)? - positive)?.mean_all()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    /// A worked example in float64. The codes are small decimals, so the inputs of the hash head are their inverse tanh.
+    #[test]
+    fn loss_equals_the_worked_example() {
+        let codes: [[f64; 4]; 6] = [
+            [0.8, -0.6, 0.2, 0.9],
+            [-0.7, 0.5, 0.1, -0.3],
+            [0.4, 0.4, -0.9, 0.2],
+            [0.9, -0.4, 0.3, 0.7],
+            [-0.6, 0.7, -0.2, -0.5],
+            [0.2, 0.6, -0.8, 0.1],
+        ];
+        let hash = Tensor::new(&codes.map(|row| row.map(f64::atanh)), &Device::Cpu).unwrap();
+        let latent = [[1.0, 0.0], [0.6, 0.8], [-0.8, 0.6], [0.8, 0.6], [0.0, 1.0], [-1.0, 0.0]];
+        let latent = Tensor::new(&latent, &Device::Cpu).unwrap();
+        let near = |what: &str, found: &Tensor, expected: &[f64]| {
+            let found = found.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            let close = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6);
+            assert!(close && found.len() == expected.len(), "{what}: {found:?}, expected {expected:?}");
+        };
+
+        let similarity = similarity(&hash.tanh().unwrap()).unwrap();
+        near("similarity", &similarity.narrow(0, 0, 1).unwrap(), &[0.706_25, 0.326_25, 0.466_25]);
+        let cosines = sort_cosines(&soft_sort(&similarity, 0.25).unwrap(), &products(&latent).unwrap().t().unwrap());
+        near("cosines", &cosines.unwrap().narrow(0, 0, 1).unwrap(), &[0.563_656, 0.294_087, 0.544_734]);
+        for (double_softmax, sorted_nce) in [(true, 0.637_113), (false, 0.604_275)] {
+            let params = NshParams { double_softmax, ..NshParams::default() };
+            let found = objective(&hash, &latent, &params).unwrap();
+            near("sorted_nce", &found.sorted_nce, &[sorted_nce]);
+            near("quantization", &found.quantization, &[0.316_666_667]);
+            near("total", &found.total, &[sorted_nce + 0.316_666_667]);
+        }
+    }
+}
