@@ -60,8 +60,7 @@ impl MobileNetV2 {
         }
         let [w, b] = reader.conv(&format!("features.{}.0", blocks.len() + 1), [DIM, channels, 1, 1])?;
         let head = FrozenConv::dense(&w, &b, Window::dense(0), Activation::Relu6)?;
-        reader.finish()?;
-        Ok(Self { stem, blocks, head, normalize: weights.normalize()? })
+        Ok(Self { stem, blocks, head, normalize: reader.finish()? })
     }
 }
 
