@@ -23,6 +23,7 @@ pub const ENTRY: Entry = Entry {
     image_size: 224,
     open: |weights, _| frozen("alexnet", weights, AlexNet::new),
     train: Some(|weights, seed, norm| trainable("alexnet", (weights, seed, norm), AlexNet::new)),
+    cut: None,
 };
 
 /// The convolutions: index in torchvision's `features`, output channels, size, stride, padding.

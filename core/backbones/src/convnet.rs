@@ -22,6 +22,7 @@ pub const ENTRY: Entry = Entry {
     image_size: 32,
     open: |weights, seed| Ok(train(weights, seed, Norm::Frozen)?),
     train: Some(train),
+    cut: None,
 };
 
 const CHANNELS: [usize; 4] = [3, 32, 64, DIM];

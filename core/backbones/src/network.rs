@@ -48,6 +48,15 @@ pub(crate) fn frozen<A: Architecture>(
     Ok(Box::new(Network::new(name, Source::frozen(name, weights)?, build)?))
 }
 
+/// Builds the frozen part `name` of a network whose weights file holds more.
+pub(crate) fn tail<A: Architecture>(
+    name: &'static str,
+    weights: Option<&Weights>,
+    build: impl FnOnce(&Source<'_>) -> std::result::Result<A, WeightsError>,
+) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
+    Ok(Box::new(Network::new(name, Source::frozen(name, weights)?.of_part(), build)?))
+}
+
 /// Builds the network `name` to be trained.
 pub(crate) fn trainable<A: Architecture>(
     name: &'static str,

@@ -21,6 +21,7 @@ pub const RESNET18: Entry = Entry {
     image_size: 224,
     open: |weights, _| frozen("resnet18", weights, resnet18),
     train: Some(|weights, seed, norm| trainable("resnet18", (weights, seed, norm), resnet18)),
+    cut: None,
 };
 
 /// ResNet-34's registration.

@@ -63,6 +63,8 @@ pub(crate) struct Plan<'a> {
 pub(crate) struct Source<'a> {
     /// Absent where parameters are drawn.
     reader: Option<Reader<'a>>,
+    /// Whether the file may hold other parts of the network.
+    part: bool,
     seed: u64,
     /// How batch norms act in training; absent for a frozen network.
     norm: Option<Norm>,
@@ -80,13 +82,19 @@ impl<'a> Source<'a> {
     /// Makes frozen layers.
     pub(crate) fn frozen(backbone: &'static str, weights: Option<&'a Weights>) -> Result<Self, BackboneError> {
         let weights = weights.ok_or(BackboneError::NeedsWeights(backbone))?;
-        Ok(Self { reader: Some(Reader::new(weights, backbone)), seed: 0, norm: None, state: RefCell::default() })
+        let reader = Some(Reader::new(weights, backbone));
+        Ok(Self { reader, part: false, seed: 0, norm: None, state: RefCell::default() })
     }
 
     /// Makes trainable layers, which start from `weights` or, without them, from draws.
     pub(crate) fn trainable(backbone: &'static str, weights: Option<&'a Weights>, seed: u64, norm: Norm) -> Self {
         let reader = weights.map(|weights| Reader::new(weights, backbone));
-        Self { reader, seed, norm: Some(norm), state: RefCell::default() }
+        Self { reader, part: false, seed, norm: Some(norm), state: RefCell::default() }
+    }
+
+    /// Makes layers of a part of the network.
+    pub(crate) fn of_part(self) -> Self {
+        Self { part: true, ..self }
     }
 
     /// Makes a convolution with a bias.
@@ -194,7 +202,7 @@ impl<'a> Source<'a> {
     /// # Errors
     /// If the file holds more than the network, or its header is not understood.
     pub(crate) fn finish(self, normalize: [[f32; 3]; 2]) -> Result<(State, [[f32; 3]; 2]), WeightsError> {
-        let normalize = self.reader.map_or(Ok(normalize), Reader::finish)?;
+        let normalize = self.reader.map_or(Ok(normalize), |reader| reader.finish(self.part))?;
         Ok((self.state.into_inner(), normalize))
     }
 }

@@ -1,17 +1,18 @@
 //! VGG-16 (Simonyan and Zisserman, ICLR 2015; configuration D, without batch norm).
 //!
 //! The features are the second dense layer after its rectifier, 4096 numbers: torchvision's network up to
-//! `classifier.4`, in training up to the dropout `classifier.5`.
+//! `classifier.4`, in training up to the dropout `classifier.5`. The first dropout stands behind `fc6`, so the network
+//! can be cut there.
 
 use candle_core::{Result, Tensor};
 use hashlab_kernels::conv::{Activation, Padding, Window, adaptive_avg_pool, max_pool2d};
 
-use crate::Entry;
 use crate::fc7::{self, Step};
 use crate::layers::{Conv, Pass};
-use crate::network::{Architecture, frozen, trainable};
+use crate::network::{Architecture, frozen, tail, trainable};
 use crate::source::{Init, Plan, Source};
 use crate::weights::WeightsError;
+use crate::{Cut, Entry};
 
 /// The network's registration.
 pub const ENTRY: Entry = Entry {
@@ -22,6 +23,12 @@ pub const ENTRY: Entry = Entry {
     image_size: 224,
     open: |weights, _| frozen("vgg16", weights, Vgg16::new),
     train: Some(|weights, seed, norm| trainable("vgg16", (weights, seed, norm), Vgg16::new)),
+    cut: Some(Cut {
+        name: "fc6",
+        dim: fc7::DIM,
+        trunk: |weights, _| frozen("vgg16/fc6", weights, Vgg16::trunk),
+        tail: |weights| tail("vgg16/fc6", weights, VggTail::new),
+    }),
 };
 
 /// Output channels of the 3×3 convolutions between poolings.
@@ -38,6 +45,13 @@ struct Vgg16 {
 
 impl Vgg16 {
     fn new(source: &Source<'_>) -> std::result::Result<Self, WeightsError> {
+        let Self { stages, mut head } = Self::trunk(source)?;
+        head.extend(tail_steps(source)?);
+        Ok(Self { stages, head })
+    }
+
+    /// Makes the layers up to `fc6`.
+    fn trunk(source: &Source<'_>) -> std::result::Result<Self, WeightsError> {
         let (mut index, mut channels) = (0, 3);
         let mut stages = Vec::with_capacity(STAGES.len());
         for widths in STAGES {
@@ -55,15 +69,18 @@ impl Vgg16 {
             index += 1; // and the pooling
             stages.push(stage);
         }
-        let dense = |name, image| source.dense(name, fc7::DIM, image, Init::Normal(0.01)).map(Step::Dense);
-        let head = vec![
-            dense("classifier.0", [SIDE, SIDE, channels])?,
-            Step::Dropout("classifier.2"),
-            dense("classifier.3", [1, 1, fc7::DIM])?,
-            Step::Dropout("classifier.5"),
-        ];
-        Ok(Self { stages, head })
+        Ok(Self { stages, head: vec![dense(source, "classifier.0", [SIDE, SIDE, channels])?] })
     }
+}
+
+/// Makes the layers behind `fc6`.
+fn tail_steps(source: &Source<'_>) -> std::result::Result<[Step; 3], WeightsError> {
+    let fc7 = dense(source, "classifier.3", [1, 1, fc7::DIM])?;
+    Ok([Step::Dropout("classifier.2"), fc7, Step::Dropout("classifier.5")])
+}
+
+fn dense(source: &Source<'_>, name: &str, image: [usize; 3]) -> std::result::Result<Step, WeightsError> {
+    source.dense(name, fc7::DIM, image, Init::Normal(0.01)).map(Step::Dense)
 }
 
 impl Architecture for Vgg16 {
@@ -81,5 +98,25 @@ impl Architecture for Vgg16 {
             x = max_pool2d(&x, 2, halve, false)?;
         }
         fc7::run(&self.head, adaptive_avg_pool(&x, (SIDE, SIDE))?, pass)
+    }
+}
+
+/// The layers behind `fc6` alone.
+struct VggTail([Step; 3]);
+
+impl VggTail {
+    fn new(source: &Source<'_>) -> std::result::Result<Self, WeightsError> {
+        tail_steps(source).map(Self)
+    }
+}
+
+impl Architecture for VggTail {
+    fn dim(&self) -> usize {
+        fc7::DIM
+    }
+
+    fn run(&self, features: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
+        let (n, dim) = features.dims2()?;
+        fc7::run(&self.0, features.reshape((n, 1, 1, dim))?, pass)
     }
 }

@@ -281,11 +281,12 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Refuses tensors that were not asked for; the classifier is no part of a backbone. Returns the normalisation.
-    pub(crate) fn finish(self) -> Result<[[f32; 3]; 2], WeightsError> {
+    /// Refuses tensors that were not asked for, unless only a `part` was read; the classifier is no part of a backbone.
+    /// Returns the normalisation.
+    pub(crate) fn finish(self, part: bool) -> Result<[[f32; 3]; 2], WeightsError> {
         let used = self.used.into_inner();
         let classifier = |name: &str| name.starts_with("classifier.") || name.starts_with("fc.");
-        let extra = |name: &String| !used.contains(name) && !classifier(name);
+        let extra = |name: &String| !part && !used.contains(name) && !classifier(name);
         match self.weights.tensors.iter().find(|(name, _)| extra(name)) {
             Some((name, tensor)) => {
                 Err(WeightsError::Extra { name: name.clone(), got: tensor.dims().into(), backbone: self.backbone })

@@ -132,9 +132,25 @@ fn resnets_by_frozen_statistics() {
     }
 }
 
+/// The whole network, and the same cut in two.
 #[test]
 fn vgg16() {
-    check(pretrained("vgg16", Norm::Batch).as_ref(), "vgg16.none", [1, 48, 64], 1e-4);
+    let (entry, weights) = (find("vgg16").unwrap(), formula::weights("vgg16", &[]));
+    let net = (entry.train.unwrap())(Some(&weights), 0, Norm::Batch).unwrap();
+    let images = tensor("images", &[1, 48, 64, 3]);
+    let [trained, evaluated] =
+        [net.forward_train(&images, &mut draws), net.forward(&images)].map(|y| part(&y.unwrap()));
+    check(net.as_ref(), "vgg16.none", [1, 48, 64], 1e-4);
+    drop(net);
+
+    let cut = entry.cut.as_ref().unwrap();
+    let (trunk, tail) = ((cut.trunk)(Some(&weights), 0).unwrap(), (cut.tail)(Some(&weights)).unwrap());
+    let stored = trunk.forward(&images).unwrap();
+    assert_eq!((trunk.name(), cut.name, stored.dims()), ("vgg16/fc6", "fc6", &[1, cut.dim][..]));
+    assert!(tail.vars().is_empty() && tail.buffers().is_empty());
+    let expected = |values: &[f32]| Tensor::new(values, &Device::Cpu).unwrap();
+    close("trained", &part(&tail.forward_train(&stored, &mut draws).unwrap()), &expected(&trained), 1e-5);
+    close("evaluated", &part(&tail.forward(&stored).unwrap()), &expected(&evaluated), 1e-5);
 }
 
 #[test]
