@@ -6,8 +6,7 @@
 use std::time::Instant;
 
 use candle_core::{Device, Result, Tensor};
-use hashlab_backbones::Trainable;
-use hashlab_backbones::convnet::ConvNet;
+use hashlab_backbones::{Norm, find};
 use hashlab_kernels::backward;
 
 #[global_allocator]
@@ -16,7 +15,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const STEPS: usize = 20;
 
 fn main() -> Result<()> {
-    let net = ConvNet::new(0)?;
+    let net = (find("convnet").and_then(|entry| entry.train).expect("a network to train"))(None, 0, Norm::Batch);
+    let net = net.map_err(candle_core::Error::wrap)?;
     let images: Vec<f32> = (0..64 * 32 * 32 * 3).map(|i| (i % 97) as f32 / 97.0).collect();
     let images = Tensor::from_vec(images, (64, 32, 32, 3), &Device::Cpu)?;
     let [mut forward, mut back] = [0.0; 2];

@@ -11,9 +11,12 @@ use hashlab_rng::Stream;
 pub mod alexnet;
 pub mod convnet;
 mod fc7;
+mod layers;
 pub mod mobilenet_v2;
+mod network;
 mod published;
 pub mod resnet;
+mod source;
 pub mod squeezenet1_1;
 mod timm;
 pub mod vgg16;
@@ -23,7 +26,7 @@ pub use weights::{Weights, WeightsError};
 
 /// A network that maps images to feature vectors.
 pub trait Backbone: Send + Sync {
-    /// Its name in [`BACKBONES`].
+    /// Its name in [`BACKBONES`]; a part of a network adds the name of its [`Cut`], as in `vgg16/fc6`.
     fn name(&self) -> &'static str;
 
     /// The length of a feature vector.
@@ -110,7 +113,26 @@ pub struct Entry {
     pub open: Open,
     /// Builds the trainable network, if there is one.
     pub train: Option<Train>,
+    /// Where the network can be divided, if it can.
+    pub cut: Option<Cut>,
 }
+
+/// A frozen network in two parts: features of the trunk can be stored, while the tail with its dropouts runs in every
+/// step. The trunk's features through the tail's evaluation pass are the network's features.
+pub struct Cut {
+    /// The trunk's last layer, as experiment files write it.
+    pub name: &'static str,
+    /// The length of the trunk's features.
+    pub dim: usize,
+    /// Builds the trunk.
+    pub trunk: Open,
+    /// Builds the tail, which maps the trunk's features `(n, dim)` where a whole network takes images; it has no
+    /// variables.
+    pub tail: Tail,
+}
+
+/// Builds the tail of a network from a weights file.
+pub type Tail = fn(Option<&Weights>) -> Result<Box<dyn Trainable>, BackboneError>;
 
 /// Builds a network from a weights file, or from a seed where it needs none.
 pub type Open = fn(Option<&Weights>, u64) -> Result<Box<dyn Backbone>, BackboneError>;

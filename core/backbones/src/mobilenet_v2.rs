@@ -21,6 +21,7 @@ pub const ENTRY: Entry = Entry {
         Ok(Box::new(MobileNetV2::new(weights)?))
     },
     train: None,
+    cut: None,
 };
 
 const DIM: usize = 1280;
@@ -60,8 +61,7 @@ impl MobileNetV2 {
         }
         let [w, b] = reader.conv(&format!("features.{}.0", blocks.len() + 1), [DIM, channels, 1, 1])?;
         let head = FrozenConv::dense(&w, &b, Window::dense(0), Activation::Relu6)?;
-        reader.finish()?;
-        Ok(Self { stem, blocks, head, normalize: weights.normalize()? })
+        Ok(Self { stem, blocks, head, normalize: reader.finish(false)? })
     }
 }
 

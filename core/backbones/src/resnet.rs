@@ -1,50 +1,75 @@
-//! ResNets (He et al., CVPR 2016) with 18, 34, 50 and 101 layers, frozen.
+//! ResNets (He et al., CVPR 2016) with 18, 34, 50 and 101 layers.
 //!
 //! The features are the mean over all pixels of the last block, 512 or 2048 numbers: torchvision's network without
 //! `fc`. As there, a bottleneck's stride is in its 3×3 convolution ("version 1.5"), not in the first one.
 
-use candle_core::Tensor;
-use hashlab_kernels::conv::{Activation, FrozenConv, Padding, Window, global_avg_pool, max_pool2d};
+use candle_core::{Result, Tensor};
+use hashlab_kernels::conv::{Activation, Padding, Window, global_avg_pool, max_pool2d};
 
-use crate::weights::{Reader, Weights, WeightsError};
-use crate::{Backbone, BackboneError, Entry};
+use crate::Entry;
+use crate::layers::{Conv, Pass};
+use crate::network::{Architecture, frozen, trainable};
+use crate::source::{Init, Plan, Source};
+use crate::weights::WeightsError;
 
 /// ResNet-18's registration.
 pub const RESNET18: Entry = Entry {
     name: "resnet18",
-    doc: "ResNet-18, pretrained and frozen: 512 features",
+    doc: "ResNet-18, pretrained: 512 features",
     needs_weights: true,
     dim: 512,
     image_size: 224,
-    open: |weights, _| open("resnet18", Kind::Basic, [2, 2, 2, 2], weights),
-    train: None,
+    open: |weights, _| frozen("resnet18", weights, resnet18),
+    train: Some(|weights, seed, norm| trainable("resnet18", (weights, seed, norm), resnet18)),
+    cut: None,
 };
 
 /// ResNet-34's registration.
 pub const RESNET34: Entry = Entry {
     name: "resnet34",
-    doc: "ResNet-34, pretrained and frozen: 512 features",
-    open: |weights, _| open("resnet34", Kind::Basic, [3, 4, 6, 3], weights),
+    doc: "ResNet-34, pretrained: 512 features",
+    open: |weights, _| frozen("resnet34", weights, resnet34),
+    train: Some(|weights, seed, norm| trainable("resnet34", (weights, seed, norm), resnet34)),
     ..RESNET18
 };
 
 /// ResNet-50's registration.
 pub const RESNET50: Entry = Entry {
     name: "resnet50",
-    doc: "ResNet-50, pretrained and frozen: 2048 features",
+    doc: "ResNet-50, pretrained: 2048 features",
     dim: 2048,
-    open: |weights, _| open("resnet50", Kind::Bottleneck, [3, 4, 6, 3], weights),
+    open: |weights, _| frozen("resnet50", weights, resnet50),
+    train: Some(|weights, seed, norm| trainable("resnet50", (weights, seed, norm), resnet50)),
     ..RESNET18
 };
 
 /// ResNet-101's registration.
 pub const RESNET101: Entry = Entry {
     name: "resnet101",
-    doc: "ResNet-101, pretrained and frozen: 2048 features",
+    doc: "ResNet-101, pretrained: 2048 features",
     dim: 2048,
-    open: |weights, _| open("resnet101", Kind::Bottleneck, [3, 4, 23, 3], weights),
+    open: |weights, _| frozen("resnet101", weights, resnet101),
+    train: Some(|weights, seed, norm| trainable("resnet101", (weights, seed, norm), resnet101)),
     ..RESNET18
 };
+
+type Built = std::result::Result<ResNet, WeightsError>;
+
+fn resnet18(source: &Source<'_>) -> Built {
+    ResNet::new(source, Kind::Basic, [2, 2, 2, 2])
+}
+
+fn resnet34(source: &Source<'_>) -> Built {
+    ResNet::new(source, Kind::Basic, [3, 4, 6, 3])
+}
+
+fn resnet50(source: &Source<'_>) -> Built {
+    ResNet::new(source, Kind::Bottleneck, [3, 4, 6, 3])
+}
+
+fn resnet101(source: &Source<'_>) -> Built {
+    ResNet::new(source, Kind::Bottleneck, [3, 4, 23, 3])
+}
 
 /// Channels of the stem and within the blocks of the first stage; every further stage doubles them.
 const WIDTH: usize = 64;
@@ -68,63 +93,40 @@ impl Kind {
     }
 }
 
-/// Opens a network of `blocks` blocks per stage.
-fn open(
-    name: &'static str,
-    kind: Kind,
-    blocks: [usize; 4],
-    weights: Option<&Weights>,
-) -> Result<Box<dyn Backbone>, BackboneError> {
-    let weights = weights.ok_or(BackboneError::NeedsWeights(name))?;
-    Ok(Box::new(ResNet::new(name, kind, blocks, weights)?))
-}
-
-/// The network.
+/// The layers.
 struct ResNet {
-    name: &'static str,
-    dim: usize,
-    stem: FrozenConv,
+    stem: Conv,
     blocks: Vec<Block>,
-    normalize: [[f32; 3]; 2],
+    dim: usize,
 }
 
 impl ResNet {
-    /// Builds the network; the header of `weights` chooses the normalisation.
-    fn new(name: &'static str, kind: Kind, repeats: [usize; 4], weights: &Weights) -> Result<Self, WeightsError> {
-        let reader = Reader::new(weights, name);
-        let stem = conv(&reader, "conv1", [7, 3, WIDTH, 2], Activation::Relu)?;
+    /// Makes a network of `repeats` blocks per stage.
+    fn new(source: &Source<'_>, kind: Kind, repeats: [usize; 4]) -> Built {
+        let stem = conv(source, "conv1", [7, 3, WIDTH, 2], Activation::Relu)?;
         let (mut blocks, mut channels) = (Vec::new(), WIDTH);
         for (stage, repeats) in repeats.into_iter().enumerate() {
             for repeat in 0..repeats {
                 let stride = if stage > 0 && repeat == 0 { 2 } else { 1 };
                 let convs = kind.convs(WIDTH << stage, stride);
                 let block = format!("layer{}.{repeat}", stage + 1);
-                blocks.push(Block::new(&reader, &block, &mut channels, stride, &convs)?);
+                blocks.push(Block::new(source, &block, &mut channels, stride, &convs)?);
             }
         }
-        reader.finish()?;
-        Ok(Self { name, dim: channels, stem, blocks, normalize: weights.normalize()? })
+        Ok(Self { stem, blocks, dim: channels })
     }
 }
 
-impl Backbone for ResNet {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
+impl Architecture for ResNet {
     fn dim(&self) -> usize {
         self.dim
     }
 
-    fn normalize(&self) -> [[f32; 3]; 2] {
-        self.normalize
-    }
-
-    fn forward(&self, images: &Tensor) -> candle_core::Result<Tensor> {
+    fn run(&self, images: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
         let halve = Window { stride: 2, padding: Padding::Symmetric(1) };
-        let mut x = max_pool2d(&self.stem.forward(images)?, 3, halve, false)?;
+        let mut x = max_pool2d(&self.stem.forward(images, pass)?, 3, halve, false)?;
         for block in &self.blocks {
-            x = block.forward(&x)?;
+            x = block.forward(&x, pass)?;
         }
         global_avg_pool(&x)
     }
@@ -133,59 +135,63 @@ impl Backbone for ResNet {
 /// A residual block: convolutions, then the sum with the block's input and a rectifier.
 struct Block {
     /// All convolutions but the last.
-    inner: Vec<FrozenConv>,
-    /// Its pass over memory includes the sum and the rectifier.
-    last: FrozenConv,
+    inner: Vec<Conv>,
+    /// The rectifier behind it comes after the sum.
+    last: Conv,
     /// Fits the input to the output where their shapes differ.
-    shortcut: Option<FrozenConv>,
+    shortcut: Option<Conv>,
 }
 
 impl Block {
-    /// Reads the block `name`, whose convolutions have the given size, output channels and stride; updates `channels`
+    /// Makes the block `name`, whose convolutions have the given size, output channels and stride; updates `channels`
     /// from the block's input to its output.
     fn new(
-        reader: &Reader<'_>,
+        source: &Source<'_>,
         name: &str,
         channels: &mut usize,
         stride: usize,
         convs: &[[usize; 3]],
-    ) -> Result<Self, WeightsError> {
+    ) -> std::result::Result<Self, WeightsError> {
         let input = *channels;
         let mut inner = Vec::with_capacity(convs.len());
         for (index, &[size, out, stride]) in convs.iter().enumerate() {
             let shape = [size, *channels, out, stride];
-            inner.push(conv(reader, &format!("{name}.conv{}", index + 1), shape, Activation::Relu)?);
+            inner.push(conv(source, &format!("{name}.conv{}", index + 1), shape, Activation::Relu)?);
             *channels = out;
         }
         let last = inner.pop().expect("a block has convolutions");
         let fits = stride == 1 && input == *channels;
         let shortcut = [1, input, *channels, stride];
         let shortcut =
-            (!fits).then(|| conv(reader, &format!("{name}.downsample.0"), shortcut, Activation::None)).transpose()?;
+            (!fits).then(|| conv(source, &format!("{name}.downsample.0"), shortcut, Activation::None)).transpose()?;
         Ok(Self { inner, last, shortcut })
     }
 
-    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+    fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         let residual = match &self.shortcut {
-            Some(shortcut) => &shortcut.forward(x)?,
+            Some(shortcut) => &shortcut.forward(x, pass)?,
             None => x,
         };
         let mut y = x.clone();
         for conv in &self.inner {
-            y = conv.forward(&y)?;
+            y = conv.forward(&y, pass)?;
         }
-        self.last.forward_add(&y, residual)
+        self.last.forward_add(&y, residual, pass)
     }
 }
 
-/// Reads a convolution that pads as much as keeps the image's size at stride 1.
+/// Makes a convolution that pads as much as keeps the image's size at stride 1.
 fn conv(
-    reader: &Reader<'_>,
+    source: &Source<'_>,
     name: &str,
     [size, channels, out, stride]: [usize; 4],
     activation: Activation,
-) -> Result<FrozenConv, WeightsError> {
-    let [w, b] = reader.conv(name, [out, channels, size, size])?;
-    let window = Window { stride, padding: Padding::Symmetric(size / 2) };
-    Ok(FrozenConv::dense(&w, &b, window, activation)?)
+) -> std::result::Result<Conv, WeightsError> {
+    source.normed_conv(&Plan {
+        name,
+        shape: [out, channels, size, size],
+        window: Window { stride, padding: Padding::Symmetric(size / 2) },
+        activation,
+        init: Init::HeBackward,
+    })
 }

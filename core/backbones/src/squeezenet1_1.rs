@@ -21,6 +21,7 @@ pub const ENTRY: Entry = Entry {
         Ok(Box::new(SqueezeNet::new(weights)?))
     },
     train: None,
+    cut: None,
 };
 
 const DIM: usize = 512;
@@ -53,8 +54,7 @@ impl SqueezeNet {
         let stem = FrozenConv::dense(&w, &b, STRIDED, Activation::Relu)?;
         let stage = |fires: &[[usize; 4]]| fires.iter().map(|fire| Fire::new(&reader, *fire)).collect();
         let stages = STAGES.into_iter().map(stage).collect::<Result<_, _>>()?;
-        reader.finish()?;
-        Ok(Self { stem, stages, normalize: weights.normalize()? })
+        Ok(Self { stem, stages, normalize: reader.finish(false)? })
     }
 }
 

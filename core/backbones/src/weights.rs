@@ -78,6 +78,17 @@ pub enum WeightsError {
         /// The network.
         backbone: &'static str,
     },
+    /// A network whose batch norms are to be trained has none in the file.
+    #[error(
+        "the batch norm behind `{name}` is folded into it, which serves frozen networks only\nhelp: train from the \
+         network's original file, which has `{norm}.running_mean`"
+    )]
+    Folded {
+        /// The convolution.
+        name: String,
+        /// Its batch norm.
+        norm: String,
+    },
     /// The header describes its preprocessing in words that are not known.
     #[error(
         "header entry `{key}` is `{got}`, which is not understood\nhelp: known are `RGB/127.5-1`, `RGB/255, mean R G B \
@@ -243,7 +254,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns the tensor `name`.
-    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, WeightsError> {
+    pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, WeightsError> {
         let first = self.used.borrow().is_empty();
         self.used.borrow_mut().insert(name.into());
         match self.weights.tensors.get(name) {
@@ -261,23 +272,33 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Refuses tensors that were not asked for; the classifier is no part of a backbone.
-    pub(crate) fn finish(self) -> Result<(), WeightsError> {
+    /// Refuses a file in which the batch norm `norm` was folded into the convolution `name`.
+    pub(crate) fn refuse_folded(&self, name: &str, norm: &str) -> Result<(), WeightsError> {
+        let has = |module: &str, part: &str| self.weights.tensors.contains_key(&format!("{module}.{part}"));
+        if has(name, "bias") && !has(norm, "running_mean") {
+            return Err(WeightsError::Folded { name: name.into(), norm: norm.into() });
+        }
+        Ok(())
+    }
+
+    /// Refuses tensors that were not asked for, unless only a `part` was read; the classifier is no part of a backbone.
+    /// Returns the normalisation.
+    pub(crate) fn finish(self, part: bool) -> Result<[[f32; 3]; 2], WeightsError> {
         let used = self.used.into_inner();
         let classifier = |name: &str| name.starts_with("classifier.") || name.starts_with("fc.");
-        let extra = |name: &String| !used.contains(name) && !classifier(name);
+        let extra = |name: &String| !part && !used.contains(name) && !classifier(name);
         match self.weights.tensors.iter().find(|(name, _)| extra(name)) {
             Some((name, tensor)) => {
                 Err(WeightsError::Extra { name: name.clone(), got: tensor.dims().into(), backbone: self.backbone })
             }
-            None => Ok(()),
+            None => self.weights.normalize(),
         }
     }
 }
 
 /// Names the batch norm that torchvision puts behind convolution `name`: `features.0.1` behind `features.0.0` of a
 /// sequence, `layer1.0.bn2` behind `layer1.0.conv2`.
-fn norm_after(name: &str) -> Option<String> {
+pub(crate) fn norm_after(name: &str) -> Option<String> {
     let start = name.rfind('.').map_or(0, |dot| dot + 1);
     let (parent, last) = name.split_at(start);
     match last.strip_prefix("conv") {

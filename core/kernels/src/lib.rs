@@ -6,7 +6,8 @@
 //!
 //! * [`linear()`], [`linear_relu`]: dense layers whose backward pass computes no gradient towards a constant input;
 //! * [`backward()`]: back-propagation that writes weight gradients once;
-//! * [`conv`]: dense and depthwise convolution and pooling, for training and, with weights packed once, for inference;
+//! * [`conv`]: dense and depthwise convolution, pooling and batch norm, for training and, with weights packed once, for
+//!   inference;
 //! * [`optim`]: optimiser steps in one pass over memory;
 //! * [`threads::serial`]: keeps a call on its own thread.
 //!

@@ -26,20 +26,9 @@ const CASES: &[Case] = &[
     ([1, 13, 12, 70], 16, [3, 3], 3, SKEWED),
 ];
 
-/// Compares the value of `op` and the gradients of all `inputs` with those of its f64 formulation.
+/// [`common::check`] of an operation without constants.
 fn check(op: impl Fn(&[Tensor]) -> Result<Tensor>, inputs: &[(&str, &[usize])]) {
-    let variables: Vec<_> = inputs.iter().map(|(name, shape)| variable(name, shape)).collect();
-    let doubles: Vec<_> = variables.iter().map(|v| double(v)).collect();
-    let tensors = |vars: &[candle_core::Var]| vars.iter().map(|v| v.as_tensor().clone()).collect::<Vec<_>>();
-    let (y, expected) = (op(&tensors(&variables)).unwrap(), op(&tensors(&doubles)).unwrap());
-    close(&y, &expected, 1e-5);
-    // Weights that differ by element, so that a misplaced gradient is seen.
-    let weights = draw("weights", y.dims());
-    let loss = |y: &Tensor| (y * weights.to_dtype(y.dtype()).unwrap()).unwrap().sum_all().unwrap();
-    let (grads, expected) = (backward(&loss(&y)).unwrap(), loss(&expected).backward().unwrap());
-    for (variable, double) in variables.iter().zip(&doubles) {
-        close(grads.get(variable).unwrap(), expected.get(double).unwrap(), 1e-5);
-    }
+    common::check(op, inputs, &[]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Convolution and pooling over channels-last images.
+//! Convolution, pooling and batch norm over channels-last images.
 //!
 //! Images are tensors `(n, h, w, c)`: the channels of a pixel lie side by side, so the inner loop of every operation here
 //! runs over contiguous memory. Weights keep PyTorch's order, `(out, in, kh, kw)` and `(c, 1, kh, kw)`.
@@ -12,16 +12,22 @@ mod dense;
 mod depthwise;
 mod frozen;
 mod geometry;
+mod norm;
 mod op;
 mod pool;
 mod rows;
+mod sum;
 
 use candle_core::{Result, Tensor};
 
 pub use frozen::FrozenConv;
 pub use geometry::{Padding, Window};
+pub use norm::{Moments, batch_norm, fixed_norm};
 pub use op::{conv2d, depthwise_conv2d};
 pub use pool::{adaptive_avg_pool, global_avg_pool, max_pool2d};
+pub use sum::add;
+
+use crate::cpu;
 
 /// What follows a convolution in the same pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +57,25 @@ impl Activation {
             Self::Relu => x.relu(),
             Self::Relu6 => x.clamp(0f32, 6f32),
         }
+    }
+
+    /// Returns the gradient before the activation, whose value is `y`.
+    fn gradient(self, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
+        let (low, high) = self.limits();
+        if self == Self::None {
+            return dy.contiguous();
+        }
+        cpu::with_elements(dy, |dy| {
+            cpu::with_elements(y, |out| {
+                let mut gradient = dy.to_vec();
+                pulp::Arch::new().dispatch(|| {
+                    for (d, y) in gradient.iter_mut().zip(out) {
+                        *d = if *y > low && *y < high { *d } else { 0.0 };
+                    }
+                });
+                cpu::tensor(gradient, y.shape())
+            })
+        })
     }
 }
 

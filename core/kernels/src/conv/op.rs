@@ -84,25 +84,6 @@ impl Conv {
             .broadcast_add(b)?;
         self.activation.plain(y)
     }
-
-    /// Returns the gradient before the activation.
-    fn before_activation(&self, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
-        let (low, high) = self.activation.limits();
-        if self.activation == Activation::None {
-            return dy.contiguous();
-        }
-        cpu::with_elements(dy, |dy| {
-            cpu::with_elements(y, |out| {
-                let mut gradient = dy.to_vec();
-                pulp::Arch::new().dispatch(|| {
-                    for (d, y) in gradient.iter_mut().zip(out) {
-                        *d = if *y > low && *y < high { *d } else { 0.0 };
-                    }
-                });
-                cpu::tensor(gradient, y.shape())
-            })
-        })
-    }
 }
 
 impl CustomOp3 for Conv {
@@ -141,7 +122,7 @@ impl CustomOp3 for Conv {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let g = self.geometry(x.dims(), w.dims(), b.dims())?;
         let (out, channels) = (w.dim(0)?, x.dim(3)?);
-        let dy = self.before_activation(y, dy)?;
+        let dy = self.activation.gradient(y, dy)?;
         cpu::with_elements(&dy, |dy| {
             let db = deposit(b, |sum| column_sums(sum, dy, out))?;
             let dw = cpu::with_elements(x, |x| {

@@ -1,0 +1,99 @@
+//! What networks written in this crate's [layers](crate::layers) have in common.
+
+use candle_core::{Result, Tensor, Var};
+
+use crate::layers::Pass;
+use crate::source::{Source, State};
+use crate::weights::{IMAGENET, Weights, WeightsError};
+use crate::{Backbone, BackboneError, Draws, Norm, Trainable};
+
+/// The layers of a network and how images run through them.
+pub(crate) trait Architecture: Send + Sync + 'static {
+    /// Mean and standard deviation of each colour, where no weights file states them.
+    const NORMALIZE: [[f32; 3]; 2] = IMAGENET;
+
+    /// The length of a feature vector.
+    fn dim(&self) -> usize;
+
+    /// Maps normalised images `(n, h, w, 3)` to features `(n, dim)`.
+    fn run(&self, images: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor>;
+}
+
+/// An architecture with its parameters.
+struct Network<A> {
+    name: &'static str,
+    layers: A,
+    state: State,
+    normalize: [[f32; 3]; 2],
+}
+
+impl<A: Architecture> Network<A> {
+    fn new(
+        name: &'static str,
+        source: Source<'_>,
+        build: impl FnOnce(&Source<'_>) -> std::result::Result<A, WeightsError>,
+    ) -> std::result::Result<Self, BackboneError> {
+        let layers = build(&source)?;
+        let (state, normalize) = source.finish(A::NORMALIZE)?;
+        Ok(Self { name, layers, state, normalize })
+    }
+}
+
+/// Builds the frozen network `name`.
+pub(crate) fn frozen<A: Architecture>(
+    name: &'static str,
+    weights: Option<&Weights>,
+    build: impl FnOnce(&Source<'_>) -> std::result::Result<A, WeightsError>,
+) -> std::result::Result<Box<dyn Backbone>, BackboneError> {
+    Ok(Box::new(Network::new(name, Source::frozen(name, weights)?, build)?))
+}
+
+/// Builds the frozen part `name` of a network whose weights file holds more.
+pub(crate) fn tail<A: Architecture>(
+    name: &'static str,
+    weights: Option<&Weights>,
+    build: impl FnOnce(&Source<'_>) -> std::result::Result<A, WeightsError>,
+) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
+    Ok(Box::new(Network::new(name, Source::frozen(name, weights)?.of_part(), build)?))
+}
+
+/// Builds the network `name` to be trained.
+pub(crate) fn trainable<A: Architecture>(
+    name: &'static str,
+    (weights, seed, norm): (Option<&Weights>, u64, Norm),
+    build: impl FnOnce(&Source<'_>) -> std::result::Result<A, WeightsError>,
+) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
+    Ok(Box::new(Network::new(name, Source::trainable(name, weights, seed, norm), build)?))
+}
+
+impl<A: Architecture> Backbone for Network<A> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn dim(&self) -> usize {
+        self.layers.dim()
+    }
+
+    fn normalize(&self) -> [[f32; 3]; 2] {
+        self.normalize
+    }
+
+    fn forward(&self, images: &Tensor) -> Result<Tensor> {
+        self.layers.run(images, &mut Pass::evaluation())
+    }
+}
+
+impl<A: Architecture> Trainable for Network<A> {
+    fn forward_train(&self, images: &Tensor, draws: Draws<'_>) -> Result<Tensor> {
+        self.layers.run(images, &mut Pass::training(draws))
+    }
+
+    fn vars(&self) -> Vec<(String, Var)> {
+        self.state.vars.clone()
+    }
+
+    fn buffers(&self) -> Vec<(String, Var)> {
+        self.state.buffers.clone()
+    }
+}
