@@ -94,8 +94,9 @@ fn backbone(section: &Settings) -> String {
             text("norm"),
         );
     }
-    let views = value("views").map(|views| format!(", {views} stored views per training item"));
-    format!("frozen {name}, {size} px{}", views.unwrap_or_default())
+    let views = value("views").map(|views| format!(", {views} stored views per training item")).unwrap_or_default();
+    let cut = value("cut").map(|cut| format!(", layers behind {cut} with dropout in every step")).unwrap_or_default();
+    format!("frozen {name}, {size} px{views}{cut}")
 }
 
 fn header(plan: &Plan, command: String) -> Header {

@@ -22,6 +22,9 @@ pub struct BackboneConfig {
     pub views: usize,
     /// How the view bank stores features: `f32`, or `f16` in half the space, which rounds them to 11 bits.
     pub precision: Precision,
+    /// Layer behind which the frozen network is divided: features up to it are stored, the rest runs in every step with
+    /// its dropouts, as in CIBHash's reference code with `cut = "fc6"` of VGG-16. Empty: nothing runs in a step.
+    pub cut: String,
     /// Whether a run trains the network along with its method, on images that are augmented as it goes. Closed-form
     /// methods, and every run without this, work on features of the frozen network.
     pub finetune: bool,
@@ -43,6 +46,7 @@ impl Default for BackboneConfig {
             size: 32,
             views: 10,
             precision: Precision::F32,
+            cut: String::new(),
             finetune: false,
             learning_rate_scale: 1.0,
             norm: Norm::Batch,
@@ -60,7 +64,13 @@ impl Params for BackboneConfig {
         require(self.size >= 8, "`size` must be at least 8")?;
         require(self.views >= 1, "`views` must be at least 1")?;
         require(positive(self.learning_rate_scale), "`learning_rate_scale` must be positive")?;
-        let trainable = hashlab_backbones::find(&self.name).is_some_and(|entry| entry.train.is_some());
+        let network = hashlab_backbones::find(&self.name).expect("checked above");
+        if !self.cut.is_empty() && network.cut.as_ref().is_none_or(|cut| cut.name != self.cut) {
+            let known = network.cut.as_ref().map_or("it cannot be cut".into(), |cut| format!("known: `{}`", cut.name));
+            return Err(format!("`cut` does not name a layer of `{}` to cut behind; {known}", self.name));
+        }
+        require(self.cut.is_empty() || !self.finetune, "`finetune` trains the whole network: leave `cut` out")?;
+        let trainable = network.train.is_some();
         require(
             !self.finetune || trainable,
             &format!("`finetune` does not apply to `{}`, which stays frozen", self.name),
@@ -68,7 +78,14 @@ impl Params for BackboneConfig {
     }
 
     fn idle(&self) -> Vec<&'static str> {
-        if self.finetune { vec!["views", "precision"] } else { vec!["finetune", "learning_rate_scale", "norm"] }
+        let mut idle = match self.finetune {
+            true => vec!["views", "precision"],
+            false => vec!["finetune", "learning_rate_scale", "norm"],
+        };
+        if self.cut.is_empty() {
+            idle.push("cut");
+        }
+        idle
     }
 }
 

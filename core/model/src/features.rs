@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
-use hashlab_backbones::{Backbone, Norm, Trainable, Weights};
+use hashlab_backbones::{Backbone, Cut, Norm, Trainable, Weights};
 use hashlab_bank::{Bank, Progress as Extraction, Segment, SegmentKey, Shape, items_digest};
 use hashlab_data::{Dataset, Labels};
 use hashlab_image::{Normalize, Transform, to_hwc};
@@ -56,9 +56,27 @@ impl<'a> Features<'a> {
         Ok(Self { bank, dataset, identity, network, config: config.clone(), weights, backbone: OnceLock::new() })
     }
 
-    /// Length of a feature vector.
+    /// Length of the feature vectors that methods see.
     pub fn dim(&self) -> usize {
         self.network.dim
+    }
+
+    /// Where the network is divided, if it is.
+    fn cut(&self) -> Option<&'static Cut> {
+        self.network.cut.as_ref().filter(|cut| cut.name == self.config.cut)
+    }
+
+    /// Opens the part of a divided network that runs in every step; nothing for a whole one.
+    ///
+    /// # Errors
+    /// If its weights cannot be read.
+    pub fn tail(&self) -> Result<Option<Box<dyn Trainable>>> {
+        let Some(cut) = self.cut() else { return Ok(None) };
+        Ok(Some((cut.tail)(self.weights()?.as_ref())?))
+    }
+
+    fn weights(&self) -> Result<Option<Weights>> {
+        Ok(self.weights.as_deref().map(Weights::read).transpose()?)
     }
 
     /// Features of all items without augmentation; row = item. Extracts what the bank lacks.
@@ -100,13 +118,17 @@ impl<'a> Features<'a> {
         let key = SegmentKey {
             dataset: self.identity.clone(),
             items: items_digest(items),
-            backbone: format!("{} r{REVISION}", self.network.name),
+            backbone: match self.cut() {
+                Some(cut) => format!("{}/{} r{REVISION}", self.network.name, cut.name),
+                None => format!("{} r{REVISION}", self.network.name),
+            },
             weights: self.config.digest.clone(),
             transform: transform.to_string(),
             view,
             precision: self.config.precision,
         };
-        let shape = Shape { rows: items.len(), dim: self.dim(), chunk_rows: CHUNK };
+        let dim = self.cut().map_or(self.network.dim, |cut| cut.dim);
+        let shape = Shape { rows: items.len(), dim, chunk_rows: CHUNK };
         let extract = |rows: Range<usize>| self.extract(&items[rows], &transform, view);
         self.bank.ensure(&key, shape, extract, |at| progress(name, at))
     }
@@ -152,8 +174,7 @@ impl<'a> Features<'a> {
             config::Norm::Batch => Norm::Batch,
             config::Norm::Frozen => Norm::Frozen,
         };
-        let weights = self.weights.as_deref().map(Weights::read).transpose()?;
-        Ok(open(weights.as_ref(), seed, norm)?)
+        Ok(open(self.weights()?.as_ref(), seed, norm)?)
     }
 
     /// Opens the backbone on first use: a bank that is complete needs no weights and no pixels.
@@ -161,8 +182,8 @@ impl<'a> Features<'a> {
         if self.backbone.get().is_none() {
             // Verifies the pixels against the data set's declared digest, too.
             self.dataset.digest()?;
-            let weights = self.weights.as_deref().map(Weights::read).transpose()?;
-            let opened = (self.network.open)(weights.as_ref(), 0)?;
+            let open = self.cut().map_or(self.network.open, |cut| cut.trunk);
+            let opened = open(self.weights()?.as_ref(), 0)?;
             let _ = self.backbone.set(opened); // another thread may have been faster
         }
         Ok(self.backbone.get().expect("set above").as_ref())

@@ -4,18 +4,19 @@
 
 pub mod config;
 pub mod features;
-mod finetune;
+
 pub mod inputs;
 pub mod method;
 pub mod nn;
 pub mod registry;
 pub mod run;
+mod stacked;
 pub mod train;
 
-pub use finetune::Finetuned;
 pub use hashlab_image::Transform;
 pub use method::{
     Batch, BuildContext, ClosedForm, Demand, EpochContext, Gradient, HashMethod, Info, Items, Learner, Loss, Modality,
     ParamGroup, Params, Plugin, Progress, State, Supervision, TrainSet,
 };
 pub use registry::Entry;
+pub use stacked::Stacked;

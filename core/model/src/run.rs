@@ -14,10 +14,10 @@ use hashlab_image::{Normalize, Transform};
 
 use crate::config::{BackboneConfig, EvalConfig, TrainConfig};
 use crate::features::{BankViews, Features, OnProgress, Pool, gather, multi_hot};
-use crate::finetune::Finetuned;
 use crate::inputs::{Images, Inputs, LiveViews, Stored};
 use crate::method::{BuildContext, ClosedForm, HashMethod, Items, Learner, Supervision, TrainSet};
 use crate::registry::Entry;
+use crate::stacked::Stacked;
 use crate::train::{Checkpoint, Fit, Journal, Outcome, TrainData, fit};
 
 /// A run and what it works with.
@@ -148,6 +148,9 @@ fn run_on_features(mut job: Job<'_>, split: &Split, mut method: Box<dyn HashMeth
     let mut quiet = |_: &str, _| Ok(());
     let RunFeatures { plain, pools, drawn: (views, streams) } =
         features_of(job.config, job.method, job.dataset, job.features, &mut quiet)?;
+    if let Some(tail) = job.features.tail()? {
+        method = Box::new(Stacked::new(method, tail, 1.0)?);
+    }
     let device = job.device.clone();
     let inputs = Stored { segment: &plain, device: &device };
     let search = Search::new(job.config, job.dataset.labels(), split, &inputs)?;
@@ -172,7 +175,7 @@ fn run_on_images(mut job: Job<'_>, split: &Split, method: Box<dyn HashMethod>) -
     let network = job.features.trainable(job.config.seed)?;
     let [mean, std] = network.normalize();
     let images = Images { dataset: job.dataset, size: backbone.size, normalize: Normalize { mean, std } };
-    let mut method = Finetuned::new(method, network, backbone.learning_rate_scale)?;
+    let mut method = Stacked::new(method, network, backbone.learning_rate_scale)?;
     let search = Search::new(job.config, job.dataset.labels(), split, &images)?;
     let trained = std::thread::scope(|scope| {
         let data = LiveViews::start(scope, images, &split.train, job.labels());

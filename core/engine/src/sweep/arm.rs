@@ -10,8 +10,8 @@ use crate::MethodDecl;
 /// The key of `[backbone]` that only methods with augmented views know.
 pub(crate) const VIEWS: &str = "views";
 
-/// The key of `[backbone]` that only methods trained by gradient steps know.
-pub(crate) const FINETUNE: &str = "finetune";
+/// The keys of `[backbone]` that only methods trained by gradient steps know.
+pub(crate) const STEPS: [&str; 2] = ["finetune", "cut"];
 
 /// What may stand in an arm.
 const ARM_KEYS: [&str; 7] = ["method", "label", "bits", "params", "train", "backbone", "grid"];
@@ -123,7 +123,7 @@ pub(crate) fn useless(reader: &Reader<'_>, section: Section, key: &str, at: &Pla
     let method = reader.scope.method?;
     let reason = match section {
         Section::Train if !method.gradient => "is not trained by gradient steps",
-        Section::Backbone if key == FINETUNE && !method.gradient => "is not trained by gradient steps",
+        Section::Backbone if STEPS.contains(&key) && !method.gradient => "is not trained by gradient steps",
         Section::Backbone if key == VIEWS && !method.augmented => "learns from no augmented views",
         _ => return None,
     };

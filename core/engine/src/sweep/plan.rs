@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::arm::{Arm, FINETUNE, VIEWS};
+use super::arm::{Arm, STEPS, VIEWS};
 use super::experiment::Experiment;
 use super::grid::points;
 use super::keys::Scope;
@@ -144,7 +144,9 @@ impl Experiment {
     fn config(&self, arm: &Arm, mut resolved: Resolved) -> RunConfig {
         if !arm.method.gradient {
             resolved.train.clear();
-            resolved.backbone.shift_remove(FINETUNE);
+            for key in STEPS {
+                resolved.backbone.shift_remove(key);
+            }
         }
         if !arm.method.augmented {
             resolved.backbone.shift_remove(VIEWS);

@@ -110,5 +110,5 @@ fn closed_form_methods_have_no_gradient_for_a_backbone() {
     let method = Entry::of::<crate::First>();
     let mut journal = Notes::default();
     let error = execute_config(&finetuned(1.0), &method, &mut journal, None).err().unwrap();
-    assert!(format!("{error:#}").contains("closed-form"), "{error:#}");
+    assert!(format!("{error:#}").contains("closed-form method has no training steps"), "{error:#}");
 }

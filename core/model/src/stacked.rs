@@ -1,4 +1,4 @@
-//! Fine-tuning: a method and the backbone beneath it, trained as one.
+//! A method on a network that runs in every step: a backbone trained with it, or the frozen tail of one.
 
 use anyhow::{Result, bail};
 use candle_core::{Tensor, Var};
@@ -14,28 +14,28 @@ use crate::nn::expect;
 /// Images that are encoded together on one thread, as in the extraction of features.
 const MICRO_BATCH: usize = 2;
 
-/// A gradient method on a backbone that learns with it. Its items are images `(n, h, w, 3)`; the method sees features,
-/// as ever, but with the graph behind them.
-pub struct Finetuned {
+/// A gradient method on a network. Its items are what the network takes, images `(n, h, w, 3)` or features of a trunk
+/// `(n, dim)`; the method sees features, as ever, but with the graph behind them.
+pub struct Stacked {
     method: Box<dyn HashMethod>,
-    backbone: Box<dyn Trainable>,
+    network: Box<dyn Trainable>,
     demand: Demand,
-    /// The method's variables, then the backbone's.
+    /// The method's variables, then the network's.
     groups: Vec<ParamGroup>,
 }
 
-impl Finetuned {
-    /// Puts `method` on `backbone`, whose variables learn at `lr_scale` times the run's rate.
+impl Stacked {
+    /// Puts `method` on `network`, whose variables, if it has any, learn at `lr_scale` times the run's rate.
     ///
     /// # Errors
-    /// If the method learns in closed form, for which a backbone has no gradient.
-    pub fn new(mut method: Box<dyn HashMethod>, backbone: Box<dyn Trainable>, lr_scale: f64) -> Result<Self> {
+    /// If the method learns in closed form: it has no training step for the network to run in.
+    pub fn new(mut method: Box<dyn HashMethod>, network: Box<dyn Trainable>, lr_scale: f64) -> Result<Self> {
         let Learner::Gradient(learner) = method.learner() else {
-            bail!("a closed-form method cannot train its backbone");
+            bail!("a closed-form method has no training steps for a network to run in");
         };
         let (demand, mut groups) = (learner.demand(), learner.param_groups());
-        groups.push(ParamGroup { vars: prefixed(backbone.vars()), lr_scale });
-        Ok(Self { method, backbone, demand, groups })
+        groups.push(ParamGroup { vars: prefixed(network.vars()), lr_scale });
+        Ok(Self { method, network, demand, groups })
     }
 
     fn inner(&mut self) -> &mut dyn Gradient {
@@ -45,22 +45,22 @@ impl Finetuned {
         }
     }
 
-    /// The backbone's parameters and running statistics.
+    /// The network's parameters and running statistics.
     fn tensors(&self) -> Vec<(String, Var)> {
-        let mut tensors = prefixed(self.backbone.vars());
-        tensors.extend(prefixed(self.backbone.buffers()));
+        let mut tensors = prefixed(self.network.vars());
+        tensors.extend(prefixed(self.network.buffers()));
         tensors
     }
 
-    /// Features of images in evaluation mode, on all threads of the current pool.
-    fn features(&self, images: &Tensor) -> Result<Tensor> {
-        let rows = images.dim(0)?;
+    /// Features in evaluation mode, on all threads of the current pool.
+    fn features(&self, inputs: &Tensor) -> Result<Tensor> {
+        let rows = inputs.dim(0)?;
         let starts: Vec<usize> = (0..rows).step_by(MICRO_BATCH).collect();
         let parts: Result<Vec<Tensor>> = starts
             .into_par_iter()
             .map(|start| {
-                let part = images.narrow(0, start, MICRO_BATCH.min(rows - start))?;
-                Ok(serial(|| self.backbone.forward(&part))?)
+                let part = inputs.narrow(0, start, MICRO_BATCH.min(rows - start))?;
+                Ok(serial(|| self.network.forward(&part))?)
             })
             .collect();
         Ok(Tensor::cat(&parts?, 0)?)
@@ -71,7 +71,7 @@ fn prefixed(tensors: Vec<(String, Var)>) -> Vec<(String, Var)> {
     tensors.into_iter().map(|(name, var)| (format!("backbone.{name}"), var)).collect()
 }
 
-impl HashMethod for Finetuned {
+impl HashMethod for Stacked {
     fn learner(&mut self) -> Learner<'_> {
         Learner::Gradient(self)
     }
@@ -98,7 +98,7 @@ impl HashMethod for Finetuned {
     }
 }
 
-impl Gradient for Finetuned {
+impl Gradient for Stacked {
     fn demand(&self) -> Demand {
         self.demand
     }
@@ -111,10 +111,10 @@ impl Gradient for Finetuned {
         self.inner().begin_epoch(at)
     }
 
-    /// One pass of the backbone over all views, so that batch norm sees them as one batch.
+    /// One pass of the network over all views, so that batch norm sees them as one batch.
     fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss> {
-        let images = Tensor::cat(&batch.views, 0)?;
-        let features = self.backbone.forward_train(&images, &mut |layer| at.stream(&format!("backbone/{layer}")))?;
+        let inputs = Tensor::cat(&batch.views, 0)?;
+        let features = self.network.forward_train(&inputs, &mut |layer| at.stream(&format!("backbone/{layer}")))?;
         let rows = batch.items.len();
         let views: candle_core::Result<Vec<Tensor>> =
             (0..batch.views.len()).map(|view| features.narrow(0, view * rows, rows)).collect();
