@@ -12,6 +12,10 @@ sweep *ARGS:
 hashlab *ARGS:
     cargo hashlab {{ ARGS }}
 
+# Write a small working method and register it, e.g. `just new-method bi_half`; see CONTRIBUTING.md
+new-method NAME="":
+    @scripts/new-method.sh {{ quote(NAME) }}
+
 # All tests
 test *ARGS:
     cargo test --release --workspace {{ ARGS }}

@@ -21,6 +21,9 @@
 //! does. It draws new views in every epoch; a view bank draws from `backbone.views` stored ones, unless it holds two
 //! per epoch.
 //!
+//! SoftSort can sort only codes that already differ by about a bit (`sort_tau`). Features that hardly do, such as those
+//! of a network with random weights, leave P nearly uniform and the loss near that of chance.
+//!
 //! Its training, for the `[train]` section of experiment files: `optimizer = "adam"`, `learning_rate = 1e-5`,
 //! `weight_decay = 1e-5` (coupled), `batch_size = 50`, `drop_last = true`, `epochs = 200`, constant; on a frozen ResNet-50.
 
