@@ -5,9 +5,15 @@ use hashlab_model::Entry;
 pub mod cibhash;
 pub mod itq;
 pub mod lsh;
+pub mod pcah;
 
 mod linalg;
 mod projection;
 
 /// Every registered method, in the order of tables and listings.
-pub const METHODS: &[Entry] = &[Entry::of::<lsh::Lsh>(), Entry::of::<itq::Itq>(), Entry::of::<cibhash::CibHash>()];
+pub const METHODS: &[Entry] = &[
+    Entry::of::<lsh::Lsh>(),
+    Entry::of::<pcah::Pcah>(),
+    Entry::of::<itq::Itq>(),
+    Entry::of::<cibhash::CibHash>(),
+];
