@@ -6,6 +6,7 @@ pub mod cibhash;
 pub mod itq;
 pub mod lsh;
 pub mod pcah;
+pub mod sh;
 
 mod linalg;
 mod projection;
@@ -14,6 +15,7 @@ mod projection;
 pub const METHODS: &[Entry] = &[
     Entry::of::<lsh::Lsh>(),
     Entry::of::<pcah::Pcah>(),
+    Entry::of::<sh::Sh>(),
     Entry::of::<itq::Itq>(),
     Entry::of::<cibhash::CibHash>(),
 ];
