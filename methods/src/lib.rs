@@ -7,6 +7,7 @@ pub mod itq;
 pub mod lsh;
 pub mod pcah;
 pub mod sh;
+pub mod sph;
 
 mod linalg;
 mod projection;
@@ -16,6 +17,7 @@ pub const METHODS: &[Entry] = &[
     Entry::of::<lsh::Lsh>(),
     Entry::of::<pcah::Pcah>(),
     Entry::of::<sh::Sh>(),
+    Entry::of::<sph::Sph>(),
     Entry::of::<itq::Itq>(),
     Entry::of::<cibhash::CibHash>(),
 ];
