@@ -2,6 +2,8 @@
 
 use hashlab_model::Entry;
 
+pub mod agh_1;
+pub mod agh_2;
 pub mod cibhash;
 pub mod itq;
 pub mod lsh;
@@ -9,8 +11,12 @@ pub mod pcah;
 pub mod sh;
 pub mod sph;
 
+pub mod anchors;
+
+mod kmeans;
 mod linalg;
 mod projection;
+mod weights;
 
 /// Every registered method, in the order of tables and listings.
 pub const METHODS: &[Entry] = &[
@@ -19,5 +25,7 @@ pub const METHODS: &[Entry] = &[
     Entry::of::<sh::Sh>(),
     Entry::of::<sph::Sph>(),
     Entry::of::<itq::Itq>(),
+    Entry::of::<agh_1::Agh1>(),
+    Entry::of::<agh_2::Agh2>(),
     Entry::of::<cibhash::CibHash>(),
 ];
