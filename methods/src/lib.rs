@@ -5,6 +5,7 @@ use hashlab_model::Entry;
 pub mod agh_1;
 pub mod agh_2;
 pub mod cibhash;
+pub mod dgh;
 pub mod itq;
 pub mod lsh;
 pub mod pcah;
@@ -27,5 +28,6 @@ pub const METHODS: &[Entry] = &[
     Entry::of::<itq::Itq>(),
     Entry::of::<agh_1::Agh1>(),
     Entry::of::<agh_2::Agh2>(),
+    Entry::of::<dgh::Dgh>(),
     Entry::of::<cibhash::CibHash>(),
 ];
