@@ -1,8 +1,8 @@
 //! AGH-1: one-layer anchor graph hashing.
 //!
 //! Wei Liu, Jun Wang, Sanjiv Kumar and Shih-Fu Chang, Hashing with Graphs, ICML 2011. Bits are the signs of the leading
-//! eigenvectors of the anchor graph of the training items (sec. 3.1, 3.2; [`crate::anchors`]), extended to any item as
-//! `h = z(x)W` (sec. 3.3, Nyström); on training items the extension is the eigenvector itself.
+//! eigenvectors of the anchor graph of the training items ([`crate::anchors`]), extended to any item as
+//! `h = z(x)W` (Nyström's formula); on training items the extension is the eigenvector itself.
 //!
 //! # Deviations
 //! As the authors' code does, eigenvectors of eigenvalues from 0.999 on are left out: the constant one, and all that tell

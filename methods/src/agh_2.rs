@@ -1,6 +1,6 @@
 //! AGH-2: two-layer anchor graph hashing.
 //!
-//! Wei Liu, Jun Wang, Sanjiv Kumar and Shih-Fu Chang, Hashing with Graphs, ICML 2011, sec. 4. Each of the bits/2 leading
+//! Wei Liu, Jun Wang, Sanjiv Kumar and Shih-Fu Chang, Hashing with Graphs, ICML 2011. Each of the bits/2 leading
 //! eigenvectors y of the anchor graph makes two bits: its sign, as in [`crate::agh_1`], and, within each side of 0, the
 //! side of a second threshold: `y ≥ T⁺` where y ≥ 0, `y ≤ T⁻` where y < 0. The thresholds minimise what the eigenvector
 //! itself minimises, `ŷᵀ(I − A)ŷ` with `1ᵀŷ = 0`, of `ŷ = y − T⁺` where y ≥ 0 and `−y + T⁻` where y < 0.
@@ -45,7 +45,7 @@ impl Plugin for Agh2 {
     fn build(params: AnchorParams, cx: &BuildContext) -> Result<Self> {
         let bits = cx.bits;
         ensure!(
-            bits % 2 == 0,
+            bits.is_multiple_of(2),
             "AGH-2 makes two bits of each eigenvector: {bits} bits are impossible, take an even number"
         );
         let map = AnchorMap::zeros(params, bits / 2, cx)?;

@@ -1,8 +1,8 @@
 //! The anchor graph, which AGH and DGH share, and their out-of-sample half: `h = z(x)W`.
 //!
 //! Wei Liu, Jun Wang, Sanjiv Kumar and Shih-Fu Chang, Hashing with Graphs, ICML 2011. Items are linked through m anchors,
-//! the centres of k-means. Row z(x) holds the weights of an item's s nearest anchors, `exp(−d²/σ²)` divided by their sum
-//! (eq. 2), where σ is the mean distance of the training items to their s-th nearest anchor (reference code). The graph
+//! the centres of k-means. Row z(x) holds the weights of an item's s nearest anchors, `exp(−d²/σ²)` divided by their sum,
+//! where σ is the mean distance of the training items to their s-th nearest anchor (reference code). The graph
 //! of the training items is `A = ZΛ⁻¹Zᵀ`, Λ = diag(Zᵀ1): its rows sum to 1, its Laplacian is I − A.
 //!
 //! Distances are computed of features without their training mean, which changes none of them and keeps f32 exact.

@@ -11,8 +11,8 @@
 //! The start is that of the paper's DGH-I: Y are the eigenvectors that AGH-1 uses, B their signs.
 //!
 //! # Deviations
-//! - Out-of-sample codes are `h = BᵀZΛ⁻¹z(x)`, the sum of training codes by their weights to x in the graph. This formula and
-//!   ρ are given as remembered from the paper and as public implementations have them, not checked against its text.
+//! - Out-of-sample codes are `h = BᵀZΛ⁻¹z(x)`, the mean training codes of the anchors by their weights to x. Neither this
+//!   formula nor ρ has been checked against the paper's text.
 //! - Some implementations keep `ZᵀB` fixed within the B step; here every update sees the last B, as the monotony of the
 //!   step demands.
 //! - The codes of training items are those of the formula too, so that all items are treated alike; the paper stores B.
@@ -41,13 +41,13 @@ pub struct DghParams {
     pub nearest: usize,
     /// Iterations of k-means. As for AGH: 5.
     pub kmeans_iterations: usize,
-    /// Weight ρ of balanced and uncorrelated bits. Public implementations: 0.1.
+    /// Weight ρ of balanced and uncorrelated bits. A public implementation: 0.1.
     pub rho: f64,
-    /// Most updates of B in one B step. Public implementations: 300.
+    /// Most updates of B in one B step. A public implementation: 300.
     pub updates: usize,
-    /// Most alternations of B and Y. Public implementations: 20.
+    /// Most alternations of B and Y. A public implementation: 20.
     pub rounds: usize,
-    /// Alternation ends when the objective's relative gain is less. Public implementations: 1e-4.
+    /// Alternation ends when the objective's relative gain is less. A public implementation: 1e-4.
     pub tolerance: f64,
 }
 

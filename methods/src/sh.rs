@@ -2,9 +2,9 @@
 //!
 //! Yair Weiss, Antonio Torralba and Rob Fergus, Spectral Hashing, NIPS 2008. If items were uniformly distributed in a
 //! box, the eigenfunctions of their similarity graph's Laplacian would be products of `sin(π/2 + ω v)` along the box's
-//! axes, with `ω = mπ/r` on an axis of length r (sec. 2.2). A bit is the sign of one of the eigenfunctions with the
-//! smallest eigenvalues, i.e. smallest ω², on the axes of a box fitted to the training items' principal components
-//! (sec. 3). Only modes along a single axis are used: their products would be determined by the other bits.
+//! axes, with `ω = mπ/r` on an axis of length r. A bit is the sign of one of the eigenfunctions with the
+//! smallest eigenvalues, i.e. smallest ω², on the axes of a box fitted to the training items' principal components.
+//! Only modes along a single axis are used: their products would be determined by the other bits.
 //!
 //! # Deviations
 //! - The reference code (`trainSH.m`) lists modes `m ≤ ⌈(bits + 1) r / max r⌉ − 1` of each axis. All modes up to `bits` of
@@ -108,11 +108,11 @@ impl ClosedForm for Sh {
 }
 
 /// The extent of a box along one axis.
-pub struct Side {
+struct Side {
     /// Smallest coordinate.
-    pub min: f64,
+    min: f64,
     /// Largest minus smallest coordinate.
-    pub length: f64,
+    length: f64,
 }
 
 /// The sides of the smallest box around rows `v` `(n, axes)`.
@@ -127,15 +127,15 @@ fn sides(v: &Mat<f64>) -> Vec<Side> {
 
 /// An eigenfunction `sin(π/2 + ω (v − min))` along one axis.
 #[derive(Debug, PartialEq)]
-pub struct Mode {
+struct Mode {
     /// The axis, as an index of the sides.
-    pub axis: usize,
+    axis: usize,
     /// ω = mπ / length, for the m-th eigenfunction that is not constant.
-    pub omega: f64,
+    omega: f64,
 }
 
 /// The `count` modes of the smallest ω, ascending; none if no side has a length. Ties go to the earlier axis.
-pub fn modes(sides: &[Side], count: usize) -> Vec<Mode> {
+fn modes(sides: &[Side], count: usize) -> Vec<Mode> {
     // Lengths that are rounding errors of the longest count as none.
     let longest = sides.iter().map(|side| side.length).fold(0.0, f64::max);
     let with_length = sides.iter().enumerate().filter(|(_, side)| side.length > 1e-12 * longest);

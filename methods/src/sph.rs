@@ -1,7 +1,7 @@
 //! SpH: spherical hashing.
 //!
 //! Jae-Pil Heo, Youngwoon Lee, Junfeng He, Shih-Fu Chang and Sung-Eui Yoon, Spherical Hashing, CVPR 2012. A bit tells
-//! whether an item lies in a sphere: `h = r² − ‖x − c‖²`. The spheres are trained towards two properties (sec. 3.3): each
+//! whether an item lies in a sphere: `h = r² − ‖x − c‖²`. The spheres are trained towards two properties: each
 //! holds half of the n training items, and any two share a quarter. Every round, spheres that share more repel each
 //! other and spheres that share less attract each other,
 //! `c_i += 1/K Σ_j ½ (o_ij − n/4) / (n/4) (c_i − c_j)`, then each radius is set to hold half of the items. Rounds end when
@@ -10,8 +10,8 @@
 //! # Deviations
 //! - The paper ranks by the spherical Hamming distance, differing bits over common 1-bits. All methods here are ranked
 //!   by the Hamming distance, which the paper gives as the other choice; codes are the same.
-//! - A distance equal to the radius is inside (`≤`, as the paper has it); dengcai78/MatlabFunc has `>` for the
-//!   complement. It decides nothing here: a radius lies halfway between two items' squared distances.
+//! - A distance equal to the radius is inside (`≤`, as the paper has it); dengcai78/MatlabFunc has `>`.
+//!   It decides nothing here: a radius lies halfway between two items' squared distances.
 //! - Training that does not converge within `rounds` keeps its last spheres, as implementations do; the paper states no
 //!   cap.
 

@@ -91,7 +91,8 @@ impl Weights {
     }
 
     /// The map W `(m, count)` for which the columns of `Y = ZW` are the leading eigenvectors of A that tell linked items
-    /// apart: `AY = YΣ`, `YᵀY = nI`, `1ᵀY = 0`. `W = √n Λ^-½VΣ^-½` (sec. 3.2 of the paper).
+    /// apart: `AY = YΣ`, `YᵀY = nI`, `1ᵀY = 0`. `W = √n Λ^-½VΣ^-½`, with V and Σ of the similarity of the
+    /// anchors.
     ///
     /// # Errors
     /// If there are fewer such eigenvectors than `count`.

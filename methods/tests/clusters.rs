@@ -12,7 +12,7 @@ const BITS: usize = 16;
 fn features(items: usize, draw: u64) -> Tensor {
     let mut rng = stream(draw, "clusters", &[]);
     let centre: Vec<f64> = (0..DIM).map(|j| if j % 2 == 0 { 3.0 } else { 2.0 }).collect();
-    let side = |i: usize| if i % 2 == 0 { 1.0 } else { -1.0 };
+    let side = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
     let values = (0..items * DIM).map(|at| (side(at / DIM) * centre[at % DIM] + rng.normal()) as f32);
     Tensor::from_vec(values.collect::<Vec<_>>(), (items, DIM), &Device::Cpu).unwrap()
 }
