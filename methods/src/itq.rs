@@ -17,7 +17,7 @@ use hashlab_model::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::linalg::{center, principal_directions, to_matrix};
+use crate::linalg::{center, check_dimensions, principal_directions, to_matrix};
 use crate::projection::Projection;
 
 /// Hyperparameters of ITQ.
@@ -62,6 +62,7 @@ impl Plugin for Itq {
     type Params = ItqParams;
 
     fn build(params: ItqParams, cx: &BuildContext) -> Result<Self> {
+        check_dimensions(cx)?;
         Ok(Self { params, cx: cx.clone(), projection: Projection::zeros(cx)? })
     }
 }

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use faer::{Mat, Side};
+use hashlab_model::BuildContext;
 
 /// Copies a tensor `(n, d)` into a matrix.
 pub(crate) fn to_matrix(tensor: &Tensor) -> Result<Mat<f64>> {
@@ -26,13 +27,26 @@ pub(crate) fn center(x: &Mat<f64>) -> (Mat<f64>, Mat<f64>) {
     (mean, centered)
 }
 
-/// The `k` leading principal directions `(d, k)` of centred rows `(n, d)`.
+/// Whether a method that takes every bit from a principal direction of its own can make `cx.bits` bits.
 ///
 /// # Errors
+/// If there are fewer feature dimensions than bits.
+pub(crate) fn check_dimensions(cx: &BuildContext) -> Result<()> {
+    let (bits, dim) = (cx.bits, cx.dim);
+    ensure!(bits <= dim, "{bits} bits need at least {bits} feature dimensions, there are {dim}");
+    Ok(())
+}
+
+/// The `k` leading principal directions `(d, k)` of centred rows `(n, d)`, by falling variance.
+///
+/// # Errors
+/// If the eigendecomposition fails.
+///
+/// # Panics
 /// If there are fewer dimensions than `k`.
 pub(crate) fn principal_directions(centered: &Mat<f64>, k: usize) -> Result<Mat<f64>> {
     let d = centered.ncols();
-    ensure!(k <= d, "{k} bits need at least {k} feature dimensions, there are {d}");
+    assert!(k <= d, "{k} directions in {d} dimensions");
     let covariance = centered.transpose() * centered;
     let eigen = covariance.self_adjoint_eigen(Side::Lower).ok().context("the covariance has no eigendecomposition")?;
     // Ascending eigenvalues: the leading directions stand last.

@@ -1,4 +1,4 @@
-//! The out-of-sample half of LSH and ITQ: `h = (x − μ)P`.
+//! The out-of-sample half of the linear methods: `h = (x − μ)P`.
 
 use anyhow::Result;
 use candle_core::{DType, Tensor};

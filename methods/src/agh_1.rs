@@ -1,0 +1,103 @@
+//! AGH-1: one-layer anchor graph hashing.
+//!
+//! Wei Liu, Jun Wang, Sanjiv Kumar and Shih-Fu Chang, Hashing with Graphs, ICML 2011. Bits are the signs of the leading
+//! eigenvectors of the anchor graph of the training items ([`crate::anchors`]), extended to any item as
+//! `h = z(x)W` (Nyström's formula); on training items the extension is the eigenvector itself.
+//!
+//! # Deviations
+//! As the authors' code does, eigenvectors of eigenvalues from 0.999 on are left out: the constant one, and all that tell
+//! unlinked parts of the graph apart. On features that fall into far clusters, the others may each be 0 on all but one
+//! part: raise `nearest` until parts are linked.
+//!
+//! The authors' code takes h = 0 for bit 0; here it is bit 1, as everywhere. k-means starts from random items; the paper
+//! does not say how.
+
+use anyhow::Result;
+use candle_core::Tensor;
+use hashlab_model::{
+    BuildContext, ClosedForm, HashMethod, Info, Items, Learner, Modality, Plugin, State, Supervision, TrainSet,
+};
+
+use crate::anchors::{AnchorMap, AnchorParams};
+use crate::linalg::to_tensor;
+
+/// Eigenfunctions of the anchor graph.
+pub struct Agh1 {
+    cx: BuildContext,
+    map: AnchorMap,
+}
+
+impl Plugin for Agh1 {
+    const INFO: Info = Info {
+        name: "agh_1",
+        title: "AGH-1",
+        paper: "Liu et al., Hashing with Graphs, ICML 2011",
+        supervision: Supervision::None,
+        modalities: &[Modality::Image],
+        gradient: false,
+        seeded: true,
+        augmented: false,
+        revision: 1,
+    };
+    type Params = AnchorParams;
+
+    fn build(params: AnchorParams, cx: &BuildContext) -> Result<Self> {
+        Ok(Self { cx: cx.clone(), map: AnchorMap::zeros(params, cx.bits, cx)? })
+    }
+}
+
+impl HashMethod for Agh1 {
+    fn learner(&mut self) -> Learner<'_> {
+        Learner::ClosedForm(self)
+    }
+
+    fn encode(&self, items: &Items) -> Result<Tensor> {
+        to_tensor(&self.map.apply(&items.image)?, items.image.device())
+    }
+
+    fn state(&self) -> Result<State> {
+        Ok(self.map.state())
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<()> {
+        self.map.load_state(state)
+    }
+}
+
+impl ClosedForm for Agh1 {
+    fn fit(&mut self, train: &TrainSet) -> Result<()> {
+        let weights = self.map.fit_anchors(&train.features, &mut self.cx.stream("agh_1/anchors"))?;
+        self.map.set_map(&weights.eigenvectors(self.cx.bits)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linalg::to_matrix;
+    use candle_core::Device;
+
+    #[test]
+    fn a_training_item_has_the_code_of_its_eigenvector_entries_in_any_company() {
+        let mut rng = hashlab_rng::stream(0, "agh-test", &[]);
+        let values: Vec<f32> = (0..300 * 6).map(|_| rng.normal() as f32 + 20.0).collect();
+        let features = Tensor::from_vec(values, (300, 6), &Device::Cpu).unwrap();
+        let cx = BuildContext { bits: 8, dim: 6, classes: 0, device: Device::Cpu, seed: 0 };
+        let params = AnchorParams { anchors: 40, nearest: 4, kmeans_iterations: 5 };
+        let mut method = Agh1::build(params, &cx).unwrap();
+        let weights = method.map.fit_anchors(&features, &mut cx.stream("agh_1/anchors")).unwrap();
+        let trained = weights.times(&weights.eigenvectors(8).unwrap());
+        method.fit(&TrainSet { features: features.clone(), labels: None }).unwrap();
+        for (start, count) in [(0, 300), (17, 1), (200, 64)] {
+            let image = features.narrow(0, start, count).unwrap();
+            let h = to_matrix(&method.encode(&Items { image }).unwrap()).unwrap();
+            for i in 0..count {
+                for bit in 0..8 {
+                    let (found, expected) = (h[(i, bit)], trained[(start + i, bit)]);
+                    assert!((found - expected).abs() < 1e-3, "item {i}, bit {bit}: {found}, expected {expected}");
+                    assert!(found * expected > 0.0 || expected.abs() < 1e-3);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Every closed-form method must tell two clusters apart, and keep items of one cluster together.
+
+use candle_core::{Device, Tensor};
+use hashlab_methods::METHODS;
+use hashlab_model::{BuildContext, Entry, Items, Learner, TrainSet};
+use hashlab_rng::stream;
+
+const DIM: usize = 20;
+const BITS: usize = 16;
+
+/// Items of alternating clusters, whose centres are 24 standard deviations of an item's coordinate apart.
+fn features(items: usize, draw: u64) -> Tensor {
+    let mut rng = stream(draw, "clusters", &[]);
+    let centre: Vec<f64> = (0..DIM).map(|j| if j % 2 == 0 { 3.0 } else { 2.0 }).collect();
+    let side = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
+    let values = (0..items * DIM).map(|at| (side(at / DIM) * centre[at % DIM] + rng.normal()) as f32);
+    Tensor::from_vec(values.collect::<Vec<_>>(), (items, DIM), &Device::Cpu).unwrap()
+}
+
+/// Codes of new items after fitting 200 others.
+fn codes(method: &Entry) -> Vec<Vec<bool>> {
+    let mut params = method.schema().defaults;
+    if params.contains_key("nearest") {
+        // Half of 20 anchors lie in either cluster: enough neighbours to link the two.
+        params.insert("anchors".into(), 20.into());
+        params.insert("nearest".into(), 14.into());
+    }
+    let cx = BuildContext { bits: BITS, dim: DIM, classes: 2, device: Device::Cpu, seed: 0 };
+    let mut built = method.build(&params, &cx).unwrap();
+    let Learner::ClosedForm(learner) = built.learner() else { panic!("{}", method.info.name) };
+    learner.fit(&TrainSet { features: features(200, 0), labels: None }).unwrap();
+    let relaxed = built.encode(&Items { image: features(100, 1) }).unwrap();
+    relaxed.to_vec2::<f32>().unwrap().iter().map(|row| row.iter().map(|h| *h >= 0.0).collect()).collect()
+}
+
+#[test]
+fn two_clusters_share_no_code_and_are_farther_from_each_other_than_from_themselves() {
+    for method in METHODS.iter().filter(|method| !method.info.gradient) {
+        let codes = codes(method);
+        let distance = |i: usize, j: usize| codes[i].iter().zip(&codes[j]).filter(|(a, b)| a != b).count();
+        let (mut within, mut between) = (0, 0);
+        for i in 0..codes.len() {
+            for j in 0..i {
+                if (i - j) % 2 == 0 {
+                    within += distance(i, j);
+                } else {
+                    assert!(distance(i, j) > 0, "{}: items {i} and {j} share a code", method.info.name);
+                    between += distance(i, j);
+                }
+            }
+        }
+        // 2450 pairs within a cluster, 2500 between.
+        let (within, between) = (within as f64 / 2450.0, between as f64 / 2500.0);
+        // PCAH spends one bit on the line between the clusters; no method spends less.
+        assert!(between > within + 0.8, "{}: {within} bits within, {between} between", method.info.name);
+    }
+}
