@@ -19,7 +19,9 @@ pub mod resnet;
 mod source;
 pub mod squeezenet1_1;
 mod timm;
+mod transformer;
 pub mod vgg16;
+pub mod vit_b_16;
 pub mod weights;
 
 pub use weights::{Weights, WeightsError};
@@ -151,6 +153,7 @@ pub const BACKBONES: &[Entry] = &[
     resnet::RESNET101,
     vgg16::ENTRY,
     alexnet::ENTRY,
+    vit_b_16::ENTRY,
 ];
 
 /// Finds a backbone by name.

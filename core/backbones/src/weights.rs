@@ -285,7 +285,7 @@ impl<'a> Reader<'a> {
     /// Returns the normalisation.
     pub(crate) fn finish(self, part: bool) -> Result<[[f32; 3]; 2], WeightsError> {
         let used = self.used.into_inner();
-        let classifier = |name: &str| name.starts_with("classifier.") || name.starts_with("fc.");
+        let classifier = |name: &str| ["classifier.", "fc.", "heads."].iter().any(|prefix| name.starts_with(prefix));
         let extra = |name: &String| !part && !used.contains(name) && !classifier(name);
         match self.weights.tensors.iter().find(|(name, _)| extra(name)) {
             Some((name, tensor)) => {

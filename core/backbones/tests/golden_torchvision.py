@@ -12,12 +12,13 @@ from golden import numbers
 from safetensors.numpy import save_file
 from torchvision import models
 
-# Centre and spread of the one-dimensional tensors of a batch norm.
+# Centre and spread of the one-dimensional tensors of a norm.
 NORM = {"weight": (0.5, 0.25), "bias": (0, 0.1), "running_mean": (0, 0.1), "running_var": (1, 0.5)}
+NORMS = (torch.nn.BatchNorm2d, torch.nn.LayerNorm)
 
 
 def tensor(name, shape, norms):
-    module, part = name.rsplit(".", 1)
+    module, _, part = name.rpartition(".")
     if part == "num_batches_tracked":
         return torch.zeros((), dtype=torch.int64)
     if len(shape) > 1:
@@ -31,11 +32,13 @@ def tensor(name, shape, norms):
 
 def network(name):
     net = getattr(models, name)(weights=None, num_classes=10)
-    norms = {name for name, module in net.named_modules() if isinstance(module, torch.nn.BatchNorm2d)}
+    norms = {name for name, module in net.named_modules() if isinstance(module, NORMS)}
     net = net.double().eval()
     net.load_state_dict({key: tensor(key, tuple(value.shape), norms) for key, value in net.state_dict().items()})
     if hasattr(net, "fc"):
         net.fc = torch.nn.Identity()
+    elif hasattr(net, "heads"):
+        net.heads = torch.nn.Identity()
     else:
         net.classifier = net.classifier[: 5 if name == "vgg16" else 6]  # up to the rectifier of fc7
     return net

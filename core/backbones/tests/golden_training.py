@@ -15,13 +15,26 @@ from golden_torchvision import network
 from safetensors.numpy import load_file, save_file
 
 # Images, height, width.
-SIZES = {"resnet18": (3, 64, 80), "resnet50": (3, 64, 80), "vgg16": (1, 48, 64), "alexnet": (1, 80, 96)}
+SIZES = {
+    "resnet18": (3, 64, 80),
+    "resnet50": (3, 64, 80),
+    "vgg16": (1, 48, 64),
+    "alexnet": (1, 80, 96),
+    "vit_b_16": (2, 224, 224),
+}
 # Stored in part.
 GRADIENTS = {
     "resnet18": ["conv1.weight", "layer2.0.downsample.0.weight", "layer4.1.conv2.weight"],
     "resnet50": ["conv1.weight", "layer1.0.conv2.weight", "layer4.2.conv3.weight"],
     "vgg16": ["features.0.weight", "features.28.bias", "classifier.3.weight"],
     "alexnet": ["features.0.weight", "features.10.bias", "classifier.1.weight"],
+    "vit_b_16": [
+        "class_token",
+        "conv_proj.weight",
+        "encoder.pos_embedding",
+        "encoder.layers.encoder_layer_5.self_attention.in_proj_weight",
+        "encoder.layers.encoder_layer_11.mlp.3.bias",
+    ],
 }
 NORMS = ["bn1", "layer2.0.downsample.1", "layer4.1.bn2"]
 
@@ -89,7 +102,7 @@ def main():
     masks, out = load_file("masks.safetensors"), {}
     for name, norm in [("resnet18", "batch"), ("resnet18", "frozen"), ("resnet50", "batch"), ("resnet50", "frozen")]:
         case(name, norm, masks, out)
-    for name in ["vgg16", "alexnet"]:
+    for name in ["vgg16", "alexnet", "vit_b_16"]:
         case(name, "none", masks, out)
     save_file(out, "golden_training.safetensors")
 

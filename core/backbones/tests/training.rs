@@ -158,6 +158,20 @@ fn alexnet() {
     check(pretrained("alexnet", Norm::Batch).as_ref(), "alexnet.none", [1, 80, 96], 1e-4);
 }
 
+/// The frozen network is the same one.
+#[test]
+fn vit_b_16() {
+    let (entry, weights) = (find("vit_b_16").unwrap(), formula::weights("vit_b_16", &[]));
+    let net = (entry.train.unwrap())(Some(&weights), 0, Norm::Batch).unwrap();
+    check(net.as_ref(), "vit_b_16.none", [2, 224, 224], 1e-4);
+    let (images, frozen) = (tensor("images", &[2, 224, 224, 3]), (entry.open)(Some(&weights), 0).unwrap());
+    let [trained, opened] =
+        [net.forward(&images), frozen.forward(&images)].map(|y| y.unwrap().to_vec2::<f32>().unwrap());
+    assert_eq!(trained, opened);
+    let small = net.forward(&tensor("images", &[1, 192, 224, 3])).unwrap_err().to_string();
+    assert!(small.contains("224 by 224") && small.contains("192"), "{small}");
+}
+
 #[test]
 fn a_seeded_network_trains_in_every_variable() {
     let net = (find("resnet18").unwrap().train.unwrap())(None, 5, Norm::Batch).unwrap();

@@ -8,6 +8,7 @@
 //! * [`backward()`]: back-propagation that writes weight gradients once;
 //! * [`conv`]: dense and depthwise convolution, pooling and batch norm, for training and, with weights packed once, for
 //!   inference;
+//! * [`transformer`]: layer norm, softmax and GELU;
 //! * [`optim`]: optimiser steps in one pass over memory;
 //! * [`threads::serial`]: keeps a call on its own thread.
 //!
@@ -21,6 +22,7 @@ mod linear;
 mod matmul;
 pub mod optim;
 pub mod threads;
+pub mod transformer;
 
 pub use backward::backward;
 pub use linear::{linear, linear_relu};

@@ -15,6 +15,7 @@ pub(crate) fn tensors(backbone: &str) -> Tensors {
         "resnet101" => resnet([3, 4, 23, 3], 4),
         "vgg16" => vgg16(),
         "alexnet" => alexnet(),
+        "vit_b_16" => vit_b_16(),
         other => panic!("no formula for `{other}`"),
     }
 }
@@ -84,14 +85,46 @@ fn dense(name: &str, shape: [usize; 2]) -> [(String, Tensor); 2] {
 fn normed(conv: &str, norm: &str, shape: [usize; 4]) -> Tensors {
     let weight = format!("{conv}.weight");
     let mut all = vec![(weight.clone(), tensor(&weight, &shape))];
-    for (part, centre, spread) in
-        [("weight", 0.5, 0.25), ("bias", 0.0, 0.1), ("running_mean", 0.0, 0.1), ("running_var", 1.0, 0.5)]
-    {
-        let name = format!("{norm}.{part}");
-        let values = numbers(&name, shape[0]).flat_map(|u| ((centre + spread * u) as f32).to_le_bytes()).collect();
-        all.push((name, Tensor { dtype: Dtype::F32, shape: vec![shape[0]], bytes: values }));
-    }
+    all.extend(norm_parts(norm, shape[0], &["weight", "bias", "running_mean", "running_var"]));
     let counter = Tensor { dtype: Dtype::I64, shape: vec![], bytes: vec![0; 8] };
     all.push((format!("{norm}.num_batches_tracked"), counter));
+    all
+}
+
+/// Vectors of a norm by their centre and spread.
+fn norm_parts(norm: &str, len: usize, parts: &[&str]) -> Tensors {
+    let part = |part: &&str| {
+        let (centre, spread) = match *part {
+            "weight" => (0.5, 0.25),
+            "running_var" => (1.0, 0.5),
+            _ => (0.0, 0.1),
+        };
+        let name = format!("{norm}.{part}");
+        let bytes = numbers(&name, len).flat_map(|u| ((centre + spread * u) as f32).to_le_bytes()).collect();
+        (name, Tensor { dtype: Dtype::F32, shape: vec![len], bytes })
+    };
+    parts.iter().map(part).collect()
+}
+
+fn vit_b_16() -> Tensors {
+    const DIM: usize = 768;
+    let mut all: Tensors = [("class_token", [1, 1, DIM]), ("encoder.pos_embedding", [1, 197, DIM])]
+        .into_iter()
+        .map(|(name, shape)| (name.to_owned(), tensor(name, &shape)))
+        .collect();
+    all.extend(conv("conv_proj", [DIM, 3, 16, 16]));
+    for layer in 0..12 {
+        let name = |part: &str| format!("encoder.layers.encoder_layer_{layer}.{part}");
+        for (part, shape) in [("in_proj_weight", vec![3 * DIM, DIM]), ("in_proj_bias", vec![3 * DIM])] {
+            let name = name(&format!("self_attention.{part}"));
+            all.push((name.clone(), tensor(&name, &shape)));
+        }
+        all.extend(dense(&name("self_attention.out_proj"), [DIM, DIM]));
+        all.extend(dense(&name("mlp.0"), [4 * DIM, DIM]));
+        all.extend(dense(&name("mlp.3"), [DIM, 4 * DIM]));
+        all.extend(["ln_1", "ln_2"].into_iter().flat_map(|ln| norm_parts(&name(ln), DIM, &["weight", "bias"])));
+    }
+    all.extend(norm_parts("encoder.ln", DIM, &["weight", "bias"]));
+    all.extend(dense("heads.head", [10, DIM]));
     all
 }

@@ -108,7 +108,7 @@ impl<'a> Rows<'a> {
 /// Computes `pixels` rows of `channels` elements in chunks of `chunk` rows, over the available threads.
 ///
 /// `body` writes every element of its chunk. A row must not depend on the chunk it falls into.
-pub(super) fn by_pixels(
+pub(crate) fn by_pixels(
     pixels: usize,
     channels: usize,
     chunk: usize,

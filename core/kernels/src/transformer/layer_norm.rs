@@ -1,0 +1,131 @@
+//! Layer normalisation (Ba et al., arXiv 1607.06450).
+
+use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
+
+use super::{CHUNK, sum};
+use crate::backward::deposit;
+use crate::conv::by_pixels;
+use crate::cpu;
+use crate::linear::column_sums;
+
+/// Computes `y = (x − mean) / √(variance + eps) · weight + bias` with the moments of each row of `x`.
+///
+/// # Shapes
+/// `x` is `(…, d)`, `weight` and `bias` are `(d)`, the result has the shape of `x`.
+///
+/// # Errors
+/// If the shapes do not fit together.
+pub fn layer_norm(x: &Tensor, [weight, bias]: [&Tensor; 2], eps: f64) -> Result<Tensor> {
+    if x.dims().last().is_none_or(|len| *len == 0 || weight.dims() != [*len] || bias.dims() != [*len]) {
+        bail!("a layer norm of weight {:?} and bias {:?} over {:?}", weight.dims(), bias.dims(), x.dims());
+    }
+    if cpu::is_f32(&[x, weight, bias]) {
+        let op = LayerNorm { eps: eps as f32 };
+        return x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op);
+    }
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+    centred.broadcast_div(&(variance + eps)?.sqrt()?)?.broadcast_mul(weight)?.broadcast_add(bias)
+}
+
+struct LayerNorm {
+    eps: f32,
+}
+
+impl LayerNorm {
+    /// Returns the mean of a row and one over its deviation.
+    #[inline(always)]
+    fn moments(&self, x: &[f32]) -> (f32, f32) {
+        let share = 1.0 / x.len() as f32;
+        let mean = sum(x.len(), |i| x[i]) * share;
+        let variance = sum(x.len(), |i| (x[i] - mean) * (x[i] - mean)) * share;
+        (mean, 1.0 / (variance + self.eps).sqrt())
+    }
+
+    /// With x̂ the normalised row and g = dy · weight: dx = (g − mean(g) − x̂ · mean(g · x̂)) / deviation.
+    fn input_gradient(&self, x: &[f32], weight: &[f32], dy: &[f32]) -> Vec<f32> {
+        let len = weight.len();
+        let share = 1.0 / len as f32;
+        by_pixels(x.len() / len, len, CHUNK.div_ceil(len), |rows, out| {
+            let [x, dy] = [x, dy].map(|t| t[rows.start * len..rows.end * len].chunks_exact(len));
+            pulp::Arch::new().dispatch(|| {
+                for ((out, x), dy) in out.chunks_exact_mut(len).zip(x).zip(dy) {
+                    let (mean, inverse) = self.moments(x);
+                    let shift = sum(len, |i| dy[i] * weight[i]) * share;
+                    let slope = sum(len, |i| dy[i] * weight[i] * (x[i] - mean)) * share * inverse * inverse;
+                    for (((out, x), dy), weight) in out.iter_mut().zip(x).zip(dy).zip(weight) {
+                        out.write(inverse * (dy * weight - shift - (x - mean) * slope));
+                    }
+                }
+            });
+        })
+    }
+
+    /// Returns dy · x̂, whose column sums are the gradient of the weight.
+    fn products(&self, x: &[f32], dy: &[f32], len: usize) -> Vec<f32> {
+        by_pixels(x.len() / len, len, CHUNK.div_ceil(len), |rows, out| {
+            let [x, dy] = [x, dy].map(|t| t[rows.start * len..rows.end * len].chunks_exact(len));
+            pulp::Arch::new().dispatch(|| {
+                for ((out, x), dy) in out.chunks_exact_mut(len).zip(x).zip(dy) {
+                    let (mean, inverse) = self.moments(x);
+                    for ((out, x), dy) in out.iter_mut().zip(x).zip(dy) {
+                        out.write(dy * (x - mean) * inverse);
+                    }
+                }
+            });
+        })
+    }
+}
+
+impl CustomOp3 for LayerNorm {
+    fn name(&self) -> &'static str {
+        "layer-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+        b: &CpuStorage,
+        bl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, w, b) = (cpu::elements(x, xl)?, cpu::elements(w, wl)?, cpu::elements(b, bl)?);
+        let len = w.len();
+        let y = by_pixels(x.len() / len, len, CHUNK.div_ceil(len), |rows, out| {
+            let x = &x[rows.start * len..rows.end * len];
+            pulp::Arch::new().dispatch(|| {
+                for (out, x) in out.chunks_exact_mut(len).zip(x.chunks_exact(len)) {
+                    let (mean, inverse) = self.moments(x);
+                    for (((out, x), w), b) in out.iter_mut().zip(x).zip(w).zip(b) {
+                        out.write((x - mean) * inverse * w + b);
+                    }
+                }
+            });
+        });
+        Ok((CpuStorage::F32(y), xl.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        _: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let len = w.elem_count();
+        cpu::with_elements(x, |xs| {
+            cpu::with_elements(dy, |dys| {
+                let dx = match x.track_op() {
+                    true => Some(cpu::with_elements(w, |w| cpu::tensor(self.input_gradient(xs, w, dys), x.shape()))?),
+                    false => None,
+                };
+                let dw = deposit(w, |sum| column_sums(sum, &self.products(xs, dys, len), len))?;
+                let db = deposit(b, |sum| column_sums(sum, dys, len))?;
+                Ok((dx, dw, db))
+            })
+        })
+    }
+}
