@@ -32,6 +32,13 @@ pub trait TrainData {
 
 /// What a training reports to, and is stopped by.
 pub trait Journal {
+    /// A step was done: what it was fed with, and its loss terms by name (`loss`, the total, comes first).
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    fn step(&mut self, _at: &Progress, _batch: &Batch, _terms: &[(&str, f64)]) -> Result<()> {
+        Ok(())
+    }
     /// An epoch ended: its mean loss terms by name (`loss` is the total).
     ///
     /// # Errors
@@ -195,6 +202,7 @@ impl<'a> Trainer<'a> {
             return Ok(StepEnd::Diverged(message));
         }
         self.optimizer.step(&self.groups, &hashlab_kernels::backward(&loss.total)?, at.epoch, at.step)?;
+        self.job.journal.step(&at, &batch, &terms)?;
         for (name, value) in terms {
             *self.cursor.sums.entry(name.to_owned()).or_default() += value * items.len() as f64;
         }
