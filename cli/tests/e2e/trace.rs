@@ -23,6 +23,7 @@ fn traced() -> Lab {
 
 fn steps(lab: &Lab) -> Vec<(u64, BTreeMap<String, f64>)> {
     let trace: Value = serde_json::from_str(&lab.read("trace/trace.json")).unwrap();
+    assert_eq!((trace["training_items"].as_u64(), trace["config"]["bits"].as_u64()), (Some(243), Some(16)));
     let step = |step: &Value| (step["epoch"].as_u64().unwrap(), terms(&step["terms"]));
     trace["steps"].as_array().unwrap().iter().map(step).collect()
 }
@@ -88,24 +89,27 @@ fn batches_hold_every_item_once_per_epoch_in_two_stored_views() {
 }
 
 #[test]
-fn the_state_goes_from_the_seeds_to_where_the_steps_lead() {
+fn every_step_moves_the_state_to_where_the_next_begins() {
     let lab = traced();
-    let tensor = |folder: &str, name: &str| Array::read(&lab, &format!("{folder}/{name}.npy"));
+    let tensor =
+        |folder: &str, step: usize, name: &str| Array::read(&lab, &format!("{folder}/states/{step:05}/{name}.npy"));
     let shapes: [(&str, &[usize]); 4] = [
         ("head.0.weight", &[1024, DIM]),
         ("head.0.bias", &[1024]),
         ("head.2.weight", &[16, 1024]),
         ("head.2.bias", &[16]),
     ];
-    lab.ok(&["trace", FILE, "--out", "one", "--steps", "1"]);
+    // A shorter trace ends where the longer one's next step begins.
+    lab.ok(&["trace", FILE, "--out", "short", "--steps", "11"]);
+    assert!(!lab.path("short/states/00012").exists());
     for (name, shape) in shapes {
-        let start = tensor("trace/start", name);
-        assert_eq!(start.shape, shape);
-        assert_eq!(start, tensor("one/start", name));
-        assert_ne!(start, tensor("one/end", name), "{name} was trained");
-        assert_ne!(tensor("one/end", name), tensor("trace/end", name));
+        assert_eq!(tensor("trace", 0, name).shape, shape);
+        assert_eq!(tensor("trace", 11, name), tensor("short", 11, name));
+        for step in 0..STEPS {
+            assert_ne!(tensor("trace", step, name), tensor("trace", step + 1, name), "{name} at step {step}");
+        }
         // Adam's first step is as long as the learning rate wherever there is a gradient.
-        let (before, after) = (start.f32(), tensor("one/end", name).f32());
+        let (before, after) = (tensor("trace", 0, name).f32(), tensor("trace", 1, name).f32());
         let longest = before.iter().zip(&after).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!((longest - 1e-3).abs() < 1e-5, "{name}: {longest}");
     }
