@@ -32,6 +32,16 @@ bench *ARGS:
     cargo build --release --package hashlab-bench
     python3 bench/compare.py {{ ARGS }}
 
+# A method's first 100 training steps beside PyTorch's, e.g. `just fidelity cibhash`; see docs/fidelity.md
+fidelity METHOD="cibhash":
+    cargo build --release
+    python3 bench/fidelity.py steps {{ METHOD }}
+
+# The mAP of trainings over 5 seeds beside that of PyTorch's own trainings
+fidelity-seeds METHOD="cibhash":
+    cargo build --release
+    python3 bench/fidelity.py seeds {{ METHOD }}
+
 # The crates' documentation, in the browser
 doc:
     cargo doc --release --workspace --no-deps --open

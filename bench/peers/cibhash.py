@@ -7,8 +7,8 @@ from torch.nn import functional as F
 EPSILON = 1e-8  # of the reference code
 
 
-def head(dim, bits):
-    return nn.Sequential(nn.Linear(dim, 1024), nn.ReLU(inplace=True), nn.Linear(1024, bits))
+def head(dim, bits, hidden=1024):
+    return nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, bits))
 
 
 def adam(model, learning_rate):
@@ -23,6 +23,10 @@ class Objective:
         self.shapes = {}  # by number of rows: the mask of the diagonal, the index of each row's other view
 
     def __call__(self, logits):
+        contrastive, kl = self.terms(logits)
+        return contrastive + self.beta * kl
+
+    def terms(self, logits):
         rows = logits.shape[0]
         if rows not in self.shapes:
             self.shapes[rows] = torch.eye(rows, dtype=torch.bool), torch.arange(rows).roll(rows // 2)
@@ -34,5 +38,29 @@ class Objective:
         contrastive = F.cross_entropy(similarity, partner)
         log_p, log_not_p = (p + EPSILON).log(), (1 - p + EPSILON).log()
         log_q, log_not_q = log_p.detach()[partner], log_not_p.detach()[partner]
-        kl = (p * (log_p - log_q) + (1 - p) * (log_not_p - log_not_q)).sum(1).mean()
-        return contrastive + self.beta * kl
+        return contrastive, (p * (log_p - log_q) + (1 - p) * (log_not_p - log_not_q)).sum(1).mean()
+
+
+class Model(nn.Module):
+    """CIBHash as `training.py` wants it."""
+
+    streams, views = 1, (0, 0)
+
+    def __init__(self, dim, bits, params):
+        super().__init__()
+        switches = {"binarization": "threshold", "straight_through": "probability", "feature_dropout": 0.0}
+        other = {key: params[key] for key in switches if params[key] != switches[key]}
+        if other:
+            raise NotImplementedError(f"this peer has no {other}")
+        self.head = head(dim, bits, params["hidden"])
+        self.objective = Objective(params["tau"], params["beta"])
+
+    def groups(self, learning_rate):
+        return [{"params": list(self.parameters()), "lr": learning_rate}]
+
+    def losses(self, views, labels, step, steps):
+        contrastive, kl = self.objective.terms(self.head(torch.cat(views)))
+        return {"loss": contrastive + self.objective.beta * kl, "contrastive": contrastive, "kl": kl}
+
+    def encode(self, features):
+        return self.head(features)

@@ -23,9 +23,12 @@ class Data:
         self.views = torch.from_numpy(numpy.concatenate(views))  # every item's view 0, then every item's view 1 ...
         self.labels = numpy.load(folder / "labels.npy").argmax(1)
         parts = ("train", "validation_query", "query", "database")
-        self.train, self.validation, self.query, self.database = (
-            numpy.load(folder / f"{part}.npy").astype(numpy.int64) for part in parts
-        )
+        self.train, self.validation, self.query, self.database = split(folder, *parts)
+
+
+def split(folder, *parts):
+    """Item indices of parts of a protocol."""
+    return [numpy.load(folder / f"{part}.npy").astype(numpy.int64) for part in parts]
 
 
 def run(data, bits, epochs, seed, tau=0.3, beta=0.001):
@@ -47,21 +50,20 @@ def run(data, bits, epochs, seed, tau=0.3, beta=0.001):
         if not total.isfinite():
             raise RuntimeError(f"loss {total} in epoch {epoch}")
         if epoch % VALIDATE_EVERY == 0 or epoch == epochs:
-            score = evaluate(model, data, data.validation)
+            score = evaluate(model, data, data.validation, data.database)
             if score > best[0]:
                 best = score, copy.deepcopy(model.state_dict())
     model.load_state_dict(best[1])
-    return evaluate(model, data, data.query)
+    return evaluate(model, data, data.query, data.database)
 
 
-def evaluate(model, data, queries):
-    codes, database = encode(model, data, queries), encode(model, data, data.database)
-    labels = data.labels
-    return retrieval.mean_average_precision(codes, labels[queries], database, labels[data.database], DEPTH, "partition")
+def evaluate(encoder, data, queries, database, depth=DEPTH):
+    codes, against, labels = encode(encoder, data, queries), encode(encoder, data, database), data.labels
+    return retrieval.mean_average_precision(codes, labels[queries], against, labels[database], depth, "partition")
 
 
 @torch.inference_mode()
-def encode(model, data, items):
+def encode(encoder, data, items):
     """Codes of +-1; rows are gathered chunk by chunk, so that they are still in the cache when they are multiplied."""
     chunks = torch.from_numpy(items).split(ENCODE)
-    return torch.cat([(model(data.features[chunk]) >= 0).float().mul_(2).sub_(1) for chunk in chunks])
+    return torch.cat([(encoder(data.features[chunk]) >= 0).float().mul_(2).sub_(1) for chunk in chunks])

@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Table(TableArgs),
     /// Extract an experiment's features and export them as .npy files
     Features(FeaturesArgs),
+    /// Record an experiment's first training steps as .npy files, to compare other code with
+    Trace(TraceArgs),
     /// List the methods, or describe one and its hyperparameters
     Methods(NameArgs),
     /// List the data sets, or describe one and its protocols
@@ -135,6 +137,18 @@ pub(crate) struct FeaturesArgs {
     /// Directory for the .npy files
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct TraceArgs {
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentArgs,
+    /// Directory for the trace; it must not exist, or be empty
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Steps to record
+    #[arg(long, value_name = "N", default_value = "100")]
+    pub(crate) steps: std::num::NonZero<usize>,
 }
 
 #[derive(clap::Args)]

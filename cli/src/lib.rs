@@ -35,6 +35,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Plan(args) => commands::plan::run(&context, &args),
         Command::Table(args) => commands::table::run(&context, &args),
         Command::Features(args) => commands::features::run(&context, &args),
+        Command::Trace(args) => commands::trace::run(&context, &args),
         Command::Methods(args) => commands::methods::run(&context, &args),
         Command::Datasets(args) => commands::datasets::run(&context, &args),
         Command::Backbones => commands::backbones::run(),

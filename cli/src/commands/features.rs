@@ -7,7 +7,9 @@ use anyhow::{Context as _, Result};
 use hashlab_bank::{Progress, Segment, npy};
 use hashlab_data::{Dataset, Split};
 use hashlab_engine::RunConfig;
-use hashlab_model::run;
+use hashlab_model::Entry;
+use hashlab_model::features::Features;
+use hashlab_model::run::{self, RunFeatures};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::exec::Workplace;
@@ -27,11 +29,8 @@ pub(crate) fn run(context: &Context, args: &FeaturesArgs) -> Result<ExitCode> {
     let workplace = Workplace::open(context, config)?;
     let weights = planned.weights.path_of(&config.backbone).map(Path::to_owned);
     let features = workplace.features_with(config, weights)?;
-    let bar = Bar::new();
-    let mut progress = |name: &str, at: Progress| bar.hear(name, at);
     let dataset = workplace.dataset.as_ref();
-    let needs = run::features_of(config, context.method(&config.method)?, dataset, &features, &mut progress)?;
-    bar.0.finish_and_clear();
+    let needs = extract(config, context.method(&config.method)?, dataset, &features)?;
     let mut files = vec![export(&args.out, "features.npy", &needs.plain)?];
     for (index, pool) in needs.pools.iter().enumerate() {
         // A method with two transforms has two sets of views.
@@ -44,6 +43,20 @@ pub(crate) fn run(context: &Context, args: &FeaturesArgs) -> Result<ExitCode> {
     files.extend(export_split(&args.out, &run::split_of(config, dataset)?)?);
     print(&listing(&args.out, config, &files))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens every feature that a run needs; shows how far it is with those that the bank lacks.
+pub(super) fn extract(
+    config: &RunConfig,
+    method: &Entry,
+    dataset: &dyn Dataset,
+    features: &Features<'_>,
+) -> Result<RunFeatures> {
+    let bar = Bar::new();
+    let mut progress = |name: &str, at: Progress| bar.hear(name, at);
+    let needs = run::features_of(config, method, dataset, features, &mut progress)?;
+    bar.0.finish_and_clear();
+    Ok(needs)
 }
 
 /// Progress of extraction on standard error, where a person watches it.

@@ -10,3 +10,4 @@ pub(crate) mod methods;
 pub(crate) mod plan;
 pub(crate) mod sweep;
 pub(crate) mod table;
+pub(crate) mod trace;

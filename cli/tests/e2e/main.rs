@@ -11,3 +11,4 @@ mod mistakes;
 mod npy;
 mod sweeps;
 mod tables;
+mod trace;

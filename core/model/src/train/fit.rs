@@ -34,6 +34,13 @@ pub trait TrainData {
 
 /// What a training reports to, and is stopped by.
 pub trait Journal {
+    /// A step's loss is known, its update comes next.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    fn step(&mut self, _step: &Step<'_>) -> Result<()> {
+        Ok(())
+    }
     /// An epoch ended: its mean loss terms by name (`loss` is the total).
     ///
     /// # Errors
@@ -51,6 +58,18 @@ pub trait Journal {
     fn checkpoint(&mut self, bytes: &[u8]) -> Result<()>;
     /// Whether the run was asked to stop.
     fn stopped(&self) -> bool;
+}
+
+/// A training step before its update.
+pub struct Step<'a> {
+    /// Where training stands.
+    pub at: &'a Progress,
+    /// What the step is fed with.
+    pub batch: &'a Batch,
+    /// The loss terms by name; `loss`, the total, comes first.
+    pub terms: &'a [(&'a str, f64)],
+    /// The method that found them.
+    pub method: &'a dyn HashMethod,
 }
 
 /// A training: what, on what, how, and from where.
@@ -205,6 +224,7 @@ impl<'a> Trainer<'a> {
             let message = format!("not finite at step {} (epoch {}): {}", at.step + 1, at.epoch + 1, listed.join(", "));
             return Ok(StepEnd::Diverged(message));
         }
+        self.job.journal.step(&Step { at: &at, batch: &batch, terms: &terms, method: &*self.job.method })?;
         self.optimizer.step(&self.groups, &hashlab_kernels::backward(&loss.total)?, at.epoch, at.step)?;
         for (name, value) in terms {
             *self.cursor.sums.entry(name.to_owned()).or_default() += value * items.len() as f64;

@@ -5,4 +5,4 @@ mod fit;
 mod optimizer;
 
 pub use checkpoint::Checkpoint;
-pub use fit::{Fit, Journal, Outcome, TrainData, fit};
+pub use fit::{Fit, Journal, Outcome, Step, TrainData, fit};

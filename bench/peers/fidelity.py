@@ -1,0 +1,174 @@
+"""Holds a method of hashlab against its peer.
+
+fidelity.py steps TRACE                    the recorded steps again in PyTorch; fails where they differ
+fidelity.py seeds TRACE FEATURES RESULTS   trainings of the peer's own beside hashlab's; fails where mAP may differ
+
+TRACE and FEATURES are folders that `hashlab trace` and `hashlab features` wrote, RESULTS what `hashlab table --format
+jsonl` printed.
+"""
+
+import json
+import math
+import pathlib
+import statistics
+import sys
+
+import numpy
+import torch
+
+import training
+
+LOSS_TOLERANCE = 1e-3  # relative, for every loss term of every step
+UPDATE_TOLERANCE = 1e-3, 5e-2  # relative to the update's length: for the median step, and for every step
+MAP_TOLERANCE = 0.01  # the confidence interval of the difference must lie within
+CONFIDENCE = 0.95
+
+
+def steps(folder):
+    """Repeats the recorded steps and compares losses and updates."""
+    trace = Trace(folder)
+    print(f"{trace.config['method']}, {trace.config['bits']} bits, {trace.count} steps; torch {torch.__version__}")
+    return all([from_the_same_weights(trace), left_alone(trace)])
+
+
+def from_the_same_weights(trace):
+    """Every step starts from hashlab's weights, with the optimiser state of the peer's own steps so far."""
+    model, peer = trace.peer(torch.float32)
+    worst, updates = {}, []
+    for step in range(trace.count):
+        before, after = trace.state(step), trace.state(step + 1)
+        model.load_state_dict(before)
+        for name, found in peer(*trace.batch(step, torch.float32)).items():
+            ours = trace.terms(step)[name]
+            worst[name] = max(worst.get(name, (-1.0,)), (relative(ours, found), step + 1, ours, found))
+        updates.append(distance(after, model.state_dict()) / distance(after, before))
+    for name, (difference, step, ours, found) in worst.items():
+        print(f"  {name}: {difference:.1e} apart at most, at step {step} (hashlab {ours:.7g}, PyTorch {found:.7g})")
+    median, largest = statistics.median(updates), max(updates)
+    print(f"  updates: {median:.1e} apart in the median, {largest:.1e} at most, at step {updates.index(largest) + 1}")
+    return (
+        all(difference <= LOSS_TOLERANCE for difference, *_ in worst.values())
+        and median <= UPDATE_TOLERANCE[0]
+        and largest <= UPDATE_TOLERANCE[1]
+    )
+
+
+def left_alone(trace):
+    """All steps from the first one's weights, in single and in double precision.
+
+    Where a method takes signs, or a unit's output stands at 0, rounding decides about a gradient, and from then on no
+    two computations agree. PyTorch's two precisions tell how far 100 steps can be repeated at all.
+    """
+    (_, single), (_, double) = trace.peer(torch.float32), trace.peer(torch.float64)
+    apart, control = [], []
+    for step in range(trace.count):
+        ours = trace.terms(step)["loss"]
+        found = single(*trace.batch(step, torch.float32))["loss"]
+        exact = double(*trace.batch(step, torch.float64))["loss"]
+        apart.append(relative(ours, found))
+        control.append(relative(found, exact))
+    print(f"  left alone: losses {max(apart):.1e} apart at most, {first_above(apart)}")
+    print(f"    PyTorch from itself in double precision: {max(control):.1e}, {first_above(control)}")
+    return max(apart) <= LOSS_TOLERANCE or max(control) > LOSS_TOLERANCE
+
+
+def first_above(differences, bound=1e-5):
+    step = next((step for step, difference in enumerate(differences) if difference > bound), None)
+    return f"never above {bound:.0e}" if step is None else f"above {bound:.0e} from step {step + 1}"
+
+
+def relative(a, b):
+    return abs(a - b) / max(abs(a), abs(b), 1e-30)
+
+
+def distance(first, second):
+    return math.sqrt(sum((first[name] - second[name]).square().sum().item() for name in first))
+
+
+class Trace:
+    """What `hashlab trace` wrote."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.content = json.loads((self.folder / "trace.json").read_text())
+        self.config, self.count = self.content["config"], len(self.content["steps"])
+
+    def terms(self, step):
+        return self.content["steps"][step]["terms"]
+
+    def batch(self, step, dtype):
+        """The views of a step, and its labels if the method saw any."""
+        views = sorted(self.folder.glob(f"steps/{step:05}_view_*.npy"))
+        labels = self.folder / f"steps/{step:05}_labels.npy"
+        return [tensor(path).to(dtype) for path in views], tensor(labels).to(dtype) if labels.exists() else None
+
+    def state(self, step):
+        """The method's tensors before a step; after the last one for the step that would follow."""
+        return {path.stem: tensor(path) for path in (self.folder / f"states/{step:05}").glob("*.npy")}
+
+    def peer(self, dtype):
+        """The peer and its training, at the weights before the first step."""
+        model = training.build(self.config, self.batch(0, dtype)[0][0].shape[1])
+        model.load_state_dict(self.state(0))
+        model.to(dtype)
+        return model, training.Steps(model, self.config, self.content["training_items"])
+
+
+def tensor(path):
+    return torch.from_numpy(numpy.load(path))
+
+
+def seeds(trace, features, results):
+    """Trains the peer once per run of hashlab and compares the mean mAP."""
+    config = json.loads(pathlib.Path(trace, "trace.json").read_text())["config"]
+    runs = [json.loads(line) for line in pathlib.Path(results).read_text().splitlines()[1:]]
+    ours = [(run["seed"], run["result"]["test"]["map_at_k"], run["result"]["epoch"]) for run in runs]
+    data = training.Data(features)
+    found = []
+    for seed, score, epoch in ours:
+        found.append(training.train(config, data, seed))
+        mine, selected = found[-1]
+        print(f"seed {seed}: hashlab {score:.4f} (epoch {epoch}), PyTorch {mine:.4f} (epoch {selected})", flush=True)
+    first, second = [score for _, score, _ in ours], [score for score, _ in found]
+    difference = statistics.mean(first) - statistics.mean(second)
+    half = half_width(first, second)
+    low, high = difference - half, difference + half
+    cells = [
+        config["method"],
+        str(config["bits"]),
+        str(len(first)),
+        *(f"{statistics.mean(scores):.4f} ± {statistics.stdev(scores):.4f}" for scores in (first, second)),
+        f"{difference:+.4f}",
+        f"{low:+.4f} … {high:+.4f}",
+    ]
+    print("| method | bits | seeds | hashlab | PyTorch | difference | 95 % interval |")
+    print(f"| {' | '.join(cells)} |   torch {torch.__version__}")
+    return -MAP_TOLERANCE <= low and high <= MAP_TOLERANCE
+
+
+def half_width(first, second):
+    """Half of Welch's confidence interval of the difference of two means."""
+    parts = [statistics.variance(scores) / len(scores) for scores in (first, second)]
+    freedom = sum(parts) ** 2 / sum(part**2 / (len(s) - 1) for part, s in zip(parts, (first, second)))
+    return quantile(0.5 + CONFIDENCE / 2, freedom) * math.sqrt(sum(parts))
+
+
+def quantile(probability, freedom):
+    """The quantile above 0 of Student's t: bisection on the integral of its density."""
+    logarithm = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - math.log(freedom * math.pi) / 2
+
+    def below(t):
+        x = numpy.linspace(0, t, 10_001)
+        return 0.5 + math.exp(logarithm) * numpy.trapezoid((1 + x * x / freedom) ** (-(freedom + 1) / 2), x)
+
+    low, high = 0.0, 1_000.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if below(middle) < probability else (low, middle)
+    return high
+
+
+if __name__ == "__main__":
+    holds = {"steps": steps, "seeds": seeds}[sys.argv[1]](*sys.argv[2:])
+    print("they agree" if holds else "THEY DIFFER")
+    sys.exit(0 if holds else 1)

@@ -1,0 +1,164 @@
+//! `hashlab trace`: what the first training steps were fed with and what they found, for other implementations.
+//!
+//! The steps are those of a run, taken by its own loop: a journal writes them down and stops the training after the last.
+//!
+//! ```text
+//! DIR/states/SSSSS/NAME.npy      the method's tensors before step SSSSS; the last folder holds them after the last step
+//! DIR/steps/SSSSS_items.npy      positions of the step's items among the training items, u32
+//! DIR/steps/SSSSS_view_V.npy     features of their views, (items, dim)
+//! DIR/steps/SSSSS_labels.npy     multi-hot, (items, classes); only where the method may see labels
+//! DIR/trace.json                 the run's configuration, the number of training items, and each step's epoch and loss
+//!                                terms; written last
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use candle_core::{DType, Device, Tensor};
+use hashlab_bank::npy;
+use hashlab_engine::RunConfig;
+use hashlab_engine::sweep::PlannedRun;
+use hashlab_model::State;
+use hashlab_model::run::{Finish, Job, run as run_job, split_of};
+use hashlab_model::train::{Checkpoint, Journal, Step};
+use serde::Serialize;
+
+use super::exec::Workplace;
+use super::features::extract;
+use super::sweep::plan;
+use crate::args::TraceArgs;
+use crate::context::{Context, print};
+use crate::exit::bad_input;
+
+/// What `trace.json` holds.
+#[derive(Serialize)]
+struct Trace<'a> {
+    config: &'a RunConfig,
+    /// Number of training items, which with the batch size gives the length of an epoch.
+    training_items: usize,
+    steps: &'a [Recorded],
+}
+
+/// A step that was recorded.
+#[derive(Serialize)]
+struct Recorded {
+    /// Epoch, counted from 0.
+    epoch: usize,
+    /// Loss terms by name; `loss` is the total.
+    terms: BTreeMap<String, f64>,
+}
+
+pub(crate) fn run(context: &Context, args: &TraceArgs) -> Result<ExitCode> {
+    let planned = plan(context, &args.experiment)?;
+    let trained = |run: &&PlannedRun| context.method(&run.config.method).is_ok_and(|method| method.info.gradient);
+    let config = match planned.plan.runs.iter().find(trained) {
+        Some(run) => &run.config,
+        None => return Err(bad_input("no method of the experiment is trained by steps")),
+    };
+    let workplace = Workplace::open(context, config)?;
+    let weights = planned.weights.path_of(&config.backbone).map(Path::to_owned);
+    let features = workplace.features_with(config, weights)?;
+    let (method, dataset) = (context.method(&config.method)?, workplace.dataset.as_ref());
+    make_folder(&args.out)?;
+    extract(config, method, dataset, &features)?;
+    let mut recorder = Recorder { out: &args.out, asked: args.steps.get(), steps: Vec::new(), end: State::new() };
+    let finish = run_job(Job {
+        config,
+        method,
+        dataset,
+        features: &features,
+        device: Device::Cpu,
+        journal: &mut recorder,
+        checkpoint: None,
+        provenance: BTreeMap::new(),
+    })?;
+    // A training shorter than asked for ends by itself.
+    if let Finish::Result(result) = finish
+        && let Some(message) = result.message
+    {
+        bail!("the training diverged: {message}");
+    }
+    recorder.finish(config, split_of(config, dataset)?.train.len())?;
+    print(&format!("{}: {} steps of {}\n", args.out.display(), recorder.steps.len(), config.id()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the folder of a trace. Files of an earlier one would mix with it.
+fn make_folder(out: &Path) -> Result<()> {
+    if out.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(bad_input(format!("{} is not empty\nhelp: remove it, or name another directory", out.display())));
+    }
+    std::fs::create_dir_all(out.join("steps")).with_context(|| format!("cannot create {}", out.display()))
+}
+
+/// Writes steps down, and stops the training after the last.
+struct Recorder<'a> {
+    out: &'a Path,
+    asked: usize,
+    steps: Vec<Recorded>,
+    /// The method's tensors at the last checkpoint; a training ends with one.
+    end: State,
+}
+
+impl Recorder<'_> {
+    /// Where something of the step under way is written.
+    fn path(&self, name: &str) -> PathBuf {
+        self.out.join(format!("steps/{:05}_{name}.npy", self.steps.len()))
+    }
+
+    /// Writes the method's tensors before the step under way.
+    fn write_state(&self, state: &State) -> Result<()> {
+        let folder = self.out.join(format!("states/{:05}", self.steps.len()));
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        state.iter().try_for_each(|(name, tensor)| write_tensor(&folder.join(format!("{name}.npy")), tensor))
+    }
+
+    /// Writes what comes after the last step.
+    fn finish(&self, config: &RunConfig, training_items: usize) -> Result<()> {
+        self.write_state(&self.end)?;
+        let trace = Trace { config, training_items, steps: &self.steps };
+        let path = self.out.join("trace.json");
+        std::fs::write(&path, serde_json::to_string_pretty(&trace)? + "\n")
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+impl Journal for Recorder<'_> {
+    fn step(&mut self, step: &Step<'_>) -> Result<()> {
+        self.write_state(&step.method.state()?)?;
+        npy::write(&self.path("items"), &[step.batch.items.len()], &step.batch.items)?;
+        for (index, view) in step.batch.views.iter().enumerate() {
+            write_tensor(&self.path(&format!("view_{index}")), view)?;
+        }
+        if let Some(labels) = &step.batch.labels {
+            write_tensor(&self.path("labels"), labels)?;
+        }
+        let terms = step.terms.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+        self.steps.push(Recorded { epoch: step.at.epoch, terms });
+        Ok(())
+    }
+
+    fn epoch(&mut self, _: usize, _: &BTreeMap<String, f64>, _: f64) -> Result<()> {
+        Ok(())
+    }
+
+    fn validation(&mut self, _: usize, _: f64) -> Result<()> {
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, bytes: &[u8]) -> Result<()> {
+        self.end = Checkpoint::from_bytes(bytes, &Device::Cpu)?.method;
+        Ok(())
+    }
+
+    fn stopped(&self) -> bool {
+        self.steps.len() >= self.asked
+    }
+}
+
+fn write_tensor(path: &Path, tensor: &Tensor) -> Result<()> {
+    let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    Ok(npy::write(path, tensor.dims(), &values)?)
+}
