@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device};
 use hashlab_bank::Segment;
 use hashlab_data::{Dataset, Labels, Split};
@@ -93,9 +93,13 @@ pub fn features_of(
         "the run trains its backbone, so that it has no features to store\nhelp: leave `finetune` out of [backbone]"
     );
     let plain = features.plain(progress)?;
+    if !method.info.gradient {
+        // Not even built: a run that cannot be must fail alone, not in the stage whose features others share.
+        return Ok(RunFeatures { plain, pools: Vec::new(), drawn: (Vec::new(), 0) });
+    }
     let mut built = method.build(&config.params, &build_context(config, dataset, features, &Device::Cpu))?;
     let Learner::Gradient(learner) = built.learner() else {
-        return Ok(RunFeatures { plain, pools: Vec::new(), drawn: (Vec::new(), 0) });
+        bail!("{} declares to learn by gradients and does not", method.info.name);
     };
     let demand = learner.demand();
     let backbone: BackboneConfig = section(&config.backbone)?;
