@@ -1,31 +1,37 @@
-//! Times a training step of `convnet`: 32 pixels, batch 64.
+//! Times a training step of a backbone, drawn from a seed: forward and backward, no optimiser.
 //!
-//! `RAYON_NUM_THREADS=1 cargo bench -p hashlab-backbones --bench train`
+//! `cargo bench -p hashlab-backbones --bench train -- [NAME] [SIZE] [BATCH]`; threads: `RAYON_NUM_THREADS`. Without
+//! arguments: `convnet`, 32 pixels, batch 64.
 #![allow(clippy::print_stdout, reason = "a benchmark reports on the terminal")]
 
 use std::time::Instant;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Error, Result, Tensor};
 use hashlab_backbones::{Norm, find};
 use hashlab_kernels::backward;
+use hashlab_rng::stream;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const STEPS: usize = 20;
+const STEPS: usize = 10;
 
 fn main() -> Result<()> {
-    let net = (find("convnet").and_then(|entry| entry.train).expect("a network to train"))(None, 0, Norm::Batch);
-    let net = net.map_err(candle_core::Error::wrap)?;
-    let images: Vec<f32> = (0..64 * 32 * 32 * 3).map(|i| (i % 97) as f32 / 97.0).collect();
-    let images = Tensor::from_vec(images, (64, 32, 32, 3), &Device::Cpu)?;
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let name = arguments.first().map_or("convnet", String::as_str);
+    let number = |index: usize, default: usize| arguments.get(index).and_then(|a| a.parse().ok()).unwrap_or(default);
+    let (size, batch) = (number(1, 32), number(2, 64));
+    let train = find(name).and_then(|entry| entry.train).expect("a network that can be trained");
+    let net = train(None, 0, Norm::Batch).map_err(Error::wrap)?;
+    let images: Vec<f32> = (0..batch * size * size * 3).map(|i| (i % 97) as f32 / 97.0).collect();
+    let images = Tensor::from_vec(images, (batch, size, size, 3), &Device::Cpu)?;
     let [mut forward, mut back] = [0.0; 2];
     for step in 0..STEPS + 2 {
         if step == 2 {
             [forward, back] = [0.0; 2]; // The first steps warm up the allocator and the caches.
         }
         let start = Instant::now();
-        let loss = net.forward_train(&images, &mut |layer| unreachable!("`{layer}` draws"))?.sqr()?.mean_all()?;
+        let loss = net.forward_train(&images, &mut |layer| stream(0, layer, &[step as u64]))?.sqr()?.mean_all()?;
         forward += start.elapsed().as_secs_f64();
 
         let start = Instant::now();
@@ -34,6 +40,6 @@ fn main() -> Result<()> {
     }
     let ms = |seconds: f64| 1e3 * seconds / STEPS as f64;
     let threads = rayon::current_num_threads();
-    println!("forward {:.1} ms, backward {:.1} ms per step ({threads} threads)", ms(forward), ms(back));
+    println!("{name}: forward {:.1} ms, backward {:.1} ms per step ({threads} threads)", ms(forward), ms(back));
     Ok(())
 }

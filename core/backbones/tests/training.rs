@@ -196,6 +196,16 @@ fn the_seed_decides_the_parameters() {
 }
 
 #[test]
+fn deeper_resnets_are_what_their_entries_say() {
+    for (name, vars) in [("resnet34", 108), ("resnet101", 312)] {
+        let entry = find(name).unwrap();
+        let net = (entry.train.unwrap())(None, 0, Norm::Batch).unwrap();
+        // Of each convolution a weight, of its norm a weight and a bias.
+        assert_eq!((net.name(), net.dim(), net.vars().len()), (entry.name, entry.dim, vars));
+    }
+}
+
+#[test]
 fn folded_norms_and_missing_ones_are_told_apart() {
     let message = |edit: &dyn Fn(&str) -> Option<String>| {
         let tensors = formula::tensors("resnet18").into_iter();

@@ -20,10 +20,12 @@ fn moments(t: &[Tensor]) -> Moments {
 
 fn check_norms(shape: &[usize], activation: Activation) {
     let channels = [shape[shape.len() - 1]];
-    let inputs = [("x", shape), ("w", &channels), ("b", &channels)];
+    let inputs: [(&str, &[usize]); 3] = [("x", shape), ("w", &channels), ("b", &channels)];
     check(|t| Ok(batch_norm(&t[0], [&t[1], &t[2]], 1e-3, activation)?.0), &inputs, &[]);
     let constants: [(&str, &[usize]); 2] = [("mean", &channels), ("deviation", &channels)];
     check(|t| fixed_norm(&t[0], &moments(t), [&t[1], &t[2]], 1e-3, activation), &inputs, &constants);
+    let constants = [&inputs[1..], &constants].concat();
+    check(|t| fixed_norm(&t[0], &moments(t), [&t[1], &t[2]], 1e-3, activation), &inputs[..1], &constants);
 }
 
 #[test]

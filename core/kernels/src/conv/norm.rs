@@ -206,7 +206,10 @@ impl CustomOp3 for Norm {
             cpu::with_elements(y, |ys| {
                 cpu::with_elements(dy, |dys| {
                     let values = [xs, ys, dys];
-                    let sums = self.sums(values);
+                    let sums = match self.of_batch || w.track_op() || b.track_op() {
+                        true => self.sums(values),
+                        false => [vec![0.0; channels], vec![0.0; channels]], // nothing depends on them
+                    };
                     let dx = match x.track_op() {
                         true => cpu::with_elements(w, |w| Ok(Some(self.input_gradient(values, w, &sums))))?,
                         false => None,
