@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use hashlab_bank::Bank;
 use hashlab_data::{DataDirs, Dataset};
 use hashlab_engine::store::Store;
-use hashlab_engine::sweep::{Experiment, Overrides, PREFIX, load};
+use hashlab_engine::sweep::{Experiment, Overrides, PREFIX, did_you_mean, load};
 use hashlab_engine::{Catalog, DatasetDecl, ProtocolDecl, Schema, SchemaError, Settings};
 use hashlab_model::config::{BackboneConfig, EvalConfig, TrainConfig};
 use hashlab_model::registry::schema_of;
@@ -37,6 +37,16 @@ impl Context {
         Self { registry, places, dirs }
     }
 
+    /// Checks what no command could work with.
+    pub(crate) fn check(&self) -> Result<()> {
+        let runs = &self.places.runs;
+        if runs.exists() && !runs.is_dir() {
+            let runs = runs.display();
+            return Err(bad_input(format!("`--runs {runs}` names a file\nhelp: name a directory, which may be new")));
+        }
+        Ok(())
+    }
+
     pub(crate) fn store(&self) -> Store {
         Store::open(&self.places.runs)
     }
@@ -47,21 +57,19 @@ impl Context {
     }
 
     pub(crate) fn method(&self, name: &str) -> Result<&'static hashlab_model::Entry> {
-        let known = || self.registry.methods.iter().map(|m| m.info.name).collect::<Vec<_>>().join(", ");
         self.registry
             .methods
             .iter()
             .find(|m| m.info.name == name)
-            .ok_or_else(|| bad_input(format!("unknown method `{name}`\nhelp: known: {}", known())))
+            .ok_or_else(|| unknown("method", name, self.registry.methods.iter().map(|m| m.info.name)))
     }
 
     pub(crate) fn dataset(&self, name: &str) -> Result<&'static hashlab_data::Entry> {
-        let known = || self.registry.datasets.iter().map(|d| d.info().name).collect::<Vec<_>>().join(", ");
         self.registry
             .datasets
             .iter()
             .find(|d| d.info().name == name)
-            .ok_or_else(|| bad_input(format!("unknown data set `{name}`\nhelp: known: {}", known())))
+            .ok_or_else(|| unknown("data set", name, self.registry.datasets.iter().map(|d| d.info().name)))
     }
 
     pub(crate) fn open_dataset(&self, name: &str, settings: &Settings) -> Result<Box<dyn Dataset>> {
@@ -96,6 +104,11 @@ impl Context {
             eval: schema_of::<EvalConfig>(),
         }
     }
+}
+
+/// Says that there is no `what` called `name`, and which there are.
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> anyhow::Error {
+    bad_input(format!("unknown {what} `{name}`\nhelp: {}", did_you_mean(name, known)))
 }
 
 fn declare_dataset(entry: &hashlab_data::Entry) -> DatasetDecl {

@@ -30,20 +30,23 @@ pub fn main(registry: Registry) -> ExitCode {
     let args = Args::parse();
     log_to_stderr();
     let context = Context::new(registry, args.places);
-    let done = match args.command {
-        Command::Sweep(args) => commands::sweep::run(&context, &args),
-        Command::Plan(args) => commands::plan::run(&context, &args),
-        Command::Table(args) => commands::table::run(&context, &args),
-        Command::Features(args) => commands::features::run(&context, &args),
-        Command::Trace(args) => commands::trace::run(&context, &args),
-        Command::Methods(args) => commands::methods::run(&context, &args),
-        Command::Datasets(args) => commands::datasets::run(&context, &args),
+    exit::code(context.check().and_then(|()| run(&context, args.command)))
+}
+
+fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Sweep(args) => commands::sweep::run(context, &args),
+        Command::Plan(args) => commands::plan::run(context, &args),
+        Command::Table(args) => commands::table::run(context, &args),
+        Command::Features(args) => commands::features::run(context, &args),
+        Command::Trace(args) => commands::trace::run(context, &args),
+        Command::Methods(args) => commands::methods::run(context, &args),
+        Command::Datasets(args) => commands::datasets::run(context, &args),
         Command::Backbones => commands::backbones::run(),
-        Command::Fetch(args) => commands::fetch::run(&context, &args),
-        Command::Bank => commands::bank::run(&context),
-        Command::Exec(args) => commands::exec::run(&context, &args),
-    };
-    exit::code(done)
+        Command::Fetch(args) => commands::fetch::run(context, &args),
+        Command::Bank => commands::bank::run(context),
+        Command::Exec(args) => commands::exec::run(context, &args),
+    }
 }
 
 /// Sends log lines to standard error: warnings, or what `HASHLAB_LOG` asks for (e.g. `debug`).

@@ -76,6 +76,26 @@ fn weights_that_nothing_reads() {
 }
 
 #[test]
+fn a_backbone_that_cannot_be_trained() {
+    assert_snapshot!(sweep_with("\"convnet\"", "\"mobilenet_v2\"\nfinetune = true"));
+}
+
+#[test]
+fn a_cut_where_there_is_none() {
+    assert_snapshot!(sweep_with("\"convnet\"", "\"convnet\"\ncut = \"fc6\""));
+}
+
+#[test]
+fn a_closed_form_method_that_is_to_train_its_backbone() {
+    assert_snapshot!(sweep_with("\"itq\"", "\"itq\"\nbackbone = { finetune = true }"));
+}
+
+#[test]
+fn runs_in_a_file() {
+    assert_snapshot!(Lab::with(TINY).refused(&["sweep", FILE, "--runs", FILE]));
+}
+
+#[test]
 fn a_dataset_that_is_not_there() {
     let shapes = "dataset = \"shapes\"";
     let lab = Lab::with(&TINY.replace(shapes, "dataset = \"cifar10\"").replace("[data]\nitems = 300\nsize = 16\n", ""));

@@ -41,7 +41,7 @@ mod stored;
 mod tree;
 mod whole;
 
-pub use diagnose::{Mistake, Mistakes};
+pub use diagnose::{Mistake, Mistakes, did_you_mean};
 pub use experiment::{Experiment, load};
 pub use overrides::{Overrides, PREFIX};
 pub use plan::{Plan, PlanError, PlannedRun};
