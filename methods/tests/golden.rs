@@ -111,6 +111,8 @@ fn nsh() {
             sort_tau: scalar(&case, "tau_sort"),
             positives: scalar(&case, "positives") as usize,
             double_softmax: scalar(&case, "double_softmax") != 0.0,
+            binarization: nsh::Binarization::Tanh,
+            quantization: 1.0,
             ..NshParams::default()
         };
         let names = ["hash_logits_1", "hash_logits_2", "latent_1", "latent_2"];

@@ -50,7 +50,7 @@ fn ste_sign_sorts_by_signs_alone() {
     let nce = |hash: &Tensor, params| value(&objective(hash, &latent, params).unwrap().sorted_nce);
     let longer = (&hash * 3.0).unwrap();
     assert!((nce(&hash, &params) - nce(&longer, &params)).abs() < 1e-12);
-    let tanh = NshParams::default();
+    let tanh = NshParams { binarization: Binarization::Tanh, ..params.clone() };
     assert!((nce(&hash, &tanh) - nce(&longer, &tanh)).abs() > 1e-6);
 }
 
@@ -241,8 +241,12 @@ fn training_finds_the_clusters() {
         validate_every: 20,
         ..TrainConfig::default()
     };
-    for (binarization, double_softmax) in [("tanh", true), ("ste_sign", false)] {
-        let switches = [("binarization", binarization.into()), ("double_softmax", double_softmax.into())];
+    for (binarization, double_softmax, quantization) in [("tanh", true, 1.0), ("ste_sign", false, 0.1)] {
+        let switches = [
+            ("binarization", binarization.into()),
+            ("double_softmax", double_softmax.into()),
+            ("quantization", quantization.into()),
+        ];
         let mut method = build_with(entry, &switches);
         let before = precision_at_10(method.as_ref());
         let mut validate = |method: &dyn HashMethod| Ok(precision_at_10(method));
