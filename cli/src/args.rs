@@ -80,7 +80,7 @@ pub(crate) struct ExperimentArgs {
 pub(crate) struct SweepArgs {
     #[command(flatten)]
     pub(crate) experiment: ExperimentArgs,
-    /// Runs at once, one thread each [default: the number of cores]
+    /// Runs at once [default: one per core, a thread each; runs that train their backbone one by one, on all cores]
     #[arg(long, short, value_name = "N", value_parser = parse_jobs)]
     pub(crate) jobs: Option<std::num::NonZero<usize>>,
     #[command(flatten)]

@@ -63,12 +63,15 @@ fn entry(store: &Store, position: usize, run: &PlannedRun) -> Result<Entry> {
 /// Describes the backbones of a plan: the one of `fullest`, then those that differ, with the rows that stand on them.
 fn backbones(plan: &Plan, fullest: &RunConfig) -> String {
     let main = backbone(&fullest.backbone);
+    let digest = |section: &Settings| section.get("digest").and_then(|d| d.as_str()).unwrap_or_default().to_owned();
     // A run without views of its own stands on the same frozen network.
     let frozen = |text: &str| text.split(", ").take(2).collect::<Vec<_>>().join(", ");
     let mut others: Vec<(String, Vec<&str>)> = Vec::new();
     for run in &plan.runs {
-        let text = backbone(&run.config.backbone);
-        if text == main || text == frozen(&main) {
+        let (mut text, weights) = (backbone(&run.config.backbone), digest(&run.config.backbone));
+        if weights != digest(&fullest.backbone) {
+            text += &format!(", weights {}", &weights[..weights.len().min(12)]);
+        } else if text == main || text == frozen(&main) {
             continue;
         }
         match others.iter_mut().find(|(known, _)| *known == text) {

@@ -7,9 +7,10 @@ use anyhow::{Context as _, Result};
 use hashlab_bank::{Progress, Segment, npy};
 use hashlab_data::{Dataset, Split};
 use hashlab_engine::RunConfig;
+use hashlab_engine::sweep::PlannedRun;
 use hashlab_model::Entry;
 use hashlab_model::features::Features;
-use hashlab_model::run::{self, RunFeatures};
+use hashlab_model::run::{self, RunFeatures, finetunes};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::exec::Workplace;
@@ -25,7 +26,9 @@ pub(crate) fn run(context: &Context, args: &FeaturesArgs) -> Result<ExitCode> {
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
     // The run that needs most: with views, if any draws them.
     let runs = &planned.plan.runs;
-    let config = &runs.iter().find(|run| run.config.backbone.contains_key("views")).unwrap_or(&runs[0]).config;
+    let stored = |run: &&PlannedRun| matches!(finetunes(&run.config), Ok(false));
+    let with_views = runs.iter().find(|run| run.config.backbone.contains_key("views"));
+    let config = &with_views.or_else(|| runs.iter().find(stored)).unwrap_or(&runs[0]).config;
     let workplace = Workplace::open(context, config)?;
     let weights = planned.weights.path_of(&config.backbone).map(Path::to_owned);
     let features = workplace.features_with(config, weights)?;

@@ -21,7 +21,7 @@ use hashlab_bank::npy;
 use hashlab_engine::RunConfig;
 use hashlab_engine::sweep::PlannedRun;
 use hashlab_model::State;
-use hashlab_model::run::{Finish, Job, run as run_job, split_of};
+use hashlab_model::run::{Finish, Job, finetunes, run as run_job, split_of};
 use hashlab_model::train::{Checkpoint, Journal, Step};
 use serde::Serialize;
 
@@ -61,8 +61,11 @@ pub(crate) fn run(context: &Context, args: &TraceArgs) -> Result<ExitCode> {
     let weights = planned.weights.path_of(&config.backbone).map(Path::to_owned);
     let features = workplace.features_with(config, weights)?;
     let (method, dataset) = (context.method(&config.method)?, workplace.dataset.as_ref());
+    check_empty(&args.out)?;
+    if !finetunes(config)? {
+        extract(config, method, dataset, &features)?;
+    }
     make_folder(&args.out)?;
-    extract(config, method, dataset, &features)?;
     let mut recorder = Recorder { out: &args.out, asked: args.steps.get(), steps: Vec::new(), end: State::new() };
     let finish = run_job(Job {
         config,
@@ -85,11 +88,15 @@ pub(crate) fn run(context: &Context, args: &TraceArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes the folder of a trace. Files of an earlier one would mix with it.
-fn make_folder(out: &Path) -> Result<()> {
+/// Refuses a folder with files: those of an earlier trace would mix with the new ones.
+fn check_empty(out: &Path) -> Result<()> {
     if out.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(bad_input(format!("{} is not empty\nhelp: remove it, or name another directory", out.display())));
     }
+    Ok(())
+}
+
+fn make_folder(out: &Path) -> Result<()> {
     std::fs::create_dir_all(out.join("steps")).with_context(|| format!("cannot create {}", out.display()))
 }
 

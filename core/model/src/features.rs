@@ -75,8 +75,17 @@ impl<'a> Features<'a> {
         Ok(Some((cut.tail)(self.weights()?.as_ref())?))
     }
 
+    /// Reads the weights, and checks that they are those that the run was planned with.
     fn weights(&self) -> Result<Option<Weights>> {
-        Ok(self.weights.as_deref().map(Weights::read).transpose()?)
+        let Some(path) = &self.weights else { return Ok(None) };
+        let (weights, planned) = (Weights::read(path)?, &self.config.digest);
+        ensure!(
+            weights.digest() == planned,
+            "{} has digest {}, the run was planned with {planned}\nhelp: plan again with this file, or restore the other",
+            path.display(),
+            weights.digest()
+        );
+        Ok(Some(weights))
     }
 
     /// Features of all items without augmentation; row = item. Extracts what the bank lacks.

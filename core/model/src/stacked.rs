@@ -12,7 +12,9 @@ use crate::method::{
 use crate::nn::expect;
 
 /// Images that are encoded together on one thread, as in the extraction of features.
-const MICRO_BATCH: usize = 2;
+const IMAGES: usize = 2;
+/// Feature vectors that are: as many as make reading a layer's weights worth while.
+const VECTORS: usize = 96;
 
 /// A gradient method on a network. Its items are what the network takes, images `(n, h, w, 3)` or features of a trunk
 /// `(n, dim)`; the method sees features, as ever, but with the graph behind them.
@@ -54,12 +56,12 @@ impl Stacked {
 
     /// Features in evaluation mode, on all threads of the current pool.
     fn features(&self, inputs: &Tensor) -> Result<Tensor> {
-        let rows = inputs.dim(0)?;
-        let starts: Vec<usize> = (0..rows).step_by(MICRO_BATCH).collect();
+        let (rows, at_once) = (inputs.dim(0)?, if inputs.rank() == 4 { IMAGES } else { VECTORS });
+        let starts: Vec<usize> = (0..rows).step_by(at_once).collect();
         let parts: Result<Vec<Tensor>> = starts
             .into_par_iter()
             .map(|start| {
-                let part = inputs.narrow(0, start, MICRO_BATCH.min(rows - start))?;
+                let part = inputs.narrow(0, start, at_once.min(rows - start))?;
                 Ok(serial(|| self.network.forward(&part))?)
             })
             .collect();

@@ -121,6 +121,13 @@ impl Experiment {
     ) -> Result<Vec<PlannedRun>, PlanError> {
         let scope = Scope { catalog: &self.catalog, dataset: Some(&self.dataset), method: Some(&arm.method) };
         let mut resolved = Resolved::merge(scope, &self.layers.around(&[&arm.fixed, point]));
+        // Before the weights are looked up: a network that a method cannot train needs some.
+        for key in STEPS.into_iter().filter(|_| !arm.method.gradient) {
+            resolved.backbone.shift_remove(key);
+        }
+        if !arm.method.augmented {
+            resolved.backbone.shift_remove(VIEWS);
+        }
         resolved.backbone = backbones.resolve(&resolved.backbone)?;
         let varied: Settings = point.iter().map(|s| (s.name(), s.value.clone())).collect();
         let (bits, seeds) = (std::mem::take(&mut resolved.bits), std::mem::take(&mut resolved.seeds));
@@ -144,12 +151,6 @@ impl Experiment {
     fn config(&self, arm: &Arm, mut resolved: Resolved) -> RunConfig {
         if !arm.method.gradient {
             resolved.train.clear();
-            for key in STEPS {
-                resolved.backbone.shift_remove(key);
-            }
-        }
-        if !arm.method.augmented {
-            resolved.backbone.shift_remove(VIEWS);
         }
         for (schema, section) in [
             (&arm.method.params, &mut resolved.params),

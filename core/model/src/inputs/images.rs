@@ -78,8 +78,8 @@ struct Order {
 
 /// Training batches of images, made on a thread of its own one step ahead.
 ///
-/// Every view of every epoch is a draw of its own, from a stream named by (seed, view, epoch, position in the stream
-/// of items, item), so that batches do not depend on threads or restarts.
+/// Every view of every epoch is a draw of its own, from a stream named by (seed, epoch, view, earlier occurrences of the
+/// item in the step, item), so that batches do not depend on threads or restarts.
 pub struct LiveViews<'a> {
     images: Images<'a>,
     /// The training items, ascending.

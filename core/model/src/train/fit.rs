@@ -11,8 +11,10 @@ use super::optimizer::Optimizer;
 use crate::config::{Select, TrainConfig};
 use crate::method::{Batch, Demand, EpochContext, Gradient, HashMethod, Learner, ParamGroup, Progress, State};
 
-/// Seconds between two checkpoints; one is also written when the run is asked to stop.
+/// Time between two checkpoints at least; one is also written when the run is asked to stop.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(20);
+/// Checkpoints of large networks are written less often: at most one part in so many of the time goes into them.
+const CHECKPOINT_SHARE: u32 = 20;
 
 /// Where batches come from.
 pub trait TrainData {
@@ -128,7 +130,9 @@ struct Trainer<'a> {
     best: State,
     /// When this attempt started, and how many seconds earlier ones took.
     clock: (Instant, f64),
+    /// When the last checkpoint was written, and how long that took.
     saved: Instant,
+    saving: Duration,
 }
 
 enum StepEnd {
@@ -152,7 +156,7 @@ impl<'a> Trainer<'a> {
         };
         let now = Instant::now();
         let clock = (now, cursor.seconds);
-        Ok(Self { job, groups, demand, optimizer, cursor, best, clock, saved: now })
+        Ok(Self { job, groups, demand, optimizer, cursor, best, clock, saved: now, saving: Duration::ZERO })
     }
 
     fn run(mut self) -> Result<Outcome> {
@@ -166,14 +170,16 @@ impl<'a> Trainer<'a> {
                     self.save()?;
                     return Ok(Outcome::Interrupted);
                 }
-                if self.saved.elapsed() >= CHECKPOINT_EVERY {
+                if self.saved.elapsed() >= CHECKPOINT_EVERY.max(self.saving * CHECKPOINT_SHARE) {
                     self.save()?;
                 }
                 if let StepEnd::Diverged(message) = self.step(&orders, steps)? {
                     return Ok(Outcome::Diverged { message, seconds: self.seconds() });
                 }
             }
-            self.end_epoch()?;
+            if let StepEnd::Diverged(message) = self.end_epoch()? {
+                return Ok(Outcome::Diverged { message, seconds: self.seconds() });
+            }
         }
         self.select()
     }
@@ -235,8 +241,14 @@ impl<'a> Trainer<'a> {
     }
 
     /// Logs the epoch, validates where it is due, and moves on to the next.
-    fn end_epoch(&mut self) -> Result<()> {
+    fn end_epoch(&mut self) -> Result<StepEnd> {
         let epoch = self.cursor.epoch + 1;
+        // The last update was not followed by a loss that would show what it did.
+        if (self.validation_due(epoch) || epoch == self.job.config.epochs)
+            && let Some(name) = self.not_finite()?
+        {
+            return Ok(StepEnd::Diverged(format!("`{name}` is not finite after epoch {epoch}")));
+        }
         let items = self.cursor.items as f64;
         let terms = self.cursor.sums.iter().map(|(name, sum)| (name.clone(), sum / items)).collect();
         let left = self.seconds() / epoch as f64 * (self.job.config.epochs - epoch) as f64;
@@ -250,7 +262,18 @@ impl<'a> Trainer<'a> {
             }
         }
         self.cursor = Cursor { epoch, best: self.cursor.best, seconds: self.cursor.seconds, ..Cursor::default() };
-        Ok(())
+        Ok(StepEnd::Next)
+    }
+
+    /// Finds a variable with an infinite element or one that is no number.
+    fn not_finite(&self) -> Result<Option<&str>> {
+        for (name, var) in self.groups.iter().flat_map(|group| &group.vars) {
+            let sum = var.sum_all()?.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
+            if !sum.is_finite() {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
     }
 
     fn validation_due(&self, epoch: usize) -> bool {
@@ -272,6 +295,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn save(&mut self) -> Result<()> {
+        let started = Instant::now();
         self.cursor.seconds = self.seconds();
         let checkpoint = Checkpoint {
             cursor: self.cursor.clone(),
@@ -280,7 +304,7 @@ impl<'a> Trainer<'a> {
             best: self.best.clone(),
         };
         self.job.journal.checkpoint(&checkpoint.to_bytes()?)?;
-        self.saved = Instant::now();
+        (self.saved, self.saving) = (Instant::now(), started.elapsed());
         Ok(())
     }
 

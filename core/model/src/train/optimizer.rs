@@ -16,16 +16,18 @@ use crate::nn::expect;
 /// The update rule over a method's parameter groups.
 pub(super) struct Optimizer {
     config: TrainConfig,
-    /// Two tensors per variable: Adam's moments, RMSprop's mean square and velocity, SGD's velocity and a spare.
-    moments: BTreeMap<String, [Tensor; 2]>,
+    /// Per variable Adam's moments, RMSprop's mean square and velocity, or SGD's velocity.
+    moments: BTreeMap<String, Vec<Tensor>>,
 }
 
 impl Optimizer {
     /// Starts with zero moments for every variable of `groups`.
     pub(super) fn new(config: &TrainConfig, groups: &[ParamGroup]) -> Result<Self> {
+        let kept = if config.optimizer == OptimizerKind::Sgd { 1 } else { 2 };
         let mut moments = BTreeMap::new();
         for (name, var) in groups.iter().flat_map(|group| &group.vars) {
-            moments.insert(name.clone(), [var.zeros_like()?, var.zeros_like()?]);
+            let zeros: candle_core::Result<Vec<Tensor>> = (0..kept).map(|_| var.zeros_like()).collect();
+            moments.insert(name.clone(), zeros?);
         }
         Ok(Self { config: config.clone(), moments })
     }
@@ -37,32 +39,37 @@ impl Optimizer {
             let rule = Rule::new(&self.config, lr * group.lr_scale);
             for (name, var) in &group.vars {
                 let grad = grads.get(var).with_context(|| format!("`{name}` received no gradient"))?;
-                let [m, v] = self.moments.get_mut(name).with_context(|| format!("`{name}` is new to the optimiser"))?;
-                match &rule {
-                    Rule::Adam(adam) => adam_step(var, grad, m, v, step + 1, adam)?,
-                    Rule::Sgd(sgd) => sgd_step(var, grad, m, sgd)?,
-                    Rule::RmsProp(rmsprop) => rmsprop_step(var, grad, m, v, rmsprop)?,
+                let kept = self.moments.get_mut(name).with_context(|| format!("`{name}` is new to the optimiser"))?;
+                match (&rule, &mut kept[..]) {
+                    (Rule::Adam(adam), [m, v]) => adam_step(var, grad, m, v, step + 1, adam)?,
+                    (Rule::Sgd(sgd), [velocity]) => sgd_step(var, grad, velocity, sgd)?,
+                    (Rule::RmsProp(rmsprop), [square, velocity]) => {
+                        rmsprop_step(var, grad, square, velocity, rmsprop)?;
+                    }
+                    _ => unreachable!("the rule and what it keeps come from one configuration"),
                 }
             }
         }
         Ok(())
     }
 
-    /// Copies the moments, by `NAME.m` and `NAME.v`.
+    /// Copies what the rule keeps, by `NAME.0` and `NAME.1`.
     pub(super) fn state(&self) -> Result<State> {
         let mut state = State::new();
-        for (name, [m, v]) in &self.moments {
-            state.insert(format!("{name}.m"), m.copy()?);
-            state.insert(format!("{name}.v"), v.copy()?);
+        for (name, kept) in &self.moments {
+            for (index, tensor) in kept.iter().enumerate() {
+                state.insert(format!("{name}.{index}"), tensor.copy()?);
+            }
         }
         Ok(state)
     }
 
     /// Restores [`Optimizer::state`].
     pub(super) fn load_state(&mut self, state: &State) -> Result<()> {
-        for (name, [m, v]) in &mut self.moments {
-            *m = expect(state, &format!("{name}.m"), m.shape())?.copy()?;
-            *v = expect(state, &format!("{name}.v"), v.shape())?.copy()?;
+        for (name, kept) in &mut self.moments {
+            for (index, tensor) in kept.iter_mut().enumerate() {
+                *tensor = expect(state, &format!("{name}.{index}"), tensor.shape())?.copy()?;
+            }
         }
         Ok(())
     }

@@ -30,6 +30,8 @@ use squares::{ITEMS, Squares};
 struct ProbeParams {
     /// Step from which the loss is not a number; 0 for never.
     nan_from: usize,
+    /// Step whose loss is a number and whose gradient is none; 0 for never.
+    breaks_at: usize,
 }
 
 impl Params for ProbeParams {}
@@ -96,6 +98,10 @@ impl<const ASKS: bool> Gradient for Probe<ASKS> {
         let mut total = self.head.forward(&batch.views[0])?.sqr()?.mean_all()?;
         if self.params.nan_from > 0 && at.step >= self.params.nan_from {
             total = (total * f64::NAN)?;
+        }
+        if self.params.breaks_at > 0 && at.step == self.params.breaks_at {
+            let zero = (&total - total.detach())?.sqr()?;
+            total = (total + zero.sqrt()?)?; // 0, and 0/0 for its slope
         }
         Ok(Loss { terms: vec![("square", total.clone())], total })
     }
@@ -171,7 +177,7 @@ fn config(method: &Entry, nan_from: usize) -> RunConfig {
         schema: 1,
         method: method.info.name.into(),
         revision: 1,
-        params: settings(&ProbeParams { nan_from }),
+        params: settings(&ProbeParams { nan_from, breaks_at: 0 }),
         bits: 8,
         seed: 0,
         dataset: "squares".into(),
@@ -232,6 +238,21 @@ fn a_loss_that_is_not_a_number_is_a_result_and_says_where() {
     assert_eq!((result.status, notes.epochs), (Status::Diverged, 2));
     assert_eq!(result.message.as_deref(), Some("not finite at step 8 (epoch 3): loss NaN, square NaN"));
     assert!(result.test.is_empty() && result.validation.is_empty());
+}
+
+#[test]
+fn an_update_that_breaks_the_weights_is_found_before_they_are_evaluated() {
+    let method = Entry::of::<Probe<false>>();
+    // The last steps of an epoch that is validated, and of a training that is not.
+    for (breaks_at, epoch, select) in [(5, 2, "best"), (17, 6, "last")] {
+        let mut config = RunConfig { params: settings(&ProbeParams { nan_from: 0, breaks_at }), ..config(&method, 0) };
+        config.train.insert("select".into(), select.into());
+        let finish = execute_config(&config, &method, &mut Notes::default(), None).unwrap();
+        let Finish::Result(result) = finish else { panic!("nobody asked it to stop") };
+        assert_eq!(result.status, Status::Diverged);
+        let message = result.message.unwrap();
+        assert!(message.ends_with(&format!("is not finite after epoch {epoch}")), "{message}");
+    }
 }
 
 #[test]
