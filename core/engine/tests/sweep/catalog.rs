@@ -17,22 +17,31 @@ pub(crate) fn catalog() -> Catalog {
             settings: schema(json!({ "size": 1000, "folder": "" }), |_| Ok(())),
             protocols: vec![protocol("toy-1", 100), protocol("toy-2", 0)],
         }],
-        backbone: schema(json!({ "name": "tiny", "weights": "hub", "views": 2 }), |t| at_least(t, "views", 1)),
-        train: schema(
-            json!({ "epochs": 100, "warmup": 10, "batch_size": 64, "rate": 0.001, "nesterov": false, "drops": [0.5] }),
-            |t| {
-                at_least(t, "epochs", 1)?;
-                at_least(t, "batch_size", 1)?;
-                let (epochs, warmup) = (t["epochs"].as_i64(), t["warmup"].as_i64());
-                check(warmup <= epochs, Some("warmup"), "`warmup` must not exceed `epochs`")
-            },
-        ),
+        backbone: Schema {
+            // Planning has put a digest in the place of `weights`; one colour needs none.
+            idle: Arc::new(|t| if has(t, "name", "grey") { vec!["digest"] } else { vec![] }),
+            ..schema(json!({ "name": "tiny", "weights": "hub", "views": 2 }), |t| at_least(t, "views", 1))
+        },
+        train: train(),
         eval: schema(json!({ "map_at": -1, "curves": true }), |_| Ok(())),
     }
 }
 
+fn train() -> Schema {
+    let defaults =
+        json!({ "epochs": 100, "warmup": 10, "batch_size": 64, "rate": 0.001, "nesterov": false, "drops": [0.5] });
+    let sound = |t: &Settings| {
+        at_least(t, "epochs", 1)?;
+        at_least(t, "batch_size", 1)?;
+        let (epochs, warmup) = (t["epochs"].as_i64(), t["warmup"].as_i64());
+        check(warmup <= epochs, Some("warmup"), "`warmup` must not exceed `epochs`")
+    };
+    let idle = |t: &Settings| if has(t, "nesterov", true) { vec!["warmup", "drops"] } else { vec![] };
+    Schema { idle: Arc::new(idle), ..schema(defaults, sound) }
+}
+
 fn waves() -> MethodDecl {
-    let params = schema(json!({ "tau": 0.3, "low": 0.1, "high": 0.9, "steps": 20, "loss": "cosine" }), |t| {
+    let sound = |t: &Settings| {
         check(t["tau"].as_f64() > Some(0.0), Some("tau"), "`tau` must be positive")?;
         at_least(t, "steps", 1)?;
         check(
@@ -41,7 +50,10 @@ fn waves() -> MethodDecl {
             "`loss` must be cosine or hinge",
         )?;
         check(t["low"].as_f64() < t["high"].as_f64(), None, "`low` must be below `high`")
-    });
+    };
+    let defaults = json!({ "tau": 0.3, "low": 0.1, "high": 0.9, "steps": 20, "loss": "cosine" });
+    let idle = |t: &Settings| if has(t, "loss", "hinge") { vec!["low", "high"] } else { vec![] };
+    let params = Schema { idle: Arc::new(idle), ..schema(defaults, sound) };
     method("waves", "Waves", true, params)
 }
 
@@ -59,9 +71,15 @@ fn protocol(name: &str, map_at: usize) -> ProtocolDecl {
     ProtocolDecl { name: name.to_owned(), description: format!("the protocol {name}"), map_at }
 }
 
+/// A section whose keys all matter.
 fn schema(defaults: Value, check: impl Fn(&Settings) -> Result<(), SchemaError> + Send + Sync + 'static) -> Schema {
     let Value::Object(defaults) = defaults else { panic!("defaults are a table") };
     Schema { defaults, docs: BTreeMap::new(), check: Arc::new(check), idle: Arc::new(|_| Vec::new()) }
+}
+
+/// Whether a section, which may be empty, holds a value.
+fn has(table: &Settings, key: &str, value: impl Into<Value>) -> bool {
+    table.get(key) == Some(&value.into())
 }
 
 fn at_least(table: &Settings, key: &str, least: i64) -> Result<(), SchemaError> {

@@ -1,7 +1,7 @@
 //! What an experiment expands to.
 
 use hashlab_engine::Settings;
-use hashlab_engine::sweep::{Plan, PlanError};
+use hashlab_engine::sweep::{Plan, PlanError, PlannedRun};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ bits = [16]
 
 /// One line per run: identity, row, point.
 fn listing(plan: &Plan) -> String {
-    let line = |run: &hashlab_engine::sweep::PlannedRun| {
+    let line = |run: &PlannedRun| {
         format!("{} {} {} {} {}", run.id, run.trial, run.arm, run.label, Value::from(run.point.clone()))
     };
     plan.runs.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -91,6 +91,38 @@ fn what_cannot_change_a_result_is_not_in_a_run() {
     assert_eq!(config.id(), run("[backbone]\nviews = 9").id());
     assert_eq!(config.id(), run("[eval]\nmap_at = 100").id());
     assert_ne!(config.id(), run("[backbone]\nname = \"large\"").id());
+}
+
+/// The catalog's idle keys: `low` and `high` beside `loss = "hinge"`, `warmup` and `drops` beside `nesterov`, and the
+/// digest of a grey backbone.
+#[test]
+fn keys_that_change_nothing_under_the_others_values_name_no_run() {
+    let run = |arm: &[&str]| {
+        let arm = arm.join("\n");
+        planned(&format!("dataset = \"toy\"\nbits = [16]\n[[arm]]\nmethod = \"waves\"\n{arm}")).runs.swap_remove(0)
+    };
+    let cases: [(&str, &[&str], &str); 5] = [
+        ("params.loss = \"hinge\"", &["low", "high"], "params.high = 0.5"),
+        ("params.loss = \"hinge\"", &["low", "high"], "params.low = -2"),
+        ("train.nesterov = true", &["warmup", "drops"], "train.warmup = 0"),
+        ("train.nesterov = true", &["warmup", "drops"], "train.drops = [0.1, 0.2]"),
+        ("backbone.name = \"grey\"", &["digest"], "backbone.weights = \"mine.safetensors\""),
+    ];
+    for (switch, idle, change) in cases {
+        let sections = |run: &PlannedRun| {
+            let config = &run.config;
+            [&config.params, &config.train, &config.backbone].map(|s| s.keys().cloned().collect::<Vec<_>>()).concat()
+        };
+        let (plain, off) = (run(&[]), run(&[switch]));
+        assert_ne!(run(&[change]).id, plain.id, "{change} matters on its own");
+        assert_eq!(run(&[switch, change]).id, off.id, "{change} changes nothing under {switch}");
+        assert_eq!(run(&[switch, change]).trial, off.trial);
+        let left_out: Vec<_> = sections(&plain).into_iter().filter(|key| !sections(&off).contains(key)).collect();
+        assert_eq!(left_out, idle, "what {switch} leaves out of the configuration");
+        for other in ["params.tau = 4", "train.rate = 1", "backbone.views = 9"] {
+            assert_ne!(run(&[switch, other]).id, off.id, "{other} matters under {switch}");
+        }
+    }
 }
 
 #[test]
