@@ -9,7 +9,7 @@ use super::layer::{Layer, Setting};
 use super::overrides::Overrides;
 use super::read::Reader;
 use super::tree::{self, Field};
-use super::whole;
+use super::{idle, whole};
 use crate::{Catalog, DatasetDecl, ProtocolDecl};
 
 /// A checked experiment, ready to be planned.
@@ -75,6 +75,7 @@ fn check(name: String, trees: &[Vec<Field>; 3], catalog: &Catalog) -> Result<Exp
     let mut mistakes = reader.mistakes;
     let protocol = whole::protocol(trees, scope, &layers).map_err(|m| mistakes.extend(m)).ok();
     mistakes.extend(whole::out_of_range(scope, &layers, &arms));
+    mistakes.extend(idle::without_effect(scope, &layers, &arms));
     match (dataset, protocol) {
         (Some(dataset), Some(protocol)) if mistakes.is_empty() => Ok(Experiment {
             name,

@@ -32,6 +32,7 @@ mod diagnose;
 mod experiment;
 mod faults;
 mod grid;
+mod idle;
 mod keys;
 mod layer;
 mod overrides;

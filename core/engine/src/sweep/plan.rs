@@ -125,9 +125,6 @@ impl Experiment {
         for key in STEPS.into_iter().filter(|_| !arm.method.gradient) {
             resolved.backbone.shift_remove(key);
         }
-        if !arm.method.augmented {
-            resolved.backbone.shift_remove(VIEWS);
-        }
         resolved.backbone = backbones.resolve(&resolved.backbone)?;
         let varied: Settings = point.iter().map(|s| (s.name(), s.value.clone())).collect();
         let (bits, seeds) = (std::mem::take(&mut resolved.bits), std::mem::take(&mut resolved.seeds));
@@ -151,6 +148,9 @@ impl Experiment {
     fn config(&self, arm: &Arm, mut resolved: Resolved) -> RunConfig {
         if !arm.method.gradient {
             resolved.train.clear();
+        }
+        if !arm.method.augmented {
+            resolved.backbone.shift_remove(VIEWS);
         }
         for (schema, section) in [
             (&arm.method.params, &mut resolved.params),

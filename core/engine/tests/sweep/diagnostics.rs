@@ -18,6 +18,19 @@ fn every_value_of_a_grid_is_checked() {
 }
 
 #[test]
+fn what_changes_nothing_is_a_mistake() {
+    let arm = "method = \"waves\"\nparams = { loss = \"hinge\", low = 0.2 }\ntrain = { nesterov = true }\n\
+               grid = { \"train.warmup\" = [3, 4] }";
+    assert_snapshot!(mistakes(&with_arm(arm)));
+}
+
+#[test]
+fn a_key_that_matters_at_some_points_of_a_grid_is_none() {
+    let arm = "method = \"waves\"\ngrid = { loss = [\"hinge\", \"cosine\"], low = [0.1, 0.2] }";
+    assert_eq!(read_under(&with_arm(arm), &[], &[]).err().map(|mistakes| mistakes.to_string()), None);
+}
+
+#[test]
 fn all_mistakes_of_a_file_are_reported_together() {
     assert_snapshot!(mistakes(
         r#"# Why is this file wrong?
