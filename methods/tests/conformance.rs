@@ -285,7 +285,7 @@ impl Many {
         Self { features, labels: labels(method, &items) }
     }
 
-    /// Relaxed codes after a fit, or an epoch of training.
+    /// Relaxed codes after a fit, or two steps of training.
     fn codes(&self, method: &Entry) -> Tensor {
         let cx = BuildContext { bits: Self::BITS, dim: Self::DIM, ..context(0) };
         let mut built = method.build(&method.schema().defaults, &cx).unwrap();
@@ -305,7 +305,7 @@ impl Many {
 
 impl TrainData for Many {
     fn len(&self) -> usize {
-        Self::ITEMS
+        256 // two batches
     }
 
     fn batch(&self, items: &[u32], demand: &Demand, _: &Progress) -> Result<Batch> {
