@@ -9,7 +9,7 @@
 //! unlinked parts of the graph apart. On features that fall into far clusters, the others may each be 0 on all but one
 //! part: raise `nearest` until parts are linked.
 //!
-//! The authors' code takes h = 0 for bit 0; here it is bit 1, as everywhere. Here: k-means starts from random items.
+//! The authors' code takes h = 0 for bit 0; here it is bit 1, as everywhere, and k-means starts from random items.
 //! The formulas are those of the authors' code and have not been checked against the paper's text.
 
 use anyhow::Result;

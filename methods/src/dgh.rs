@@ -16,7 +16,7 @@
 //!   use by public implementations that could not be named here.
 //! - Some implementations keep `ZᵀB` fixed within the B step; here every update sees the last B, as the monotony of the
 //!   step demands.
-//! - The codes of training items are those of the formula too, so that all items are treated alike; storing B would be the alternative.
+//! - The codes of training items are those of the formula too, not the rows of B, so that all items are treated alike.
 
 use anyhow::{Context, Result, ensure};
 use candle_core::Tensor;

@@ -23,8 +23,8 @@
 //! times the rate and does not decay. Training images are cropped as in caffe; the PyTorch version crops a random share
 //! of .08 to 1 (RandomResizedCrop). The pairs' loss is computed without overflow at any argument.
 //!
-//! Defaults are the paper's weighting and its loss's own gradient; what it leaves to an implementation (β's curve, the
-//! pairs, the start of the layer) is the official code's. c_ij, taken for the Jaccard index of the labels, and the ten
+//! Defaults are the paper's weighting and its loss's own gradient; the rest (β's curve, the pairs, the start of
+//! the layer) is the official code's. c_ij, taken for the Jaccard index of the labels, and the ten
 //! stages have not been checked against the paper's text. The other settings of the official code (SGD, momentum 0.9,
 //! Nesterov in the PyTorch version, weight decay 5e-4, the rate halved four times, after every fifth of the training)
 //! belong into `[train]`.
