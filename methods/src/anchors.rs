@@ -10,7 +10,7 @@
 use anyhow::{Result, ensure};
 use candle_core::{DType, Tensor};
 use faer::Mat;
-use hashlab_model::nn::expect;
+use hashlab_model::nn::expect_all;
 use hashlab_model::{BuildContext, Params, State};
 use hashlab_rng::Stream;
 use schemars::JsonSchema;
@@ -139,14 +139,18 @@ impl AnchorMap {
 
     /// Restores a state of these names. The number of anchors is the state's: it depends on the training items.
     pub(crate) fn load_state(&mut self, state: &State) -> Result<()> {
-        ensure!(state.len() == 4, "expected `mean`, `anchors`, `bandwidth` and `map`, got {} tensors", state.len());
         let (dim, columns) = (self.mean.dim(1)?, self.map.dim(1)?);
-        let rows = state.get("anchors").map_or(0, |anchors| anchors.dims()[0]).min(self.params.anchors);
-        let anchors = expect(state, "anchors", &(rows, dim).into())?.clone();
-        let map = expect(state, "map", &(rows, columns).into())?.clone();
-        let bandwidth = expect(state, "bandwidth", self.bandwidth.shape())?.clone();
-        self.mean = expect(state, "mean", self.mean.shape())?.clone();
-        (self.anchors, self.bandwidth, self.map) = (anchors, bandwidth, map);
+        let rows = state.get("anchors").and_then(|anchors| anchors.dims().first().copied()).unwrap_or(0);
+        let rows = rows.min(self.params.anchors);
+        [self.mean, self.anchors, self.bandwidth, self.map] = expect_all(
+            state,
+            [
+                ("mean", self.mean.shape()),
+                ("anchors", &(rows, dim).into()),
+                ("bandwidth", self.bandwidth.shape()),
+                ("map", &(rows, columns).into()),
+            ],
+        )?;
         Ok(())
     }
 }

@@ -12,10 +12,11 @@
 //!
 //! # Deviations
 //! - Out-of-sample codes are `h = BᵀZΛ⁻¹z(x)`, the mean training codes of the anchors by their weights to x. Neither this
-//!   formula nor ρ has been checked against the paper's text.
+//!   formula nor a hyperparameter's default has been checked against the paper's text: 0.1, 300, 20 and 1e-4 are values in
+//!   use by public implementations that could not be named here.
 //! - Some implementations keep `ZᵀB` fixed within the B step; here every update sees the last B, as the monotony of the
 //!   step demands.
-//! - The codes of training items are those of the formula too, so that all items are treated alike; the paper stores B.
+//! - The codes of training items are those of the formula too, not the rows of B, so that all items are treated alike.
 
 use anyhow::{Context, Result, ensure};
 use candle_core::Tensor;
@@ -41,13 +42,13 @@ pub struct DghParams {
     pub nearest: usize,
     /// Iterations of k-means. As for AGH: 5.
     pub kmeans_iterations: usize,
-    /// Weight ρ of balanced and uncorrelated bits. A public implementation: 0.1.
+    /// Weight ρ of balanced and uncorrelated bits. In use: 0.1.
     pub rho: f64,
-    /// Most updates of B in one B step. A public implementation: 300.
+    /// Most updates of B in one B step. In use: 300.
     pub updates: usize,
-    /// Most alternations of B and Y. A public implementation: 20.
+    /// Most alternations of B and Y. In use: 20.
     pub rounds: usize,
-    /// Alternation ends when the objective's relative gain is less. A public implementation: 1e-4.
+    /// Alternation ends when the objective's relative gain is less. In use: 1e-4.
     pub tolerance: f64,
 }
 

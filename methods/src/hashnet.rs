@@ -13,17 +13,21 @@
 //! - `gradient`: the caffe layer's hand-written gradient is not that of its loss: it lacks a factor α, has a factor 2,
 //!   and weights a pair by 4·(y_i·y_j)²/(|y_i|²|y_j|²), which is 1 for dissimilar pairs. `caffe` copies that, without
 //!   its bug of applying α to the first 256 entries of a buffer; `autograd` differentiates the loss.
-//! - `continuation`: the code's β = √(1 + ⌊t/200⌋) ends at 7.07 after 10,000 steps; `sqrt` is this curve, stretched to the
-//!   run's length and to `scale_max`, in `stages` constant pieces. The paper names stages but no values; `stages` takes
-//!   a geometric sequence from 1 to `scale_max`. `off` keeps β = 1 (the ablation HashNet+C turned off).
+//! - `continuation`: the code's β = √(1 + ⌊t/200⌋) ends at √50 after 10,000 steps; `sqrt` is this curve, stretched to the
+//!   run's length and to `scale_max`, in `stages` constant pieces. Here: `stages` takes a geometric sequence from 1 to
+//!   `scale_max`. `off` keeps β = 1 (the ablation HashNet+C turned off).
 //! - `pairs`: the official code pairs two independently shuffled streams; DeepHash-pytorch pairs a batch with itself,
 //!   the diagonal included.
 //!
-//! The pairs' loss is computed without overflow at any argument. Defaults are those of the official code, but for
-//! `weighting` and `gradient`: the batch's own balance needs no constant per data set, and the plain gradient is what a
-//! reader of the paper expects. The hash layer learns at ten times the run's rate, as in the official code; its other
-//! settings (SGD, momentum 0.9, Nesterov in the PyTorch version, weight decay 5e-4, the rate halved five times) belong
-//! into `[train]`.
+//! The hash layer learns at ten times the run's rate, as in the official PyTorch code; in caffe its bias learns at twenty
+//! times the rate and does not decay. Training images are cropped as in caffe; the PyTorch version crops a random share
+//! of .08 to 1 (RandomResizedCrop). The pairs' loss is computed without overflow at any argument.
+//!
+//! Defaults are the paper's weighting and its loss's own gradient; the rest (β's curve, the pairs, the start of
+//! the layer) is the official code's. c_ij, taken for the Jaccard index of the labels, and the ten
+//! stages have not been checked against the paper's text. The other settings of the official code (SGD, momentum 0.9,
+//! Nesterov in the PyTorch version, weight decay 5e-4, the rate halved four times, after every fifth of the training)
+//! belong into `[train]`.
 
 use anyhow::Result;
 use candle_core::Tensor;
@@ -49,9 +53,10 @@ pub struct HashNetParams {
     pub class_num: f64,
     /// How β grows: `sqrt` (official code), `stages` (paper; a geometric sequence) or `off`.
     pub continuation: Continuation,
-    /// The largest β, reached in the last stage. Official code: the root of 50.
+    /// The largest β, that of the last stage; reached only by a training of at least `stages` steps. Official code: the
+    /// root of 50, here rounded to 7.07.
     pub scale_max: f64,
-    /// Constant pieces of the continuation. Official code: 50; paper: 10.
+    /// Constant pieces of the continuation. Official code: 50; paper: 10 (not checked against its text).
     pub stages: usize,
     /// Which pairs a step forms: `two_streams` of items (official code) or all of `one_batch` (DeepHash-pytorch).
     pub pairs: Pairs,
@@ -109,7 +114,7 @@ impl Default for HashNetParams {
     fn default() -> Self {
         Self {
             alpha: 0.0,
-            weighting: Weighting::Balanced,
+            weighting: Weighting::BalancedJaccard,
             class_num: 1.0,
             continuation: Continuation::Sqrt,
             scale_max: 7.07,
@@ -216,11 +221,11 @@ impl Gradient for HashNet {
         let labels = batch.labels.as_ref().expect("the runner gives labels to methods that declare them");
         let beta = scale(&self.params, at.step, at.steps);
         let codes = (self.layer.forward(&batch.views[0])? * beta)?.tanh()?; // (b, bits)
-        let (rows, columns) = match self.params.pairs {
+        let (codes, labels) = match self.params.pairs {
             Pairs::TwoStreams => (halves(&codes)?, halves(labels)?),
             Pairs::OneBatch => ([codes.clone(), codes], [labels.clone(), labels.clone()]),
         };
-        let total = pairwise_loss([&rows[0], &rows[1]], [&columns[0], &columns[1]], self.alpha, &self.params)?;
+        let total = pairwise_loss([&codes[0], &codes[1]], [&labels[0], &labels[1]], self.alpha, &self.params)?;
         let beta = Tensor::new(beta as f32, total.device())?;
         Ok(Loss { terms: vec![("pairwise", total.clone()), ("scale", beta)], total })
     }
@@ -243,7 +248,7 @@ fn augmentation(size: usize) -> Transform {
     ])
 }
 
-/// β at `step` of `steps`: from 1 in the first stage to `scale_max` in the last.
+/// β at `step` of `steps`: from 1 in the first stage to `scale_max` in the last, which fewer steps than stages skip.
 fn scale(params: &HashNetParams, step: usize, steps: usize) -> f64 {
     let stage = step * params.stages / steps;
     let done = stage as f64 / (params.stages - 1) as f64;
@@ -397,24 +402,35 @@ mod tests {
         }
     }
 
-    /// With one label per item, similar pairs get 8/α times and others 2/α times their share of the gradient.
+    /// Pairs get 8r/α times their share of the gradient: r is 1 where all labels are shared, ½ where one of two is, and ¼
+    /// where none is.
     #[test]
     fn the_caffe_gradient_leaves_the_loss_and_reweights_the_gradient() {
-        let h = Var::new(&[[0.3f64, -0.2], [0.9, 0.1]], &Device::Cpu).unwrap();
-        let other = Tensor::new(&[[0.5f64, 0.4]], &Device::Cpu).unwrap();
-        let labels = Tensor::new(&[[1f64, 0.0], [0.0, 1.0]], &Device::Cpu).unwrap();
+        const ALPHA: f64 = 0.2;
+        let (h, other) = ([[0.3f64, -0.2], [0.9, 0.1], [-0.4, 0.6]], [0.5, 0.4]);
+        let labels = Tensor::new(&[[1f64, 0.0], [0.0, 1.0], [1.0, 1.0]], &Device::Cpu).unwrap();
         let label = Tensor::new(&[[1f64, 0.0]], &Device::Cpu).unwrap();
-        let run = |gradient| {
-            let params = HashNetParams { gradient, ..with(Weighting::ClassNum, 1.0) };
-            let loss = pairwise_loss([&h, &other], [&labels, &label], 0.2, &params).unwrap();
+        let run = |gradient, class_num| {
+            let params = HashNetParams { gradient, ..with(Weighting::ClassNum, class_num) };
+            let codes = [Var::new(&h, &Device::Cpu).unwrap(), Var::new(&[other], &Device::Cpu).unwrap()];
+            let loss = pairwise_loss([&codes[0], &codes[1]], [&labels, &label], ALPHA, &params).unwrap();
             let grads = loss.backward().unwrap();
-            (loss.to_scalar::<f64>().unwrap(), grads.get(&h).unwrap().to_vec2::<f64>().unwrap())
+            (loss.to_scalar::<f64>().unwrap(), grads.get(&codes[0]).unwrap().to_vec2::<f64>().unwrap())
         };
-        let ((loss, plain), (same_loss, caffe)) = (run(PairGradient::Autograd), run(PairGradient::Caffe));
-        assert_eq!(loss, same_loss);
-        for (row, factor) in [(0, 8.0 / 0.2), (1, 2.0 / 0.2)] {
-            for column in 0..2 {
-                assert!((caffe[row][column] - factor * plain[row][column]).abs() < 1e-12);
+        for class_num in [1.0, 5.0] {
+            let (loss, plain) = run(PairGradient::Autograd, class_num);
+            let (same_loss, caffe) = run(PairGradient::Caffe, class_num);
+            assert_eq!(loss, same_loss);
+            for (row, (r, similar)) in [(1.0, 1.0), (0.25, 0.0), (0.5, 1.0)].into_iter().enumerate() {
+                let inner = h[row][0] * other[0] + h[row][1] * other[1];
+                let residual = 1.0 / (1.0 + (-ALPHA * inner).exp()) - similar;
+                let weight = if similar > 0.0 { class_num } else { 1.0 } / (2.0 * class_num + 1.0);
+                for column in 0..2 {
+                    let expected = 8.0 * r * weight * residual * other[column];
+                    assert!((caffe[row][column] - expected).abs() < 1e-12, "caffe, row {row}");
+                    let expected = 8.0 * r / ALPHA * plain[row][column];
+                    assert!((caffe[row][column] - expected).abs() < 1e-12, "autograd, row {row}");
+                }
             }
         }
     }

@@ -17,7 +17,7 @@ use hashlab_model::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::linalg::{center, check_dimensions, principal_directions, to_matrix};
+use crate::linalg::{center, check_dimensions, check_items, principal_directions, to_matrix};
 use crate::projection::Projection;
 
 /// Hyperparameters of ITQ.
@@ -88,6 +88,7 @@ impl HashMethod for Itq {
 impl ClosedForm for Itq {
     fn fit(&mut self, train: &TrainSet) -> Result<()> {
         let bits = self.cx.bits;
+        check_items(train.features.dim(0)?, bits)?;
         let (mean, centered) = center(&to_matrix(&train.features)?);
         let directions = principal_directions(&centered, bits)?;
         let mut rng = self.cx.stream("itq/rotation");

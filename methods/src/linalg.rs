@@ -37,6 +37,16 @@ pub(crate) fn check_dimensions(cx: &BuildContext) -> Result<()> {
     Ok(())
 }
 
+/// Whether `items` training items have a principal direction for every bit: centred, they span one dimension less than
+/// they are.
+///
+/// # Errors
+/// If there are not more items than bits.
+pub(crate) fn check_items(items: usize, bits: usize) -> Result<()> {
+    ensure!(items > bits, "{bits} bits need more than {bits} training items, there are {items}");
+    Ok(())
+}
+
 /// The `k` leading principal directions `(d, k)` of centred rows `(n, d)`, by falling variance.
 ///
 /// # Errors

@@ -19,8 +19,8 @@
 //!   all of them into one code before the sorting has told them apart, the gradient of a doubled softmax being too weak
 //!   to stop it (docs/results has the curves). The default 0.1 is this project's; the paper's value is not public.
 //!
-//! A tanh of exactly 0 is bit 1 (PyTorch's sign gives 0). An incomplete batch with no more than m images has no
-//! negatives and a SortedNCE of 0. kamwoh/sdc resizes images that it encodes by bicubic, here the data set's transform
+//! A tanh of exactly 0 is bit 1 (PyTorch's sign gives 0). An incomplete last batch with no more than m images has no
+//! negatives and a SortedNCE of 0; a first batch like that is refused. kamwoh/sdc resizes images that it encodes by bicubic, here the data set's transform
 //! does. It draws new views in every epoch; a view bank draws from `backbone.views` stored ones, unless it holds two
 //! per epoch.
 //!
@@ -30,7 +30,7 @@
 //! kamwoh/sdc trains, on a frozen ResNet-50, with `optimizer = "adam"`, `learning_rate = 1e-5`, `weight_decay = 1e-5`
 //! (coupled), `batch_size = 50`, `drop_last = true`, `epochs = 200`, constant.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use candle_core::{D, Tensor};
 use hashlab_image::{ColorJitter, RandomResizedCrop, Step, Transform};
 use hashlab_model::nn::{Linear, Parameters, sign, soft_sort, straight_through};
@@ -172,7 +172,10 @@ impl Gradient for Nsh {
         vec![ParamGroup { vars: self.vars.vars(), lr_scale: 1.0 }]
     }
 
-    fn loss(&mut self, batch: &Batch, _: &Progress) -> Result<Loss> {
+    fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss> {
+        let (m, n) = (self.params.positives, batch.items.len());
+        // The first batch of a training is as large as any; a later one may be what an epoch leaves over.
+        ensure!(at.step > 0 || m < n, "`positives` = {m} leaves no negatives in a batch of {n} images");
         let features = Tensor::cat(&batch.views, 0)?; // (2n, dim): view 1, then view 2
         let objective = objective(&self.hash.forward(&features)?, &self.latent.forward(&features)?, &self.params)?;
         Ok(Loss {
@@ -284,7 +287,22 @@ pub fn sorted_nce(cosines: &Tensor, params: &NshParams) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
+    use candle_core::{DType, Device};
+
+    #[test]
+    fn batches_without_negatives_are_refused_unless_left_over() {
+        let cx = BuildContext { bits: 4, dim: 3, classes: 0, device: Device::Cpu, seed: 0 };
+        let loss = |positives: usize, step: usize| {
+            let view = Tensor::ones((4, 3), DType::F32, &Device::Cpu).unwrap();
+            let batch = Batch { items: (0..4).collect(), views: vec![view; 2], labels: None };
+            let mut method = Nsh::build(NshParams { positives, ..NshParams::default() }, &cx).unwrap();
+            method.loss(&batch, &Progress { epoch: 0, epochs: 1, step, steps: 9, seed: 0 }).map(|_| ())
+        };
+        loss(3, 0).unwrap();
+        loss(4, 8).unwrap();
+        let error = loss(4, 0).unwrap_err();
+        assert_eq!(error.to_string(), "`positives` = 4 leaves no negatives in a batch of 4 images");
+    }
 
     /// A worked example in float64. The codes are small decimals, so the inputs of the hash head are their inverse tanh.
     #[test]

@@ -15,7 +15,7 @@ use hashlab_model::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::linalg::{center, check_dimensions, principal_directions, to_matrix};
+use crate::linalg::{center, check_dimensions, check_items, principal_directions, to_matrix};
 use crate::projection::Projection;
 
 /// PCAH has no hyperparameters.
@@ -71,6 +71,7 @@ impl HashMethod for Pcah {
 
 impl ClosedForm for Pcah {
     fn fit(&mut self, train: &TrainSet) -> Result<()> {
+        check_items(train.features.dim(0)?, self.bits)?;
         let (mean, centered) = center(&to_matrix(&train.features)?);
         self.projection.set(&mean, &principal_directions(&centered, self.bits)?)
     }
@@ -132,5 +133,16 @@ mod tests {
         let cx = BuildContext { bits: 9, dim: 8, classes: 0, device: Device::Cpu, seed: 0 };
         let Err(error) = Pcah::build(PcahParams {}, &cx) else { panic!("built") };
         assert_eq!(error.to_string(), "9 bits need at least 9 feature dimensions, there are 8");
+    }
+
+    #[test]
+    fn items_that_span_fewer_dimensions_than_bits_are_refused() {
+        let cx = BuildContext { bits: 4, dim: 8, classes: 0, device: Device::Cpu, seed: 0 };
+        let fit = |items: usize| {
+            let features = crate::linalg::to_tensor(&skewed(), &Device::Cpu).unwrap().narrow(0, 0, items).unwrap();
+            Pcah::build(PcahParams {}, &cx).unwrap().fit(&TrainSet { features, labels: None })
+        };
+        fit(5).unwrap();
+        assert_eq!(fit(4).unwrap_err().to_string(), "4 bits need more than 4 training items, there are 4");
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use candle_core::{DType, Tensor};
 use faer::Mat;
-use hashlab_model::nn::expect;
+use hashlab_model::nn::expect_all;
 use hashlab_model::{BuildContext, State};
 
 use crate::linalg::to_tensor;
@@ -40,10 +40,8 @@ impl Projection {
     }
 
     pub(crate) fn load_state(&mut self, state: &State) -> Result<()> {
-        anyhow::ensure!(state.len() == 2, "expected `mean` and `directions`, got {} tensors", state.len());
-        let mean = expect(state, "mean", self.mean.shape())?.clone();
-        self.directions = expect(state, "directions", self.directions.shape())?.clone();
-        self.mean = mean;
+        let expected = [("mean", self.mean.shape()), ("directions", self.directions.shape())];
+        [self.mean, self.directions] = expect_all(state, expected)?;
         Ok(())
     }
 }

@@ -14,7 +14,8 @@
 //!   left out here.
 //!
 //! As in the code, there are min(bits, dim) principal components: more bits than dimensions are no error, as an axis
-//! has many modes. Beyond the box, where the paper says nothing, the eigenfunction is continued as it is.
+//! has many modes. Here: beyond the box the eigenfunction is continued as it is. The formulas are those of the code and
+//! have not been checked against the paper's text.
 
 use anyhow::{Result, ensure};
 use candle_core::{DType, Tensor};

@@ -10,15 +10,17 @@
 //! # Deviations
 //! - The paper ranks by the spherical Hamming distance, differing bits over common 1-bits. All methods here are ranked
 //!   by the Hamming distance, which the paper gives as the other choice; codes are the same.
-//! - A distance equal to the radius is inside (`≤`, as the paper has it); dengcai78/MatlabFunc has `>`.
-//!   It decides nothing here: a radius lies halfway between two items' squared distances.
-//! - Training that does not converge within `rounds` keeps its last spheres, as implementations do; the paper states no
-//!   cap.
+//! - Bit 1 is inside, a distance equal to the radius included. In dengcai78/MatlabFunc (`B = D > radii`) bit 1 is
+//!   outside: the complement of all bits, which changes no distance between codes.
+//! - Training that does not converge within `rounds` keeps its last spheres, as MatlabFunc does, which warns after 100
+//!   rounds and goes on.
+//!
+//! Objective and tolerances have not been checked against the paper's text.
 
 use anyhow::{Result, ensure};
 use candle_core::{DType, Tensor};
 use faer::Mat;
-use hashlab_model::nn::expect;
+use hashlab_model::nn::expect_all;
 use hashlab_model::{
     BuildContext, ClosedForm, HashMethod, Info, Items, Learner, Modality, Params, Plugin, State, Supervision, TrainSet,
 };
@@ -32,13 +34,13 @@ use crate::linalg::{center, to_matrix, to_tensor};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SphParams {
-    /// Random training items whose mean is a sphere's first centre. Public implementations: 5.
+    /// Random training items whose mean is a sphere's first centre. dengcai78/MatlabFunc: 5.
     pub samples: usize,
     /// Largest mean deviation of the overlaps from n/4, as a fraction of n/4. Paper: 0.1.
     pub mean_tolerance: f64,
     /// Largest standard deviation of the overlaps, as a fraction of n/4. Paper: 0.15.
     pub deviation_tolerance: f64,
-    /// Most rounds of moving the spheres. Public implementations: 100.
+    /// Most rounds of moving the spheres. dengcai78/MatlabFunc: 100.
     pub rounds: usize,
 }
 
@@ -118,11 +120,9 @@ impl HashMethod for Sph {
     }
 
     fn load_state(&mut self, state: &State) -> Result<()> {
-        ensure!(state.len() == 3, "expected `mean`, `centers` and `offsets`, got {} tensors", state.len());
-        let mean = expect(state, "mean", self.mean.shape())?.clone();
-        let centers = expect(state, "centers", self.centers.shape())?.clone();
-        let offsets = expect(state, "offsets", self.offsets.shape())?.clone();
-        (self.mean, self.centers, self.offsets) = (mean, centers, offsets);
+        let (mean, centers, offsets) = (self.mean.shape(), self.centers.shape(), self.offsets.shape());
+        let expected = [("mean", mean), ("centers", centers), ("offsets", offsets)];
+        [self.mean, self.centers, self.offsets] = expect_all(state, expected)?;
         Ok(())
     }
 }

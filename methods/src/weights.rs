@@ -12,7 +12,7 @@ const SMALLEST: f64 = 1e-10;
 /// Z `(n, m)`: each row holds the same number of weights, which sum to 1.
 pub(crate) struct Weights {
     anchors: usize,
-    /// Weights per row.
+    /// Weights per row, at least 1.
     nearest: usize,
     /// Row by row: which anchor, and its weight.
     entries: Vec<(u32, f64)>,
@@ -24,7 +24,7 @@ impl Weights {
     /// The exponents are taken relative to the nearest anchor's, which the division undoes, so that far items do not
     /// underflow. A bandwidth of 0 leaves the nearest anchor alone.
     pub(crate) fn of(links: &[Vec<(u32, f32)>], bandwidth: f64, anchors: usize) -> Self {
-        let nearest = links.first().map_or(0, Vec::len);
+        let nearest = links.first().map_or(1, Vec::len);
         let mut entries = Vec::with_capacity(links.len() * nearest);
         for row in links {
             let kernel = |d: f32| (-f64::from(d - row[0].1) / bandwidth.max(f64::MIN_POSITIVE)).exp();
@@ -36,7 +36,7 @@ impl Weights {
 
     /// Number of items n.
     pub(crate) fn items(&self) -> usize {
-        self.entries.len() / self.nearest.max(1)
+        self.entries.len() / self.nearest
     }
 
     /// `Λ⁻¹` as a vector of m values; 0 for an anchor that no item is linked to.
@@ -150,6 +150,13 @@ pub(crate) mod tests {
         assert_eq!(z.row(0).iter().filter(|z| **z > 0.0).count(), 3);
         assert!((z[(0, 4)] / z[(0, 1)] - (-0.5f64).exp()).abs() < 1e-12);
         assert_eq!(z[(1, 2)], 1.0);
+    }
+
+    #[test]
+    fn no_items_have_no_products() {
+        let z = Weights::of(&[], 2.0, 7);
+        assert_eq!(z.times(&Mat::zeros(7, 3)).shape(), (0, 3));
+        assert_eq!(z.transpose_times(&Mat::zeros(0, 3)), Mat::<f64>::zeros(7, 3));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use hashlab_rng::stream;
 const DIM: usize = 20;
 const BITS: usize = 16;
 
-/// Items of alternating clusters, whose centres are 24 standard deviations of an item's coordinate apart.
+/// Items of alternating clusters, whose centres are 22.8 standard deviations of an item's coordinate apart.
 fn features(items: usize, draw: u64) -> Tensor {
     let mut rng = stream(draw, "clusters", &[]);
     let centre: Vec<f64> = (0..DIM).map(|j| if j % 2 == 0 { 3.0 } else { 2.0 }).collect();

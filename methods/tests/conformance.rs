@@ -159,6 +159,16 @@ fn every_method_file_is_registered() {
 }
 
 #[test]
+fn every_published_method_is_the_title_of_a_registered_one() {
+    let published = include_str!("../published.toml");
+    let titles: Vec<&str> = published.lines().filter_map(|line| line.strip_prefix("method = ")).collect();
+    assert!(!titles.is_empty());
+    for title in titles {
+        assert!(METHODS.iter().any(|method| format!("{:?}", method.info.title) == title), "{title}");
+    }
+}
+
+#[test]
 fn hyperparameters_have_checked_and_documented_defaults() {
     for method in METHODS {
         let (schema, name) = (method.schema(), method.info.name);
@@ -222,17 +232,23 @@ fn a_saved_method_encodes_the_same_bits() {
 #[test]
 fn states_that_do_not_fit_are_refused() {
     for method in METHODS {
+        let state = trained(method, 3).state().unwrap();
+        let with = |name: &str, shape: &[usize]| {
+            let mut state = state.clone();
+            state.insert(name.into(), Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap());
+            state
+        };
+        let mut bad = vec![with("no_such_tensor", &[1])];
+        for name in state.keys() {
+            let mut missing = state.clone();
+            missing.remove(name);
+            bad.extend([missing, with(name, &[]), with(name, &[1, 1, 1])]);
+        }
         let mut built = build(method, 0);
-        let state = built.state().unwrap();
-        let first = state.keys().next().unwrap().clone();
-        let mut missing = state.clone();
-        missing.remove(&first);
-        let mut misshapen = state.clone();
-        misshapen.insert(first, Tensor::zeros((1, 1, 1), DType::F32, &Device::Cpu).unwrap());
-        let mut extra = state;
-        extra.insert("no_such_tensor".into(), Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap());
-        for bad in [missing, misshapen, extra] {
+        let before = state_bits(&built.state().unwrap());
+        for bad in bad {
             assert!(built.load_state(&bad).is_err(), "{}", method.info.name);
+            assert_eq!(state_bits(&built.state().unwrap()), before, "{}: half-loaded", method.info.name);
         }
     }
 }
@@ -247,6 +263,68 @@ fn the_seed_decides_whatever_the_number_of_threads() {
         let one = with_threads(1, 0);
         assert_eq!(one, with_threads(3, 0), "{}", method.info.name);
         assert_eq!(one != with_threads(1, 1), method.info.seeded, "{}", method.info.name);
+    }
+}
+
+/// Items enough, and long enough, for products to be split over threads; every view of an item is the same.
+struct Many {
+    features: Tensor,
+    labels: Option<Tensor>,
+}
+
+impl Many {
+    const ITEMS: usize = 1100;
+    const DIM: usize = 64;
+    const BITS: usize = 32;
+
+    fn of(method: &Entry) -> Self {
+        let mut rng = stream(0, "many", &[]);
+        let values: Vec<f32> = (0..Self::ITEMS * Self::DIM).map(|_| rng.normal() as f32).collect();
+        let items: Vec<u32> = (0..Self::ITEMS as u32).collect();
+        let features = Tensor::from_vec(values, (Self::ITEMS, Self::DIM), &Device::Cpu).unwrap();
+        Self { features, labels: labels(method, &items) }
+    }
+
+    /// Relaxed codes after a fit, or two steps of training.
+    fn codes(&self, method: &Entry) -> Tensor {
+        let cx = BuildContext { bits: Self::BITS, dim: Self::DIM, ..context(0) };
+        let mut built = method.build(&method.schema().defaults, &cx).unwrap();
+        if let Learner::ClosedForm(learner) = built.learner() {
+            learner.fit(&TrainSet { features: self.features.clone(), labels: self.labels.clone() }).unwrap();
+        } else {
+            let config = TrainConfig { epochs: 1, batch_size: 128, validate_every: 1, ..TrainConfig::default() };
+            let (mut validate, journal) = (|_: &dyn HashMethod| Ok(0.0), &mut Notes::new(None));
+            let method = built.as_mut();
+            let job =
+                Fit { method, config: &config, seed: 0, data: self, validate: &mut validate, journal, resume: None };
+            fit(job).unwrap();
+        }
+        built.encode(&Items { image: self.features.clone() }).unwrap()
+    }
+}
+
+impl TrainData for Many {
+    fn len(&self) -> usize {
+        256 // two batches
+    }
+
+    fn batch(&self, items: &[u32], demand: &Demand, _: &Progress) -> Result<Batch> {
+        let rows = Tensor::new(items, &Device::Cpu)?;
+        let view = self.features.index_select(&rows, 0)?;
+        let labels = self.labels.as_ref().map(|labels| labels.index_select(&rows, 0)).transpose()?;
+        Ok(Batch { items: items.to_vec(), views: vec![view; demand.views.len()], labels })
+    }
+}
+
+#[test]
+fn products_split_over_threads_give_the_same_bits() {
+    for method in METHODS {
+        let many = Many::of(method);
+        let with_threads = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            bits(&pool.install(|| many.codes(method)))
+        };
+        assert_eq!(with_threads(1), with_threads(3), "{}", method.info.name);
     }
 }
 

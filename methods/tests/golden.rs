@@ -36,6 +36,11 @@ fn matrix(t: &Tensor) -> Mat<f64> {
     Mat::from_fn(rows.len(), rows[0].len(), |i, j| rows[i][j])
 }
 
+/// ±1 by sign, +1 at 0.
+fn signs(x: &Mat<f64>) -> Mat<f64> {
+    Mat::from_fn(x.nrows(), x.ncols(), |i, j| if x[(i, j)] >= 0.0 { 1.0 } else { -1.0 })
+}
+
 /// Agreement relative to the larger of 1 and the expected value.
 fn close(what: &str, got: f64, expected: f64, tolerance: f64) {
     let error = (got - expected).abs() / expected.abs().max(1.0);
@@ -140,12 +145,11 @@ fn itq() {
         let expected = matrix(&case["rotation"]);
         let rotation = rotate(&projected, start.clone(), iterations).unwrap();
         assert!((&rotation - &expected).norm_max() < 1e-8, "rotation");
+        assert_eq!(signs(&(&projected * &rotation)), matrix(&case["codes"]), "codes");
         let losses = case["quantization_loss"].to_vec1::<f64>().unwrap();
         for (done, expected) in losses.iter().enumerate() {
             let rotated = &projected * rotate(&projected, start.clone(), done).unwrap();
-            let signs =
-                Mat::from_fn(rotated.nrows(), rotated.ncols(), |i, j| f64::from(rotated[(i, j)] >= 0.0) * 2.0 - 1.0);
-            close("quantization_loss", (signs - rotated).squared_norm_l2(), *expected, 1e-8);
+            close("quantization_loss", (signs(&rotated) - rotated).squared_norm_l2(), *expected, 1e-8);
         }
     }
 }

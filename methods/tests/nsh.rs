@@ -1,5 +1,4 @@
-//! NSH against each mistake that keeps the one public implementation (DimpleCrq/NSH,
-//! commit fe67149) from learning.
+//! NSH against each mistake that keeps DimpleCrq/NSH (commit fe67149), a public implementation, from learning.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Metrics against the oracle's values; `golden/README.md` says how they were computed.
+//! Metrics against reference values; `golden/README.md` says how they were computed.
 //!
 //! `HASHLAB_GOLDEN` points the test at another directory of cases of the same form.
 
@@ -24,7 +24,7 @@ const EXPECTED: [&str; 11] = [
 ];
 
 #[test]
-fn metrics_equal_the_oracles() {
+fn metrics_equal_the_reference_values() {
     let cases = cases();
     assert!(!cases.is_empty(), "no metrics_*.safetensors in {}", directory().display());
     for path in cases {

@@ -1,4 +1,4 @@
-//! Whole evaluations: against the oracle, against the definitions, and against what must not change them.
+//! Whole evaluations: against reference values, against the definitions, and against what must not change them.
 
 mod golden;
 mod properties;

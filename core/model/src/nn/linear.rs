@@ -1,4 +1,4 @@
-//! A fully connected layer with PyTorch's default initialisation.
+//! A fully connected layer that starts from PyTorch's default or from normal weights.
 
 use anyhow::Result;
 use candle_core::{Tensor, Var};
@@ -42,7 +42,7 @@ impl Linear {
         cx: &BuildContext,
     ) -> Result<Self> {
         let weight = params.normal(&format!("{name}.weight"), (outputs, inputs), deviation, cx)?;
-        let bias = params.normal(&format!("{name}.bias"), outputs, 0.0, cx)?;
+        let bias = params.zeros(&format!("{name}.bias"), outputs, cx)?;
         Ok(Self { weight, bias })
     }
 

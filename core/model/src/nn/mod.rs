@@ -5,7 +5,7 @@ mod parameters;
 mod softsort;
 
 pub use linear::Linear;
-pub use parameters::{Parameters, expect};
+pub use parameters::{Parameters, expect, expect_all};
 pub use softsort::soft_sort;
 
 use candle_core::{Result, Tensor};

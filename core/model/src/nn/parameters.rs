@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
-use candle_core::{Shape, Tensor, Var};
+use anyhow::{Result, bail, ensure};
+use candle_core::{DType, Shape, Tensor, Var};
 
 use crate::method::{BuildContext, State};
 
@@ -41,6 +41,17 @@ impl Parameters {
         self.insert(name, Var::from_vec(values, shape, &cx.device)?)
     }
 
+    /// Adds a variable that starts at 0.
+    ///
+    /// # Errors
+    /// If the device has no room for it.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    pub fn zeros(&mut self, name: &str, shape: impl Into<Shape>, cx: &BuildContext) -> Result<Var> {
+        self.insert(name, Var::zeros(shape, DType::F32, &cx.device)?)
+    }
+
     fn insert(&mut self, name: &str, var: Var) -> Result<Var> {
         let previous = self.0.insert(name.to_owned(), var.clone());
         assert!(previous.is_none(), "two parameters are called `{name}`");
@@ -60,18 +71,36 @@ impl Parameters {
         self.0.iter().map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?))).collect()
     }
 
-    /// Restores [`Parameters::state`].
+    /// Restores [`Parameters::state`]: all variables, or none if one does not fit.
     ///
     /// # Errors
-    /// On a missing, extra or misshapen tensor.
+    /// On a missing, extra or misshapen tensor, or one of another type.
     pub fn load(&self, state: &State) -> Result<()> {
-        if let Some(extra) = state.keys().find(|name| !self.0.contains_key(*name)) {
-            bail!("the state holds `{extra}`, which this method does not have");
-        }
+        refuse_extra(state, |name| self.0.contains_key(name))?;
         for (name, var) in &self.0 {
-            var.set(expect(state, name, var.shape())?)?;
+            let (found, expected) = (expect(state, name, var.shape())?.dtype(), var.dtype());
+            ensure!(found == expected, "`{name}` is of type {found:?}, expected {expected:?}");
         }
-        Ok(())
+        self.0.iter().try_for_each(|(name, var)| Ok(var.set(&state[name])?))
+    }
+}
+
+/// Looks up all tensors of a state, by name and shape.
+///
+/// # Errors
+/// On a missing, extra or misshapen tensor.
+pub fn expect_all<const N: usize>(state: &State, tensors: [(&str, &Shape); N]) -> Result<[Tensor; N]> {
+    refuse_extra(state, |name| tensors.iter().any(|tensor| tensor.0 == name))?;
+    for (name, shape) in tensors {
+        expect(state, name, shape)?;
+    }
+    Ok(tensors.map(|(name, _)| state[name].clone()))
+}
+
+fn refuse_extra(state: &State, known: impl Fn(&str) -> bool) -> Result<()> {
+    match state.keys().find(|name| !known(name)) {
+        Some(extra) => bail!("the state holds `{extra}`, which this method does not have"),
+        None => Ok(()),
     }
 }
 
