@@ -73,11 +73,13 @@ fn run<'a>(
     limits: (f32, f32),
     rows: impl Fn(Range<usize>) -> Rows<'a> + Sync,
 ) -> Vec<f32> {
-    by_pixels(pixels, weights.bias.len(), CHUNK, |range, out| {
+    let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
         let rows = rows(range);
         assert_eq!(rows.taps() * rows.channels(), weights.taps.len(), "the window the weights were packed for");
         pulp::Arch::new().dispatch(Sums { rows: &rows, weights, limits, out });
-    })
+    };
+    // SAFETY: `Sums` computes every channel of every listed pixel, which are those of `range`.
+    unsafe { by_pixels(pixels, weights.bias.len(), CHUNK, body) }
 }
 
 /// The sums of a chunk of pixels.

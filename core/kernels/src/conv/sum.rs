@@ -1,5 +1,8 @@
 //! Sums of images.
 
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use super::Activation;
@@ -34,7 +37,7 @@ impl CustomOp2 for Sum {
     fn cpu_fwd(&self, a: &CpuStorage, al: &Layout, b: &CpuStorage, bl: &Layout) -> Result<(CpuStorage, Shape)> {
         let (a, b) = (cpu::elements(a, al)?, cpu::elements(b, bl)?);
         let (low, high) = self.0.limits();
-        let y = by_pixels(a.len(), 1, CHUNK, |range, out| {
+        let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
             let terms = a[range.clone()].iter().zip(&b[range]);
             pulp::Arch::new().dispatch(|| {
                 for (out, (a, b)) in out.iter_mut().zip(terms) {
@@ -44,7 +47,9 @@ impl CustomOp2 for Sum {
                     out.write(if y > high { high } else { y });
                 }
             });
-        });
+        };
+        // SAFETY: `out`, `range` and hence the terms are equally long.
+        let y = unsafe { by_pixels(a.len(), 1, CHUNK, body) };
         Ok((CpuStorage::F32(y), al.shape().clone()))
     }
 
