@@ -8,6 +8,7 @@ use pulp::{Simd, WithSimd};
 use super::dense::{clamp, load, store};
 use super::geometry::Geometry;
 use super::rows::{Rows, by_pixels};
+use crate::activation;
 
 /// Pixels per chunk.
 const CHUNK: usize = 64;
@@ -142,6 +143,6 @@ impl Sums<'_> {
         for tap in 0..self.rows.taps() {
             sum += self.rows.get(tap, pixel)[channel] * self.weights.taps[tap * channels + channel];
         }
-        self.out[pixel * channels + channel].write(sum.max(self.limits.0).min(self.limits.1));
+        self.out[pixel * channels + channel].write(activation::clamp(sum, self.limits));
     }
 }
