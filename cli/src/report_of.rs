@@ -91,10 +91,10 @@ fn backbone(section: &Settings) -> String {
     let (name, size) = (text("name"), text("size"));
     if section.get("finetune").is_some_and(|on| on == true) {
         let start = if text("digest") == "random" { "from random weights" } else { "from pretrained weights" };
+        let norm = value("norm").map(|norm| format!(", batch norm: {norm}")).unwrap_or_default();
         return format!(
-            "{name} at {size} px trained with the method {start} (learning rate × {}, batch norm: {})",
+            "{name} at {size} px trained with the method {start} (learning rate × {}{norm})",
             text("learning_rate_scale"),
-            text("norm"),
         );
     }
     let views = value("views").map(|views| format!(", {views} stored views per training item")).unwrap_or_default();
@@ -130,5 +130,24 @@ fn header(plan: &Plan, command: String) -> Header {
             "database order drawn by split_seed {}; ties in distance rank by position",
             config.split_seed
         )],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trained_backbone_tells_of_batch_norms_where_it_has_some() {
+        let mut section = Settings::new();
+        for (key, value) in [("name", "resnet18".into()), ("size", 224.into()), ("finetune", true.into())] {
+            section.insert(key.into(), value);
+        }
+        section.insert("digest".into(), "random".into());
+        section.insert("learning_rate_scale".into(), 0.1.into());
+        let start = "resnet18 at 224 px trained with the method from random weights (learning rate × 0.1";
+        assert_eq!(backbone(&section), format!("{start})"));
+        section.insert("norm".into(), "frozen".into());
+        assert_eq!(backbone(&section), format!("{start}, batch norm: frozen)"));
     }
 }

@@ -17,10 +17,12 @@ use crate::weights::WeightsError;
 /// The network's registration.
 pub const ENTRY: Entry = Entry {
     name: "alexnet",
-    doc: "AlexNet, pretrained: the 4096 features of fc7",
+    doc: "AlexNet: the 4096 features of fc7",
     needs_weights: true,
     dim: fc7::DIM,
     image_size: 224,
+    only_size: None,
+    normed: false,
     open: |weights, _| frozen("alexnet", weights, AlexNet::new),
     train: Some(|weights, seed, norm| trainable("alexnet", (weights, seed, norm), AlexNet::new)),
     cut: None,

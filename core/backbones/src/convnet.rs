@@ -16,10 +16,12 @@ use crate::{BackboneError, Entry, Norm, Trainable};
 /// The network's registration.
 pub const ENTRY: Entry = Entry {
     name: "convnet",
-    doc: "three 3x3 convolutions, drawn from the seed and trainable: 128 features",
+    doc: "three 3x3 convolutions, drawn from the seed: 128 features",
     needs_weights: false,
     dim: DIM,
     image_size: 32,
+    only_size: None,
+    normed: false,
     open: |weights, seed| Ok(train(weights, seed, Norm::Frozen)?),
     train: Some(train),
     cut: None,

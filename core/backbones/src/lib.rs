@@ -109,8 +109,12 @@ pub struct Entry {
     pub needs_weights: bool,
     /// The length of a feature vector.
     pub dim: usize,
-    /// The side length, in pixels, to which images are resized by default.
+    /// A typical side length of images, in pixels, at which its speed is measured.
     pub image_size: usize,
+    /// The side length that images must have, where the network works at one only.
+    pub only_size: Option<usize>,
+    /// Whether it has batch norms, so that a [`Norm`] makes a difference.
+    pub normed: bool,
     /// Builds the frozen network.
     pub open: Open,
     /// Builds the trainable network, if there is one.

@@ -12,10 +12,12 @@ use crate::{Backbone, BackboneError, Entry};
 /// The network's registration.
 pub const ENTRY: Entry = Entry {
     name: "mobilenet_v2",
-    doc: "MobileNetV2 1.0, pretrained and frozen: 1280 features",
+    doc: "MobileNetV2 1.0: 1280 features",
     needs_weights: true,
     dim: DIM,
     image_size: 128,
+    only_size: None,
+    normed: true,
     open: |weights, _| {
         let weights = weights.ok_or(BackboneError::NeedsWeights("mobilenet_v2"))?;
         Ok(Box::new(MobileNetV2::new(weights)?))

@@ -15,10 +15,12 @@ use crate::weights::WeightsError;
 /// ResNet-18's registration.
 pub const RESNET18: Entry = Entry {
     name: "resnet18",
-    doc: "ResNet-18, pretrained: 512 features",
+    doc: "ResNet-18: 512 features",
     needs_weights: true,
     dim: 512,
     image_size: 224,
+    only_size: None,
+    normed: true,
     open: |weights, _| frozen("resnet18", weights, resnet18),
     train: Some(|weights, seed, norm| trainable("resnet18", (weights, seed, norm), resnet18)),
     cut: None,
@@ -27,7 +29,7 @@ pub const RESNET18: Entry = Entry {
 /// ResNet-34's registration.
 pub const RESNET34: Entry = Entry {
     name: "resnet34",
-    doc: "ResNet-34, pretrained: 512 features",
+    doc: "ResNet-34: 512 features",
     open: |weights, _| frozen("resnet34", weights, resnet34),
     train: Some(|weights, seed, norm| trainable("resnet34", (weights, seed, norm), resnet34)),
     ..RESNET18
@@ -36,7 +38,7 @@ pub const RESNET34: Entry = Entry {
 /// ResNet-50's registration.
 pub const RESNET50: Entry = Entry {
     name: "resnet50",
-    doc: "ResNet-50, pretrained: 2048 features",
+    doc: "ResNet-50: 2048 features",
     dim: 2048,
     open: |weights, _| frozen("resnet50", weights, resnet50),
     train: Some(|weights, seed, norm| trainable("resnet50", (weights, seed, norm), resnet50)),
@@ -46,7 +48,7 @@ pub const RESNET50: Entry = Entry {
 /// ResNet-101's registration.
 pub const RESNET101: Entry = Entry {
     name: "resnet101",
-    doc: "ResNet-101, pretrained: 2048 features",
+    doc: "ResNet-101: 2048 features",
     dim: 2048,
     open: |weights, _| frozen("resnet101", weights, resnet101),
     train: Some(|weights, seed, norm| trainable("resnet101", (weights, seed, norm), resnet101)),

@@ -12,10 +12,12 @@ use crate::{Backbone, BackboneError, Entry};
 /// The network's registration.
 pub const ENTRY: Entry = Entry {
     name: "squeezenet1_1",
-    doc: "SqueezeNet 1.1, pretrained and frozen: 512 features",
+    doc: "SqueezeNet 1.1: 512 features",
     needs_weights: true,
     dim: DIM,
     image_size: 128,
+    only_size: None,
+    normed: false,
     open: |weights, _| {
         let weights = weights.ok_or(BackboneError::NeedsWeights("squeezenet1_1"))?;
         Ok(Box::new(SqueezeNet::new(weights)?))

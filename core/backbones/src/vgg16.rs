@@ -17,10 +17,12 @@ use crate::{Cut, Entry};
 /// The network's registration.
 pub const ENTRY: Entry = Entry {
     name: "vgg16",
-    doc: "VGG-16, pretrained: the 4096 features of fc7",
+    doc: "VGG-16: the 4096 features of fc7",
     needs_weights: true,
     dim: fc7::DIM,
     image_size: 224,
+    only_size: None,
+    normed: false,
     open: |weights, _| frozen("vgg16", weights, Vgg16::new),
     train: Some(|weights, seed, norm| trainable("vgg16", (weights, seed, norm), Vgg16::new)),
     cut: Some(Cut {

@@ -16,10 +16,12 @@ use crate::weights::WeightsError;
 /// The network's registration.
 pub const ENTRY: Entry = Entry {
     name: "vit_b_16",
-    doc: "ViT-B/16, pretrained: the 768 features of the class token",
+    doc: "ViT-B/16: the 768 features of the class token",
     needs_weights: true,
     dim: DIM,
     image_size: SIZE,
+    only_size: Some(SIZE),
+    normed: false,
     open: |weights, _| frozen("vit_b_16", weights, Vit::new),
     train: Some(|weights, seed, norm| trainable("vit_b_16", (weights, seed, norm), Vit::new)),
     cut: None,

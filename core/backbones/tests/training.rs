@@ -86,6 +86,7 @@ fn check(net: &dyn Trainable, case: &str, [n, h, w]: [usize; 3], tolerance: f32)
     let direction = tensor("direction", &[n, net.dim()]);
     let grads = backward(&(&features * direction).unwrap().sum_all().unwrap()).unwrap();
     let (vars, buffers) = (net.vars(), net.buffers());
+    assert_eq!(find(net.name()).is_some_and(|entry| entry.normed), !buffers.is_empty());
     let gradient = |var: &Var| grads.get(var).unwrap().clone();
     let norm = |var: &Var| {
         let elements: Vec<f32> = gradient(var).flatten_all().unwrap().to_vec1().unwrap();

@@ -15,6 +15,7 @@
 //! Results depend on the instruction set of the processor but never on the number of threads.
 #![allow(unsafe_code, reason = "this crate is where the workspace keeps what safe Rust cannot express fast enough")]
 
+mod activation;
 mod backward;
 pub mod conv;
 mod cpu;

@@ -2,6 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 
+use crate::activation::{Activation, clamp};
 use crate::backward::deposit;
 use crate::cpu;
 use crate::matmul::{Matrix, matmul, matmul_add};
@@ -16,7 +17,7 @@ use crate::matmul::{Matrix, matmul, matmul_add};
 /// # Errors
 /// If the shapes do not fit together.
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
-    apply(x, w, b, Dense { relu: false })
+    apply(x, w, b, Dense(Activation::None))
 }
 
 /// Computes `y = max(0, x·wᵀ + b)`: [`linear`] with the rectifier in the same pass.
@@ -24,7 +25,7 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
 /// # Errors
 /// If the shapes do not fit together.
 pub fn linear_relu(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
-    apply(x, w, b, Dense { relu: true })
+    apply(x, w, b, Dense(Activation::Relu))
 }
 
 fn apply(x: &Tensor, w: &Tensor, b: Option<&Tensor>, op: Dense) -> Result<Tensor> {
@@ -44,9 +45,7 @@ fn apply(x: &Tensor, w: &Tensor, b: Option<&Tensor>, op: Dense) -> Result<Tensor
 }
 
 /// The layer as an operation of candle's graph.
-struct Dense {
-    relu: bool,
-}
+struct Dense(Activation);
 
 /// The sizes of a layer's product.
 struct Sizes {
@@ -69,7 +68,7 @@ impl Dense {
         if let Some(b) = b {
             y = y.broadcast_add(b)?;
         }
-        if self.relu { y.relu() } else { Ok(y) }
+        self.0.plain(y)
     }
 
     fn forward(
@@ -83,7 +82,7 @@ impl Dense {
         let weight = Matrix::row_major(cpu::elements(w.0, w.1)?, sizes.out, sizes.features);
         let bias = b.map(|(storage, layout)| cpu::elements(storage, layout)).transpose()?;
         let none = vec![0.0; sizes.out];
-        let finish = Finish { bias: bias.unwrap_or(&none), relu: self.relu };
+        let finish = Finish { bias: bias.unwrap_or(&none), limits: self.0.limits() };
         // The product packs one of its factors, and packing the smaller one pays for transposing the result.
         let y = if sizes.rows < sizes.out {
             finish.transposed(&matmul(weight, input.t()), sizes.rows)
@@ -105,7 +104,7 @@ impl Dense {
         dy: &Tensor,
     ) -> Result<[Option<Tensor>; 3]> {
         let Sizes { rows, features, out } = Sizes::of(x.dims(), w.dims());
-        let dy = if self.relu { masked(dy, y)? } else { dy.contiguous()? };
+        let dy = self.0.gradient(y, dy)?;
         cpu::with_elements(&dy, |dy| {
             let gradient = Matrix::row_major(dy, rows, out);
             let dw = cpu::with_elements(x, |x| {
@@ -169,19 +168,16 @@ impl CustomOp3 for Dense {
     }
 }
 
-/// What follows the product: the bias and the rectifier.
+/// What follows the product: the bias and the activation.
 struct Finish<'a> {
     bias: &'a [f32],
-    relu: bool,
+    limits: (f32, f32),
 }
 
 impl Finish<'_> {
     #[inline(always)]
     fn apply(&self, y: f32, bias: f32) -> f32 {
-        let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
-        let sum = y + bias;
-        // Written as a comparison, so that a NaN stays one.
-        if sum < floor { floor } else { sum }
+        clamp(y + bias, self.limits)
     }
 
     /// Finishes a product `(rows, out)`.
@@ -215,21 +211,6 @@ impl Finish<'_> {
         });
         y
     }
-}
-
-/// Returns `dy` where `y` is positive, 0 elsewhere: the gradient of the rectifier.
-fn masked(dy: &Tensor, y: &Tensor) -> Result<Tensor> {
-    cpu::with_elements(dy, |dy| {
-        cpu::with_elements(y, |out| {
-            let mut masked = dy.to_vec();
-            pulp::Arch::new().dispatch(|| {
-                for (d, y) in masked.iter_mut().zip(out) {
-                    *d = if *y > 0.0 { *d } else { 0.0 };
-                }
-            });
-            cpu::tensor(masked, y.shape())
-        })
-    })
 }
 
 /// Returns `sum + a·b`.

@@ -1,5 +1,6 @@
 //! The sections `[backbone]`, `[train]` and `[eval]` of an experiment.
 
+use hashlab_backbones::{BACKBONES, Entry};
 use hashlab_bank::Precision;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,7 +31,8 @@ pub struct BackboneConfig {
     pub finetune: bool,
     /// `finetune`: factor on the learning rate for the network.
     pub learning_rate_scale: f64,
-    /// `finetune`: whether batch norms act by the statistics of the `batch`, or stay `frozen`.
+    /// `finetune`: whether batch norms act by the statistics of the `batch`, or stay `frozen`; networks
+    /// without any ignore it.
     pub norm: Norm,
     /// Digest of the weights; filled in when the experiment is planned.
     #[schemars(skip)]
@@ -57,24 +59,25 @@ impl Default for BackboneConfig {
 
 impl Params for BackboneConfig {
     fn check(&self) -> Result<(), String> {
-        if hashlab_backbones::find(&self.name).is_none() {
-            let known: Vec<&str> = hashlab_backbones::BACKBONES.iter().map(|entry| entry.name).collect();
-            return Err(format!("`name` must be a backbone ({}), got `{}`", known.join(", "), self.name));
-        }
+        let Some(network) = hashlab_backbones::find(&self.name) else {
+            return Err(format!("`name` must be a backbone ({}), got `{}`", names(|_| true), self.name));
+        };
         require(self.size >= 8, "`size` must be at least 8")?;
+        if let Some(only) = network.only_size.filter(|only| *only != self.size) {
+            return Err(format!("`size` must be {only} for `{}`, which takes no other", self.name));
+        }
         require(self.views >= 1, "`views` must be at least 1")?;
         require(positive(self.learning_rate_scale), "`learning_rate_scale` must be positive")?;
-        let network = hashlab_backbones::find(&self.name).expect("checked above");
         if !self.cut.is_empty() && network.cut.as_ref().is_none_or(|cut| cut.name != self.cut) {
             let known = network.cut.as_ref().map_or("it cannot be cut".into(), |cut| format!("known: `{}`", cut.name));
             return Err(format!("`cut` does not name a layer of `{}` to cut behind; {known}", self.name));
         }
         require(self.cut.is_empty() || !self.finetune, "`finetune` trains the whole network: leave `cut` out")?;
-        let trainable = network.train.is_some();
-        require(
-            !self.finetune || trainable,
-            &format!("`finetune` does not apply to `{}`, which stays frozen", self.name),
-        )
+        if self.finetune && network.train.is_none() {
+            let known = names(|network| network.train.is_some());
+            return Err(format!("`finetune` does not apply to `{}`, which stays frozen; known: {known}", self.name));
+        }
+        Ok(())
     }
 
     fn idle(&self) -> Vec<&'static str> {
@@ -82,11 +85,21 @@ impl Params for BackboneConfig {
             true => vec!["views", "precision"],
             false => vec!["finetune", "learning_rate_scale", "norm"],
         };
+        let normed = hashlab_backbones::find(&self.name).is_some_and(|network| network.normed);
+        if self.finetune && !normed {
+            idle.push("norm");
+        }
         if self.cut.is_empty() {
             idle.push("cut");
         }
         idle
     }
+}
+
+/// Lists the backbones that `choose` takes.
+fn names(choose: impl Fn(&Entry) -> bool) -> String {
+    let names = BACKBONES.iter().filter(|network| choose(network)).map(|network| network.name);
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// How batch norms act in a network that is trained.
@@ -193,7 +206,8 @@ impl Params for TrainConfig {
         require(self.batch_size >= 2, "`batch_size` must be at least 2")?;
         require(positive(self.learning_rate), "`learning_rate` must be positive")?;
         require((0.0..1.0).contains(&self.momentum), "`momentum` must be at least 0 and less than 1")?;
-        require(!self.nesterov || self.momentum > 0.0, "`nesterov` needs a `momentum` above 0")?;
+        let looks_ahead = self.optimizer == OptimizerKind::Sgd && self.nesterov;
+        require(!looks_ahead || self.momentum > 0.0, "`nesterov` needs a `momentum` above 0")?;
         require(self.weight_decay >= 0.0, "`weight_decay` must not be negative")?;
         require(self.schedule_epochs >= 1, "`schedule_epochs` must be at least 1")?;
         require(positive(self.schedule_factor), "`schedule_factor` must be positive")?;
@@ -238,4 +252,47 @@ fn positive(x: f64) -> bool {
 
 fn require(condition: bool, message: &str) -> Result<(), String> {
     if condition { Ok(()) } else { Err(message.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finetuned(name: &str) -> BackboneConfig {
+        BackboneConfig { name: name.into(), size: 224, finetune: true, ..BackboneConfig::default() }
+    }
+
+    #[test]
+    fn a_network_of_one_size_takes_no_other() {
+        let vit = |size| BackboneConfig { size, ..finetuned("vit_b_16") }.check();
+        assert_eq!(vit(224), Ok(()));
+        assert_eq!(vit(128), Err("`size` must be 224 for `vit_b_16`, which takes no other".into()));
+        assert_eq!(BackboneConfig { size: 128, ..finetuned("resnet18") }.check(), Ok(()));
+    }
+
+    #[test]
+    fn only_networks_that_can_be_trained_are_known_to_finetune() {
+        let error = finetuned("mobilenet_v2").check().unwrap_err();
+        let (_, known) = error.split_once("known: ").unwrap();
+        let known: Vec<_> = known.split(", ").collect();
+        assert!(known.contains(&"resnet18") && !known.contains(&"squeezenet1_1"), "{error}");
+    }
+
+    #[test]
+    fn what_batch_norms_do_matters_where_there_are_some_and_they_are_trained() {
+        let idle = |config: BackboneConfig| config.idle().contains(&"norm");
+        assert!(!idle(finetuned("resnet18")));
+        assert!(idle(finetuned("vgg16")));
+        assert!(idle(BackboneConfig { finetune: false, ..finetuned("resnet18") }));
+    }
+
+    #[test]
+    fn a_step_that_looks_ahead_needs_momentum_under_sgd_only() {
+        let check = |optimizer, nesterov| {
+            TrainConfig { optimizer, nesterov, momentum: 0.0, ..TrainConfig::default() }.check().is_ok()
+        };
+        assert!(!check(OptimizerKind::Sgd, true));
+        assert!(check(OptimizerKind::Sgd, false));
+        assert!(check(OptimizerKind::Adam, true));
+    }
 }

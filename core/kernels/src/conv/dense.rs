@@ -92,12 +92,14 @@ fn run<'a>(
     epilogue: Epilogue<'_>,
     rows: impl Fn(Range<usize>) -> Rows<'a> + Sync,
 ) -> Vec<f32> {
-    by_pixels(pixels, weights.out, chunk(channels), |range, out| {
+    let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
         let epilogue = epilogue.narrow(range.start * weights.out..range.end * weights.out);
         let rows = rows(range);
         assert_eq!(rows.taps() * rows.channels(), weights.depth, "the window the weights were packed for");
         pulp::Arch::new().dispatch(Product { rows: &rows, weights, epilogue, out });
-    })
+    };
+    // SAFETY: `Product` computes every column of every listed pixel, which are those of `range`.
+    unsafe { by_pixels(pixels, weights.out, chunk(channels), body) }
 }
 
 /// Pixels per chunk: few enough that their input stays in the second-level cache while the panels pass by, and enough

@@ -8,6 +8,7 @@ use pulp::{Simd, WithSimd};
 use super::dense::{clamp, load, store};
 use super::geometry::Geometry;
 use super::rows::{Rows, by_pixels};
+use crate::activation;
 
 /// Pixels per chunk.
 const CHUNK: usize = 64;
@@ -73,11 +74,13 @@ fn run<'a>(
     limits: (f32, f32),
     rows: impl Fn(Range<usize>) -> Rows<'a> + Sync,
 ) -> Vec<f32> {
-    by_pixels(pixels, weights.bias.len(), CHUNK, |range, out| {
+    let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
         let rows = rows(range);
         assert_eq!(rows.taps() * rows.channels(), weights.taps.len(), "the window the weights were packed for");
         pulp::Arch::new().dispatch(Sums { rows: &rows, weights, limits, out });
-    })
+    };
+    // SAFETY: `Sums` computes every channel of every listed pixel, which are those of `range`.
+    unsafe { by_pixels(pixels, weights.bias.len(), CHUNK, body) }
 }
 
 /// The sums of a chunk of pixels.
@@ -140,6 +143,6 @@ impl Sums<'_> {
         for tap in 0..self.rows.taps() {
             sum += self.rows.get(tap, pixel)[channel] * self.weights.taps[tap * channels + channel];
         }
-        self.out[pixel * channels + channel].write(sum.max(self.limits.0).min(self.limits.1));
+        self.out[pixel * channels + channel].write(activation::clamp(sum, self.limits));
     }
 }

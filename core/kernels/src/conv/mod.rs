@@ -18,8 +18,6 @@ mod pool;
 mod rows;
 mod sum;
 
-use candle_core::{Result, Tensor};
-
 pub use frozen::FrozenConv;
 pub use geometry::{Padding, Window};
 pub use norm::{Moments, batch_norm, fixed_norm};
@@ -28,57 +26,7 @@ pub use pool::{adaptive_avg_pool, global_avg_pool, max_pool2d};
 pub(crate) use rows::by_pixels;
 pub use sum::add;
 
-use crate::cpu;
-
-/// What follows a convolution in the same pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// The sum itself.
-    None,
-    /// `max(0, ·)`.
-    Relu,
-    /// `min(max(0, ·), 6)`.
-    Relu6,
-}
-
-impl Activation {
-    /// The interval that results are clamped to.
-    fn limits(self) -> (f32, f32) {
-        match self {
-            Self::None => (f32::NEG_INFINITY, f32::INFINITY),
-            Self::Relu => (0.0, f32::INFINITY),
-            Self::Relu6 => (0.0, 6.0),
-        }
-    }
-
-    /// The formulation in candle's own operations.
-    fn plain(self, x: Tensor) -> Result<Tensor> {
-        match self {
-            Self::None => Ok(x),
-            Self::Relu => x.relu(),
-            Self::Relu6 => x.clamp(0f32, 6f32),
-        }
-    }
-
-    /// Returns the gradient before the activation, whose value is `y`.
-    fn gradient(self, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
-        let (low, high) = self.limits();
-        if self == Self::None {
-            return dy.contiguous();
-        }
-        cpu::with_elements(dy, |dy| {
-            cpu::with_elements(y, |out| {
-                let mut gradient = dy.to_vec();
-                pulp::Arch::new().dispatch(|| {
-                    for (d, y) in gradient.iter_mut().zip(out) {
-                        *d = if *y > low && *y < high { *d } else { 0.0 };
-                    }
-                });
-                cpu::tensor(gradient, y.shape())
-            })
-        })
-    }
-}
+pub use crate::activation::Activation;
 
 /// The processor on which the tests run takes one path of each kernel; these tests take all that it can.
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Batch normalisation (Ioffe and Szegedy, ICML 2015) over the channels, the last axis.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::Activation;
 use super::rows::by_pixels;
+use crate::activation::{Activation, before, clamp};
 use crate::backward::deposit;
 use crate::linear::column_sums;
 use crate::{cpu, threads};
@@ -143,7 +144,7 @@ impl Norm {
         let scale: Vec<f32> = weight.iter().zip(&self.inverse).map(|(w, inverse)| w * inverse).collect();
         let shift: Vec<f32> = sums[0].iter().map(|sum| sum * share).collect();
         let slope: Vec<f32> = sums[1].iter().zip(&self.inverse).map(|(sum, inverse)| sum * share * inverse).collect();
-        by_pixels(rows, channels, CHUNK, |rows, out| {
+        let body = |rows: Range<usize>, out: &mut [MaybeUninit<f32>]| {
             let [x, y, dy] = [x, y, dy].map(|t| t[rows.start * channels..rows.end * channels].chunks_exact(channels));
             pulp::Arch::new().dispatch(|| {
                 for (((out, x), y), dy) in out.chunks_exact_mut(channels).zip(x).zip(y).zip(dy) {
@@ -155,7 +156,9 @@ impl Norm {
                     }
                 }
             });
-        })
+        };
+        // SAFETY: rows of `x`, `y` and `dy` and the constants have `channels` elements, as `out` has.
+        unsafe { by_pixels(rows, channels, CHUNK, body) }
     }
 }
 
@@ -174,22 +177,21 @@ impl CustomOp3 for Norm {
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (x, w, b) = (cpu::elements(x, xl)?, cpu::elements(w, wl)?, cpu::elements(b, bl)?);
-        let (channels, (low, high)) = (w.len(), self.activation.limits());
+        let (channels, limits) = (w.len(), self.activation.limits());
         let scale: Vec<f32> = w.iter().zip(&self.inverse).map(|(w, inverse)| w * inverse).collect();
-        let y = by_pixels(x.len() / channels, channels, CHUNK, |rows, out| {
+        let body = |rows: Range<usize>, out: &mut [MaybeUninit<f32>]| {
             let x = &x[rows.start * channels..rows.end * channels];
             pulp::Arch::new().dispatch(|| {
                 for (out, x) in out.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
                     let constants = self.mean.iter().zip(&scale).zip(b);
                     for ((out, x), ((mean, scale), bias)) in out.iter_mut().zip(x).zip(constants) {
-                        let y = (x - mean) * scale + bias;
-                        // Written as comparisons, so that a NaN stays one.
-                        let y = if y < low { low } else { y };
-                        out.write(if y > high { high } else { y });
+                        out.write(clamp((x - mean) * scale + bias, limits));
                     }
                 }
             });
-        });
+        };
+        // SAFETY: rows of `x` and the constants have `channels` elements, as `out` has.
+        let y = unsafe { by_pixels(x.len() / channels, channels, CHUNK, body) };
         Ok((CpuStorage::F32(y), xl.shape().clone()))
     }
 
@@ -222,12 +224,6 @@ impl CustomOp3 for Norm {
             })
         })
     }
-}
-
-/// The gradient before an activation of these limits, whose value is `y`.
-#[inline(always)]
-fn before(dy: f32, y: f32, (low, high): (f32, f32)) -> f32 {
-    if y <= low || y >= high { 0.0 } else { dy }
 }
 
 /// Computes mean and variance per channel: of each chunk in two passes, of all chunks by the update of Chan et al.

@@ -1,6 +1,7 @@
 //! Pooling.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
@@ -131,14 +132,16 @@ impl CustomOp1 for MaxPool {
         let g = self.geometry(layout.dims())?;
         let (x, channels) = (cpu::elements(x, layout)?, layout.dims()[3]);
         let fill = vec![f32::NEG_INFINITY; channels];
-        let y = by_pixels(g.output_pixels(), channels, CHUNK, |range, out| {
+        let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
             let rows = Rows::gather(&g, x, &fill, range);
             pulp::Arch::new().dispatch(|| {
                 for (pixel, out) in out.chunks_exact_mut(channels).enumerate() {
                     maximum(&rows, pixel, out);
                 }
             });
-        });
+        };
+        // SAFETY: `maximum` initialises every channel of every pixel of `out`.
+        let y = unsafe { by_pixels(g.output_pixels(), channels, CHUNK, body) };
         Ok((CpuStorage::F32(y), (g.images, g.output.0, g.output.1, channels).into()))
     }
 

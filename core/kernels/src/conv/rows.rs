@@ -107,8 +107,11 @@ impl<'a> Rows<'a> {
 
 /// Computes `pixels` rows of `channels` elements in chunks of `chunk` rows, over the available threads.
 ///
-/// `body` writes every element of its chunk. A row must not depend on the chunk it falls into.
-pub(crate) fn by_pixels(
+/// A row must not depend on the chunk it falls into.
+///
+/// # Safety
+/// `body` must initialise every element of each chunk.
+pub(crate) unsafe fn by_pixels(
     pixels: usize,
     channels: usize,
     chunk: usize,
@@ -118,7 +121,7 @@ pub(crate) fn by_pixels(
         let start = index * chunk;
         body(start..(start + chunk).min(pixels), out);
     };
-    // SAFETY: the chunks cover the whole buffer, and `body` writes all of each.
+    // SAFETY: the chunks cover the whole buffer, and the caller promises that `body` initialises all of each.
     unsafe {
         cpu::filled(pixels * channels, |out| match threads::available() {
             1 => out.chunks_mut(chunk * channels).enumerate().for_each(run),

@@ -1,9 +1,12 @@
 //! Sums of images.
 
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
-use super::Activation;
 use super::rows::by_pixels;
+use crate::activation::{Activation, clamp};
 use crate::cpu;
 
 /// Elements per chunk.
@@ -33,18 +36,17 @@ impl CustomOp2 for Sum {
 
     fn cpu_fwd(&self, a: &CpuStorage, al: &Layout, b: &CpuStorage, bl: &Layout) -> Result<(CpuStorage, Shape)> {
         let (a, b) = (cpu::elements(a, al)?, cpu::elements(b, bl)?);
-        let (low, high) = self.0.limits();
-        let y = by_pixels(a.len(), 1, CHUNK, |range, out| {
+        let limits = self.0.limits();
+        let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
             let terms = a[range.clone()].iter().zip(&b[range]);
             pulp::Arch::new().dispatch(|| {
                 for (out, (a, b)) in out.iter_mut().zip(terms) {
-                    let y = a + b;
-                    // Written as comparisons, so that a NaN stays one.
-                    let y = if y < low { low } else { y };
-                    out.write(if y > high { high } else { y });
+                    out.write(clamp(a + b, limits));
                 }
             });
-        });
+        };
+        // SAFETY: `out`, `range` and hence the terms are equally long.
+        let y = unsafe { by_pixels(a.len(), 1, CHUNK, body) };
         Ok((CpuStorage::F32(y), al.shape().clone()))
     }
 

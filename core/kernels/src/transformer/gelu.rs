@@ -1,5 +1,8 @@
 //! The Gaussian error linear unit (Hendrycks and Gimpel, arXiv 1606.08415).
 
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use super::CHUNK;
@@ -24,27 +27,31 @@ impl CustomOp1 for Gelu {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = cpu::elements(x, layout)?;
-        let y = by_pixels(x.len(), 1, CHUNK, |range, out| {
+        let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
             pulp::Arch::new().dispatch(|| {
                 for (out, x) in out.iter_mut().zip(&x[range.clone()]) {
                     out.write(x * normal(*x).0);
                 }
             });
-        });
+        };
+        // SAFETY: `out` and `range` are equally long.
+        let y = unsafe { by_pixels(x.len(), 1, CHUNK, body) };
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let dx = cpu::with_elements(x, |x| {
             cpu::with_elements(dy, |dy| {
-                Ok(by_pixels(x.len(), 1, CHUNK, |range, out| {
+                let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
                     pulp::Arch::new().dispatch(|| {
                         for ((out, x), dy) in out.iter_mut().zip(&x[range.clone()]).zip(&dy[range.clone()]) {
                             let (below, density) = normal(*x);
                             out.write(dy * (below + x * density));
                         }
                     });
-                }))
+                };
+                // SAFETY: `out` and `range` are equally long.
+                Ok(unsafe { by_pixels(x.len(), 1, CHUNK, body) })
             })
         })?;
         Ok(Some(cpu::tensor(dx, x.shape())?))

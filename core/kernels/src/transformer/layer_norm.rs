@@ -1,5 +1,8 @@
 //! Layer normalisation (Ba et al., arXiv 1607.06450).
 
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 
 use super::{CHUNK, sum};
@@ -46,7 +49,7 @@ impl LayerNorm {
     fn input_gradient(&self, x: &[f32], weight: &[f32], dy: &[f32]) -> Vec<f32> {
         let len = weight.len();
         let share = 1.0 / len as f32;
-        by_pixels(x.len() / len, len, CHUNK.div_ceil(len), |rows, out| {
+        let body = |rows: Range<usize>, out: &mut [MaybeUninit<f32>]| {
             let [x, dy] = [x, dy].map(|t| t[rows.start * len..rows.end * len].chunks_exact(len));
             pulp::Arch::new().dispatch(|| {
                 for ((out, x), dy) in out.chunks_exact_mut(len).zip(x).zip(dy) {
@@ -58,12 +61,14 @@ impl LayerNorm {
                     }
                 }
             });
-        })
+        };
+        // SAFETY: the chunks of `x` and `dy` are as long as `out`, rows and `weight` as `len`.
+        unsafe { by_pixels(x.len() / len, len, CHUNK.div_ceil(len), body) }
     }
 
     /// Returns dy · x̂, whose column sums are the gradient of the weight.
     fn products(&self, x: &[f32], dy: &[f32], len: usize) -> Vec<f32> {
-        by_pixels(x.len() / len, len, CHUNK.div_ceil(len), |rows, out| {
+        let body = |rows: Range<usize>, out: &mut [MaybeUninit<f32>]| {
             let [x, dy] = [x, dy].map(|t| t[rows.start * len..rows.end * len].chunks_exact(len));
             pulp::Arch::new().dispatch(|| {
                 for ((out, x), dy) in out.chunks_exact_mut(len).zip(x).zip(dy) {
@@ -73,7 +78,9 @@ impl LayerNorm {
                     }
                 }
             });
-        })
+        };
+        // SAFETY: the chunks of `x` and `dy` are as long as `out`.
+        unsafe { by_pixels(x.len() / len, len, CHUNK.div_ceil(len), body) }
     }
 }
 
@@ -93,7 +100,7 @@ impl CustomOp3 for LayerNorm {
     ) -> Result<(CpuStorage, Shape)> {
         let (x, w, b) = (cpu::elements(x, xl)?, cpu::elements(w, wl)?, cpu::elements(b, bl)?);
         let len = w.len();
-        let y = by_pixels(x.len() / len, len, CHUNK.div_ceil(len), |rows, out| {
+        let body = |rows: Range<usize>, out: &mut [MaybeUninit<f32>]| {
             let x = &x[rows.start * len..rows.end * len];
             pulp::Arch::new().dispatch(|| {
                 for (out, x) in out.chunks_exact_mut(len).zip(x.chunks_exact(len)) {
@@ -103,7 +110,9 @@ impl CustomOp3 for LayerNorm {
                     }
                 }
             });
-        });
+        };
+        // SAFETY: the chunk of `x` is as long as `out`, rows, `w` and `b` as `len`.
+        let y = unsafe { by_pixels(x.len() / len, len, CHUNK.div_ceil(len), body) };
         Ok((CpuStorage::F32(y), xl.shape().clone()))
     }
 

@@ -1,5 +1,8 @@
 //! Softmax.
 
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
 
 use super::exp::exp;
@@ -34,7 +37,7 @@ impl CustomOp1 for Softmax {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, len) = (cpu::elements(x, layout)?, layout.dims()[layout.dims().len() - 1]);
-        let y = by_pixels(x.len() / len, len, CHUNK.div_ceil(len), |rows, out| {
+        let body = |rows: Range<usize>, out: &mut [MaybeUninit<f32>]| {
             let x = &x[rows.start * len..rows.end * len];
             pulp::Arch::new().dispatch(|| {
                 for (out, x) in out.chunks_exact_mut(len).zip(x.chunks_exact(len)) {
@@ -52,7 +55,9 @@ impl CustomOp1 for Softmax {
                     }
                 }
             });
-        });
+        };
+        // SAFETY: the chunk of `x` is as long as `out`.
+        let y = unsafe { by_pixels(x.len() / len, len, CHUNK.div_ceil(len), body) };
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
@@ -61,7 +66,7 @@ impl CustomOp1 for Softmax {
         let len = y.dim(D::Minus1)?;
         let dx = cpu::with_elements(y, |y| {
             cpu::with_elements(dy, |dy| {
-                Ok(by_pixels(y.len() / len, len, CHUNK.div_ceil(len), |rows, out| {
+                let body = |rows: Range<usize>, out: &mut [MaybeUninit<f32>]| {
                     let [y, dy] = [y, dy].map(|t| t[rows.start * len..rows.end * len].chunks_exact(len));
                     pulp::Arch::new().dispatch(|| {
                         for ((out, y), dy) in out.chunks_exact_mut(len).zip(y).zip(dy) {
@@ -71,7 +76,9 @@ impl CustomOp1 for Softmax {
                             }
                         }
                     });
-                }))
+                };
+                // SAFETY: the chunks of `y` and `dy` are as long as `out`.
+                Ok(unsafe { by_pixels(y.len() / len, len, CHUNK.div_ceil(len), body) })
             })
         })?;
         Ok(Some(cpu::tensor(dx, y.shape())?))
