@@ -86,9 +86,19 @@ pub struct LiveViews<'a> {
     train: &'a [u32],
     labels: Option<&'a Labels>,
     orders: Sender<Order>,
-    /// What was ordered ahead, and where it arrives.
-    ahead: Mutex<(Option<Vec<u32>>, Receiver<Result<Vec<Vec<f32>>>>)>,
+    ahead: Mutex<Ahead>,
 }
+
+/// The step that is made ahead.
+struct Ahead {
+    /// Its items, once it is ordered.
+    ordered: Option<Vec<u32>>,
+    /// Where its views arrive.
+    arrivals: Receiver<Result<Views>>,
+}
+
+/// The views of a step, one buffer each.
+type Views = Vec<Vec<f32>>;
 
 impl<'a> LiveViews<'a> {
     /// Starts the thread that makes batches; it ends when the value is dropped. `labels` are those of the data set,
@@ -111,12 +121,12 @@ impl<'a> LiveViews<'a> {
                 }
             }
         });
-        Self { images, train, labels, orders, ahead: Mutex::new((None, arrivals)) }
+        Self { images, train, labels, orders, ahead: Mutex::new(Ahead { ordered: None, arrivals }) }
     }
 }
 
-/// Makes the views of a step's items, one buffer per view.
-fn make(images: &Images<'_>, train: &[u32], order: &Order) -> Result<Vec<Vec<f32>>> {
+/// Makes the views of a step's items.
+fn make(images: &Images<'_>, train: &[u32], order: &Order) -> Result<Views> {
     let items: Vec<u32> = order.items.iter().map(|&position| train[position as usize]).collect();
     let view = |(view, transform): (usize, &fn(usize) -> Transform)| {
         images.pixels(&items, &transform(images.size), |at| {
@@ -137,16 +147,16 @@ impl TrainData for LiveViews<'_> {
     fn announce(&self, items: &[u32], demand: &Demand, at: &Progress) {
         let order = Order { items: items.to_vec(), views: demand.views, epoch: at.epoch, seed: at.seed };
         let mut ahead = self.ahead.lock().expect("no holder of this lock panics");
-        if ahead.0.is_none() && self.orders.send(order).is_ok() {
-            ahead.0 = Some(items.to_vec());
+        if ahead.ordered.is_none() && self.orders.send(order).is_ok() {
+            ahead.ordered = Some(items.to_vec());
         }
     }
 
     fn batch(&self, items: &[u32], demand: &Demand, at: &Progress) -> Result<Batch> {
         self.announce(items, demand, at);
         let mut ahead = self.ahead.lock().expect("no holder of this lock panics");
-        let ordered = ahead.0.take();
-        let views = ahead.1.recv().context("the thread that makes batches ended")??;
+        let ordered = ahead.ordered.take();
+        let views = ahead.arrivals.recv().context("the thread that makes batches ended")??;
         anyhow::ensure!(ordered.as_deref() == Some(items), "a step was announced and another one taken");
         let chosen: Vec<u32> = items.iter().map(|&position| self.train[position as usize]).collect();
         Ok(Batch {
