@@ -43,7 +43,7 @@ static UNDISTURBED: LazyLock<Findings> = LazyLock::new(|| {
 const SWEEP: [&str; 4] = ["sweep", FILE, "--jobs", "2"];
 
 /// Whether the newest attempt at a run is number `attempt`, and `epochs` are in the journal.
-fn at(run: &RunDir, attempt: usize, epochs: u64) -> bool {
+pub(crate) fn at(run: &RunDir, attempt: usize, epochs: u64) -> bool {
     run.attempts().len() == attempt && run.metrics().last().map_or(0, |point| point.step) >= epochs
 }
 

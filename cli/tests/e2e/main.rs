@@ -4,6 +4,7 @@ mod damage;
 mod failures;
 mod features;
 mod findings;
+mod finetuning;
 mod interruptions;
 mod lab;
 mod listings;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use hashlab_engine::Status;
 use hashlab_engine::store::RunState;
 
 use crate::findings::Findings;
@@ -23,6 +24,24 @@ fn a_sweep_runs_its_plan_and_a_second_one_starts_nothing() {
     assert_eq!(lab.ok(&["table", NAME]), first.stdout);
     assert_eq!(lab.attempts(), [1; 6]);
     assert_eq!(Findings::of(&lab), found);
+}
+
+#[test]
+fn every_registered_method_finishes() {
+    let lab = Lab::with(TINY);
+    let listing = lab.ok(&["methods"]);
+    let methods: Vec<&str> =
+        listing.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split(' ').next()).collect();
+    let (shared, _) = TINY.split_once("[[arm]]").expect("arms come last");
+    let arms: String = methods.iter().map(|method| format!("[[arm]]\nmethod = \"{method}\"\n")).collect();
+    // Some need more items than they have anchors.
+    let shared = shared.replace("items = 300", "items = 500").replace("seeds = [0, 1]", "seeds = [0]");
+    lab.write(FILE, shared + &arms);
+    lab.ok(&["sweep", FILE]);
+    assert!(methods.contains(&"cibhash") && lab.runs().len() == methods.len(), "{listing}");
+    for run in lab.runs() {
+        assert!(matches!(run.state(), RunState::Finished(result) if result.status == Status::Finished), "{}", run.id());
+    }
 }
 
 #[test]

@@ -4,15 +4,21 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use candle_core::Device;
 use hashlab_engine::{RunConfig, RunResult};
 use hashlab_model::Entry;
 use hashlab_model::config::BackboneConfig;
 use hashlab_model::run::Finish;
 use hashlab_model::train::{Checkpoint, Journal};
 
+use crate::streams::{GIVEN, Given, Pairs};
 use crate::{Notes, Probe, config, execute_config, settings};
 
 fn finetuned(learning_rate_scale: f64) -> RunConfig {
+    finetuned_by(&Entry::of::<Probe<false>>(), learning_rate_scale)
+}
+
+fn finetuned_by(method: &Entry, learning_rate_scale: f64) -> RunConfig {
     let backbone = BackboneConfig {
         size: 8,
         finetune: true,
@@ -20,7 +26,7 @@ fn finetuned(learning_rate_scale: f64) -> RunConfig {
         digest: "random".into(),
         ..BackboneConfig::default()
     };
-    RunConfig { backbone: settings(&backbone), ..config(&Entry::of::<Probe<false>>(), 0) }
+    RunConfig { backbone: settings(&backbone), ..config(method, 0) }
 }
 
 /// Keeps the last checkpoint, and asks to stop after a number of steps.
@@ -47,21 +53,38 @@ impl Journal for Stopper {
     }
 }
 
+/// Goes on from a checkpoint, if there is one, until it has taken `steps` steps; what it ends with, its checkpoint, and
+/// what [`Pairs`] was given.
+fn part(
+    (config, method): (&RunConfig, &Entry),
+    (steps, threads): (usize, usize),
+    from: Option<&[u8]>,
+) -> (Finish, Vec<u8>, Given) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    pool.install(|| {
+        let mut journal = Stopper { after: steps, asked: 0.into(), checkpoint: None };
+        let finish = execute_config(config, method, &mut journal, from.map(<[u8]>::to_vec)).unwrap();
+        let checkpoint = journal.checkpoint.expect("a training that ends leaves a checkpoint");
+        (finish, checkpoint, GIVEN.take())
+    })
+}
+
+fn result(finish: Finish) -> RunResult {
+    let Finish::Result(result) = finish else { panic!("nobody asked it to stop") };
+    *result
+}
+
+fn read(bytes: &[u8]) -> Checkpoint {
+    Checkpoint::from_bytes(bytes, &Device::Cpu).unwrap()
+}
+
 /// Runs for some steps, then from the checkpoint to the end; the last checkpoint of both.
 fn in_two_parts(config: &RunConfig, after: usize, threads: usize) -> (RunResult, [Checkpoint; 2]) {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    let run = |after, checkpoint| {
-        let mut journal = Stopper { after, asked: 0.into(), checkpoint: None };
-        let method = Entry::of::<Probe<false>>();
-        let finish = pool.install(|| execute_config(config, &method, &mut journal, checkpoint)).unwrap();
-        (finish, journal.checkpoint.expect("a training that ends leaves a checkpoint"))
-    };
-    let (first, middle) = run(after, None);
+    let run = (config, &Entry::of::<Probe<false>>());
+    let (first, middle, _) = part(run, (after, threads), None);
     assert!(matches!(first, Finish::Interrupted));
-    let (last, end) = run(usize::MAX, Some(middle.clone()));
-    let Finish::Result(result) = last else { panic!("nobody asked the second part to stop") };
-    let read = |bytes: &[u8]| Checkpoint::from_bytes(bytes, &candle_core::Device::Cpu).unwrap();
-    (*result, [read(&middle), read(&end)])
+    let (last, end, _) = part(run, (usize::MAX, threads), Some(&middle));
+    (result(last), [read(&middle), read(&end)])
 }
 
 fn bits(checkpoint: &Checkpoint) -> BTreeMap<String, Vec<u32>> {
@@ -76,13 +99,51 @@ fn bits(checkpoint: &Checkpoint) -> BTreeMap<String, Vec<u32>> {
 #[test]
 fn a_resumed_fine_tuning_ends_as_any_other_whatever_the_threads() {
     let config = finetuned(1.0);
-    let (result, [_, end]) = in_two_parts(&config, 1, 1);
-    for (after, threads) in [(7, 1), (4, 3)] {
+    let (finish, end, _) = part((&config, &Entry::of::<Probe<false>>()), (usize::MAX, 1), None);
+    let (result, end) = (result(finish), read(&end));
+    for (after, threads) in [(1, 1), (7, 1), (4, 3)] {
         let (other, [_, other_end]) = in_two_parts(&config, after, threads);
         assert_eq!(bits(&end), bits(&other_end));
         assert_eq!(result.test, other.test);
     }
     assert!(bits(&end).keys().any(|name| name.starts_with("backbone.conv1")));
+}
+
+/// Two streams of items and three views of live images, two of them random: what a step draws is named by where it is,
+/// not by what was drawn before.
+#[test]
+fn live_views_of_two_streams_are_drawn_alike_after_a_stop_and_on_any_threads() {
+    let method = Entry::of::<Pairs>();
+    let config = finetuned_by(&method, 1.0);
+    let (finish, end, given) = part((&config, &method), (usize::MAX, 1), None);
+    let (result, end) = (result(finish), read(&end));
+    assert_eq!(given.len(), 6 * 3, "45 items in batches of 16");
+    for (after, threads) in [(1, 1), (8, 3)] {
+        let (stopped, middle, mut others) = part((&config, &method), (after, threads), None);
+        assert!(matches!(stopped, Finish::Interrupted) && others.len() == after);
+        let (finish, other_end, rest) = part((&config, &method), (usize::MAX, threads), Some(&middle));
+        others.extend(rest);
+        assert_eq!(given, others, "items and views of every step");
+        assert_eq!(bits(&end), bits(&read(&other_end)));
+        assert_eq!(result.test, self::result(finish).test);
+    }
+    assert_views_are_draws_of_their_own(&given);
+}
+
+/// An item that is in both streams of a step is drawn anew in each. Few draws agree: both made the image white.
+fn assert_views_are_draws_of_their_own(given: &Given) {
+    let (mut twice, mut alike) = (0, 0);
+    for (items, views) in given {
+        let (first, second) = items.split_at(items.len() / 2);
+        for (at, item) in first.iter().enumerate() {
+            let Some(again) = second.iter().position(|other| other == item) else { continue };
+            let draws = |row: usize| [views[0][row], views[2][row]];
+            twice += 1;
+            alike += usize::from(draws(at) == draws(first.len() + again));
+        }
+    }
+    assert!(twice > 50, "{twice} items were in both streams of a step: too few to tell");
+    assert!(alike * 10 < twice, "{alike} of {twice} items have the same views in both streams");
 }
 
 #[test]
@@ -101,7 +162,7 @@ fn a_frozen_run_keeps_the_backbone_out_of_its_checkpoint() {
     let method = Entry::of::<Probe<false>>();
     let mut journal = Stopper { after: usize::MAX, asked: 0.into(), checkpoint: None };
     execute_config(&config(&method, 0), &method, &mut journal, None).unwrap();
-    let end = Checkpoint::from_bytes(&journal.checkpoint.unwrap(), &candle_core::Device::Cpu).unwrap();
+    let end = read(&journal.checkpoint.unwrap());
     assert_eq!(end.method.keys().collect::<Vec<_>>(), ["head.bias", "head.weight"]);
 }
 

@@ -20,6 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod finetune;
+mod norms;
 mod squares;
 mod streams;
 

@@ -1,7 +1,7 @@
 //! What a step is fed with: several streams of items, several transforms.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 
 use anyhow::Result;
 use candle_core::Tensor;
@@ -15,11 +15,15 @@ use hashlab_model::{
 use crate::{Notes, ProbeParams, config, execute_config, info};
 
 /// What each step of [`Pairs`] was given: its items, and the brightness of each view's features.
-type Given = Vec<(Vec<u32>, Vec<Vec<f32>>)>;
-static GIVEN: Mutex<Given> = Mutex::new(Vec::new());
+pub(crate) type Given = Vec<(Vec<u32>, Vec<Vec<f32>>)>;
+
+thread_local! {
+    /// What the runs of this thread were given.
+    pub(crate) static GIVEN: RefCell<Given> = const { RefCell::new(Vec::new()) };
+}
 
 /// Asks for two streams, and for three views: two of one random transform, one of a fixed one.
-struct Pairs {
+pub(crate) struct Pairs {
     vars: Parameters,
     head: Linear,
 }
@@ -64,7 +68,7 @@ impl Gradient for Pairs {
     fn loss(&mut self, batch: &Batch, _: &Progress) -> Result<Loss> {
         let means = |view: &Tensor| Ok(view.mean(1)?.to_vec1::<f32>()?);
         let views = batch.views.iter().map(means).collect::<Result<_>>()?;
-        GIVEN.lock().unwrap().push((batch.items.clone(), views));
+        GIVEN.with_borrow_mut(|given| given.push((batch.items.clone(), views)));
         let total = self.head.forward(&batch.views[0])?.sqr()?.mean_all()?;
         Ok(Loss { terms: vec![("square", total.clone())], total })
     }
@@ -77,7 +81,7 @@ fn a_step_draws_each_stream_and_each_view_by_itself() {
     config.backbone.insert("views".into(), 4.into());
     let mut journal = Notes::default();
     execute_config(&config, &method, &mut journal, None).unwrap();
-    let given = GIVEN.lock().unwrap();
+    let given = GIVEN.take();
     assert_eq!(given.len(), 6 * 3, "45 items in batches of 16");
     for epoch in given.chunks(3) {
         let stream = |of: usize| {

@@ -1,0 +1,63 @@
+//! Sweeps in which some runs train their backbone.
+
+use hashlab_engine::store::RunState;
+use insta::assert_snapshot;
+
+use crate::findings::Findings;
+use crate::interruptions::at;
+use crate::lab::{FILE, Lab, NAME, until};
+
+/// A method on the frozen network, and with it.
+const BOTH: &str = r#"dataset = "shapes"
+bits = [16]
+seeds = [0]
+
+[data]
+items = 100
+size = 16
+
+[backbone]
+size = 16
+views = 4
+
+[train]
+epochs = 12
+batch_size = 32
+validate_every = 4
+
+[[arm]]
+method = "cibhash"
+label = "frozen"
+
+[[arm]]
+method = "cibhash"
+label = "fine-tuned"
+backbone = { finetune = true }
+"#;
+
+#[test]
+fn a_fine_tuning_goes_on_from_its_checkpoint_to_the_same_table() {
+    let undisturbed = Lab::with(BOTH);
+    undisturbed.ok(&["sweep", FILE, "--jobs", "1"]);
+
+    let lab = Lab::with(BOTH);
+    let victim = &lab.runs()[1];
+    let mut sweep = lab.start(&["sweep", FILE, "--jobs", "2"]);
+    until("epochs of the fine-tuning", || at(victim, 1, 2));
+    sweep.interrupt();
+    assert_eq!(sweep.end().code, Some(130));
+    assert_eq!(victim.state(), RunState::Interrupted { checkpoint: true });
+    lab.ok(&["sweep", FILE, "--jobs", "2"]);
+    assert_eq!(victim.attempts().len(), 2);
+    assert_eq!(Findings::of(&lab), Findings::of(&undisturbed));
+}
+
+/// The backbone's line tells the rows apart. The software's is left out: it names the commit.
+#[test]
+fn the_head_of_a_table_says_which_rows_trained_the_backbone() {
+    let lab = Lab::with(&BOTH.replace("epochs = 12", "epochs = 1"));
+    lab.ok(&["sweep", FILE]);
+    let table = lab.ok(&["table", NAME, "--no-times"]);
+    let head = table.lines().take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("  software"));
+    assert_snapshot!(head.collect::<Vec<_>>().join("\n"));
+}
