@@ -16,8 +16,12 @@ use serde_json::{Value, json};
 /// One method with the program's own sections, and a data set without settings.
 fn catalog(method: MethodDecl) -> Catalog {
     let protocol = ProtocolDecl { name: "all".into(), description: "all items".into(), map_at: 10 };
-    let none =
-        Schema { defaults: Settings::new(), docs: BTreeMap::new(), check: Arc::new(|_| Ok(())), idle: no_idle() };
+    let none = Schema {
+        defaults: Settings::new(),
+        docs: BTreeMap::new(),
+        check: Arc::new(|_| Ok(())),
+        idle: Arc::new(|_| Vec::new()),
+    };
     let toy = DatasetDecl {
         name: "toy".into(),
         title: "toys".into(),
@@ -32,10 +36,6 @@ fn catalog(method: MethodDecl) -> Catalog {
         train: schema_of::<TrainConfig>(),
         eval: schema_of::<EvalConfig>(),
     }
-}
-
-fn no_idle() -> Arc<dyn Fn(&Settings) -> Vec<&'static str> + Send + Sync> {
-    Arc::new(|_| Vec::new())
 }
 
 /// A section of an experiment with one method.
