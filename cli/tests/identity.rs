@@ -65,8 +65,11 @@ impl Section {
                 Self::Backbone => "backbone",
             },
         );
+        // What an arm sets without effect is refused, so no run can be named by it.
+        let idle = if self == Self::Params { (self.schema(catalog).idle)(settings) } else { Vec::new() };
+        let heeded = settings.iter().filter(|(key, _)| !idle.contains(&key.as_str()));
         // A scalar is written in TOML as in JSON.
-        let lines: String = settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        let lines: String = heeded.map(|(key, value)| format!("{key} = {value}\n")).collect();
         let text = format!("dataset = \"toy\"\nbits = [16]\n[[arm]]\nmethod = \"{method}\"\n[{table}]\n{lines}");
         let overrides = Overrides { env: Vec::new(), set: Vec::new() };
         let experiment =
