@@ -61,3 +61,23 @@ fn the_head_of_a_table_says_which_rows_trained_the_backbone() {
     let head = table.lines().take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("  software"));
     assert_snapshot!(head.collect::<Vec<_>>().join("\n"));
 }
+
+/// `finetune = false` changes nothing by itself, and everything beside a shared `true`.
+#[test]
+fn an_arm_may_keep_its_backbone_frozen_where_the_file_trains_it() {
+    let shared =
+        BOTH.replace("views = 4", "views = 4\nfinetune = true").replace("{ finetune = true }", "{ finetune = false }");
+    let lab = Lab::with(&shared);
+    let ids = |lab: &Lab| {
+        lab.ok(&["plan", FILE])
+            .lines()
+            .filter_map(|line| Some(line.split_whitespace().next()?.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let (mut here, mut there) = (ids(&lab), ids(&Lab::with(BOTH)));
+    here.sort();
+    there.sort();
+    assert_eq!(here, there, "the same two runs, the other way round");
+    let alone = BOTH.replace("{ finetune = true }", "{ finetune = false }");
+    assert!(Lab::with(&alone).refused(&["plan", FILE]).contains("`backbone.finetune` changes nothing"));
+}

@@ -4,7 +4,6 @@
 
 pub mod config;
 pub mod features;
-
 pub mod inputs;
 pub mod method;
 pub mod nn;

@@ -92,11 +92,14 @@ impl HashMethod for Stacked {
 
     fn load_state(&mut self, state: &State) -> Result<()> {
         let mut rest = state.clone();
-        for (name, var) in self.tensors() {
-            var.set(expect(state, &name, var.shape())?)?;
-            rest.remove(&name);
+        let tensors = self.tensors();
+        for (name, var) in &tensors {
+            expect(state, name, var.shape())?;
+            rest.remove(name);
         }
-        self.method.load_state(&rest)
+        // All or nothing: the method refuses what does not fit before the network changes.
+        self.method.load_state(&rest)?;
+        tensors.iter().try_for_each(|(name, var)| Ok(var.set(&state[name])?))
     }
 }
 

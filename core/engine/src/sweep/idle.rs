@@ -21,7 +21,8 @@ fn of_arm(scope: Scope<'_>, layers: &Layers, arm: &Arm) -> Vec<Mistake> {
         .collect()
 }
 
-/// Whether the setting changes nothing at a point of the arm's grid. A table that breaks a rule has no idle keys.
+/// Whether the setting changes nothing at a point of the arm's grid: its key is idle there, and the runs are the same
+/// without it. `finetune = false` is idle, and yet matters where the file's shared section says `true`.
 fn is_idle(
     scope: Scope<'_>,
     layers: &Layers,
@@ -29,8 +30,16 @@ fn is_idle(
     point: &Layer,
     (setting, section): (&Setting, Section),
 ) -> bool {
-    let resolved = Resolved::merge(scope, &layers.around(&[&arm.fixed, point]));
-    scope.schema(section).is_some_and(|schema| (schema.idle)(resolved.table(section)).contains(&setting.key.as_str()))
+    let Some(schema) = scope.schema(section) else { return false };
+    let heeded = |fixed: &Layer, point: &Layer| {
+        let mut table = Resolved::merge(scope, &layers.around(&[fixed, point])).table(section).clone();
+        let idle = (schema.idle)(&table);
+        idle.iter().for_each(|key| drop(table.shift_remove(*key)));
+        (table, idle)
+    };
+    let without = |layer: &Layer| layer.iter().filter(|other| !other.same_key(setting)).cloned().collect::<Layer>();
+    let (table, idle) = heeded(&arm.fixed, point);
+    idle.contains(&setting.key.as_str()) && table == heeded(&without(&arm.fixed), &without(point)).0
 }
 
 fn mistake(scope: Scope<'_>, setting: &Setting, section: Section) -> Mistake {

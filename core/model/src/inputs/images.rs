@@ -68,7 +68,6 @@ impl Inputs for Images<'_> {
 }
 
 /// What a step's images are made from.
-#[derive(Clone)]
 struct Order {
     items: Vec<u32>,
     views: &'static [fn(usize) -> Transform],
