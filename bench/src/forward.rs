@@ -1,6 +1,7 @@
-//! Forward passes of a backbone, as features are extracted: micro-batches, each on one thread.
+//! Forward passes of a backbone, as features are extracted: micro-batches, each on one thread; on a GPU all at once.
 
 use anyhow::{Context as _, Result};
+use candle_core::Device;
 use hashlab_kernels::threads::serial;
 use rayon::prelude::*;
 
@@ -9,13 +10,17 @@ use crate::{Work, normal};
 /// As `hashlab_model::features` does.
 const MICRO_BATCH: usize = 2;
 
-pub(crate) fn work(name: &str, size: usize, batch: usize) -> Result<Work> {
+pub(crate) fn work(name: &str, size: usize, batch: usize, device: &Device) -> Result<Work> {
     let entry = hashlab_backbones::find(name).context("unknown backbone")?;
     let weights = entry.needs_weights.then(|| hashlab_bench::weights(name));
-    let backbone = (entry.open)(weights.as_ref(), 0)?;
-    let images = normal("images", &[batch, size, size, 3], 1.0)?;
+    let backbone = (entry.open)(weights.as_ref(), 0, device)?;
+    let images = normal("images", &[batch, size, size, 3], 1.0)?.to_device(device)?;
     Ok(Box::new(move |iterations| {
         for _ in 0..iterations {
+            if !images.device().is_cpu() {
+                std::hint::black_box(backbone.forward(&images)?.flatten_all()?.to_vec1::<f32>()?);
+                continue;
+            }
             let starts: Vec<usize> = (0..batch).step_by(MICRO_BATCH).collect();
             let features: Result<Vec<_>> = starts
                 .into_par_iter()

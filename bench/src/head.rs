@@ -16,8 +16,8 @@ const ITEMS: usize = 2_048;
 const BATCH: usize = 64;
 const BITS: usize = 64;
 
-pub(crate) fn work(dim: usize) -> Result<Work> {
-    let mut head = Head::new(dim)?;
+pub(crate) fn work(dim: usize, device: &Device) -> Result<Work> {
+    let mut head = Head::new(dim, device)?;
     Ok(Box::new(move |iterations| {
         for _ in 0..iterations {
             head.step()?;
@@ -30,19 +30,21 @@ struct Head {
     method: Box<dyn HashMethod>,
     views: [Vec<f32>; 2],
     dim: usize,
+    device: Device,
     moments: Vec<[Tensor; 2]>,
     at: Progress,
 }
 
 impl Head {
-    fn new(dim: usize) -> Result<Self> {
+    fn new(dim: usize, device: &Device) -> Result<Self> {
         let entry = hashlab_methods::METHODS.iter().find(|m| m.info.name == "cibhash").context("no CIBHash")?;
-        let cx = BuildContext { bits: BITS, dim, classes: 1, device: Device::Cpu, seed: 0 };
+        let cx = BuildContext { bits: BITS, dim, classes: 1, device: device.clone(), seed: 0 };
         let view = |name| anyhow::Ok(normal(name, &[ITEMS * dim], 1.0)?.to_vec1::<f32>()?);
         Ok(Self {
             method: entry.build(&Settings::new(), &cx)?,
             views: [view("first")?, view("second")?],
             dim,
+            device: device.clone(),
             moments: Vec::new(),
             at: Progress { epoch: 0, epochs: 1, step: 0, steps: 1, seed: 0 },
         })
@@ -55,7 +57,7 @@ impl Head {
             for item in &items {
                 rows.extend_from_slice(&view[item * self.dim..][..self.dim]);
             }
-            Tensor::from_vec(rows, (BATCH, self.dim), &Device::Cpu)
+            Tensor::from_vec(rows, (BATCH, self.dim), &self.device)
         };
         let views = self.views.iter().map(gather).collect::<Result<_, _>>()?;
         let Learner::Gradient(learner) = self.method.learner() else { bail!("CIBHash learns by gradients") };

@@ -23,6 +23,7 @@ use std::time::Instant;
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use clap::{Parser, Subcommand};
+use hashlab_kernels::device::DeviceName;
 use hashlab_rng::stream;
 
 #[global_allocator]
@@ -33,6 +34,9 @@ type Work = Box<dyn FnMut(usize) -> Result<Option<f64>>>;
 
 #[derive(Parser)]
 struct Args {
+    /// Where `head` and `forward` work: cpu, cuda or cuda:N
+    #[arg(long, default_value_t)]
+    device: DeviceName,
     #[command(subcommand)]
     command: Command,
 }
@@ -60,16 +64,18 @@ enum Command {
 }
 
 fn main() -> Result<()> {
-    let work = match Args::parse().command {
+    let args = Args::parse();
+    let device = args.device.open()?;
+    let work = match args.command {
         Command::Prepare { dir } => return prepare::prepare(&dir),
         Command::Backbones => {
             hashlab_backbones::BACKBONES.iter().for_each(|entry| println!("{}", entry.name));
             return Ok(());
         }
         Command::Matmul { size } => matmul::work(size)?,
-        Command::Head { dim } => head::work(dim)?,
+        Command::Head { dim } => head::work(dim, &device)?,
         Command::Conv { channels, size } => conv::work(channels, size)?,
-        Command::Forward { name, size, batch } => forward::work(&name, size, batch)?,
+        Command::Forward { name, size, batch } => forward::work(&name, size, batch, &device)?,
         Command::Augment { dir } => augment::work(&dir)?,
         Command::Ranking { dir } => ranking::work(&dir)?,
         Command::Run { dir, epochs } => run::work(dir, epochs)?,

@@ -42,13 +42,13 @@ pub(crate) fn work(dir: PathBuf, epochs: usize) -> Result<Work> {
     Ok(Box::new(move |iterations| {
         let mut map = None;
         for _ in 0..iterations {
-            let features = Features::new(&bank, &dataset, identity.clone(), &backbone, Some(weights.clone()))?;
+            let features =
+                Features::new(&bank, &dataset, identity.clone(), &backbone, Some(weights.clone()), &Device::Cpu)?;
             let finish = run(Job {
                 config: &config,
                 method,
                 dataset: &dataset,
                 features: &features,
-                device: Device::Cpu,
                 journal: &mut Quiet,
                 checkpoint: None,
                 provenance: BTreeMap::new(),

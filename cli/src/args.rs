@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use hashlab_kernels::device::DeviceName;
 
 /// Deep-hashing experiments: from a TOML grid to the comparison table that papers print.
 ///
@@ -76,11 +77,22 @@ pub(crate) struct ExperimentArgs {
     pub(crate) set: Vec<String>,
 }
 
+/// Where tensors live.
+#[derive(clap::Args, Clone, Copy)]
+pub(crate) struct DeviceArgs {
+    /// Where to compute: cpu, cuda or cuda:N, N counting the visible GPUs from 0
+    #[arg(long = "device", value_name = "DEVICE", env = "HASHLAB_DEVICE", default_value_t)]
+    pub(crate) name: DeviceName,
+}
+
 #[derive(clap::Args)]
 pub(crate) struct SweepArgs {
     #[command(flatten)]
     pub(crate) experiment: ExperimentArgs,
-    /// Runs at once [default: one per core, a thread each; runs that train their backbone one by one, on all cores]
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Runs at once [default: one per core, a thread each; on a GPU at most 4; runs that train their backbone one by one, on
+    /// all cores]
     #[arg(long, short, value_name = "N", value_parser = parse_jobs)]
     pub(crate) jobs: Option<std::num::NonZero<usize>>,
     #[command(flatten)]
@@ -134,6 +146,8 @@ pub(crate) enum TableFormat {
 pub(crate) struct FeaturesArgs {
     #[command(flatten)]
     pub(crate) experiment: ExperimentArgs,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
     /// Directory for the .npy files
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
@@ -143,6 +157,8 @@ pub(crate) struct FeaturesArgs {
 pub(crate) struct TraceArgs {
     #[command(flatten)]
     pub(crate) experiment: ExperimentArgs,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
     /// Directory for the trace; it must not exist, or be empty
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
@@ -168,6 +184,8 @@ pub(crate) struct ExecArgs {
     /// Runs to execute, one after the other
     #[arg(required = true)]
     pub(crate) run: Vec<String>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
     /// File with the backbone's weights, needed where the view bank lacks features
     #[arg(long)]
     pub(crate) weights: Option<PathBuf>,

@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use hashlab_data::DataError;
+use hashlab_kernels::device::DeviceError;
 
 /// A mistake of the user: what is wrong and what to do about it.
 #[derive(Debug)]
@@ -34,6 +36,6 @@ pub(crate) fn code(done: Result<ExitCode>) -> ExitCode {
         _ => format!("error: {error:#}"),
     };
     let _ = writeln!(std::io::stderr(), "{text}");
-    let data = error.chain().any(|cause| cause.is::<hashlab_data::DataError>());
-    if bad.is_some() || data { ExitCode::from(2) } else { ExitCode::from(1) }
+    let named = |cause: &(dyn std::error::Error + 'static)| cause.is::<DataError>() || cause.is::<DeviceError>();
+    if bad.is_some() || error.chain().any(named) { ExitCode::from(2) } else { ExitCode::from(1) }
 }

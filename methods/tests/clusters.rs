@@ -1,6 +1,7 @@
 //! Every closed-form method must tell two clusters apart, and keep items of one cluster together.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
+use hashlab_kernels::device;
 use hashlab_methods::METHODS;
 use hashlab_model::{BuildContext, Entry, Items, Learner, TrainSet};
 use hashlab_rng::stream;
@@ -14,7 +15,7 @@ fn features(items: usize, draw: u64) -> Tensor {
     let centre: Vec<f64> = (0..DIM).map(|j| if j % 2 == 0 { 3.0 } else { 2.0 }).collect();
     let side = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
     let values = (0..items * DIM).map(|at| (side(at / DIM) * centre[at % DIM] + rng.normal()) as f32);
-    Tensor::from_vec(values.collect::<Vec<_>>(), (items, DIM), &Device::Cpu).unwrap()
+    Tensor::from_vec(values.collect::<Vec<_>>(), (items, DIM), device::for_tests()).unwrap()
 }
 
 /// Codes of new items after fitting 200 others.
@@ -25,7 +26,7 @@ fn codes(method: &Entry) -> Vec<Vec<bool>> {
         params.insert("anchors".into(), 20.into());
         params.insert("nearest".into(), 14.into());
     }
-    let cx = BuildContext { bits: BITS, dim: DIM, classes: 2, device: Device::Cpu, seed: 0 };
+    let cx = BuildContext { bits: BITS, dim: DIM, classes: 2, device: device::for_tests().clone(), seed: 0 };
     let mut built = method.build(&params, &cx).unwrap();
     let Learner::ClosedForm(learner) = built.learner() else { panic!("{}", method.info.name) };
     learner.fit(&TrainSet { features: features(200, 0), labels: None }).unwrap();

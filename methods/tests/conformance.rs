@@ -1,9 +1,12 @@
 //! What every registered method must do, on tiny synthetic features.
+//!
+//! HASHLAB_TEST_DEVICE names the device. Bits are compared with bits on each: a GPU, too, repeats itself exactly.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
+use hashlab_kernels::device;
 use hashlab_methods::METHODS;
 use hashlab_model::config::TrainConfig;
 use hashlab_model::train::{Checkpoint, Fit, Journal, Outcome, TrainData, fit};
@@ -18,7 +21,7 @@ const CLASSES: usize = 3;
 const BITS: usize = 16;
 
 fn context(seed: u64) -> BuildContext {
-    BuildContext { bits: BITS, dim: DIM, classes: CLASSES, device: Device::Cpu, seed }
+    BuildContext { bits: BITS, dim: DIM, classes: CLASSES, device: device::for_tests().clone(), seed }
 }
 
 fn class_of(item: u32) -> usize {
@@ -35,7 +38,7 @@ fn features(items: &[u32], view: u64) -> Tensor {
             (0..DIM).map(move |_| (2.0 * centre.normal() + noise.normal()) as f32)
         })
         .collect();
-    Tensor::from_vec(values, (items.len(), DIM), &Device::Cpu).unwrap()
+    Tensor::from_vec(values, (items.len(), DIM), device::for_tests()).unwrap()
 }
 
 /// Labels, for the methods that may see them.
@@ -43,7 +46,7 @@ fn labels(method: &Entry, items: &[u32]) -> Option<Tensor> {
     let hot = |item: &u32| (0..CLASSES).map(|c| f32::from(c == class_of(*item))).collect::<Vec<_>>();
     let values: Vec<f32> = items.iter().flat_map(hot).collect();
     (method.info.supervision == Supervision::Labels)
-        .then(|| Tensor::from_vec(values, (items.len(), CLASSES), &Device::Cpu).unwrap())
+        .then(|| Tensor::from_vec(values, (items.len(), CLASSES), device::for_tests()).unwrap())
 }
 
 struct Synthetic<'a>(&'a Entry);
@@ -104,7 +107,7 @@ fn train(method: &Entry, built: &mut dyn HashMethod, seed: u64, notes: &mut Note
         return Outcome::Done { epoch: 0, seconds: 0.0 };
     }
     let config = TrainConfig { epochs: 4, batch_size: 16, validate_every: 2, ..TrainConfig::default() };
-    let resume = resume.map(|bytes| Checkpoint::from_bytes(bytes, &Device::Cpu).unwrap());
+    let resume = resume.map(|bytes| Checkpoint::from_bytes(bytes, device::for_tests()).unwrap());
     // A validation score that depends on the state, so that selection has something to choose.
     let mut validate =
         |method: &dyn HashMethod| Ok(encode(method).sqr()?.mean_all()?.to_scalar::<f32>().map(f64::from)?);
@@ -235,7 +238,7 @@ fn states_that_do_not_fit_are_refused() {
         let state = trained(method, 3).state().unwrap();
         let with = |name: &str, shape: &[usize]| {
             let mut state = state.clone();
-            state.insert(name.into(), Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap());
+            state.insert(name.into(), Tensor::zeros(shape, DType::F32, device::for_tests()).unwrap());
             state
         };
         let mut bad = vec![with("no_such_tensor", &[1])];
@@ -281,7 +284,7 @@ impl Many {
         let mut rng = stream(0, "many", &[]);
         let values: Vec<f32> = (0..Self::ITEMS * Self::DIM).map(|_| rng.normal() as f32).collect();
         let items: Vec<u32> = (0..Self::ITEMS as u32).collect();
-        let features = Tensor::from_vec(values, (Self::ITEMS, Self::DIM), &Device::Cpu).unwrap();
+        let features = Tensor::from_vec(values, (Self::ITEMS, Self::DIM), device::for_tests()).unwrap();
         Self { features, labels: labels(method, &items) }
     }
 
@@ -309,7 +312,7 @@ impl TrainData for Many {
     }
 
     fn batch(&self, items: &[u32], demand: &Demand, _: &Progress) -> Result<Batch> {
-        let rows = Tensor::new(items, &Device::Cpu)?;
+        let rows = Tensor::new(items, device::for_tests())?;
         let view = self.features.index_select(&rows, 0)?;
         let labels = self.labels.as_ref().map(|labels| labels.index_select(&rows, 0)).transpose()?;
         Ok(Batch { items: items.to_vec(), views: vec![view; demand.views.len()], labels })

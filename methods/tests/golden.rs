@@ -1,10 +1,13 @@
 //! Losses and fits against values of an independent implementation; see golden/README.md.
+//!
+//! All in f64, on the device that HASHLAB_TEST_DEVICE names; the tolerances hold on each.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Tensor, Var};
 use faer::Mat;
+use hashlab_kernels::device;
 use hashlab_methods::cibhash::{CibHashParams, objective};
 use hashlab_methods::hashnet::{HashNetParams, Weighting, pairwise_loss};
 use hashlab_methods::itq::rotate;
@@ -24,7 +27,8 @@ fn cases(name: &str) -> Vec<Case> {
         .collect();
     paths.sort();
     assert!(!paths.is_empty(), "no case `{name}_*` in {}", folder.display());
-    paths.iter().map(|path| candle_core::safetensors::load(path, &Device::Cpu).unwrap().into_iter().collect()).collect()
+    let read = |path| candle_core::safetensors::load(path, device::for_tests()).unwrap().into_iter().collect();
+    paths.iter().map(read).collect()
 }
 
 fn scalar(case: &Case, name: &str) -> f64 {

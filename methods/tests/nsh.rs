@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Tensor, Var};
+use hashlab_kernels::device;
 use hashlab_methods::METHODS;
 use hashlab_methods::nsh::{Binarization, NshParams, objective};
 use hashlab_model::config::{OptimizerKind, Select, TrainConfig};
@@ -20,7 +21,7 @@ fn value(scalar: &Tensor) -> f64 {
 fn normal(name: &str, shape: (usize, usize)) -> Tensor {
     let mut rng = stream(0, name, &[]);
     let values: Vec<f64> = (0..shape.0 * shape.1).map(|_| rng.normal()).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    Tensor::from_vec(values, shape, device::for_tests()).unwrap()
 }
 
 fn size(tensor: &Tensor) -> f64 {
@@ -83,7 +84,7 @@ fn the_default_temperature_sorts() {
         let tau = NshParams::default().sort_temperature(bits);
         assert_eq!(tau, 1.0 / bits as f64);
         let similarities: Vec<f64> = (0..5).map(|i| 0.95 - 0.2 * f64::from(i)).collect();
-        let similarities = Tensor::new(similarities, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let similarities = Tensor::new(similarities, device::for_tests()).unwrap().unsqueeze(0).unwrap();
         let peaks = |tau| {
             let largest = soft_sort(&similarities, tau).unwrap().max(2).unwrap();
             largest.min_all().unwrap().to_scalar::<f64>().unwrap()
@@ -105,14 +106,14 @@ fn sorted_nce_is_that_of_a_single_softmax_and_no_further_average() {
     let nce = |hash: &Tensor, latent: &Tensor, params: &NshParams| {
         value(&objective(hash, latent, params).unwrap().sorted_nce)
     };
-    let alike = Tensor::ones((2 * n, 16), candle_core::DType::F64, &Device::Cpu).unwrap();
+    let alike = Tensor::ones((2 * n, 16), candle_core::DType::F64, device::for_tests()).unwrap();
     let chance = ((1 + n - m) as f64).ln();
     assert!((nce(&alike, &alike, &single) - chance).abs() < 1e-12);
     assert!((nce(&alike, &alike, &double) - chance).abs() < 1e-12);
 
     // Two groups, 1 apart: the first positives of an image have cosine 1, all others −1, and τ is small.
     let sharp = |params: &NshParams| NshParams { tau: 0.05, positives: n / 2, ..params.clone() };
-    let side = Tensor::from_iter((0..2 * n).map(|i| if i % 2 == 0 { 4.0 } else { -4.0 }), &Device::Cpu).unwrap();
+    let side = Tensor::from_iter((0..2 * n).map(|i| if i % 2 == 0 { 4.0 } else { -4.0 }), device::for_tests()).unwrap();
     let groups = side.unsqueeze(1).unwrap().broadcast_as((2 * n, 16)).unwrap().contiguous().unwrap();
     assert!(nce(&groups, &groups, &sharp(&single)) < 1e-6);
     let floor = (1.0f64.exp() + (n / 2) as f64).ln() - 1.0;
@@ -123,7 +124,7 @@ fn sorted_nce_is_that_of_a_single_softmax_and_no_further_average() {
 fn quantization_is_a_mean_over_both_views_and_all_bits() {
     let code = 0.6f64;
     for (n, bits) in [(4, 8), (10, 32)] {
-        let one = |sign: f64| Tensor::full((sign * code).atanh(), (n, bits), &Device::Cpu).unwrap();
+        let one = |sign: f64| Tensor::full((sign * code).atanh(), (n, bits), device::for_tests()).unwrap();
         let hash = Tensor::cat(&[one(1.0), one(-1.0)], 0).unwrap();
         let latent = normal("latent", (2 * n, 5));
         let with =
@@ -158,7 +159,7 @@ fn build(entry: &Entry) -> Box<dyn HashMethod> {
 fn build_with(entry: &Entry, changed: &[(&str, serde_json::Value)]) -> Box<dyn HashMethod> {
     let mut params = entry.schema().defaults;
     params.extend(changed.iter().map(|(key, value)| (key.to_string(), value.clone())));
-    let cx = BuildContext { bits: 32, dim: DIM, classes: CLASSES, device: Device::Cpu, seed: 0 };
+    let cx = BuildContext { bits: 32, dim: DIM, classes: CLASSES, device: device::for_tests().clone(), seed: 0 };
     entry.build(&params, &cx).unwrap()
 }
 
@@ -175,7 +176,7 @@ fn features(items: &[u32], view: u64) -> Tensor {
             })
         })
         .collect();
-    Tensor::from_vec(values, (items.len(), DIM), &Device::Cpu).unwrap()
+    Tensor::from_vec(values, (items.len(), DIM), device::for_tests()).unwrap()
 }
 
 struct Clusters;

@@ -10,6 +10,7 @@ use hashlab_bank::Progress;
 use hashlab_engine::exec::child::{self, StopFlag};
 use hashlab_engine::store::{Claim, Journal as Metrics, RunDir};
 use hashlab_engine::{Event, RunConfig, RunId};
+use hashlab_kernels::device::describe;
 use hashlab_model::features::Features;
 use hashlab_model::run::{self, Finish, Job};
 use hashlab_model::train::{Checkpoint, Journal};
@@ -20,13 +21,14 @@ use crate::context::Context;
 pub(crate) fn run(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
     child::die_with_parent()?;
     let stop = StopFlag::install()?;
+    let device = args.device.name.open()?;
     let store = context.store();
     for id in &args.run {
         let dir = store.run(&RunId(id.clone()))?;
         let code = if args.features_only {
-            extract(context, args, &dir, &stop)?
+            extract(context, args, &device, &dir, &stop)?
         } else {
-            execute(context, args, &dir, &stop)?
+            execute(context, args, &device, &dir, &stop)?
         };
         if code != child::DONE {
             return Ok(ExitCode::from(code as u8));
@@ -36,10 +38,10 @@ pub(crate) fn run(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
 }
 
 /// Fills the view bank with what the run needs.
-fn extract(context: &Context, args: &ExecArgs, dir: &RunDir, stop: &StopFlag) -> Result<i32> {
+fn extract(context: &Context, args: &ExecArgs, device: &Device, dir: &RunDir, stop: &StopFlag) -> Result<i32> {
     let config = dir.config()?;
     let workplace = Workplace::open(context, &config)?;
-    let features = workplace.features(&config, args)?;
+    let features = workplace.features(&config, args.weights.clone(), device)?;
     let mut progress = |name: &str, at: Progress| {
         let (name, done, total) = match at {
             Progress::Waiting { done, total } => (format!("{name} (another process extracts)"), done, total),
@@ -57,9 +59,9 @@ fn extract(context: &Context, args: &ExecArgs, dir: &RunDir, stop: &StopFlag) ->
 }
 
 /// Executes the run unless another process does, or has.
-fn execute(context: &Context, args: &ExecArgs, dir: &RunDir, stop: &StopFlag) -> Result<i32> {
+fn execute(context: &Context, args: &ExecArgs, device: &Device, dir: &RunDir, stop: &StopFlag) -> Result<i32> {
     let Some(claim) = dir.try_claim()? else { return Ok(child::BUSY) };
-    match train_and_evaluate(context, args, dir, &claim, stop) {
+    match train_and_evaluate(context, args, device, dir, (&claim, stop)) {
         Ok(Finish::Interrupted) => Ok(child::INTERRUPTED),
         Ok(Finish::Result(result)) => {
             claim.finish(&result)?;
@@ -75,13 +77,13 @@ fn execute(context: &Context, args: &ExecArgs, dir: &RunDir, stop: &StopFlag) ->
 fn train_and_evaluate(
     context: &Context,
     args: &ExecArgs,
+    device: &Device,
     dir: &RunDir,
-    claim: &Claim,
-    stop: &StopFlag,
+    (claim, stop): (&Claim, &StopFlag),
 ) -> Result<Finish> {
     let config = dir.config()?;
     let workplace = Workplace::open(context, &config)?;
-    let features = workplace.features(&config, args)?;
+    let features = workplace.features(&config, args.weights.clone(), device)?;
     let checkpoint = dir.read_checkpoint();
     let mut journal = RunJournal::open(claim, checkpoint.as_deref(), stop, &config)?;
     let mut finish = run::run(Job {
@@ -89,10 +91,9 @@ fn train_and_evaluate(
         method: context.method(&config.method)?,
         dataset: workplace.dataset.as_ref(),
         features: &features,
-        device: Device::Cpu,
         journal: &mut journal,
         checkpoint,
-        provenance: provenance(&config),
+        provenance: provenance(&config, device),
     })?;
     if let Finish::Result(result) = &mut finish
         && let Some(peak) = peak_memory_mb()
@@ -125,24 +126,21 @@ impl Workplace {
         Ok(Self { dataset: context.open_dataset(&config.dataset, &config.data)?, bank: context.bank()? })
     }
 
-    fn features(&self, config: &RunConfig, args: &ExecArgs) -> Result<Features<'_>> {
-        self.features_with(config, args.weights.clone())
-    }
-
-    pub(crate) fn features_with(
+    pub(crate) fn features(
         &self,
         config: &RunConfig,
         weights: Option<std::path::PathBuf>,
+        device: &Device,
     ) -> Result<Features<'_>> {
         let settings = serde_json::Value::from(config.data.clone());
         let identity =
             format!("{} {} {}", config.dataset, config.dataset_identity, hashlab_engine::record::canonical(&settings));
-        Features::new(&self.bank, self.dataset.as_ref(), identity, &run::section(&config.backbone)?, weights)
+        Features::new(&self.bank, self.dataset.as_ref(), identity, &run::section(&config.backbone)?, weights, device)
     }
 }
 
 /// Facts about this execution that do not change its result.
-fn provenance(config: &RunConfig) -> BTreeMap<String, String> {
+fn provenance(config: &RunConfig, device: &Device) -> BTreeMap<String, String> {
     let text = |key: &str| config.backbone.get(key).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
     let uname = rustix::system::uname();
     [
@@ -151,7 +149,7 @@ fn provenance(config: &RunConfig) -> BTreeMap<String, String> {
         ("dataset_digest", config.dataset_identity.clone()),
         ("weights_digest", text("digest")),
         ("host", uname.nodename().to_string_lossy().into_owned()),
-        ("device", "cpu".to_owned()),
+        ("device", describe(device)),
         ("threads", rayon::current_num_threads().to_string()),
     ]
     .map(|(key, value)| (key.to_owned(), value))

@@ -31,7 +31,8 @@ pub(crate) fn run(context: &Context, args: &FeaturesArgs) -> Result<ExitCode> {
     let config = &with_views.or_else(|| runs.iter().find(stored)).unwrap_or(&runs[0]).config;
     let workplace = Workplace::open(context, config)?;
     let weights = planned.weights.path_of(&config.backbone).map(Path::to_owned);
-    let features = workplace.features_with(config, weights)?;
+    let device = args.device.name.open()?;
+    let features = workplace.features(config, weights, &device)?;
     let dataset = workplace.dataset.as_ref();
     let needs = extract(config, context.method(&config.method)?, dataset, &features)?;
     let mut files = vec![export(&args.out, "features.npy", &needs.plain)?];

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use candle_core::Device;
 use hashlab_backbones::{BACKBONES, Weights};
 use hashlab_data::DataError;
 use hashlab_hub::Published;
@@ -134,7 +135,7 @@ impl<'a> Item<'a> {
             }
             What::Backbone(entry) => {
                 for file in self.published.files {
-                    (entry.open)(Some(&Weights::read(&context.dirs.target().join(file.place))?), 0)?;
+                    (entry.open)(Some(&Weights::read(&context.dirs.target().join(file.place))?), 0, &Device::Cpu)?;
                 }
             }
         }

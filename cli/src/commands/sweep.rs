@@ -13,6 +13,7 @@ use hashlab_engine::record::canonical;
 use hashlab_engine::report::{Format, Options, results_jsonl};
 use hashlab_engine::store::{RunState, Store, SweepDir};
 use hashlab_engine::sweep::{Plan, PlannedRun};
+use hashlab_kernels::device::DeviceName;
 use hashlab_model::run::{finetunes, split_of};
 
 use super::table;
@@ -25,6 +26,9 @@ use crate::resolve::WeightFiles;
 /// The stage that runs share, as its log is called.
 const STAGE: &str = "features";
 
+/// Runs that share a GPU, where no number is given: each holds a context of some hundred MiB there.
+const GPU_JOBS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+
 /// Exit codes beside success.
 const SOME_FAILED: u8 = 3;
 const INTERRUPTED: u8 = 130;
@@ -34,6 +38,9 @@ pub(crate) fn run(context: &Context, args: &SweepArgs) -> Result<ExitCode> {
     let store = context.store();
     let pending = pending(&store, &plan)?;
     check_data(context, &pending)?;
+    if !pending.is_empty() {
+        args.device.name.open()?; // and closed again: the runs open it themselves
+    }
     let sweep = store.sweep(&plan.name)?;
     record(&sweep, &plan, &text, &reproduction(&args.experiment))?;
     let end = if pending.is_empty() { End::Done } else { execute(context, args, &sweep, &weights, &pending)? };
@@ -128,7 +135,7 @@ fn execute(
         store.run(&run.id)?.prepare(&run.config)?;
     }
 
-    let stages = stages(context, sweep, weights, pending)?;
+    let stages = stages(context, args, sweep, weights, pending)?;
     let one = PoolOptions { parallel: NonZeroUsize::MIN, threads_per_job: cores };
     match End::of(&run_all(&stages, &one, observer.as_mut(), &stop)) {
         End::Done => {}
@@ -143,31 +150,45 @@ fn execute(
         .iter()
         .map(|run| {
             let dir = store.run(&run.id)?;
-            let command = command(context, weights, run, &[])?;
+            let command = command(context, args, weights, run, &[])?;
             Ok(Job::run(dir, &run.config.method, &metric(run), command))
         })
         .collect();
-    // Heads are small: many at once, a thread each. A run that trains its backbone keeps all cores busy by itself.
+    // Heads are small: many at once, a thread each, or, sharing a GPU, a few, with the cores divided among them. A run that
+    // trains its backbone keeps all cores busy by itself.
     let (mut heads, mut networks) = (Vec::new(), Vec::new());
     for (run, job) in pending.iter().zip(jobs?) {
         if finetunes(&run.config)? { networks.push(job) } else { heads.push(job) }
     }
-    let pool = PoolOptions { parallel: args.jobs.unwrap_or(cores), threads_per_job: NonZeroUsize::MIN };
+    let gpu = args.device.name != DeviceName::Cpu;
+    let parallel = args.jobs.unwrap_or(if gpu { cores.min(GPU_JOBS) } else { cores });
+    let threads_per_job = if gpu { share(cores, parallel) } else { NonZeroUsize::MIN };
+    let pool = PoolOptions { parallel, threads_per_job };
     let end = End::of(&run_all(&heads, &pool, observer.as_mut(), &stop));
     if networks.is_empty() || end == End::Interrupted {
         return Ok(end);
     }
     let parallel = args.jobs.unwrap_or(NonZeroUsize::MIN);
-    let threads = NonZeroUsize::new(cores.get() / parallel).unwrap_or(NonZeroUsize::MIN);
-    let pool = PoolOptions { parallel, threads_per_job: threads };
+    let pool = PoolOptions { parallel, threads_per_job: share(cores, parallel) };
     Ok(match End::of(&run_all(&networks, &pool, observer.as_mut(), &stop)) {
         End::Done => end,
         other => other,
     })
 }
 
+/// The threads of each of `parallel` processes.
+fn share(cores: NonZeroUsize, parallel: NonZeroUsize) -> NonZeroUsize {
+    NonZeroUsize::new(cores.get() / parallel).unwrap_or(NonZeroUsize::MIN)
+}
+
 /// One job per set of features: all runs share the plain ones of a backbone; those of a method share its views, too.
-fn stages(context: &Context, sweep: &SweepDir, weights: &WeightFiles, pending: &[&PlannedRun]) -> Result<Vec<Job>> {
+fn stages(
+    context: &Context,
+    args: &SweepArgs,
+    sweep: &SweepDir,
+    weights: &WeightFiles,
+    pending: &[&PlannedRun],
+) -> Result<Vec<Job>> {
     let (mut plain, mut views) = (BTreeSet::new(), BTreeSet::new());
     let mut jobs = Vec::new();
     // Methods with views first: their extraction covers the plain features of the others.
@@ -183,7 +204,7 @@ fn stages(context: &Context, sweep: &SweepDir, weights: &WeightFiles, pending: &
         let split = serde_json::json!([config.data, config.protocol, config.split_seed, config.backbone]);
         let new_views = gradient(run) && views.insert((canonical(&split), &config.method));
         if new_plain || new_views {
-            let command = command(context, weights, run, &["--features-only"])?;
+            let command = command(context, args, weights, run, &["--features-only"])?;
             let log = sweep.log_path(STAGE)?;
             jobs.push(Job::stage(&format!("features of {}", config.dataset), log, command));
         }
@@ -197,7 +218,13 @@ fn gradient(run: &PlannedRun) -> bool {
 }
 
 /// The command line of a run's process: this program, in the same places.
-fn command(context: &Context, weights: &WeightFiles, run: &PlannedRun, flags: &[&str]) -> Result<CommandLine> {
+fn command(
+    context: &Context,
+    sweep: &SweepArgs,
+    weights: &WeightFiles,
+    run: &PlannedRun,
+    flags: &[&str],
+) -> Result<CommandLine> {
     let mut args: Vec<OsString> = vec!["--runs".into(), context.places.runs.clone().into()];
     let mut option = |name: &str, value: Option<OsString>| {
         if let Some(value) = value {
@@ -207,7 +234,7 @@ fn command(context: &Context, weights: &WeightFiles, run: &PlannedRun, flags: &[
     option("--data-dir", context.places.data_dir.clone().map(Into::into));
     option("--bank", context.places.bank.clone().map(Into::into));
     option("--bank-limit", context.places.bank_limit.map(|bytes| bytes.to_string().into()));
-    args.push("exec".into());
+    args.extend(["exec".into(), "--device".into(), sweep.device.name.to_string().into()]);
     args.extend(flags.iter().map(OsString::from));
     if let Some(path) = weights.path_of(&run.config.backbone) {
         args.extend([OsString::from("--weights"), Path::new(path).into()]);

@@ -59,7 +59,8 @@ pub(crate) fn run(context: &Context, args: &TraceArgs) -> Result<ExitCode> {
     };
     let workplace = Workplace::open(context, config)?;
     let weights = planned.weights.path_of(&config.backbone).map(Path::to_owned);
-    let features = workplace.features_with(config, weights)?;
+    let device = args.device.name.open()?;
+    let features = workplace.features(config, weights, &device)?;
     let (method, dataset) = (context.method(&config.method)?, workplace.dataset.as_ref());
     check_empty(&args.out)?;
     if !finetunes(config)? {
@@ -72,7 +73,6 @@ pub(crate) fn run(context: &Context, args: &TraceArgs) -> Result<ExitCode> {
         method,
         dataset,
         features: &features,
-        device: Device::Cpu,
         journal: &mut recorder,
         checkpoint: None,
         provenance: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! The program as its users meet it: commands in, tables, messages, exit codes and files out.
 
 mod damage;
+mod devices;
 mod failures;
 mod features;
 mod findings;

@@ -23,8 +23,8 @@ pub const ENTRY: Entry = Entry {
     image_size: 224,
     only_size: None,
     normed: false,
-    open: |weights, _| frozen("alexnet", weights, AlexNet::new),
-    train: Some(|weights, seed, norm| trainable("alexnet", (weights, seed, norm), AlexNet::new)),
+    open: |weights, _, device| frozen("alexnet", (weights, device), AlexNet::new),
+    train: Some(|weights, seed, norm, device| trainable("alexnet", (weights, seed, norm, device), AlexNet::new)),
     cut: None,
 };
 

@@ -4,7 +4,7 @@
 //! are the mean over all pixels. It can be trained, and it serves frozen, at its initialisation, as a backbone that
 //! every machine has.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use hashlab_kernels::conv::{Activation, Padding, Window, global_avg_pool, max_pool2d};
 
 use crate::layers::{Conv, Pass};
@@ -22,7 +22,7 @@ pub const ENTRY: Entry = Entry {
     image_size: 32,
     only_size: None,
     normed: false,
-    open: |weights, seed| Ok(train(weights, seed, Norm::Frozen)?),
+    open: |weights, seed, device| Ok(train(weights, seed, Norm::Frozen, device)?),
     train: Some(train),
     cut: None,
 };
@@ -30,9 +30,14 @@ pub const ENTRY: Entry = Entry {
 const CHANNELS: [usize; 4] = [3, 32, 64, DIM];
 const DIM: usize = 128;
 
-fn train(weights: Option<&Weights>, seed: u64, norm: Norm) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
+fn train(
+    weights: Option<&Weights>,
+    seed: u64,
+    norm: Norm,
+    device: &Device,
+) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
     match weights {
-        None => trainable("convnet", (None, seed, norm), ConvNet::new),
+        None => trainable("convnet", (None, seed, norm, device), ConvNet::new),
         Some(_) => Err(BackboneError::TakesNoWeights("convnet")),
     }
 }

@@ -3,9 +3,10 @@
 //! [`BACKBONES`] lists them. [`Entry::open`] builds a frozen [`Backbone`], through which nothing is differentiated;
 //! [`Entry::train`] builds a [`Trainable`] one of the same architecture.
 //!
-//! Images are tensors `(n, h, w, 3)`, RGB, channels last, already normalised as [`Backbone::normalize`] says.
+//! Images are tensors `(n, h, w, 3)`, RGB, channels last, already normalised as [`Backbone::normalize`] says, on the
+//! device that the network was built on.
 
-use candle_core::{Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 use hashlab_rng::Stream;
 
 pub mod alexnet;
@@ -137,14 +138,14 @@ pub struct Cut {
     pub tail: Tail,
 }
 
-/// Builds the tail of a network from a weights file.
-pub type Tail = fn(Option<&Weights>) -> Result<Box<dyn Trainable>, BackboneError>;
+/// Builds the tail of a network on a device from a weights file.
+pub type Tail = fn(Option<&Weights>, &Device) -> Result<Box<dyn Trainable>, BackboneError>;
 
-/// Builds a network from a weights file, or from a seed where it needs none.
-pub type Open = fn(Option<&Weights>, u64) -> Result<Box<dyn Backbone>, BackboneError>;
+/// Builds a network on a device from a weights file, or from a seed where it needs none.
+pub type Open = fn(Option<&Weights>, u64, &Device) -> Result<Box<dyn Backbone>, BackboneError>;
 
-/// Builds a network to be trained, from a weights file or, without one, from draws under a seed.
-pub type Train = fn(Option<&Weights>, u64, Norm) -> Result<Box<dyn Trainable>, BackboneError>;
+/// Builds a network to be trained on a device, from a weights file or, without one, from draws under a seed.
+pub type Train = fn(Option<&Weights>, u64, Norm, &Device) -> Result<Box<dyn Trainable>, BackboneError>;
 
 /// Every backbone.
 pub const BACKBONES: &[Entry] = &[

@@ -3,7 +3,7 @@
 //! The features are the mean over all pixels of the last convolution, 1280 numbers: torchvision's
 //! `features`, then the average that precedes its classifier.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use hashlab_kernels::conv::{Activation, FrozenConv, Padding, Window, global_avg_pool};
 
 use crate::weights::{Reader, Weights, WeightsError};
@@ -18,9 +18,9 @@ pub const ENTRY: Entry = Entry {
     image_size: 128,
     only_size: None,
     normed: true,
-    open: |weights, _| {
+    open: |weights, _, device| {
         let weights = weights.ok_or(BackboneError::NeedsWeights("mobilenet_v2"))?;
-        Ok(Box::new(MobileNetV2::new(weights)?))
+        Ok(Box::new(MobileNetV2::new(weights, device)?))
     },
     train: None,
     cut: None,
@@ -41,12 +41,12 @@ pub struct MobileNetV2 {
 }
 
 impl MobileNetV2 {
-    /// Builds the network; the header of `weights` chooses normalisation and the padding of strided convolutions.
+    /// Builds the network on a device; the header of `weights` chooses normalisation and the padding of strided convolutions.
     ///
     /// # Errors
     /// If a tensor is missing, misshapen or unknown.
-    pub fn new(weights: &Weights) -> Result<Self, WeightsError> {
-        let reader = Reader::new(weights, ENTRY.name);
+    pub fn new(weights: &Weights, device: &Device) -> Result<Self, WeightsError> {
+        let reader = Reader::new(weights, ENTRY.name, device);
         let strided = weights.padding()?;
         let window = |stride| Window { stride, padding: if stride == 1 { Padding::Symmetric(1) } else { strided } };
         let mut channels = 32;

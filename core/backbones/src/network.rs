@@ -1,6 +1,6 @@
 //! What networks written in this crate's [layers](crate::layers) have in common.
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{Device, Result, Tensor, Var};
 
 use crate::layers::Pass;
 use crate::source::{Source, State};
@@ -39,31 +39,31 @@ impl<A: Architecture> Network<A> {
     }
 }
 
-/// Builds the frozen network `name`.
+/// Builds the frozen network `name` on a device.
 pub(crate) fn frozen<A: Architecture>(
     name: &'static str,
-    weights: Option<&Weights>,
+    (weights, device): (Option<&Weights>, &Device),
     build: impl FnOnce(&Source<'_>) -> std::result::Result<A, WeightsError>,
 ) -> std::result::Result<Box<dyn Backbone>, BackboneError> {
-    Ok(Box::new(Network::new(name, Source::frozen(name, weights)?, build)?))
+    Ok(Box::new(Network::new(name, Source::frozen(name, weights, device)?, build)?))
 }
 
 /// Builds the frozen part `name` of a network whose weights file holds more.
 pub(crate) fn tail<A: Architecture>(
     name: &'static str,
-    weights: Option<&Weights>,
+    (weights, device): (Option<&Weights>, &Device),
     build: impl FnOnce(&Source<'_>) -> std::result::Result<A, WeightsError>,
 ) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
-    Ok(Box::new(Network::new(name, Source::frozen(name, weights)?.of_part(), build)?))
+    Ok(Box::new(Network::new(name, Source::frozen(name, weights, device)?.of_part(), build)?))
 }
 
 /// Builds the network `name` to be trained.
 pub(crate) fn trainable<A: Architecture>(
     name: &'static str,
-    (weights, seed, norm): (Option<&Weights>, u64, Norm),
+    (weights, seed, norm, device): (Option<&Weights>, u64, Norm, &Device),
     build: impl FnOnce(&Source<'_>) -> std::result::Result<A, WeightsError>,
 ) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
-    Ok(Box::new(Network::new(name, Source::trainable(name, weights, seed, norm), build)?))
+    Ok(Box::new(Network::new(name, Source::trainable(name, weights, (seed, norm), device), build)?))
 }
 
 impl<A: Architecture> Backbone for Network<A> {

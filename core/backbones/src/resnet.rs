@@ -21,8 +21,8 @@ pub const RESNET18: Entry = Entry {
     image_size: 224,
     only_size: None,
     normed: true,
-    open: |weights, _| frozen("resnet18", weights, resnet18),
-    train: Some(|weights, seed, norm| trainable("resnet18", (weights, seed, norm), resnet18)),
+    open: |weights, _, device| frozen("resnet18", (weights, device), resnet18),
+    train: Some(|weights, seed, norm, device| trainable("resnet18", (weights, seed, norm, device), resnet18)),
     cut: None,
 };
 
@@ -30,8 +30,8 @@ pub const RESNET18: Entry = Entry {
 pub const RESNET34: Entry = Entry {
     name: "resnet34",
     doc: "ResNet-34: 512 features",
-    open: |weights, _| frozen("resnet34", weights, resnet34),
-    train: Some(|weights, seed, norm| trainable("resnet34", (weights, seed, norm), resnet34)),
+    open: |weights, _, device| frozen("resnet34", (weights, device), resnet34),
+    train: Some(|weights, seed, norm, device| trainable("resnet34", (weights, seed, norm, device), resnet34)),
     ..RESNET18
 };
 
@@ -40,8 +40,8 @@ pub const RESNET50: Entry = Entry {
     name: "resnet50",
     doc: "ResNet-50: 2048 features",
     dim: 2048,
-    open: |weights, _| frozen("resnet50", weights, resnet50),
-    train: Some(|weights, seed, norm| trainable("resnet50", (weights, seed, norm), resnet50)),
+    open: |weights, _, device| frozen("resnet50", (weights, device), resnet50),
+    train: Some(|weights, seed, norm, device| trainable("resnet50", (weights, seed, norm, device), resnet50)),
     ..RESNET18
 };
 
@@ -50,8 +50,8 @@ pub const RESNET101: Entry = Entry {
     name: "resnet101",
     doc: "ResNet-101: 2048 features",
     dim: 2048,
-    open: |weights, _| frozen("resnet101", weights, resnet101),
-    train: Some(|weights, seed, norm| trainable("resnet101", (weights, seed, norm), resnet101)),
+    open: |weights, _, device| frozen("resnet101", (weights, device), resnet101),
+    train: Some(|weights, seed, norm, device| trainable("resnet101", (weights, seed, norm, device), resnet101)),
     ..RESNET18
 };
 

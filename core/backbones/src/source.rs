@@ -63,6 +63,8 @@ pub(crate) struct Plan<'a> {
 pub(crate) struct Source<'a> {
     /// Absent where parameters are drawn.
     reader: Option<Reader<'a>>,
+    /// Where the tensors are put.
+    device: &'a Device,
     /// Whether the file may hold other parts of the network.
     part: bool,
     seed: u64,
@@ -80,16 +82,25 @@ pub(crate) struct State {
 
 impl<'a> Source<'a> {
     /// Makes frozen layers.
-    pub(crate) fn frozen(backbone: &'static str, weights: Option<&'a Weights>) -> Result<Self, BackboneError> {
+    pub(crate) fn frozen(
+        backbone: &'static str,
+        weights: Option<&'a Weights>,
+        device: &'a Device,
+    ) -> Result<Self, BackboneError> {
         let weights = weights.ok_or(BackboneError::NeedsWeights(backbone))?;
-        let reader = Some(Reader::new(weights, backbone));
-        Ok(Self { reader, part: false, seed: 0, norm: None, state: RefCell::default() })
+        let reader = Some(Reader::new(weights, backbone, device));
+        Ok(Self { reader, device, part: false, seed: 0, norm: None, state: RefCell::default() })
     }
 
     /// Makes trainable layers, which start from `weights` or, without them, from draws.
-    pub(crate) fn trainable(backbone: &'static str, weights: Option<&'a Weights>, seed: u64, norm: Norm) -> Self {
-        let reader = weights.map(|weights| Reader::new(weights, backbone));
-        Self { reader, part: false, seed, norm: Some(norm), state: RefCell::default() }
+    pub(crate) fn trainable(
+        backbone: &'static str,
+        weights: Option<&'a Weights>,
+        (seed, norm): (u64, Norm),
+        device: &'a Device,
+    ) -> Self {
+        let reader = weights.map(|weights| Reader::new(weights, backbone, device));
+        Self { reader, device, part: false, seed, norm: Some(norm), state: RefCell::default() }
     }
 
     /// Makes layers of a part of the network.
@@ -194,7 +205,7 @@ impl<'a> Source<'a> {
             Draw::Uniform(bound) => draws.uniform_in(-bound, bound),
         };
         let values: Vec<f32> = (0..shape.iter().product()).map(|_| next() as f32).collect();
-        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+        Ok(Tensor::from_vec(values, shape, self.device)?)
     }
 
     /// Returns the state, and the normalisation that the weights file asks for; without a file, `normalize`.

@@ -3,7 +3,7 @@
 //! The features are the mean over all pixels of the last fire module's output (`fire9`, torchvision's `features.12`),
 //! 512 numbers; the classifier's convolution, which maps to ImageNet's classes, is left out.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use hashlab_kernels::conv::{Activation, FrozenConv, Padding, Window, global_avg_pool, max_pool2d};
 
 use crate::weights::{Reader, Weights, WeightsError};
@@ -18,9 +18,9 @@ pub const ENTRY: Entry = Entry {
     image_size: 128,
     only_size: None,
     normed: false,
-    open: |weights, _| {
+    open: |weights, _, device| {
         let weights = weights.ok_or(BackboneError::NeedsWeights("squeezenet1_1"))?;
-        Ok(Box::new(SqueezeNet::new(weights)?))
+        Ok(Box::new(SqueezeNet::new(weights, device)?))
     },
     train: None,
     cut: None,
@@ -46,12 +46,12 @@ pub struct SqueezeNet {
 }
 
 impl SqueezeNet {
-    /// Builds the network; the header of `weights` chooses the normalisation.
+    /// Builds the network on a device; the header of `weights` chooses the normalisation.
     ///
     /// # Errors
     /// If a tensor is missing, misshapen or unknown.
-    pub fn new(weights: &Weights) -> Result<Self, WeightsError> {
-        let reader = Reader::new(weights, ENTRY.name);
+    pub fn new(weights: &Weights, device: &Device) -> Result<Self, WeightsError> {
+        let reader = Reader::new(weights, ENTRY.name, device);
         let [w, b] = reader.conv("features.0", [64, 3, 3, 3])?;
         let stem = FrozenConv::dense(&w, &b, STRIDED, Activation::Relu)?;
         let stage = |fires: &[[usize; 4]]| fires.iter().map(|fire| Fire::new(&reader, *fire)).collect();

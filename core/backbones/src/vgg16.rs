@@ -23,13 +23,13 @@ pub const ENTRY: Entry = Entry {
     image_size: 224,
     only_size: None,
     normed: false,
-    open: |weights, _| frozen("vgg16", weights, Vgg16::new),
-    train: Some(|weights, seed, norm| trainable("vgg16", (weights, seed, norm), Vgg16::new)),
+    open: |weights, _, device| frozen("vgg16", (weights, device), Vgg16::new),
+    train: Some(|weights, seed, norm, device| trainable("vgg16", (weights, seed, norm, device), Vgg16::new)),
     cut: Some(Cut {
         name: "fc6",
         dim: fc7::DIM,
-        trunk: |weights, _| frozen("vgg16/fc6", weights, Vgg16::trunk),
-        tail: |weights| tail("vgg16/fc6", weights, VggTail::new),
+        trunk: |weights, _, device| frozen("vgg16/fc6", (weights, device), Vgg16::trunk),
+        tail: |weights, device| tail("vgg16/fc6", (weights, device), VggTail::new),
     }),
 };
 

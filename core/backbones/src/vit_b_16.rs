@@ -22,8 +22,8 @@ pub const ENTRY: Entry = Entry {
     image_size: SIZE,
     only_size: Some(SIZE),
     normed: false,
-    open: |weights, _| frozen("vit_b_16", weights, Vit::new),
-    train: Some(|weights, seed, norm| trainable("vit_b_16", (weights, seed, norm), Vit::new)),
+    open: |weights, _, device| frozen("vit_b_16", (weights, device), Vit::new),
+    train: Some(|weights, seed, norm, device| trainable("vit_b_16", (weights, seed, norm, device), Vit::new)),
     cut: None,
 };
 

@@ -207,6 +207,8 @@ fn parse_normalize(text: &str) -> Option<[[f32; 3]; 2]> {
 /// Hands out the tensors of a file by torchvision's names, whichever the file has, and remembers which were asked for.
 pub(crate) struct Reader<'a> {
     weights: &'a Weights,
+    /// Where the tensors are put.
+    device: &'a Device,
     backbone: &'static str,
     /// Whether the file has timm's names.
     timm: bool,
@@ -214,9 +216,9 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(weights: &'a Weights, backbone: &'static str) -> Self {
+    pub(crate) fn new(weights: &'a Weights, backbone: &'static str, device: &'a Device) -> Self {
         let timm = backbone == mobilenet_v2::ENTRY.name && weights.tensors.contains_key("conv_stem.weight");
-        Self { weights, backbone, timm, used: RefCell::default() }
+        Self { weights, device, backbone, timm, used: RefCell::default() }
     }
 
     /// Returns the weight and the bias of the convolution `name`.
@@ -258,7 +260,7 @@ impl<'a> Reader<'a> {
         let first = self.used.borrow().is_empty();
         self.used.borrow_mut().insert(name.into());
         match self.weights.tensors.get(name) {
-            Some(tensor) if tensor.dims() == shape => Ok(tensor.clone()),
+            Some(tensor) if tensor.dims() == shape => Ok(tensor.to_device(self.device)?),
             Some(tensor) => {
                 Err(WeightsError::Shape { name: name.into(), expected: shape.into(), got: tensor.dims().into() })
             }

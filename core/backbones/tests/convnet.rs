@@ -1,13 +1,13 @@
 //! The trainable network.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use hashlab_backbones::{Norm, Trainable, find};
-use hashlab_kernels::backward;
 use hashlab_kernels::optim::{Adam, adam_step};
+use hashlab_kernels::{backward, device};
 use hashlab_rng::stream;
 
 fn convnet(seed: u64) -> Box<dyn Trainable> {
-    (find("convnet").unwrap().train.unwrap())(None, seed, Norm::Batch).unwrap()
+    (find("convnet").unwrap().train.unwrap())(None, seed, Norm::Batch, device::for_tests()).unwrap()
 }
 
 /// Images of two kinds: horizontal and vertical stripes, with noise.
@@ -21,8 +21,8 @@ fn stripes(n: usize) -> (Tensor, Tensor) {
             pixels.extend([0; 3].map(|_| (stripe as f64 + 0.3 * draws.normal()) as f32));
         }
     }
-    let pixels = Tensor::from_vec(pixels, (n, 16, 16, 3), &Device::Cpu).unwrap();
-    (pixels, Tensor::from_vec(labels, n, &Device::Cpu).unwrap())
+    let pixels = Tensor::from_vec(pixels, (n, 16, 16, 3), device::for_tests()).unwrap();
+    (pixels, Tensor::from_vec(labels, n, device::for_tests()).unwrap())
 }
 
 /// The training pass; the network has no dropout that would draw.
@@ -85,10 +85,10 @@ fn the_seed_decides_the_parameters() {
 #[test]
 fn a_weights_file_is_refused_and_the_entry_is_true() {
     let entry = find("convnet").unwrap();
-    let net = (entry.open)(None, 0).unwrap();
+    let net = (entry.open)(None, 0, device::for_tests()).unwrap();
     assert_eq!((net.name(), net.dim()), (entry.name, entry.dim));
     assert_eq!(net.forward(&stripes(2).0).unwrap().dims(), [2, entry.dim]);
-    let error = net.forward(&Tensor::zeros((1, 4, 4, 3), candle_core::DType::F32, &Device::Cpu).unwrap());
+    let error = net.forward(&Tensor::zeros((1, 4, 4, 3), candle_core::DType::F32, device::for_tests()).unwrap());
     assert!(error.is_err(), "three poolings leave nothing of 4 pixels");
     assert!(convnet(0).buffers().is_empty());
 }

@@ -4,21 +4,21 @@ mod formula;
 
 use std::collections::HashMap;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use hashlab_backbones::{Backbone, find};
+use hashlab_kernels::device;
 
 fn open(name: &str) -> Box<dyn Backbone> {
-    (find(name).unwrap().open)(Some(&formula::weights(name, &[])), 0).unwrap()
+    (find(name).unwrap().open)(Some(&formula::weights(name, &[])), 0, device::for_tests()).unwrap()
 }
 
 /// Asserts that every seventh feature of the formula's images agrees with the stored one.
 #[track_caller]
 fn check(backbone: &dyn Backbone, [n, h, w]: [usize; 3]) {
     let pixels: Vec<f32> = formula::numbers("images", n * h * w * 3).map(|u| u as f32).collect();
-    let images = Tensor::from_vec(pixels, (n, h, w, 3), &Device::Cpu).unwrap();
+    let images = Tensor::from_vec(pixels, (n, h, w, 3), device::for_tests()).unwrap();
     let found: Vec<Vec<f32>> = backbone.forward(&images).unwrap().to_vec2().unwrap();
-    let golden = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden_torchvision.safetensors")).unwrap();
-    let golden: HashMap<String, Tensor> = candle_core::safetensors::load_buffer(&golden, &Device::Cpu).unwrap();
+    let golden: HashMap<String, Tensor> = formula::stored("golden_torchvision");
     let expected: Vec<Vec<f32>> = golden[&format!("{}.{h}x{w}", backbone.name())].to_vec2().unwrap();
     assert_eq!((found.len(), found[0].len()), (n, backbone.dim()));
     for (found, expected) in found.iter().zip(&expected) {
@@ -54,6 +54,6 @@ fn alexnet() {
 
 #[test]
 fn images_that_vanish_in_the_poolings_are_an_error() {
-    let images = Tensor::zeros((1, 32, 32, 3), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let images = Tensor::zeros((1, 32, 32, 3), candle_core::DType::F32, device::for_tests()).unwrap();
     assert!(open("alexnet").forward(&images).unwrap_err().to_string().contains("larger than the image"));
 }

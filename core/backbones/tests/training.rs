@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use candle_core::{Device, Tensor, Var};
 use hashlab_backbones::{Norm, Trainable, Weights, find};
-use hashlab_kernels::backward;
+use hashlab_kernels::{backward, device};
 use hashlab_rng::{Stream, stream};
 
 /// The dropouts of VGG16 and AlexNet, with the elements per image.
@@ -15,14 +15,6 @@ const DROPOUTS: [(&str, usize); 4] =
 
 fn draws(layer: &str) -> Stream {
     stream(0, layer, &[])
-}
-
-fn path(file: &str) -> String {
-    format!("{}/tests/{file}.safetensors", env!("CARGO_MANIFEST_DIR"))
-}
-
-fn load(file: &str) -> HashMap<String, Tensor> {
-    candle_core::safetensors::load(path(file), &Device::Cpu).unwrap()
 }
 
 /// Which elements each dropout keeps.
@@ -38,12 +30,12 @@ fn masks() -> HashMap<String, Tensor> {
 #[test]
 #[ignore = "writes what golden_training.py reads"]
 fn write_masks() {
-    candle_core::safetensors::save(&masks(), path("masks")).unwrap();
+    candle_core::safetensors::save(&masks(), formula::path("masks")).unwrap();
 }
 
 #[test]
 fn the_stored_masks_are_what_dropouts_draw() {
-    let stored = load("masks");
+    let stored = formula::stored("masks");
     for (layer, mask) in masks() {
         assert_eq!(mask.to_vec1::<u8>().unwrap(), stored[&layer].to_vec1::<u8>().unwrap(), "{layer}");
     }
@@ -51,7 +43,7 @@ fn the_stored_masks_are_what_dropouts_draw() {
 
 fn tensor(name: &str, shape: &[usize]) -> Tensor {
     let values: Vec<f32> = formula::numbers(name, shape.iter().product()).map(|u| u as f32).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    Tensor::from_vec(values, shape, device::for_tests()).unwrap()
 }
 
 /// What `part` of golden_training.py takes.
@@ -78,7 +70,7 @@ fn named<'a>(vars: &'a [(String, Var)], name: &str) -> &'a Var {
 /// One step and an evaluation of `net` under the key `case`; `tolerance` is that of gradients.
 #[track_caller]
 fn check(net: &dyn Trainable, case: &str, [n, h, w]: [usize; 3], tolerance: f32) {
-    let golden = load("golden_training");
+    let golden = formula::stored("golden_training");
     let of = |key: &str| &golden[&format!("{case}.{key}")];
     let images = tensor("images", &[n, h, w, 3]);
     let features = net.forward_train(&images, &mut draws).unwrap();
@@ -114,7 +106,7 @@ fn check(net: &dyn Trainable, case: &str, [n, h, w]: [usize; 3], tolerance: f32)
 }
 
 fn pretrained(name: &str, norm: Norm) -> Box<dyn Trainable> {
-    (find(name).unwrap().train.unwrap())(Some(&formula::weights(name, &[])), 0, norm).unwrap()
+    (find(name).unwrap().train.unwrap())(Some(&formula::weights(name, &[])), 0, norm, device::for_tests()).unwrap()
 }
 
 #[test]
@@ -137,7 +129,7 @@ fn resnets_by_frozen_statistics() {
 #[test]
 fn vgg16() {
     let (entry, weights) = (find("vgg16").unwrap(), formula::weights("vgg16", &[]));
-    let net = (entry.train.unwrap())(Some(&weights), 0, Norm::Batch).unwrap();
+    let net = (entry.train.unwrap())(Some(&weights), 0, Norm::Batch, device::for_tests()).unwrap();
     let images = tensor("images", &[1, 48, 64, 3]);
     let [trained, evaluated] =
         [net.forward_train(&images, &mut draws), net.forward(&images)].map(|y| part(&y.unwrap()));
@@ -145,11 +137,14 @@ fn vgg16() {
     drop(net);
 
     let cut = entry.cut.as_ref().unwrap();
-    let (trunk, tail) = ((cut.trunk)(Some(&weights), 0).unwrap(), (cut.tail)(Some(&weights)).unwrap());
+    let (trunk, tail) = (
+        (cut.trunk)(Some(&weights), 0, device::for_tests()).unwrap(),
+        (cut.tail)(Some(&weights), device::for_tests()).unwrap(),
+    );
     let stored = trunk.forward(&images).unwrap();
     assert_eq!((trunk.name(), cut.name, stored.dims()), ("vgg16/fc6", "fc6", &[1, cut.dim][..]));
     assert!(tail.vars().is_empty() && tail.buffers().is_empty());
-    let expected = |values: &[f32]| Tensor::new(values, &Device::Cpu).unwrap();
+    let expected = |values: &[f32]| Tensor::new(values, device::for_tests()).unwrap();
     close("trained", &part(&tail.forward_train(&stored, &mut draws).unwrap()), &expected(&trained), 1e-5);
     close("evaluated", &part(&tail.forward(&stored).unwrap()), &expected(&evaluated), 1e-5);
 }
@@ -163,9 +158,10 @@ fn alexnet() {
 #[test]
 fn vit_b_16() {
     let (entry, weights) = (find("vit_b_16").unwrap(), formula::weights("vit_b_16", &[]));
-    let net = (entry.train.unwrap())(Some(&weights), 0, Norm::Batch).unwrap();
+    let net = (entry.train.unwrap())(Some(&weights), 0, Norm::Batch, device::for_tests()).unwrap();
     check(net.as_ref(), "vit_b_16.none", [2, 224, 224], 1e-4);
-    let (images, frozen) = (tensor("images", &[2, 224, 224, 3]), (entry.open)(Some(&weights), 0).unwrap());
+    let (images, frozen) =
+        (tensor("images", &[2, 224, 224, 3]), (entry.open)(Some(&weights), 0, device::for_tests()).unwrap());
     let [trained, opened] =
         [net.forward(&images), frozen.forward(&images)].map(|y| y.unwrap().to_vec2::<f32>().unwrap());
     assert_eq!(trained, opened);
@@ -175,7 +171,7 @@ fn vit_b_16() {
 
 #[test]
 fn a_seeded_network_trains_in_every_variable() {
-    let net = (find("resnet18").unwrap().train.unwrap())(None, 5, Norm::Batch).unwrap();
+    let net = (find("resnet18").unwrap().train.unwrap())(None, 5, Norm::Batch, device::for_tests()).unwrap();
     let images = tensor("images", &[4, 32, 32, 3]);
     let features = net.forward_train(&images, &mut draws).unwrap();
     let grads = backward(&(&features * tensor("direction", &[4, 512])).unwrap().sum_all().unwrap()).unwrap();
@@ -188,7 +184,7 @@ fn a_seeded_network_trains_in_every_variable() {
 #[test]
 fn the_seed_decides_the_parameters() {
     let weights = |seed| {
-        let net = (find("resnet18").unwrap().train.unwrap())(None, seed, Norm::Batch).unwrap();
+        let net = (find("resnet18").unwrap().train.unwrap())(None, seed, Norm::Batch, device::for_tests()).unwrap();
         named(&net.vars(), "layer1.0.conv1.weight").flatten_all().unwrap().to_vec1::<f32>().unwrap()
     };
     assert!(weights(1) == weights(1) && weights(1) != weights(2));
@@ -200,7 +196,7 @@ fn the_seed_decides_the_parameters() {
 fn deeper_resnets_are_what_their_entries_say() {
     for (name, vars) in [("resnet34", 108), ("resnet101", 312)] {
         let entry = find(name).unwrap();
-        let net = (entry.train.unwrap())(None, 0, Norm::Batch).unwrap();
+        let net = (entry.train.unwrap())(None, 0, Norm::Batch, device::for_tests()).unwrap();
         // Of each convolution a weight, of its norm a weight and a bias.
         assert_eq!((net.name(), net.dim(), net.vars().len()), (entry.name, entry.dim, vars));
     }
@@ -212,7 +208,10 @@ fn folded_norms_and_missing_ones_are_told_apart() {
         let tensors = formula::tensors("resnet18").into_iter();
         let tensors: Vec<_> = tensors.filter_map(|(name, tensor)| Some((edit(&name)?, tensor))).collect();
         let weights = Weights::from_bytes(&formula::file(&tensors, &[])).unwrap();
-        (find("resnet18").unwrap().train.unwrap())(Some(&weights), 0, Norm::Batch).map(|_| ()).unwrap_err().to_string()
+        (find("resnet18").unwrap().train.unwrap())(Some(&weights), 0, Norm::Batch, device::for_tests())
+            .map(|_| ())
+            .unwrap_err()
+            .to_string()
     };
     // A folded file has biases where the norms were.
     let folded = message(&|name| match name.strip_prefix("bn1.") {

@@ -6,9 +6,9 @@ use std::ops::Deref;
 
 use candle_core::{CpuStorage, DType, Device, Error, InplaceOp1, Layout, Result, Shape, Storage, Tensor};
 
-/// Returns whether the kernels of this crate apply to every one of `tensors`.
+/// Returns whether the kernels of this crate apply to every one of `tensors`; with the feature `plain` they never do.
 pub(crate) fn is_f32(tensors: &[&Tensor]) -> bool {
-    tensors.iter().all(|t| t.dtype() == DType::F32 && t.device().is_cpu())
+    !cfg!(feature = "plain") && tensors.iter().all(|t| t.dtype() == DType::F32 && t.device().is_cpu())
 }
 
 /// Returns the elements of a contiguous layout.

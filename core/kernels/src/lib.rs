@@ -10,6 +10,7 @@
 //!   inference;
 //! * [`transformer`]: layer norm, softmax and GELU;
 //! * [`optim`]: optimiser steps in one pass over memory;
+//! * [`device`]: devices by name;
 //! * [`threads::serial`]: keeps a call on its own thread.
 //!
 //! Results depend on the instruction set of the processor but never on the number of threads.
@@ -19,6 +20,7 @@ mod activation;
 mod backward;
 pub mod conv;
 mod cpu;
+pub mod device;
 mod linear;
 mod matmul;
 pub mod optim;

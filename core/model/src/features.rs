@@ -1,5 +1,9 @@
 //! Features of frozen backbones: from pixels to the view bank, and from the bank to batches.
 
+mod views;
+
+pub use views::{BankViews, Pool};
+
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -10,17 +14,18 @@ use hashlab_bank::{Bank, Progress as Extraction, Segment, SegmentKey, Shape, ite
 use hashlab_data::{Dataset, Labels};
 use hashlab_image::{Normalize, Transform, to_hwc};
 use hashlab_kernels::threads::serial;
-use hashlab_rng::stream;
+use hashlab_rng::{Stream, stream};
 use rayon::prelude::*;
 
 use crate::config::{self, BackboneConfig};
-use crate::method::{Batch, Demand, Progress};
-use crate::train::TrainData;
+use crate::inputs::Images;
 
 /// Items whose features are stored and checked together.
 const CHUNK: usize = 256;
 /// Images that go through the backbone together on one thread: so few that activations stay in its cache.
 const MICRO_BATCH: usize = 2;
+/// Images that go through it together on a GPU: as many as keep one busy.
+const GPU_BATCH: usize = 64;
 
 /// Raised when the same weights and pixels give other features, so that banks are not mixed.
 const REVISION: u32 = 1;
@@ -38,10 +43,12 @@ pub struct Features<'a> {
     config: BackboneConfig,
     weights: Option<std::path::PathBuf>,
     backbone: OnceLock<Box<dyn Backbone>>,
+    device: Device,
 }
 
 impl<'a> Features<'a> {
-    /// Prepares access; nothing is read or computed yet.
+    /// Prepares access; nothing is read or computed yet. The networks, and the runs that use the features, work on
+    /// `device`.
     ///
     /// # Errors
     /// If the backbone is unknown.
@@ -51,9 +58,16 @@ impl<'a> Features<'a> {
         identity: String,
         config: &BackboneConfig,
         weights: Option<std::path::PathBuf>,
+        device: &Device,
     ) -> Result<Self> {
         let network = hashlab_backbones::find(&config.name).context("unknown backbone")?;
-        Ok(Self { bank, dataset, identity, network, config: config.clone(), weights, backbone: OnceLock::new() })
+        let (config, device) = (config.clone(), device.clone());
+        Ok(Self { bank, dataset, identity, network, config, weights, backbone: OnceLock::new(), device })
+    }
+
+    /// Where tensors live.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// Length of the feature vectors that methods see.
@@ -72,7 +86,7 @@ impl<'a> Features<'a> {
     /// If its weights cannot be read.
     pub fn tail(&self) -> Result<Option<Box<dyn Trainable>>> {
         let Some(cut) = self.cut() else { return Ok(None) };
-        Ok(Some((cut.tail)(self.weights()?.as_ref())?))
+        Ok(Some((cut.tail)(self.weights()?.as_ref(), &self.device)?))
     }
 
     /// Reads the weights, and checks that they are those that the run was planned with.
@@ -145,8 +159,24 @@ impl<'a> Features<'a> {
     /// Computes features of `items` on all threads of the current pool; row-major `(items, dim)`.
     fn extract(&self, items: &[u32], transform: &Transform, view: u32) -> Result<Vec<f32>> {
         let backbone = self.backbone()?;
-        let parts: Result<Vec<Vec<f32>>> =
-            items.par_chunks(MICRO_BATCH).map(|part| self.extract_part(backbone, part, transform, view)).collect();
+        let [mean, std] = backbone.normalize();
+        let (size, normalize) = (self.config.size, Normalize { mean, std });
+        let images = Images { dataset: self.dataset, size, normalize, device: &self.device };
+        // The view's stream does not depend on the run's seed, so that all runs share it.
+        let purpose = format!("view/{transform}");
+        let draw = |item: u32| stream(0, &purpose, &[u64::from(view), u64::from(item)]);
+        let parts: Result<Vec<Vec<f32>>> = if self.device.is_cpu() {
+            let part = |items: &[u32]| self.extract_part(backbone, items, transform, &draw, &normalize);
+            items.par_chunks(MICRO_BATCH).map(part).collect()
+        } else {
+            // Queued: the GPU computes while the next images are decoded.
+            let queue = |items: &[u32]| {
+                let views = images.load_views(items, transform, |at| draw(items[at]))?;
+                anyhow::Ok(backbone.forward(&views)?)
+            };
+            let queued: Result<Vec<Tensor>> = items.chunks(GPU_BATCH).map(queue).collect();
+            queued?.iter().map(|features| anyhow::Ok(features.flatten_all()?.to_vec1()?)).collect()
+        };
         Ok(parts?.concat())
     }
 
@@ -155,18 +185,14 @@ impl<'a> Features<'a> {
         backbone: &dyn Backbone,
         items: &[u32],
         transform: &Transform,
-        view: u32,
+        draw: &(impl Fn(u32) -> Stream + Sync),
+        normalize: &Normalize,
     ) -> Result<Vec<f32>> {
         let size = self.config.size;
-        let [mean, std] = backbone.normalize();
-        let normalize = Normalize { mean, std };
-        // The view's stream does not depend on the run's seed, so that all runs share it.
-        let purpose = format!("view/{transform}");
         let mut pixels = vec![0f32; items.len() * size * size * 3];
         for (&item, out) in items.iter().zip(pixels.chunks_exact_mut(size * size * 3)) {
-            let mut rng = stream(0, &purpose, &[u64::from(view), u64::from(item)]);
             let image = self.dataset.image(item as usize)?;
-            to_hwc(&transform.apply(&image, &mut rng), &normalize, out);
+            to_hwc(&transform.apply(&image, &mut draw(item)), normalize, out);
         }
         let input = Tensor::from_vec(pixels, (items.len(), size, size, 3), &Device::Cpu)?;
         Ok(serial(|| backbone.forward(&input))?.flatten_all()?.to_vec1::<f32>()?)
@@ -183,7 +209,7 @@ impl<'a> Features<'a> {
             config::Norm::Batch => Norm::Batch,
             config::Norm::Frozen => Norm::Frozen,
         };
-        Ok(open(self.weights()?.as_ref(), seed, norm)?)
+        Ok(open(self.weights()?.as_ref(), seed, norm, &self.device)?)
     }
 
     /// Opens the backbone on first use: a bank that is complete needs no weights and no pixels.
@@ -192,7 +218,7 @@ impl<'a> Features<'a> {
             // Verifies the pixels against the data set's declared digest, too.
             self.dataset.digest()?;
             let open = self.cut().map_or(self.network.open, |cut| cut.trunk);
-            let opened = open(self.weights()?.as_ref(), 0)?;
+            let opened = open(self.weights()?.as_ref(), 0, &self.device)?;
             let _ = self.backbone.set(opened); // another thread may have been faster
         }
         Ok(self.backbone.get().expect("set above").as_ref())
@@ -222,108 +248,4 @@ pub fn multi_hot(labels: &Labels, items: &[u32], device: &Device) -> Result<Tens
         }
     }
     Ok(Tensor::from_vec(values, (items.len(), classes), device)?)
-}
-
-/// The stored views of one transform; row = position among the training items.
-pub struct Pool {
-    /// One segment per stored view.
-    pub segments: Vec<Segment>,
-    /// Whether the views differ. A transform without randomness is stored once, and every draw of it is that view.
-    pub random: bool,
-}
-
-/// Training batches drawn from stored views.
-pub struct BankViews<'a> {
-    /// One per different transform.
-    pools: Vec<Pool>,
-    /// For each view of a step, the position of its pool.
-    views: Vec<usize>,
-    /// Streams that a step draws items from.
-    streams: usize,
-    /// The training items and all labels, where the method may see them.
-    labels: Option<(&'a Labels, &'a [u32])>,
-    device: Device,
-}
-
-impl<'a> BankViews<'a> {
-    /// Serves the batches that a method demands from stored `pools`; `views` holds the pool of each view of a step.
-    ///
-    /// # Errors
-    /// If fewer views are stored than a step draws.
-    pub fn new(
-        pools: Vec<Pool>,
-        views: Vec<usize>,
-        streams: usize,
-        labels: Option<(&'a Labels, &'a [u32])>,
-        device: &Device,
-    ) -> Result<Self> {
-        let served = Self { pools, views, streams, labels, device: device.clone() };
-        for (index, pool) in served.pools.iter().enumerate() {
-            let drawn = served.drawn(index);
-            ensure!(
-                !pool.random || pool.segments.len() >= drawn,
-                "the method draws {drawn} views per step, `backbone.views` is {}\nhelp: raise `views` in [backbone] to at least {drawn}",
-                pool.segments.len()
-            );
-        }
-        Ok(served)
-    }
-
-    /// Views of an item that a step draws from a pool, should the item be in every stream.
-    fn drawn(&self, pool: usize) -> usize {
-        self.streams * self.views.iter().filter(|of| **of == pool).count()
-    }
-
-    /// Picks the stored views of an item in an epoch: the epoch's own where there are enough for every epoch,
-    /// otherwise a random draw without repetition.
-    fn pick(&self, pool: usize, item: u32, at: &Progress) -> Vec<usize> {
-        let (drawn, stored) = (self.drawn(pool), self.pools[pool].segments.len());
-        if !self.pools[pool].random {
-            return vec![0; drawn];
-        }
-        if stored >= drawn * at.epochs {
-            return (at.epoch * drawn..(at.epoch + 1) * drawn).collect();
-        }
-        let key = [at.epoch as u64, u64::from(item), pool as u64];
-        // The first pool of all methods has the same key.
-        let key = if pool == 0 { &key[..2] } else { &key[..] };
-        stream(at.seed, "view-draw", key).distinct(drawn, stored)
-    }
-
-    /// Reads view `view` of `items`, row-major.
-    fn read(&self, view: usize, items: &[u32], at: &Progress) -> Result<Vec<f32>> {
-        let pool = self.views[view];
-        let segments = &self.pools[pool].segments;
-        let (dim, per_stream) = (self.dim(), items.len() / self.streams);
-        let before = self.views[..view].iter().filter(|of| **of == pool).count();
-        let mut values = vec![0f32; items.len() * dim];
-        for (row, (&item, out)) in items.iter().zip(values.chunks_exact_mut(dim)).enumerate() {
-            let draw = row / per_stream * (self.drawn(pool) / self.streams) + before;
-            segments[self.pick(pool, item, at)[draw]].read_rows(&[item], out)?;
-        }
-        Ok(values)
-    }
-
-    fn dim(&self) -> usize {
-        self.pools[0].segments[0].dim()
-    }
-}
-
-impl TrainData for BankViews<'_> {
-    fn len(&self) -> usize {
-        self.pools[0].segments[0].rows()
-    }
-
-    fn batch(&self, items: &[u32], demand: &Demand, at: &Progress) -> Result<Batch> {
-        let view =
-            |view| anyhow::Ok(Tensor::from_vec(self.read(view, items, at)?, (items.len(), self.dim()), &self.device)?);
-        let labels = match self.labels {
-            None => None,
-            Some((labels, train)) => {
-                let chosen: Vec<u32> = items.iter().map(|&item| train[item as usize]).collect();
-                Some(multi_hot(labels, &chosen, &self.device)?)
-            }
-        };
-        Ok(Batch { items: items.to_vec(), views: (0..demand.views.len()).map(view).collect::<Result<_>>()?, labels })
-    }
 }

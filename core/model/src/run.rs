@@ -30,8 +30,6 @@ pub struct Job<'a> {
     pub dataset: &'a dyn Dataset,
     /// Its features.
     pub features: &'a Features<'a>,
-    /// Where tensors live.
-    pub device: Device,
     /// Log, checkpoints, stop flag.
     pub journal: &'a mut dyn Journal,
     /// A checkpoint of an earlier attempt.
@@ -142,7 +140,7 @@ pub fn finetunes(config: &RunConfig) -> Result<bool> {
 /// If anything but divergence stops the run.
 pub fn run(job: Job<'_>) -> Result<Finish> {
     let split = split_of(job.config, job.dataset)?;
-    let cx = build_context(job.config, job.dataset, job.features, &job.device);
+    let cx = build_context(job.config, job.dataset, job.features, job.features.device());
     let method = job.method.build(&job.config.params, &cx)?;
     if finetunes(job.config)? { run_on_images(job, &split, method) } else { run_on_features(job, &split, method) }
 }
@@ -155,8 +153,8 @@ fn run_on_features(mut job: Job<'_>, split: &Split, mut method: Box<dyn HashMeth
     if let Some(tail) = job.features.tail()? {
         method = Box::new(Stacked::new(method, tail, 1.0)?);
     }
-    let device = job.device.clone();
-    let inputs = Stored { segment: &plain, device: &device };
+    let device = job.features.device();
+    let inputs = Stored { segment: &plain, device };
     let search = Search::new(job.config, job.dataset.labels(), split, &inputs)?;
     let started = Instant::now();
     let trained = match method.learner() {
@@ -166,7 +164,7 @@ fn run_on_features(mut job: Job<'_>, split: &Split, mut method: Box<dyn HashMeth
         }
         Learner::Gradient(_) => {
             let labels = job.labels().map(|labels| (labels, &split.train[..]));
-            let data = BankViews::new(pools, views, streams, labels, &device)?;
+            let data = BankViews::new(pools, views, streams, labels, device)?;
             train(method.as_mut(), &mut job, &data, &search)?
         }
     };
@@ -178,7 +176,12 @@ fn run_on_images(mut job: Job<'_>, split: &Split, method: Box<dyn HashMethod>) -
     let backbone: BackboneConfig = section(&job.config.backbone)?;
     let network = job.features.trainable(job.config.seed)?;
     let [mean, std] = network.normalize();
-    let images = Images { dataset: job.dataset, size: backbone.size, normalize: Normalize { mean, std } };
+    let images = Images {
+        dataset: job.dataset,
+        size: backbone.size,
+        normalize: Normalize { mean, std },
+        device: job.features.device(),
+    };
     let mut method = Stacked::new(method, network, backbone.learning_rate_scale)?;
     let search = Search::new(job.config, job.dataset.labels(), split, &images)?;
     let trained = std::thread::scope(|scope| {
@@ -189,15 +192,16 @@ fn run_on_images(mut job: Job<'_>, split: &Split, method: Box<dyn HashMethod>) -
 }
 
 fn fit_closed_form(learner: &mut dyn ClosedForm, job: &Job<'_>, split: &Split, plain: &Segment) -> Result<()> {
-    let labels = job.labels().map(|labels| multi_hot(labels, &split.train, &job.device)).transpose()?;
-    learner.fit(&TrainSet { features: gather(plain, &split.train, &job.device)?, labels })
+    let device = job.features.device();
+    let labels = job.labels().map(|labels| multi_hot(labels, &split.train, device)).transpose()?;
+    learner.fit(&TrainSet { features: gather(plain, &split.train, device)?, labels })
 }
 
 fn train(method: &mut dyn HashMethod, job: &mut Job<'_>, data: &dyn TrainData, search: &Search<'_>) -> Result<Outcome> {
     let config: TrainConfig = section(&job.config.train)?;
     let resume = match job.checkpoint.take() {
         None => None,
-        Some(bytes) => Some(Checkpoint::from_bytes(&bytes, &job.device)?),
+        Some(bytes) => Some(Checkpoint::from_bytes(&bytes, job.features.device())?),
     };
     let mut validate = |method: &dyn HashMethod| Ok(search.validation(&search.encode(method)?)?.map_at_k);
     let seed = job.config.seed;

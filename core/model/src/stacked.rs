@@ -54,8 +54,11 @@ impl Stacked {
         tensors
     }
 
-    /// Features in evaluation mode, on all threads of the current pool.
+    /// Features in evaluation mode, on all threads of the current pool, or in one pass on a GPU.
     fn features(&self, inputs: &Tensor) -> Result<Tensor> {
+        if !inputs.device().is_cpu() {
+            return Ok(self.network.forward(inputs)?);
+        }
         let (rows, at_once) = (inputs.dim(0)?, if inputs.rank() == 4 { IMAGES } else { VECTORS });
         let starts: Vec<usize> = (0..rows).step_by(at_once).collect();
         let parts: Result<Vec<Tensor>> = starts

@@ -7,6 +7,7 @@
 mod torchvision;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use half::f16;
 use hashlab_backbones::Weights;
@@ -27,6 +28,17 @@ pub(crate) fn numbers(name: &str, len: usize) -> impl Iterator<Item = f64> {
 /// Makes a weights file of the published shapes of `backbone`, with `header` entries.
 pub(crate) fn weights(backbone: &str, header: &[(&str, &str)]) -> Weights {
     Weights::from_bytes(&file(&tensors(backbone), header)).unwrap()
+}
+
+/// Where a file of stored values lies: below the crate's directory, which moves with tests that run elsewhere.
+pub(crate) fn path(file: &str) -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    PathBuf::from(package).join("tests").join(file).with_extension("safetensors")
+}
+
+/// Reads stored values.
+pub(crate) fn stored(file: &str) -> HashMap<String, candle_core::Tensor> {
+    candle_core::safetensors::load(path(file), &candle_core::Device::Cpu).unwrap()
 }
 
 /// Serialises a weights file.

@@ -1,6 +1,6 @@
 //! Which input pixels a window covers.
 
-use candle_core::{Result, bail};
+use candle_core::{Result, Tensor, bail};
 
 /// Rows and columns of padding around an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,24 @@ impl Geometry {
     /// How many taps a window has.
     pub(super) fn taps(&self) -> usize {
         self.kernel.0 * self.kernel.1
+    }
+
+    /// What each tap reads for every output pixel, `(n, h', w', c)`, as views of `x`, to which the padding was added.
+    pub(super) fn views(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+        let (s, (oh, ow), channels) = (self.stride, self.output, x.dim(3)?);
+        // In blocks of one stride by one stride, a tap reads the same pixel of neighbouring blocks.
+        let (rows, cols) = ((self.kernel.0 - 1) / s + oh, (self.kernel.1 - 1) / s + ow);
+        let fit = |x: &Tensor, axis: usize, size: usize| {
+            x.pad_with_zeros(axis, 0, size.saturating_sub(x.dim(axis)?))?.narrow(axis, 0, size) // what is added is not read
+        };
+        let blocks = fit(&fit(x, 1, rows * s)?, 2, cols * s)?;
+        let blocks = blocks.contiguous()?.reshape((self.images, rows, s, cols, s, channels))?;
+        let view = |tap: usize| {
+            let (ky, kx) = (tap / self.kernel.1, tap % self.kernel.1);
+            let row = blocks.narrow(1, ky / s, oh)?.narrow(2, ky % s, 1)?;
+            row.narrow(3, kx / s, ow)?.narrow(4, kx % s, 1)?.squeeze(4)?.squeeze(2)
+        };
+        (0..self.taps()).map(view).collect()
     }
 
     /// How many output pixels the batch has.

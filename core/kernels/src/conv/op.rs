@@ -67,22 +67,21 @@ impl Conv {
     /// The formulation in candle's own operations.
     pub(super) fn plain(&self, x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
         let g = self.geometry(x.dims(), w.dims(), b.dims())?;
-        // candle's backward pass fails where the last row and column of windows leave different rests of the image.
-        let (rows, cols) = ((g.output.0 - 1) * g.stride + g.kernel.0, (g.output.1 - 1) * g.stride + g.kernel.1);
-        let groups = if self.depthwise { w.dim(0)? } else { 1 };
-        let y = x
-            .permute((0, 3, 1, 2))?
-            .contiguous()?
-            .pad_with_zeros(2, g.before.0, g.after.0)?
-            .pad_with_zeros(3, g.before.1, g.after.1)?
-            .narrow(2, 0, rows)?
-            .narrow(3, 0, cols)?
-            .contiguous()?
-            .conv2d(w, 0, g.stride, 1, groups)?
-            .permute((0, 2, 3, 1))?
-            .contiguous()?
-            .broadcast_add(b)?;
-        self.activation.plain(y)
+        let x = x.pad_with_zeros(1, g.before.0, g.after.0)?.pad_with_zeros(2, g.before.1, g.after.1)?;
+        let y = if self.depthwise {
+            // candle takes a convolution of groups one group after the other; there are fewer taps than channels.
+            let taps = w.permute((2, 3, 1, 0))?.reshape((g.taps(), 1, 1, w.dim(0)?))?;
+            let views = g.views(&x)?;
+            let mut terms = views.iter().enumerate().map(|(tap, x)| x.broadcast_mul(&taps.get(tap)?));
+            let first = terms.next().expect("a window has a tap")?;
+            terms.try_fold(first, |sum, term| sum + term?)?
+        } else {
+            // candle's backward pass fails where the last row and column of windows leave different rests of the image.
+            let (rows, cols) = ((g.output.0 - 1) * g.stride + g.kernel.0, (g.output.1 - 1) * g.stride + g.kernel.1);
+            let x = x.narrow(1, 0, rows)?.narrow(2, 0, cols)?.permute((0, 3, 1, 2))?.contiguous()?;
+            x.conv2d(w, 0, g.stride, 1, 1)?.permute((0, 2, 3, 1))?.contiguous()?
+        };
+        self.activation.plain(y.broadcast_add(b)?)
     }
 }
 

@@ -108,18 +108,9 @@ impl MaxPool {
         };
         let x = pad(x, 1, g.before.0, g.input.0, g.output.0)?;
         let x = pad(&x, 2, g.before.1, g.input.1, g.output.1)?;
-        let every = |x: &Tensor, axis: usize, start: usize, out: usize| {
-            let index: Vec<u32> = (0..out).map(|i| (start + i * g.stride) as u32).collect();
-            x.contiguous()?.index_select(&Tensor::new(index, x.device())?, axis)
-        };
-        let mut best: Option<Tensor> = None;
-        for ky in 0..self.size {
-            for kx in 0..self.size {
-                let tap = every(&every(&x, 1, ky, g.output.0)?, 2, kx, g.output.1)?;
-                best = Some(best.map_or(Ok(tap.clone()), |best| best.maximum(&tap))?);
-            }
-        }
-        Ok(best.expect("a window has a tap"))
+        let views = g.views(&x)?;
+        let (first, others) = views.split_first().expect("a window has a tap");
+        others.iter().try_fold(first.clone(), |best, tap| best.maximum(tap))
     }
 }
 

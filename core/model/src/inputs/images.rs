@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use candle_core::{Device, Tensor};
 use hashlab_data::{Dataset, Labels};
 use hashlab_image::{Normalize, Transform, to_hwc};
-use hashlab_rng::stream;
+use hashlab_rng::{Stream, stream};
 use rayon::prelude::*;
 
 use super::Inputs;
@@ -16,7 +16,7 @@ use crate::features::multi_hot;
 use crate::method::{Batch, Demand, Progress};
 use crate::train::TrainData;
 
-/// Images of a data set as a backbone takes them: `(n, size, size, 3)`, normalised.
+/// Images of a data set as a backbone takes them: `(n, size, size, 3)`, normalised, on its device.
 #[derive(Clone, Copy)]
 pub struct Images<'a> {
     /// The data set.
@@ -25,16 +25,13 @@ pub struct Images<'a> {
     pub size: usize,
     /// The backbone's mean and standard deviation of each colour.
     pub normalize: Normalize,
+    /// Where tensors are put.
+    pub device: &'a Device,
 }
 
 impl Images<'_> {
     /// Decodes and transforms images on all threads of the current pool; `draw` opens the stream of each position.
-    fn pixels(
-        &self,
-        items: &[u32],
-        transform: &Transform,
-        draw: impl Fn(usize) -> hashlab_rng::Stream + Sync,
-    ) -> Result<Vec<f32>> {
+    fn pixels(&self, items: &[u32], transform: &Transform, draw: impl Fn(usize) -> Stream + Sync) -> Result<Vec<f32>> {
         let pixels = self.size * self.size * 3;
         let mut values = vec![0f32; items.len() * pixels];
         values.par_chunks_exact_mut(pixels).zip(items).enumerate().try_for_each(|(at, (out, &item))| {
@@ -47,7 +44,17 @@ impl Images<'_> {
 
     fn tensor(&self, values: Vec<f32>) -> Result<Tensor> {
         let items = values.len() / (self.size * self.size * 3);
-        Ok(Tensor::from_vec(values, (items, self.size, self.size, 3), &Device::Cpu)?)
+        Ok(Tensor::from_vec(values, (items, self.size, self.size, 3), self.device)?)
+    }
+
+    /// Loads views of `items` that `transform` makes with the stream of each position.
+    pub(crate) fn load_views(
+        &self,
+        items: &[u32],
+        transform: &Transform,
+        draw: impl Fn(usize) -> Stream + Sync,
+    ) -> Result<Tensor> {
+        self.tensor(self.pixels(items, transform, draw)?)
     }
 }
 
@@ -62,8 +69,7 @@ impl Inputs for Images<'_> {
 
     fn load(&self, items: &[u32]) -> Result<Tensor> {
         // The transform draws nothing, so the stream does not matter.
-        let values = self.pixels(items, &Transform::resize(self.size), |_| stream(0, "plain", &[]))?;
-        self.tensor(values)
+        self.load_views(items, &Transform::resize(self.size), |_| stream(0, "plain", &[]))
     }
 }
 
@@ -161,7 +167,7 @@ impl TrainData for LiveViews<'_> {
         Ok(Batch {
             items: items.to_vec(),
             views: views.into_iter().map(|values| self.images.tensor(values)).collect::<Result<_>>()?,
-            labels: self.labels.map(|labels| multi_hot(labels, &chosen, &Device::Cpu)).transpose()?,
+            labels: self.labels.map(|labels| multi_hot(labels, &chosen, self.images.device)).transpose()?,
         })
     }
 }

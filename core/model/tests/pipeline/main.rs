@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use anyhow::Result;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use hashlab_bank::{Bank, Precision};
 use hashlab_engine::{RunConfig, RunResult, Settings, Status};
+use hashlab_kernels::device;
 use hashlab_model::config::{BackboneConfig, TrainConfig};
 use hashlab_model::features::Features;
 use hashlab_model::nn::{Linear, Parameters};
@@ -203,9 +204,9 @@ fn execute_config(
     let bank = Bank::open(folder.path(), None)?;
     let dataset = Squares::new();
     let backbone: BackboneConfig = serde_json::from_value(config.backbone.clone().into())?;
-    let features = Features::new(&bank, &dataset, "squares v1".into(), &backbone, None)?;
+    let features = Features::new(&bank, &dataset, "squares v1".into(), &backbone, None, device::for_tests())?;
     let (features, provenance) = (&features, BTreeMap::new());
-    run(Job { config, method, dataset: &dataset, features, device: Device::Cpu, journal, checkpoint, provenance })
+    run(Job { config, method, dataset: &dataset, features, journal, checkpoint, provenance })
 }
 
 fn execute(method: &Entry, nan_from: usize) -> (RunResult, Notes) {
@@ -269,7 +270,8 @@ fn features_are_stored_as_the_configuration_says() {
     let (bank, dataset) = (Bank::open(folder.path(), None).unwrap(), Squares::new());
     let [full, half] = [Precision::F32, Precision::F16].map(|precision| {
         let backbone = BackboneConfig { size: 8, precision, digest: "random".into(), ..BackboneConfig::default() };
-        let features = Features::new(&bank, &dataset, "squares v1".into(), &backbone, None).unwrap();
+        let features =
+            Features::new(&bank, &dataset, "squares v1".into(), &backbone, None, device::for_tests()).unwrap();
         let segment = features.plain(&mut |_, _| Ok(())).unwrap();
         assert_eq!(segment.precision(), precision);
         let mut values = Vec::new();

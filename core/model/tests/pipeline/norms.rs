@@ -1,9 +1,9 @@
 //! A method on a network with batch norms, whose running statistics are no variables of the optimiser.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use hashlab_backbones::{Norm, find};
 use hashlab_engine::Settings;
-use hashlab_kernels::backward;
+use hashlab_kernels::{backward, device};
 use hashlab_model::{Batch, BuildContext, Entry, Gradient, HashMethod, Items, Progress, Stacked, State};
 use hashlab_rng::stream;
 
@@ -13,8 +13,8 @@ const ITEMS: usize = 4;
 
 /// The probe on a ResNet-18 that starts from draws.
 fn stacked(seed: u64, norm: Norm) -> Stacked {
-    let network = (find("resnet18").unwrap().train.unwrap())(None, seed, norm).unwrap();
-    let cx = BuildContext { bits: 8, dim: network.dim(), classes: 2, device: Device::Cpu, seed };
+    let network = (find("resnet18").unwrap().train.unwrap())(None, seed, norm, device::for_tests()).unwrap();
+    let cx = BuildContext { bits: 8, dim: network.dim(), classes: 2, device: device::for_tests().clone(), seed };
     let method = Entry::of::<Probe<false>>().build(&Settings::new(), &cx).unwrap();
     Stacked::new(method, network, 1.0).unwrap()
 }
@@ -23,7 +23,7 @@ fn images(view: u64) -> Tensor {
     let shape = (ITEMS, 32, 32, 3);
     let mut draws = stream(0, "images", &[view]);
     let values: Vec<f32> = (0..ITEMS * 32 * 32 * 3).map(|_| draws.normal() as f32).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    Tensor::from_vec(values, shape, device::for_tests()).unwrap()
 }
 
 /// A step of gradient descent; its loss.

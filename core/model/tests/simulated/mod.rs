@@ -71,7 +71,7 @@ pub(crate) fn stages(scale: Scale, folder: &Path) -> Result<Vec<Stage>> {
         ..BackboneConfig::default()
     };
     let bank = Bank::open(folder, None)?;
-    let features = Features::new(&bank, &dataset, format!("simulated {}", scale.items), &backbone, None)?;
+    let features = Features::new(&bank, &dataset, format!("simulated {}", scale.items), &backbone, None, &Device::Cpu)?;
     meter().to_encode = scale.items;
     meter().begin()?;
     drop(features.plain(&mut |_, _| Ok(()))?);
@@ -87,7 +87,6 @@ fn execute(config: &RunConfig, dataset: &Simulated, features: &Features<'_>) -> 
         method: &Entry::of::<Centred>(),
         dataset,
         features,
-        device: Device::Cpu,
         journal: &mut Silent,
         checkpoint: None,
         provenance: BTreeMap::new(),

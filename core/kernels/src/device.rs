@@ -1,0 +1,166 @@
+//! Where tensors live, by name: `cpu`, `cuda` or `cuda:N`.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::OnceLock;
+
+use candle_core::Device;
+use candle_core::utils::cuda_is_available;
+
+/// A device as users name it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceName {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU, by its number among those that are visible.
+    Cuda(usize),
+}
+
+/// Why a device cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub enum DeviceError {
+    /// The program cannot use GPUs at all.
+    NotBuilt(DeviceName),
+    /// The driver refuses, or there is no such GPU.
+    Unavailable(DeviceName, String),
+}
+
+impl FromStr for DeviceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "cpu" => return Ok(Self::Cpu),
+            None if text == "cuda" => return Ok(Self::Cuda(0)),
+            // A sign is none of the digits, though `parse` would take it.
+            Some(("cuda", digits)) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+                if let Ok(ordinal) = digits.parse() {
+                    return Ok(Self::Cuda(ordinal));
+                }
+            }
+            _ => {}
+        }
+        Err("a device is `cpu`, `cuda` or `cuda:N`, N counting the visible GPUs from 0".into())
+    }
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+        }
+    }
+}
+
+impl DeviceName {
+    /// Opens the device. Tensors of two calls do not mix, so a process does this once.
+    ///
+    /// # Errors
+    /// If the program was built without CUDA, or there is no such GPU, or no driver for it.
+    pub fn open(self) -> Result<Device, DeviceError> {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda(_) if !cuda_is_available() => Err(DeviceError::NotBuilt(self)),
+            // A stream of the device's own: on candle's default, one per thread, work of two threads has no order.
+            Self::Cuda(ordinal) => {
+                Device::new_cuda_with_stream(ordinal).map_err(|error| DeviceError::Unavailable(self, error.to_string()))
+            }
+        }
+    }
+}
+
+/// Says what `device` is, for records: `cpu`, or number and model of a GPU.
+pub fn describe(device: &Device) -> String {
+    match device {
+        Device::Cpu => DeviceName::Cpu.to_string(),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(cuda) => {
+            let stream = cuda.cuda_stream();
+            let context = stream.context();
+            let name = DeviceName::Cuda(context.ordinal());
+            context.name().map_or_else(|_| name.to_string(), |model| format!("{name} {model}"))
+        }
+        other => format!("{:?}", other.location()).to_lowercase(),
+    }
+}
+
+/// The free memory of a GPU in bytes; nothing for the processor, and where the driver does not say.
+pub fn free_memory(device: &Device) -> Option<u64> {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(cuda) => cuda.cuda_stream().context().mem_get_info().ok().map(|(free, _)| free as u64),
+        #[cfg(not(feature = "cuda"))]
+        Device::Cuda(_) => None,
+        Device::Cpu | Device::Metal(_) => None,
+    }
+}
+
+/// The device that tests work on: the one that HASHLAB_TEST_DEVICE names, the processor if it is unset.
+///
+/// # Panics
+/// If the device cannot be used: a test that was to run on a GPU must not pass on the processor.
+pub fn for_tests() -> &'static Device {
+    static OPEN: OnceLock<Device> = OnceLock::new();
+    OPEN.get_or_init(|| {
+        let name = std::env::var("HASHLAB_TEST_DEVICE").unwrap_or_else(|_| DeviceName::Cpu.to_string());
+        let name: DeviceName = name.parse().unwrap_or_else(|error| panic!("HASHLAB_TEST_DEVICE={name}: {error}"));
+        name.open().unwrap_or_else(|error| panic!("HASHLAB_TEST_DEVICE={name}: {error}"))
+    })
+}
+
+impl fmt::Display for DeviceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotBuilt(name) => write!(
+                f,
+                "cannot use `{name}`: this hashlab was built without CUDA\nhelp: `just cuda-build` in its repository \
+                 builds one with it; without a GPU, leave the device out"
+            ),
+            Self::Unavailable(name, cause) => write!(
+                f,
+                "cannot use `{name}`: {cause}\nhelp: `nvidia-smi` lists the GPUs that the driver sees, numbered from 0, and \
+                 CUDA_VISIBLE_DEVICES may hide some; without a GPU, leave the device out"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for DeviceError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_and_written() {
+        for (text, name) in
+            [("cpu", DeviceName::Cpu), ("cuda:0", DeviceName::Cuda(0)), ("cuda:12", DeviceName::Cuda(12))]
+        {
+            assert_eq!((text.parse(), name.to_string()), (Ok(name), text.to_owned()));
+        }
+        assert_eq!("cuda".parse(), Ok(DeviceName::Cuda(0)));
+        for text in ["", "gpu", "CUDA", "cuda:", "cuda:x", "cuda:-1", "cuda:+1", "cuda:0:1", "cpu:0", "cuda: 0"] {
+            let error = text.parse::<DeviceName>().unwrap_err();
+            assert!(error.contains("`cuda:N`"), "{text}: {error}");
+        }
+        assert!("cuda:99999999999999999999".parse::<DeviceName>().is_err());
+    }
+
+    #[test]
+    fn the_processor_is_always_there() {
+        let device = DeviceName::default().open().unwrap();
+        assert!(device.is_cpu());
+        assert_eq!(describe(&device), "cpu");
+    }
+
+    #[test]
+    fn a_gpu_that_cannot_be_used_is_an_error_that_names_it() {
+        // No machine has so many, whether or not CUDA is built in.
+        let error = DeviceName::Cuda(4096).open().unwrap_err();
+        assert_eq!(matches!(error, DeviceError::NotBuilt(_)), !cuda_is_available());
+        let message = error.to_string();
+        assert!(message.contains("`cuda:4096`") && message.contains("help: "), "{message}");
+    }
+}

@@ -1,0 +1,211 @@
+//! Training batches from the view bank.
+
+use anyhow::{Result, ensure};
+use candle_core::{DType, Device, Tensor};
+use hashlab_bank::Segment;
+use hashlab_data::Labels;
+use hashlab_kernels::device::free_memory;
+use hashlab_rng::stream;
+
+use super::multi_hot;
+use crate::method::{Batch, Demand, Progress};
+use crate::train::TrainData;
+
+/// The part of a GPU's free memory that stored views may take: runs share the GPU, and need room for their work.
+const SHARE: u64 = 8;
+
+/// The stored views of one transform; row = position among the training items.
+pub struct Pool {
+    /// One segment per stored view.
+    pub segments: Vec<Segment>,
+    /// Whether the views differ. A transform without randomness is stored once, and every draw of it is that view.
+    pub random: bool,
+}
+
+/// Training batches drawn from stored views.
+pub struct BankViews<'a> {
+    /// One per different transform.
+    pools: Vec<Pool>,
+    /// For each view of a step, the position of its pool.
+    views: Vec<usize>,
+    /// Streams that a step draws items from.
+    streams: usize,
+    /// The training items and all labels, where the method may see them.
+    labels: Option<(&'a Labels, &'a [u32])>,
+    device: Device,
+    /// The stored views of each pool below each other, `(views · items, dim)`, where the device keeps them.
+    resident: Option<Vec<Tensor>>,
+}
+
+impl<'a> BankViews<'a> {
+    /// Serves the batches that a method demands from stored `pools`; `views` holds the pool of each view of a step.
+    ///
+    /// A GPU with room for all pools gets them at once, so that a step moves no features.
+    ///
+    /// # Errors
+    /// If fewer views are stored than a step draws.
+    pub fn new(
+        pools: Vec<Pool>,
+        views: Vec<usize>,
+        streams: usize,
+        labels: Option<(&'a Labels, &'a [u32])>,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut served = Self { pools, views, streams, labels, device: device.clone(), resident: None };
+        for (index, pool) in served.pools.iter().enumerate() {
+            let drawn = served.drawn(index);
+            ensure!(
+                !pool.random || pool.segments.len() >= drawn,
+                "the method draws {drawn} views per step, `backbone.views` is {}\nhelp: raise `views` in [backbone] to at least {drawn}",
+                pool.segments.len()
+            );
+        }
+        if free_memory(device).is_some_and(|free| served.bytes() <= free / SHARE) {
+            served.upload()?;
+        }
+        Ok(served)
+    }
+
+    /// The size of all pools on a device.
+    fn bytes(&self) -> u64 {
+        let rows: usize = self.pools.iter().flat_map(|pool| &pool.segments).map(Segment::rows).sum();
+        (rows * self.dim() * size_of::<f32>()) as u64
+    }
+
+    /// Copies all pools to the device.
+    fn upload(&mut self) -> Result<()> {
+        let (items, dim) = (self.len(), self.dim());
+        let upload = |pool: &Pool| {
+            let all = Tensor::zeros((pool.segments.len() * items, dim), DType::F32, &self.device)?;
+            let mut values = Vec::new();
+            for (view, segment) in pool.segments.iter().enumerate() {
+                segment.read_range(0..items, &mut values)?;
+                all.slice_set(&Tensor::from_slice(&values, (items, dim), &self.device)?, 0, view * items)?;
+            }
+            anyhow::Ok(all)
+        };
+        self.resident = Some(self.pools.iter().map(upload).collect::<Result<_>>()?);
+        Ok(())
+    }
+
+    /// Views of an item that a step draws from a pool, should the item be in every stream.
+    fn drawn(&self, pool: usize) -> usize {
+        self.streams * self.views.iter().filter(|of| **of == pool).count()
+    }
+
+    /// Picks the stored views of an item in an epoch: the epoch's own where there are enough for every epoch,
+    /// otherwise a random draw without repetition.
+    fn pick(&self, pool: usize, item: u32, at: &Progress) -> Vec<usize> {
+        let (drawn, stored) = (self.drawn(pool), self.pools[pool].segments.len());
+        if !self.pools[pool].random {
+            return vec![0; drawn];
+        }
+        if stored >= drawn * at.epochs {
+            return (at.epoch * drawn..(at.epoch + 1) * drawn).collect();
+        }
+        let key = [at.epoch as u64, u64::from(item), pool as u64];
+        // The first pool of all methods has the same key.
+        let key = if pool == 0 { &key[..2] } else { &key[..] };
+        stream(at.seed, "view-draw", key).distinct(drawn, stored)
+    }
+
+    /// The stored view of each of `items` that view `view` of a step is.
+    fn chosen(&self, view: usize, items: &[u32], at: &Progress) -> Vec<usize> {
+        let pool = self.views[view];
+        let per_stream = items.len() / self.streams;
+        let before = self.views[..view].iter().filter(|of| **of == pool).count();
+        let draw = |row: usize| row / per_stream * (self.drawn(pool) / self.streams) + before;
+        items.iter().enumerate().map(|(row, &item)| self.pick(pool, item, at)[draw(row)]).collect()
+    }
+
+    /// Loads view `view` of `items`, `(items, dim)`.
+    fn load(&self, view: usize, items: &[u32], at: &Progress) -> Result<Tensor> {
+        let (pool, chosen) = (self.views[view], self.chosen(view, items, at));
+        if let Some(resident) = &self.resident {
+            let row = |(stored, item): (usize, &u32)| (stored * self.len()) as u32 + item;
+            let rows: Vec<u32> = chosen.into_iter().zip(items).map(row).collect();
+            return Ok(resident[pool].index_select(&Tensor::new(rows, &self.device)?, 0)?);
+        }
+        let (segments, dim) = (&self.pools[pool].segments, self.dim());
+        let mut values = vec![0f32; items.len() * dim];
+        for ((stored, item), out) in chosen.into_iter().zip(items).zip(values.chunks_exact_mut(dim)) {
+            segments[stored].read_rows(&[*item], out)?;
+        }
+        Ok(Tensor::from_vec(values, (items.len(), dim), &self.device)?)
+    }
+
+    fn dim(&self) -> usize {
+        self.pools[0].segments[0].dim()
+    }
+}
+
+impl TrainData for BankViews<'_> {
+    fn len(&self) -> usize {
+        self.pools[0].segments[0].rows()
+    }
+
+    fn batch(&self, items: &[u32], demand: &Demand, at: &Progress) -> Result<Batch> {
+        let labels = match self.labels {
+            None => None,
+            Some((labels, train)) => {
+                let chosen: Vec<u32> = items.iter().map(|&item| train[item as usize]).collect();
+                Some(multi_hot(labels, &chosen, &self.device)?)
+            }
+        };
+        let views = (0..demand.views.len()).map(|view| self.load(view, items, at)).collect::<Result<_>>()?;
+        Ok(Batch { items: items.to_vec(), views, labels })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hashlab_bank::{Bank, Precision, SegmentKey, Shape};
+
+    use super::*;
+    use crate::Transform;
+
+    const ITEMS: usize = 7;
+    const DIM: usize = 3;
+    const VIEWS: [fn(usize) -> Transform; 3] = [Transform::resize; 3];
+
+    fn pool(bank: &Bank, name: &str, views: u32) -> Pool {
+        let stored = |view: u32| {
+            let key = SegmentKey {
+                dataset: name.into(),
+                items: String::new(),
+                backbone: String::new(),
+                weights: String::new(),
+                transform: String::new(),
+                view,
+                precision: Precision::F32,
+            };
+            let shape = Shape { rows: ITEMS, dim: DIM, chunk_rows: 4 };
+            let value = |element: usize| (f64::from(view) + element as f64 / 100.0) as f32;
+            let extract = |rows: std::ops::Range<usize>| Ok((rows.start * DIM..rows.end * DIM).map(value).collect());
+            bank.ensure(&key, shape, extract, |_| anyhow::Ok(())).unwrap()
+        };
+        Pool { segments: (0..views).map(stored).collect(), random: views > 1 }
+    }
+
+    #[test]
+    fn batches_are_the_same_wherever_the_views_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let bank = Bank::open(folder.path(), None).unwrap();
+        let views = || {
+            let pools = vec![pool(&bank, "random", 5), pool(&bank, "fixed", 1)];
+            BankViews::new(pools, vec![0, 1, 0], 2, None, &Device::Cpu).unwrap()
+        };
+        let (stored, mut resident) = (views(), views());
+        assert_eq!(resident.bytes(), (6 * ITEMS * DIM * 4) as u64);
+        resident.upload().unwrap();
+        let demand = Demand { views: &VIEWS, streams: 2 };
+        for epoch in 0..4 {
+            let at = Progress { epoch, epochs: 4, step: epoch, steps: 4, seed: 1 };
+            let batch = |from: &BankViews<'_>| -> Vec<Vec<Vec<f32>>> {
+                let batch = from.batch(&[6, 0, 3, 3, 5, 6], &demand, &at).unwrap();
+                batch.views.iter().map(|view| view.to_vec2().unwrap()).collect()
+            };
+            assert_eq!(batch(&resident), batch(&stored));
+        }
+    }
+}
