@@ -20,6 +20,24 @@ new-method NAME="":
 test *ARGS:
     cargo test --release --workspace {{ ARGS }}
 
+# The tests of networks and methods in the formulation that GPUs take, on the CPU
+test-plain:
+    cargo test --release --package hashlab-backbones --package hashlab-methods --package hashlab-model \
+        --features hashlab-kernels/plain --test golden --test torchvision --test training --test convnet --test pipeline \
+        --test conformance
+
+# Build hashlab for NVIDIA GPUs, with an installed CUDA toolkit or one from PyPI; needs no GPU
+cuda-build *ARGS:
+    @scripts/cuda-build.sh {{ ARGS }}
+
+# Pack programs, tests and checks for a machine with a GPU: target/gpu-check.tar.xz
+gpu-pack:
+    @scripts/gpu-pack.sh
+
+# Run the packed checks here, e.g. `just gpu-check --device cuda:1`; on another machine: python3 gpu-check/gpu-check.py
+gpu-check *ARGS:
+    @python3 scripts/gpu-check.py --pack target/gpu-check {{ ARGS }}
+
 # What CI checks beside the tests: format, lints, documentation, licences
 check:
     cargo fmt --all --check

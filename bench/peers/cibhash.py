@@ -29,7 +29,9 @@ class Objective:
     def terms(self, logits):
         rows = logits.shape[0]
         if rows not in self.shapes:
-            self.shapes[rows] = torch.eye(rows, dtype=torch.bool), torch.arange(rows).roll(rows // 2)
+            device = logits.device
+            itself = torch.eye(rows, dtype=torch.bool, device=device)
+            self.shapes[rows] = itself, torch.arange(rows, device=device).roll(rows // 2)
         itself, partner = self.shapes[rows]
         p = logits.sigmoid()
         soft = p - 0.5

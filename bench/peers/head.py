@@ -1,4 +1,4 @@
-"""A training step of CIBHash's head. Usage: head.py THREADS DIM eager|compile"""
+"""A training step of CIBHash's head. Usage: head.py THREADS DIM eager|compile [DEVICE]"""
 
 import sys
 
@@ -12,8 +12,9 @@ ITEMS, BATCH, BITS = 2048, 64, 64
 torch.manual_seed(0)
 torch.set_num_threads(int(sys.argv[1]))
 dim = int(sys.argv[2])
-views = torch.randn(2 * ITEMS, dim)  # view 1 of every item, then view 2
-model = cibhash.head(dim, BITS)
+device = sys.argv[4] if len(sys.argv) > 4 else "cpu"
+views = torch.randn(2 * ITEMS, dim, device=device)  # view 1 of every item, then view 2
+model = cibhash.head(dim, BITS).to(device)
 optimizer, objective = cibhash.adam(model, 1e-3), cibhash.Objective()
 
 
@@ -29,7 +30,7 @@ if sys.argv[3] == "compile":
 def work(n):
     for _ in range(n):
         items = torch.randperm(ITEMS)[:BATCH]
-        loss = loss_of(views.index_select(0, torch.cat([items, items + ITEMS])))
+        loss = loss_of(views.index_select(0, torch.cat([items, items + ITEMS]).to(device)))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

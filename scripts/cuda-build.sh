@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Builds hashlab with CUDA: `just cuda-build`. The first build takes about 20 minutes on two cores.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/cuda-env.sh
+source scripts/cuda-env.sh
+
+cargo build --release --package hashlab --features cuda "$@" || fail "the build failed; see above"
+echo "$CARGO_TARGET_DIR/release/hashlab"
