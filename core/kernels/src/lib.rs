@@ -9,6 +9,7 @@
 //! * [`conv`]: dense and depthwise convolution, pooling and batch norm, for training and, with weights packed once, for
 //!   inference;
 //! * [`transformer`]: layer norm, softmax and GELU;
+//! * [`loss`]: contrastive loss and the divergence of bit probabilities;
 //! * [`optim`]: optimiser steps in one pass over memory;
 //! * [`threads::serial`]: keeps a call on its own thread.
 //!
@@ -20,6 +21,7 @@ mod backward;
 pub mod conv;
 mod cpu;
 mod linear;
+pub mod loss;
 mod matmul;
 pub mod optim;
 pub mod threads;

@@ -7,6 +7,7 @@ mod gelu;
 mod layer_norm;
 mod softmax;
 
+pub(crate) use exp::exp;
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;
 pub use softmax::softmax;
@@ -16,7 +17,7 @@ const CHUNK: usize = 1 << 14;
 
 /// Adds up `f` of all indices below `len`, in an order that lets the compiler use vectors.
 #[inline(always)]
-fn sum(len: usize, f: impl Fn(usize) -> f32) -> f32 {
+pub(crate) fn sum(len: usize, f: impl Fn(usize) -> f32) -> f32 {
     const LANES: usize = 16;
     let mut lanes = [0.0; LANES];
     let whole = len - len % LANES;
