@@ -6,7 +6,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::geometry::Geometry;
-use super::rows::{Rows, by_pixels};
+use super::rows::{Rows, by_pixels, padded};
 
 /// Columns of a panel of packed weights; the last panel may have half of them.
 const PANEL: usize = 32;
@@ -74,9 +74,18 @@ impl Epilogue<'_> {
 
 /// Convolves: the channels-last output.
 pub(super) fn forward(g: &Geometry, x: &[f32], channels: usize, weights: &Packed, epilogue: Epilogue<'_>) -> Vec<f32> {
+    if channels <= NARROW {
+        let image = padded(g, x, channels);
+        let width = g.kernel.1 * channels;
+        return run(g.output_pixels(), width, weights, epilogue, |range| Rows::lines(g, &image, channels, range));
+    }
     let fill = vec![0.0; channels];
     run(g.output_pixels(), channels, weights, epilogue, |range| Rows::gather(g, x, &fill, range))
 }
+
+/// Images of so few channels, colours in practice, are read a window's row at a time: the loop over a tap's channels
+/// would be too short to be fast.
+const NARROW: usize = 4;
 
 /// Returns the gradient of the input; `weights` are [`Packed::transposed`].
 pub(super) fn input_gradient(g: &Geometry, dy: &[f32], out: usize, weights: &Packed) -> Vec<f32> {
