@@ -198,6 +198,7 @@ def measure(row, options):
     ours.stop()
     peer.stop()
     check(result)
+    note(f"  ratio {statistics.median(result.ratios(0)):.2f}, of processor time {statistics.median(result.ratios(1)):.2f}")
     return result
 
 

@@ -60,6 +60,7 @@ enum Command {
 }
 
 fn main() -> Result<()> {
+    hashlab_kernels::keep_freed_memory();
     let work = match Args::parse().command {
         Command::Prepare { dir } => return prepare::prepare(&dir),
         Command::Backbones => {

@@ -11,7 +11,8 @@
 //! * [`transformer`]: layer norm, softmax and GELU;
 //! * [`loss`]: contrastive loss and the divergence of bit probabilities;
 //! * [`optim`]: optimiser steps in one pass over memory;
-//! * [`threads::serial`]: keeps a call on its own thread.
+//! * [`threads::serial`]: keeps a call on its own thread;
+//! * [`keep_freed_memory`]: what a step frees, the next one allocates again.
 //!
 //! Results depend on the instruction set of the processor but never on the number of threads.
 #![allow(unsafe_code, reason = "this crate is where the workspace keeps what safe Rust cannot express fast enough")]
@@ -23,9 +24,11 @@ mod cpu;
 mod linear;
 pub mod loss;
 mod matmul;
+mod memory;
 pub mod optim;
 pub mod threads;
 pub mod transformer;
 
 pub use backward::backward;
 pub use linear::{linear, linear_relu};
+pub use memory::keep_freed_memory;
