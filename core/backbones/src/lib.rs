@@ -111,6 +111,9 @@ pub struct Entry {
     pub dim: usize,
     /// A typical side length of images, in pixels, at which its speed is measured.
     pub image_size: usize,
+    /// Images that go through the network together on one thread: so few that activations stay in its cache, or more
+    /// where the network has large dense layers, whose weights each pass reads from memory.
+    pub micro_batch: usize,
     /// The side length that images must have, where the network works at one only.
     pub only_size: Option<usize>,
     /// Whether it has batch norms, so that a [`Norm`] makes a difference.

@@ -19,8 +19,6 @@ use crate::train::TrainData;
 
 /// Items whose features are stored and checked together.
 const CHUNK: usize = 256;
-/// Images that go through the backbone together on one thread: so few that activations stay in its cache.
-const MICRO_BATCH: usize = 2;
 
 /// Raised when the same weights and pixels give other features, so that banks are not mixed.
 const REVISION: u32 = 1;
@@ -145,8 +143,10 @@ impl<'a> Features<'a> {
     /// Computes features of `items` on all threads of the current pool; row-major `(items, dim)`.
     fn extract(&self, items: &[u32], transform: &Transform, view: u32) -> Result<Vec<f32>> {
         let backbone = self.backbone()?;
-        let parts: Result<Vec<Vec<f32>>> =
-            items.par_chunks(MICRO_BATCH).map(|part| self.extract_part(backbone, part, transform, view)).collect();
+        let parts: Result<Vec<Vec<f32>>> = items
+            .par_chunks(self.network.micro_batch)
+            .map(|part| self.extract_part(backbone, part, transform, view))
+            .collect();
         Ok(parts?.concat())
     }
 
