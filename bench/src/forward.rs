@@ -11,7 +11,7 @@ pub(crate) fn work(name: &str, size: usize, batch: usize) -> Result<Work> {
     let weights = entry.needs_weights.then(|| hashlab_bench::weights(name));
     let backbone = (entry.open)(weights.as_ref(), 0)?;
     // As `hashlab_model::features` does, unless that left threads without images.
-    let micro_batch = entry.micro_batch.min(batch.div_ceil(rayon::current_num_threads()));
+    let micro_batch = entry.micro_batch(size).min(batch.div_ceil(rayon::current_num_threads()));
     let images = normal("images", &[batch, size, size, 3], 1.0)?;
     Ok(Box::new(move |iterations| {
         for _ in 0..iterations {

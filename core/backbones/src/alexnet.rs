@@ -21,7 +21,7 @@ pub const ENTRY: Entry = Entry {
     needs_weights: true,
     dim: fc7::DIM,
     image_size: 224,
-    micro_batch: 8,
+    together: 8,
     only_size: None,
     normed: false,
     open: |weights, _| frozen("alexnet", weights, AlexNet::new),

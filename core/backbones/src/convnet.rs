@@ -20,7 +20,7 @@ pub const ENTRY: Entry = Entry {
     needs_weights: false,
     dim: DIM,
     image_size: 32,
-    micro_batch: 2,
+    together: 32,
     only_size: None,
     normed: false,
     open: |weights, seed| Ok(train(weights, seed, Norm::Frozen)?),

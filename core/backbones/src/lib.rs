@@ -111,9 +111,8 @@ pub struct Entry {
     pub dim: usize,
     /// A typical side length of images, in pixels, at which its speed is measured.
     pub image_size: usize,
-    /// Images that go through the network together on one thread: so few that activations stay in its cache, or more
-    /// where the network has large dense layers, whose weights each pass reads from memory.
-    pub micro_batch: usize,
+    /// How many images of that size had best go through the network together on one thread, see [`Self::micro_batch`].
+    pub together: usize,
     /// The side length that images must have, where the network works at one only.
     pub only_size: Option<usize>,
     /// Whether it has batch norms, so that a [`Norm`] makes a difference.
@@ -124,6 +123,16 @@ pub struct Entry {
     pub train: Option<Train>,
     /// Where the network can be divided, if it can.
     pub cut: Option<Cut>,
+}
+
+impl Entry {
+    /// How many images of `size` pixels a side go through the network together on one thread: few enough that
+    /// activations stay in its cache, and enough that weights, which every pass reads anew, matter less.
+    ///
+    /// Features do not depend on it.
+    pub fn micro_batch(&self, size: usize) -> usize {
+        (self.together * self.image_size.pow(2) / size.pow(2).max(1)).clamp(1, 32)
+    }
 }
 
 /// A frozen network in two parts: features of the trunk can be stored, while the tail with its dropouts runs in every

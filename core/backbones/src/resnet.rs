@@ -19,7 +19,7 @@ pub const RESNET18: Entry = Entry {
     needs_weights: true,
     dim: 512,
     image_size: 224,
-    micro_batch: 2,
+    together: 8,
     only_size: None,
     normed: true,
     open: |weights, _| frozen("resnet18", weights, resnet18),

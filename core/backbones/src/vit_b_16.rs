@@ -20,7 +20,7 @@ pub const ENTRY: Entry = Entry {
     needs_weights: true,
     dim: DIM,
     image_size: SIZE,
-    micro_batch: 8,
+    together: 8,
     only_size: Some(SIZE),
     normed: false,
     open: |weights, _| frozen("vit_b_16", weights, Vit::new),

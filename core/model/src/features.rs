@@ -143,10 +143,11 @@ impl<'a> Features<'a> {
     /// Computes features of `items` on all threads of the current pool; row-major `(items, dim)`.
     fn extract(&self, items: &[u32], transform: &Transform, view: u32) -> Result<Vec<f32>> {
         let backbone = self.backbone()?;
-        let parts: Result<Vec<Vec<f32>>> = items
-            .par_chunks(self.network.micro_batch)
-            .map(|part| self.extract_part(backbone, part, transform, view))
-            .collect();
+        // No thread shall be without work.
+        let share = items.len().div_ceil(rayon::current_num_threads()).max(1);
+        let micro_batch = self.network.micro_batch(self.config.size).min(share);
+        let parts: Result<Vec<Vec<f32>>> =
+            items.par_chunks(micro_batch).map(|part| self.extract_part(backbone, part, transform, view)).collect();
         Ok(parts?.concat())
     }
 
