@@ -47,12 +47,19 @@ impl<'a> Rows<'a> {
     pub(super) fn lines(g: &Geometry, image: &'a [f32], channels: usize, range: Range<usize>) -> Self {
         let (height, width) = g.padded();
         let (tap, (oh, ow)) = (g.kernel.1 * channels, g.output);
+        let mut starts = Vec::with_capacity(range.len());
+        let mut pixel = range.start;
+        while pixel < range.end {
+            let (line, x) = (pixel / ow, pixel % ow);
+            let end = ow.min(x + range.end - pixel);
+            let first = (line / oh * height + line % oh * g.stride) * width;
+            starts.extend((x..end).map(|x| (first + x * g.stride) * channels));
+            pixel += end - x;
+        }
         let mut entries = Vec::with_capacity(g.kernel.0 * range.len());
         for ky in 0..g.kernel.0 {
-            entries.extend(range.clone().map(|pixel| {
-                let (n, y, x) = (pixel / (oh * ow), pixel / ow % oh, pixel % ow);
-                &image[((n * height + y * g.stride + ky) * width + x * g.stride) * channels..][..tap]
-            }));
+            let image = &image[ky * width * channels..];
+            entries.extend(starts.iter().map(|start| &image[*start..][..tap]));
         }
         Self { entries, pixels: range.len(), channels: tap }
     }
