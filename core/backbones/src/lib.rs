@@ -3,12 +3,15 @@
 //! [`BACKBONES`] lists them. [`Entry::open`] builds a frozen [`Backbone`], through which nothing is differentiated;
 //! [`Entry::train`] builds a [`Trainable`] one of the same architecture.
 //!
+//! [`Bert`] maps texts; it is not in the list.
+//!
 //! Images are tensors `(n, h, w, 3)`, RGB, channels last, already normalised as [`Backbone::normalize`] says.
 
 use candle_core::{Tensor, Var};
 use hashlab_rng::Stream;
 
 pub mod alexnet;
+pub mod bert;
 pub mod convnet;
 mod fc7;
 mod layers;
@@ -18,12 +21,14 @@ mod published;
 pub mod resnet;
 mod source;
 pub mod squeezenet1_1;
+mod texts;
 mod timm;
 mod transformer;
 pub mod vgg16;
 pub mod vit_b_16;
 pub mod weights;
 
+pub use bert::Bert;
 pub use weights::{Weights, WeightsError};
 
 /// A network that maps images to feature vectors.

@@ -8,7 +8,7 @@
 //! * [`backward()`]: back-propagation that writes weight gradients once;
 //! * [`conv`]: dense and depthwise convolution, pooling and batch norm, for training and, with weights packed once, for
 //!   inference;
-//! * [`transformer`]: layer norm, softmax and GELU;
+//! * [`transformer`]: attention, layer norm and GELU;
 //! * [`loss`]: contrastive loss and the divergence of bit probabilities;
 //! * [`optim`]: optimiser steps in one pass over memory;
 //! * [`threads::serial`]: keeps a call on its own thread;

@@ -1,16 +1,18 @@
-//! What a transformer needs beside [dense layers](crate::linear()): layer norm, softmax and GELU.
+//! What a transformer needs beside [dense layers](crate::linear()): attention, layer norm and GELU.
 //!
 //! candle's own layer norm and softmax silently give no gradient.
 
+mod attention;
+mod block;
 mod exp;
 mod gelu;
 mod layer_norm;
 mod softmax;
 
+pub use attention::attention;
 pub(crate) use exp::exp;
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;
-pub use softmax::softmax;
 
 /// Elements that a pass takes together.
 const CHUNK: usize = 1 << 14;
