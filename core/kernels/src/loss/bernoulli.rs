@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use super::ln::ln;
 use crate::cpu;
+use crate::simd::vectorized;
 use crate::transformer::sum;
 
 /// Added to what a logarithm is taken of (zexuanqiu/CIBHash, commit 4c896ee).
@@ -42,8 +43,9 @@ fn pair(p: f32) -> [f32; 2] {
 impl BernoulliKl {
     /// Returns the gradients of `p` and, if it is `wanted`, of `q`, both times `scale`.
     fn gradients(p: &[f32], q: &[f32], scale: f32, wanted: bool) -> [Vec<f32>; 2] {
-        let (mut dp, mut dq) = (vec![0.0; p.len()], vec![0.0; if wanted { q.len() } else { 0 }]);
-        pulp::Arch::new().dispatch(|| {
+        let (mut first, mut second) = (vec![0.0; p.len()], vec![0.0; if wanted { q.len() } else { 0 }]);
+        let (dp, dq) = (&mut first[..], &mut second[..]);
+        vectorized!(|dp: &'a mut [f32], dq: &'a mut [f32], p: &'a [f32], q: &'a [f32], scale: f32| {
             for ((dp, p), q) in dp.iter_mut().zip(p).zip(q) {
                 let ([p1, p0], [q1, q0]) = (pair(*p), pair(*q));
                 *dp = scale * (ln(p1) - ln(q1) - ln(p0) + ln(q0) + p / p1 - (1.0 - p) / p0);
@@ -53,7 +55,7 @@ impl BernoulliKl {
                 *dq = scale * ((1.0 - p) / q0 - p / q1);
             }
         });
-        [dp, dq]
+        [first, second]
     }
 }
 
@@ -64,13 +66,15 @@ impl CustomOp2 for BernoulliKl {
 
     fn cpu_fwd(&self, p: &CpuStorage, pl: &Layout, q: &CpuStorage, ql: &Layout) -> Result<(CpuStorage, Shape)> {
         let (p, q) = (cpu::elements(p, pl)?, cpu::elements(q, ql)?);
-        let mut total = 0.0;
-        pulp::Arch::new().dispatch(|| {
-            total = sum(p.len(), |i| {
-                let ([p1, p0], [q1, q0]) = (pair(p[i]), pair(q[i]));
-                p[i] * (ln(p1) - ln(q1)) + (1.0 - p[i]) * (ln(p0) - ln(q0))
-            });
+        let mut terms = vec![0.0; p.len()];
+        let to = &mut terms[..];
+        vectorized!(|to: &'a mut [f32], p: &'a [f32], q: &'a [f32]| {
+            for ((term, p), q) in to.iter_mut().zip(p).zip(q) {
+                let ([p1, p0], [q1, q0]) = (pair(*p), pair(*q));
+                *term = p * (ln(p1) - ln(q1)) + (1.0 - p) * (ln(p0) - ln(q0));
+            }
         });
+        let total = sum(terms.len(), |i| terms[i]);
         Ok((CpuStorage::F32(vec![total / pl.dims()[0] as f32]), Shape::from(())))
     }
 

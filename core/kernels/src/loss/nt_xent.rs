@@ -8,6 +8,7 @@ use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail}
 use super::ln::ln;
 use crate::conv::by_pixels;
 use crate::cpu;
+use crate::simd::vectorized;
 use crate::transformer::{exp, sum};
 
 /// Computes NT-Xent (Chen et al., ICML 2020, eq. 1, summed as in Algorithm 1): the mean over all rows of −log softmax of
@@ -73,11 +74,15 @@ impl CustomOp1 for NtXent {
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, rows) = (cpu::elements(storage, layout)?, layout.dims()[0]);
         let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
-            let mut e = vec![MaybeUninit::uninit(); rows];
-            pulp::Arch::new().dispatch(|| {
-                for (row, out) in range.clone().zip(&mut *out) {
+            let e = &mut vec![MaybeUninit::uninit(); rows][..];
+            vectorized!(|out: &'a mut [MaybeUninit<f32>],
+                         range: Range<usize>,
+                         x: &'a [f32],
+                         e: &'a mut [MaybeUninit<f32>]| {
+                let rows = e.len();
+                for (row, out) in range.zip(out) {
                     let x = &x[row * rows..][..rows];
-                    let (largest, sum) = exponentials(x, row, &mut e);
+                    let (largest, sum) = exponentials(x, row, e);
                     out.write(largest + ln(sum) - x[partner(row, rows)]);
                 }
             });
@@ -93,8 +98,9 @@ impl CustomOp1 for NtXent {
         let scale = dy.to_scalar::<f32>()? / rows as f32;
         let dx = cpu::with_elements(x, |x| {
             let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
-                pulp::Arch::new().dispatch(|| {
-                    for (row, out) in range.clone().zip(out.chunks_exact_mut(rows)) {
+                vectorized!(|out: &'a mut [MaybeUninit<f32>], range: Range<usize>, x: &'a [f32], scale: f32| {
+                    let rows = out.len() / range.len();
+                    for (row, out) in range.zip(out.chunks_exact_mut(rows)) {
                         let (_, sum) = exponentials(&x[row * rows..][..rows], row, out);
                         let share = scale / sum;
                         for out in &mut *out {

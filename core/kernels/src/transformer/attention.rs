@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::block::{Block, product};
 use super::{softmax, sum};
+use crate::simd::vectorized;
 use crate::{cpu, threads};
 
 /// Computes scaled dot-product attention (Vaswani et al., NeurIPS 2017, equation 1) within sequences of tokens.
@@ -95,7 +96,7 @@ impl Attention {
     fn weights(&self, q: &[f32], k: &[f32], head: usize, out: &mut [f32]) {
         let len = q.len() / self.dim;
         product(out, len, self.scale(), self.columns(q, head), self.columns(k, head).t());
-        pulp::Arch::new().dispatch(|| out.chunks_exact_mut(len).for_each(softmax::row));
+        vectorized!(|out: &'a mut [f32], len: usize| { out.chunks_exact_mut(len).for_each(softmax::row) });
     }
 
     fn forward(&self, [q, k, v]: [&[f32]; 3], out: &mut [f32]) {
@@ -115,11 +116,12 @@ impl Attention {
             self.weights(q, k, head, &mut weights);
             let dy = self.columns(dy, head);
             product(&mut inner, len, 1.0, dy, self.columns(v, head).t());
-            pulp::Arch::new().dispatch(|| {
-                for (inner, weights) in inner.chunks_exact_mut(len).zip(weights.chunks_exact(len)) {
+            let (to, from, scale) = (&mut inner[..], &weights[..], self.scale());
+            vectorized!(|to: &'a mut [f32], from: &'a [f32], scale: f32, len: usize| {
+                for (inner, weights) in to.chunks_exact_mut(len).zip(from.chunks_exact(len)) {
                     let mean = sum(len, |i| weights[i] * inner[i]);
                     for (d, weight) in inner.iter_mut().zip(weights) {
-                        *d = self.scale() * weight * (*d - mean);
+                        *d = scale * weight * (*d - mean);
                     }
                 }
             });
