@@ -57,6 +57,12 @@ def forward_row(title, name, size, batch, gflop_per_image, target, threads):
     return Row(work, threads, ["forward", name, size, batch], peers, target, batch * gflop_per_image)
 
 
+def text_row(threads):
+    gflop = 32 * 32 * 6 * 2 * (4 * 384**2 + 2 * 384 * 1536 + 2 * 32 * 384) / 1e9
+    peers = ways("text.py", 32, 32, names=["eager", "fused", "jit", "fast_path"])
+    return Row("MiniLM-L6 forward, 32×32 tokens", threads, ["text", 32, 32], peers, 1.0, gflop)
+
+
 def head_row(dim):
     gflop = 2 * 128 * (2 * dim * 1024 + 3 * 1024 * 64) / 1e9
     peers = ways("head.py", dim, names=["eager"])
@@ -84,6 +90,7 @@ def rows():
     yield from (forward_row("ResNet-18", "resnet18", 224, 32, 3.63, 1.0, t) for t in both)
     yield from (forward_row("ResNet-50", "resnet50", 224, 8, 8.18, 1.0, t) for t in both)
     yield from (forward_row("VGG16", "vgg16", 224, 8, 30.9, 1.0, t) for t in both)
+    yield from (text_row(t) for t in both)
     augment = ways("augment.py", WORK, names=["pil", "v2"])
     yield Row("PNG to augmented view, 128 px, per image", 2, ["augment", WORK], augment, 0.25)
     yield ranking_row("numpy and PyTorch", ["partition", "topk", "radix"])
@@ -198,6 +205,7 @@ def measure(row, options):
     ours.stop()
     peer.stop()
     check(result)
+    note(f"  ratio {statistics.median(result.ratios(0)):.2f}, of processor time {statistics.median(result.ratios(1)):.2f}")
     return result
 
 

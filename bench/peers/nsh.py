@@ -36,7 +36,8 @@ class Model(nn.Module):
 
 def soft_sort(scores, tau):
     """P of SoftSort: row r of the last two axes is close to one-hot at the r-th largest of the scores."""
-    descending = scores.sort(dim=-1, descending=True).values
+    # Scores of ±1 codes are often tied. Which of them stands first changes no value, but which one gets the gradient.
+    descending = scores.sort(dim=-1, descending=True, stable=True).values
     return torch.softmax(-(descending[..., :, None] - scores[..., None, :]).abs() / tau, dim=-1)
 
 

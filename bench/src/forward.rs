@@ -7,13 +7,12 @@ use rayon::prelude::*;
 
 use crate::{Work, normal};
 
-/// As `hashlab_model::features` does.
-const MICRO_BATCH: usize = 2;
-
 pub(crate) fn work(name: &str, size: usize, batch: usize, device: &Device) -> Result<Work> {
     let entry = hashlab_backbones::find(name).context("unknown backbone")?;
     let weights = entry.needs_weights.then(|| hashlab_bench::weights(name));
     let backbone = (entry.open)(weights.as_ref(), 0, device)?;
+    // As `hashlab_model::features` does, unless that left threads without images.
+    let micro_batch = entry.micro_batch(size).min(batch.div_ceil(rayon::current_num_threads()));
     let images = normal("images", &[batch, size, size, 3], 1.0)?.to_device(device)?;
     Ok(Box::new(move |iterations| {
         for _ in 0..iterations {
@@ -21,11 +20,11 @@ pub(crate) fn work(name: &str, size: usize, batch: usize, device: &Device) -> Re
                 std::hint::black_box(backbone.forward(&images)?.flatten_all()?.to_vec1::<f32>()?);
                 continue;
             }
-            let starts: Vec<usize> = (0..batch).step_by(MICRO_BATCH).collect();
+            let starts: Vec<usize> = (0..batch).step_by(micro_batch).collect();
             let features: Result<Vec<_>> = starts
                 .into_par_iter()
                 .map(|start| {
-                    let part = images.narrow(0, start, MICRO_BATCH.min(batch - start))?;
+                    let part = images.narrow(0, start, micro_batch.min(batch - start))?;
                     Ok(serial(|| backbone.forward(&part))?.flatten_all()?.to_vec1::<f32>()?)
                 })
                 .collect();

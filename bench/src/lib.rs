@@ -15,6 +15,18 @@ pub fn weights(backbone: &str) -> Weights {
     Weights::from_bytes(&formula::file(&formula::tensors(backbone), &[])).expect("the formula knows every tensor")
 }
 
+/// Makes up weights for a text encoder of the sizes of all-MiniLM-L6-v2.
+///
+/// # Panics
+/// Never: the sizes fit each other.
+pub fn minilm() -> Weights {
+    let sizes = formula::bert::Sizes { words: 30_522, positions: 512, dim: 384, hidden: 1536, blocks: 6 };
+    Weights::from_bytes(&formula::file(&formula::bert::tensors(sizes), &[])).expect("a safetensors file")
+}
+
+/// The heads of all-MiniLM-L6-v2.
+pub const MINILM_HEADS: usize = 12;
+
 /// Weight `(out, in, kh, kw)` and bias `(out)` of a convolution.
 pub struct Convolution {
     /// Row-major.

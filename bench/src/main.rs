@@ -15,6 +15,7 @@ mod matmul;
 mod prepare;
 mod ranking;
 mod run;
+mod text;
 
 use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;
@@ -55,6 +56,8 @@ enum Command {
     Conv { channels: usize, size: usize },
     /// Forward pass of a backbone
     Forward { name: String, size: usize, batch: usize },
+    /// Forward pass of a text encoder, all-MiniLM-L6-v2, over texts of equal length
+    Text { texts: usize, tokens: usize },
     /// Decoding and augmentation of PNG images to 128 pixels, as CIBHash does; an iteration is one image
     Augment { dir: PathBuf },
     /// mAP@1000 of the codes in `dir`
@@ -64,6 +67,7 @@ enum Command {
 }
 
 fn main() -> Result<()> {
+    hashlab_kernels::keep_freed_memory();
     let args = Args::parse();
     let device = args.device.open()?;
     let work = match args.command {
@@ -76,6 +80,7 @@ fn main() -> Result<()> {
         Command::Head { dim } => head::work(dim, &device)?,
         Command::Conv { channels, size } => conv::work(channels, size)?,
         Command::Forward { name, size, batch } => forward::work(&name, size, batch, &device)?,
+        Command::Text { texts, tokens } => text::work(texts, tokens)?,
         Command::Augment { dir } => augment::work(&dir)?,
         Command::Ranking { dir } => ranking::work(&dir)?,
         Command::Run { dir, epochs } => run::work(dir, epochs)?,

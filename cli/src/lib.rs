@@ -27,6 +27,7 @@ pub struct Registry {
 
 /// Runs the program with the arguments of the process.
 pub fn main(registry: Registry) -> ExitCode {
+    hashlab_kernels::keep_freed_memory();
     let args = Args::parse();
     log_to_stderr();
     let context = Context::new(registry, args.places);

@@ -20,9 +20,9 @@
 //! Defaults are those of the reference code.
 
 use anyhow::Result;
-use candle_core::{D, Tensor};
+use candle_core::Tensor;
 use hashlab_image::{ColorJitter, RandomResizedCrop, Step, Transform};
-use hashlab_model::nn::{Linear, Parameters, dropout, sign, straight_through};
+use hashlab_model::nn::{Linear, Parameters, bernoulli_kl, dropout, nt_xent, sign, straight_through};
 use hashlab_model::{
     Batch, BuildContext, Demand, Gradient, HashMethod, Info, Items, Learner, Loss, Modality, ParamGroup, Params,
     Plugin, Progress, State, Supervision,
@@ -119,7 +119,7 @@ impl Plugin for CibHash {
         gradient: true,
         seeded: true,
         augmented: true,
-        revision: 1,
+        revision: 2,
     };
     type Params = CibHashParams;
 
@@ -222,40 +222,17 @@ pub fn objective(logits: &Tensor, thresholds: Option<&Tensor>, params: &CibHashP
         StraightThrough::Logit => logits,
     };
     let codes = straight_through(relaxed, &sign(&margin)?)?;
-    let contrastive = nt_xent(&codes, params.tau)?;
+    let contrastive = contrastive(&codes, params.tau)?;
     let (first, second) = (probabilities.narrow(0, 0, n)?, probabilities.narrow(0, n, n)?);
     let kl = ((bernoulli_kl(&first, &second.detach())? + bernoulli_kl(&second, &first.detach())?)? * 0.5)?;
     let total = (&contrastive + (&kl * params.beta)?)?;
     Ok(Objective { total, contrastive, kl })
 }
 
-/// L_con: the mean over all 2n codes of −log softmax of the cosine to the image's other code among all others but
-/// itself, at temperature `tau`.
-fn nt_xent(codes: &Tensor, tau: f64) -> Result<Tensor> {
-    let rows = codes.dim(0)?;
-    let (dtype, device) = (codes.dtype(), codes.device());
+/// L_con: NT-Xent of the codes' cosines at temperature `tau`.
+fn contrastive(codes: &Tensor, tau: f64) -> Result<Tensor> {
     let unit = codes.broadcast_div(&codes.sqr()?.sum_keepdim(1)?.sqrt()?)?;
-    let similarity = (unit.matmul(&unit.t()?)? / tau)?; // (2n, 2n)
-    let at = |matches: &dyn Fn(usize, usize) -> bool, value: f32| -> Result<Tensor> {
-        let cells = (0..rows * rows).map(|i| if matches(i / rows, i % rows) { value } else { 0.0 });
-        Ok(Tensor::from_iter(cells, device)?.reshape((rows, rows))?.to_dtype(dtype)?)
-    };
-    let partner = at(&|a, b| (a + rows / 2) % rows == b, 1.0)?;
-    let itself = at(&|a, b| a == b, -1e9)?; // leaves the code itself out of the denominator
-    let positive = (&similarity * partner)?.sum(1)?;
-    let denominator = (similarity + itself)?.log_sum_exp(D::Minus1)?;
-    Ok((denominator - positive)?.mean_all()?)
-}
-
-/// KL(p ‖ q) between Bernoulli vectors `(n, bits)`: summed over bits, averaged over rows.
-fn bernoulli_kl(p: &Tensor, q: &Tensor) -> Result<Tensor> {
-    const EPSILON: f64 = 1e-8; // reference code
-    let log = |x: &Tensor| (x + EPSILON)?.log();
-    let complement = |x: &Tensor| x.affine(-1.0, 1.0);
-    let (not_p, not_q) = (complement(p)?, complement(q)?);
-    let ones = (p * (log(p)? - log(q)?)?)?;
-    let zeros = (&not_p * (log(&not_p)? - log(&not_q)?)?)?;
-    Ok((ones + zeros)?.sum(1)?.mean_all()?)
+    Ok(nt_xent(&(unit.matmul(&unit.t()?)? / tau)?)?)
 }
 
 /// Uniform thresholds of the shape of `x`, from the step's stream.

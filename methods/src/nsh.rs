@@ -133,7 +133,7 @@ impl Plugin for Nsh {
         gradient: true,
         seeded: true,
         augmented: true,
-        revision: 1,
+        revision: 2,
     };
     type Params = NshParams;
 

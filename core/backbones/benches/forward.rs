@@ -18,6 +18,7 @@ mod formula;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
+    hashlab_kernels::keep_freed_memory();
     let mut numbers = Vec::new();
     let mut names = Vec::new();
     for argument in std::env::args().skip(1).filter(|a| !a.starts_with("--")) {

@@ -17,6 +17,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const STEPS: usize = 10;
 
 fn main() -> Result<()> {
+    hashlab_kernels::keep_freed_memory();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let name = arguments.first().map_or("convnet", String::as_str);
     let number = |index: usize, default: usize| arguments.get(index).and_then(|a| a.parse().ok()).unwrap_or(default);

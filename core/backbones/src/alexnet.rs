@@ -21,6 +21,7 @@ pub const ENTRY: Entry = Entry {
     needs_weights: true,
     dim: fc7::DIM,
     image_size: 224,
+    together: 8,
     only_size: None,
     normed: false,
     open: |weights, _, device| frozen("alexnet", (weights, device), AlexNet::new),

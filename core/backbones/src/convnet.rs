@@ -20,6 +20,7 @@ pub const ENTRY: Entry = Entry {
     needs_weights: false,
     dim: DIM,
     image_size: 32,
+    together: 32,
     only_size: None,
     normed: false,
     open: |weights, seed, device| Ok(train(weights, seed, Norm::Frozen, device)?),

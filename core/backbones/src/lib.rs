@@ -3,6 +3,8 @@
 //! [`BACKBONES`] lists them. [`Entry::open`] builds a frozen [`Backbone`], through which nothing is differentiated;
 //! [`Entry::train`] builds a [`Trainable`] one of the same architecture.
 //!
+//! [`Bert`] maps texts; it is not in the list.
+//!
 //! Images are tensors `(n, h, w, 3)`, RGB, channels last, already normalised as [`Backbone::normalize`] says, on the
 //! device that the network was built on.
 
@@ -10,6 +12,7 @@ use candle_core::{Device, Tensor, Var};
 use hashlab_rng::Stream;
 
 pub mod alexnet;
+pub mod bert;
 pub mod convnet;
 mod fc7;
 mod layers;
@@ -19,12 +22,14 @@ mod published;
 pub mod resnet;
 mod source;
 pub mod squeezenet1_1;
+mod texts;
 mod timm;
 mod transformer;
 pub mod vgg16;
 pub mod vit_b_16;
 pub mod weights;
 
+pub use bert::Bert;
 pub use weights::{Weights, WeightsError};
 
 /// A network that maps images to feature vectors.
@@ -112,6 +117,8 @@ pub struct Entry {
     pub dim: usize,
     /// A typical side length of images, in pixels, at which its speed is measured.
     pub image_size: usize,
+    /// How many images of that size had best go through the network together on one thread, see [`Self::micro_batch`].
+    pub together: usize,
     /// The side length that images must have, where the network works at one only.
     pub only_size: Option<usize>,
     /// Whether it has batch norms, so that a [`Norm`] makes a difference.
@@ -122,6 +129,16 @@ pub struct Entry {
     pub train: Option<Train>,
     /// Where the network can be divided, if it can.
     pub cut: Option<Cut>,
+}
+
+impl Entry {
+    /// How many images of `size` pixels a side go through the network together on one thread: few enough that
+    /// activations stay in its cache, and enough that weights, which every pass reads anew, matter less.
+    ///
+    /// Features do not depend on it.
+    pub fn micro_batch(&self, size: usize) -> usize {
+        (self.together * self.image_size.pow(2) / size.pow(2).max(1)).clamp(1, 32)
+    }
 }
 
 /// A frozen network in two parts: features of the trunk can be stored, while the tail with its dropouts runs in every

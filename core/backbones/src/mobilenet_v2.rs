@@ -16,6 +16,7 @@ pub const ENTRY: Entry = Entry {
     needs_weights: true,
     dim: DIM,
     image_size: 128,
+    together: 2,
     only_size: None,
     normed: true,
     open: |weights, _, device| {

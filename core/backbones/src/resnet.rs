@@ -19,6 +19,7 @@ pub const RESNET18: Entry = Entry {
     needs_weights: true,
     dim: 512,
     image_size: 224,
+    together: 8,
     only_size: None,
     normed: true,
     open: |weights, _, device| frozen("resnet18", (weights, device), resnet18),

@@ -7,6 +7,7 @@ use hashlab_kernels::conv::{Activation, FrozenConv, Window};
 use hashlab_rng::stream;
 
 use crate::layers::{BatchNorm, Conv, Dense, Then};
+use crate::transformer::Affine;
 use crate::weights::{Reader, Weights, WeightsError, norm_after};
 use crate::{BackboneError, Norm};
 
@@ -176,6 +177,21 @@ impl<'a> Source<'a> {
                 let [weight, bias] = init.draws(&shape);
                 let weight = self.var(&format!("{name}.weight"), &shape, weight)?;
                 Ok(Dense::Trainable([weight, self.var(&format!("{name}.bias"), &shape[..1], bias)?]))
+            }
+        }
+    }
+
+    /// Makes a dense layer of shape `(out, in)` over tokens from the tensors of these names, drawn like this.
+    pub(crate) fn affine(&self, names: [&str; 2], shape: [usize; 2], draws: [Draw; 2]) -> Result<Affine, WeightsError> {
+        match (self.norm, &self.reader) {
+            (None, Some(reader)) => {
+                let weight = reader.tensor(names[0], &shape)?.reshape((shape[0], shape[1], 1, 1))?;
+                let bias = reader.tensor(names[1], &shape[..1])?;
+                Ok(Affine::Frozen(FrozenConv::dense(&weight, &bias, Window::dense(0), Activation::None)?))
+            }
+            _ => {
+                let weight = self.var(names[0], &shape, draws[0])?;
+                Ok(Affine::Trainable([weight, self.var(names[1], &shape[..1], draws[1])?]))
             }
         }
     }

@@ -1,8 +1,11 @@
 //! Layers of transformers, for image and text encoders alike.
+//!
+//! Tokens are rows `(tokens, dim)`, sequence after sequence.
 
 use candle_core::{Result, Tensor, Var};
+use hashlab_kernels::conv::{Activation, FrozenConv, add};
 use hashlab_kernels::linear;
-use hashlab_kernels::transformer::{gelu, layer_norm, softmax};
+use hashlab_kernels::transformer::{attention, gelu, layer_norm};
 
 use crate::layers::Pass;
 use crate::source::{Draw, Source};
@@ -11,22 +14,43 @@ use crate::weights::WeightsError;
 type Built<T> = std::result::Result<T, WeightsError>;
 
 /// A dense layer without activation.
-pub(crate) struct Affine {
-    weight: Var,
-    bias: Var,
+pub(crate) enum Affine {
+    /// Packed once, as a window of one pixel.
+    Frozen(FrozenConv),
+    /// Weight `(out, in)` and bias.
+    Trainable([Var; 2]),
 }
 
 impl Affine {
-    /// Makes a layer of shape `(out, in)` from the tensors of these names, drawn like this.
-    pub(crate) fn new(source: &Source<'_>, names: [&str; 2], shape: [usize; 2], draws: [Draw; 2]) -> Built<Self> {
-        let weight = source.var(names[0], &shape, draws[0])?;
-        Ok(Self { weight, bias: source.var(names[1], &shape[..1], draws[1])? })
+    /// Makes the layer `name` of shape `(out, in)`, drawn like this.
+    pub(crate) fn new(source: &Source<'_>, name: &str, shape: [usize; 2], draws: [Draw; 2]) -> Built<Self> {
+        source.affine([&format!("{name}.weight"), &format!("{name}.bias")], shape, draws)
     }
 
-    /// Maps `(…, in)` to `(…, out)`.
+    /// Maps `(tokens, in)` to `(tokens, out)`.
     pub(crate) fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        linear(x, &pass.value(&self.weight), Some(&pass.value(&self.bias)))
+        match self {
+            Self::Frozen(conv) => rows(&conv.forward(&pixels(x)?)?),
+            Self::Trainable([weight, bias]) => linear(x, &pass.value(weight), Some(&pass.value(bias))),
+        }
     }
+
+    /// The same plus `residual`.
+    pub(crate) fn forward_add(&self, x: &Tensor, residual: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        match self {
+            Self::Frozen(conv) => rows(&conv.forward_add(&pixels(x)?, &pixels(residual)?)?),
+            Self::Trainable(_) => add(&self.forward(x, pass)?, residual, Activation::None),
+        }
+    }
+}
+
+/// Views rows as an image.
+fn pixels(x: &Tensor) -> Result<Tensor> {
+    x.unsqueeze(0)?.unsqueeze(0)
+}
+
+fn rows(x: &Tensor) -> Result<Tensor> {
+    x.squeeze(0)?.squeeze(0)
 }
 
 /// A layer norm.
@@ -49,40 +73,57 @@ impl LayerNorm {
     }
 }
 
-/// Scaled dot-product attention (Vaswani et al., NeurIPS 2017, equation 1) with `heads` heads.
-///
-/// Queries, keys and values are `(n, tokens, dim)`, each head having its share of the columns; so is the result.
-pub(crate) fn attend(tensors: [&Tensor; 3], heads: usize) -> Result<Tensor> {
-    let (n, tokens, dim) = tensors[0].dims3()?;
-    let split = |x: &Tensor| x.reshape((n, (), heads, dim / heads))?.transpose(1, 2)?.contiguous();
-    let [q, k, v] = [split(tensors[0])?, split(tensors[1])?, split(tensors[2])?];
-    let weights = softmax(&q.matmul(&k.t()?)?, (dim as f64 / heads as f64).sqrt().recip())?;
-    weights.matmul(&v)?.transpose(1, 2)?.contiguous()?.reshape((n, tokens, dim))
+/// Attention of the tokens of a sequence to each other.
+pub(crate) struct SelfAttention {
+    pub(crate) inputs: Inputs,
+    pub(crate) output: Affine,
+    pub(crate) heads: usize,
 }
 
-/// Attention of tokens to each other, its three inputs made by one layer, as in `torch.nn.MultiheadAttention`.
-pub(crate) struct SelfAttention {
-    inputs: Affine,
-    output: Affine,
-    heads: usize,
+/// What makes queries, keys and values.
+pub(crate) enum Inputs {
+    /// One layer, whose columns are those of all three.
+    One(Affine),
+    /// A layer each.
+    Three(Box<[Affine; 3]>),
+}
+
+impl Inputs {
+    fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<[Tensor; 3]> {
+        match self {
+            Self::One(layer) => {
+                let (all, dim) = (layer.forward(x, pass)?, x.dim(1)?);
+                Ok([all.narrow(1, 0, dim)?, all.narrow(1, dim, dim)?, all.narrow(1, 2 * dim, dim)?])
+            }
+            Self::Three(layers) => {
+                let [q, k, v] = layers.each_ref().map(|layer| layer.forward(x, pass));
+                Ok([q?, k?, v?])
+            }
+        }
+    }
 }
 
 impl SelfAttention {
-    /// Makes the module `name`; it starts as PyTorch's.
+    /// Makes the module `name`, laid out like `torch.nn.MultiheadAttention`; it starts as PyTorch's.
     pub(crate) fn new(source: &Source<'_>, name: &str, dim: usize, heads: usize) -> Built<Self> {
-        let names = ["in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"];
-        let [in_weight, in_bias, out_weight, out_bias] = names.map(|part| format!("{name}.{part}"));
+        let [weight, bias] = ["weight", "bias"].map(|part| format!("{name}.in_proj_{part}"));
         let (xavier, zero) = (Draw::Uniform((6.0 / (4 * dim) as f64).sqrt()), Draw::Constant(0.0));
-        let inputs = Affine::new(source, [&in_weight, &in_bias], [3 * dim, dim], [xavier, zero])?;
+        let inputs = Inputs::One(source.affine([&weight, &bias], [3 * dim, dim], [xavier, zero])?);
         let within = Draw::Uniform((dim as f64).sqrt().recip());
-        let output = Affine::new(source, [&out_weight, &out_bias], [dim, dim], [within, zero])?;
+        let output = Affine::new(source, &format!("{name}.out_proj"), [dim, dim], [within, zero])?;
         Ok(Self { inputs, output, heads })
     }
 
-    /// Maps `(n, tokens, dim)` to the same shape.
-    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        let parts = self.inputs.forward(x, pass)?.chunk(3, 2)?;
-        self.output.forward(&attend([&parts[0], &parts[1], &parts[2]], self.heads)?, pass)
+    /// Maps sequences of `lengths` tokens, together `(tokens, dim)`, to the same shape and adds `residual`.
+    pub(crate) fn forward_add(
+        &self,
+        x: &Tensor,
+        lengths: &[usize],
+        residual: &Tensor,
+        pass: &Pass<'_>,
+    ) -> Result<Tensor> {
+        let inputs = self.inputs.forward(x, pass)?;
+        self.output.forward_add(&attention(inputs.each_ref(), lengths, self.heads)?, residual, pass)
     }
 }
 
@@ -90,17 +131,19 @@ impl SelfAttention {
 pub(crate) struct Mlp([Affine; 2]);
 
 impl Mlp {
-    /// Makes the layers called `names`, which map `dim` to `hidden` and back; they start as torchvision's.
-    pub(crate) fn new(source: &Source<'_>, names: [String; 2], dim: usize, hidden: usize) -> Built<Self> {
-        let draws = [Draw::Uniform((6.0 / (dim + hidden) as f64).sqrt()), Draw::Normal(1e-6)];
-        let layer = |name: &str, shape: [usize; 2]| {
-            Affine::new(source, [&format!("{name}.weight"), &format!("{name}.bias")], shape, draws)
-        };
+    /// Makes the layers called `names`, which map `dim` to `hidden` and back, drawn like this.
+    pub(crate) fn new(
+        source: &Source<'_>,
+        names: [String; 2],
+        [dim, hidden]: [usize; 2],
+        draws: [Draw; 2],
+    ) -> Built<Self> {
+        let layer = |name: &str, shape| Affine::new(source, name, shape, draws);
         Ok(Self([layer(&names[0], [hidden, dim])?, layer(&names[1], [dim, hidden])?]))
     }
 
-    /// Maps `(…, dim)` to the same shape.
-    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        self.0[1].forward(&gelu(&self.0[0].forward(x, pass)?)?, pass)
+    /// Maps `(tokens, dim)` to the same shape and adds `residual`.
+    pub(crate) fn forward_add(&self, x: &Tensor, residual: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        self.0[1].forward_add(&gelu(&self.0[0].forward(x, pass)?)?, residual, pass)
     }
 }

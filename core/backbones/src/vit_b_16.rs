@@ -4,7 +4,7 @@
 //! position for each patch of an image of 224 pixels, so images have that size.
 
 use candle_core::{Result, Tensor, Var, bail};
-use hashlab_kernels::conv::{Activation, Padding, Window, add};
+use hashlab_kernels::conv::{Activation, Padding, Window};
 
 use crate::Entry;
 use crate::layers::{Conv, Pass};
@@ -20,6 +20,7 @@ pub const ENTRY: Entry = Entry {
     needs_weights: true,
     dim: DIM,
     image_size: SIZE,
+    together: 8,
     only_size: Some(SIZE),
     normed: false,
     open: |weights, _, device| frozen("vit_b_16", (weights, device), Vit::new),
@@ -75,11 +76,12 @@ impl Architecture for Vit {
         }
         let patches = self.patches.forward(images, pass)?.reshape((n, (), DIM))?;
         let class = pass.value(&self.class).broadcast_as((n, 1, DIM))?;
-        let mut x = Tensor::cat(&[&class, &patches], 1)?.broadcast_add(&pass.value(&self.positions))?;
+        let x = Tensor::cat(&[&class, &patches], 1)?.broadcast_add(&pass.value(&self.positions))?;
+        let (tokens, mut x) = (x.dim(1)?, x.flatten(0, 1)?);
         for block in &self.blocks {
-            x = block.forward(&x, pass)?;
+            x = block.forward(&x, &vec![tokens; n], pass)?;
         }
-        self.norm.forward(&x.narrow(1, 0, 1)?, pass)?.squeeze(1)
+        self.norm.forward(&x.reshape((n, tokens, DIM))?.narrow(1, 0, 1)?, pass)?.squeeze(1)
     }
 }
 
@@ -96,14 +98,14 @@ impl Block {
         let first = LayerNorm::new(source, &name("ln_1"), DIM, EPS)?;
         let attention = SelfAttention::new(source, &name("self_attention"), DIM, HEADS)?;
         let second = LayerNorm::new(source, &name("ln_2"), DIM, EPS)?;
-        let mlp = Mlp::new(source, [name("mlp.0"), name("mlp.3")], DIM, HIDDEN)?;
+        let draws = [Draw::Uniform((6.0 / (DIM + HIDDEN) as f64).sqrt()), Draw::Normal(1e-6)]; // torchvision's
+        let mlp = Mlp::new(source, [name("mlp.0"), name("mlp.3")], [DIM, HIDDEN], draws)?;
         Ok(Self { norms: [first, second], attention, mlp })
     }
 
-    fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        let y = self.attention.forward(&self.norms[0].forward(x, pass)?, pass)?;
-        let x = add(x, &y, Activation::None)?;
-        let y = self.mlp.forward(&self.norms[1].forward(&x, pass)?, pass)?;
-        add(&x, &y, Activation::None)
+    /// Maps sequences of `lengths` tokens, together `(tokens, dim)`, to the same shape.
+    fn forward(&self, x: &Tensor, lengths: &[usize], pass: &Pass<'_>) -> Result<Tensor> {
+        let x = self.attention.forward_add(&self.norms[0].forward(x, pass)?, lengths, x, pass)?;
+        self.mlp.forward_add(&self.norms[1].forward(&x, pass)?, &x, pass)
     }
 }

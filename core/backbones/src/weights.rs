@@ -30,7 +30,8 @@ pub enum WeightsError {
     /// The file's tensors are named in a way that is not known.
     #[error(
         "backbone `{backbone}` starts with tensor `{name}`, but the file holds {found}\nhelp: known are the names of \
-         torchvision (batch norms may be folded) and, for mobilenet_v2, those of timm (`conv_stem.weight`, …)"
+         torchvision (batch norms may be folded), for mobilenet_v2 those of timm (`conv_stem.weight`, …), and for bert \
+         those of Hugging Face's transformers"
     )]
     Names {
         /// The network.
@@ -131,8 +132,8 @@ impl Weights {
         let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
         let mut tensors = BTreeMap::new();
         for (name, view) in SafeTensors::deserialize(bytes)?.tensors() {
-            // A counter that PyTorch's batch norm keeps for training.
-            if name.ends_with(".num_batches_tracked") {
+            // A counter that PyTorch's batch norm keeps for training; the numbers 0, 1, 2, … in files of text encoders.
+            if name.ends_with(".num_batches_tracked") || name.ends_with(".position_ids") {
                 continue;
             }
             let dtype = match view.dtype() {
@@ -155,6 +156,17 @@ impl Weights {
     /// Returns an entry of the file's header, such as `source` or `license`.
     pub fn header(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)
+    }
+
+    /// Returns the tensors under other names; those without one are left out.
+    pub(crate) fn renamed(&self, rename: impl Fn(&str) -> Option<String>) -> Self {
+        let tensors = self.tensors.iter().filter_map(|(name, tensor)| Some((rename(name)?, tensor.clone())));
+        Self { tensors: tensors.collect(), metadata: self.metadata.clone(), digest: self.digest.clone() }
+    }
+
+    /// Returns the shape of a tensor; without the tensor, no sizes.
+    pub(crate) fn shape(&self, name: &str) -> &[usize] {
+        self.tensors.get(name).map_or(&[], |tensor| tensor.dims())
     }
 
     /// Lists the first names, for a message.

@@ -52,18 +52,26 @@ fn squeezenet1_1() {
     check(open("squeezenet1_1", &[]).as_ref(), "squeezenet1_1");
 }
 
+/// Images go through in micro-batches, which must be no part of what features are.
 #[test]
 fn features_do_not_depend_on_batch_or_threads() {
     if !device::for_tests().is_cpu() {
         return; // a GPU chooses how to multiply by the shape, the batch included
     }
-    let backbone = open("mobilenet_v2", &[]);
     let bits = |x: Tensor| -> Vec<u32> {
         x.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
     };
-    let together = backbone.forward(&images()).unwrap();
-    let second = serial(|| backbone.forward(&images().narrow(0, 1, 1).unwrap())).unwrap();
-    assert_eq!(bits(together.narrow(0, 1, 1).unwrap().contiguous().unwrap()), bits(second));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-    assert_eq!(bits(together), bits(pool.install(|| backbone.forward(&images())).unwrap()));
+    for (name, side) in [("mobilenet_v2", 45), ("vgg16", 40), ("alexnet", 70), ("vit_b_16", 224)] {
+        let backbone = open(name, &[]);
+        let values: Vec<f32> = formula::numbers("images", 5 * side * side * 3).map(|u| u as f32).collect();
+        let images = Tensor::from_vec(values, (5, side, side, 3), device::for_tests()).unwrap();
+        let together = bits(serial(|| backbone.forward(&images)).unwrap());
+        let mut apart = Vec::new();
+        for (start, len) in [(0, 1), (1, 2), (3, 2)] {
+            apart.extend(bits(serial(|| backbone.forward(&images.narrow(0, start, len).unwrap())).unwrap()));
+        }
+        assert!(together == apart, "{name} in parts");
+        assert!(together == bits(pool.install(|| backbone.forward(&images)).unwrap()), "{name} on threads");
+    }
 }

@@ -68,9 +68,10 @@ fn a_file_is_read_with_its_digest_and_header() {
     let weights = Weights::read(&path).unwrap();
     assert_eq!(weights.digest(), blake3::hash(&bytes).to_hex().as_str());
     assert_eq!(weights.header("source"), Some("a formula"));
-    let open = find("squeezenet1_1").unwrap().open;
-    assert_eq!(open(Some(&weights), 0).unwrap().normalize(), [[0.5; 3]; 2]);
-    assert_eq!(open(Some(&formula::weights("squeezenet1_1", &[])), 0).unwrap().normalize(), IMAGENET);
+    let normalize =
+        |weights| (find("squeezenet1_1").unwrap().open)(Some(weights), 0, &Device::Cpu).unwrap().normalize();
+    assert_eq!(normalize(&weights), [[0.5; 3]; 2]);
+    assert_eq!(normalize(&formula::weights("squeezenet1_1", &[])), IMAGENET);
     assert!(Weights::read(Path::new("/")).is_err());
 }
 

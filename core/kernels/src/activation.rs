@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use crate::cpu;
+use crate::simd::vectorized;
 
 /// What follows a layer in the same pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +44,9 @@ impl Activation {
         cpu::with_elements(dy, |dy| {
             cpu::with_elements(y, |out| {
                 let mut gradient = dy.to_vec();
-                pulp::Arch::new().dispatch(|| {
-                    for (d, y) in gradient.iter_mut().zip(out) {
+                let d = &mut gradient[..];
+                vectorized!(|d: &'a mut [f32], out: &'a [f32], limits: (f32, f32)| {
+                    for (d, y) in d.iter_mut().zip(out) {
                         *d = before(*d, *y, limits);
                     }
                 });

@@ -8,10 +8,12 @@
 //! * [`backward()`]: back-propagation that writes weight gradients once;
 //! * [`conv`]: dense and depthwise convolution, pooling and batch norm, for training and, with weights packed once, for
 //!   inference;
-//! * [`transformer`]: layer norm, softmax and GELU;
+//! * [`transformer`]: attention, layer norm and GELU;
+//! * [`loss`]: contrastive loss and the divergence of bit probabilities;
 //! * [`optim`]: optimiser steps in one pass over memory;
 //! * [`device`]: devices by name;
-//! * [`threads::serial`]: keeps a call on its own thread.
+//! * [`threads::serial`]: keeps a call on its own thread;
+//! * [`keep_freed_memory`]: what a step frees, the next one allocates again.
 //!
 //! Results depend on the instruction set of the processor but never on the number of threads.
 #![allow(unsafe_code, reason = "this crate is where the workspace keeps what safe Rust cannot express fast enough")]
@@ -22,10 +24,14 @@ pub mod conv;
 mod cpu;
 pub mod device;
 mod linear;
+pub mod loss;
 mod matmul;
+mod memory;
 pub mod optim;
+mod simd;
 pub mod threads;
 pub mod transformer;
 
 pub use backward::backward;
 pub use linear::{linear, linear_relu};
+pub use memory::keep_freed_memory;

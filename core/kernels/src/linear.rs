@@ -6,6 +6,7 @@ use crate::activation::{Activation, clamp};
 use crate::backward::deposit;
 use crate::cpu;
 use crate::matmul::{Matrix, matmul, matmul_add};
+use crate::simd::vectorized;
 
 /// Computes `y = x·wᵀ + b`.
 ///
@@ -182,10 +183,11 @@ impl Finish<'_> {
 
     /// Finishes a product `(rows, out)`.
     fn in_place(&self, mut y: Vec<f32>) -> Vec<f32> {
-        pulp::Arch::new().dispatch(|| {
-            for row in y.chunks_exact_mut(self.bias.len()) {
-                for (y, b) in row.iter_mut().zip(self.bias) {
-                    *y = self.apply(*y, *b);
+        let (finish, rows) = (self, &mut y[..]);
+        vectorized!(|finish: &'a Finish<'a>, rows: &'a mut [f32]| {
+            for row in rows.chunks_exact_mut(finish.bias.len()) {
+                for (y, b) in row.iter_mut().zip(finish.bias) {
+                    *y = finish.apply(*y, *b);
                 }
             }
         });
@@ -194,17 +196,18 @@ impl Finish<'_> {
 
     /// Finishes a product `(out, rows)` and returns it as `(rows, out)`.
     fn transposed(&self, product: &[f32], rows: usize) -> Vec<f32> {
-        /// Columns that are written together: one cache line.
-        const BLOCK: usize = 16;
         let out = self.bias.len();
         let mut y = vec![0.0; rows * out];
-        pulp::Arch::new().dispatch(|| {
+        let (finish, to) = (self, &mut y[..]);
+        vectorized!(|finish: &'a Finish<'a>, product: &'a [f32], to: &'a mut [f32], rows: usize, out: usize| {
+            /// Columns that are written together: one cache line.
+            const BLOCK: usize = 16;
             for start in (0..out).step_by(BLOCK) {
                 let columns = &product[start * rows..(start + BLOCK).min(out) * rows];
-                let bias = &self.bias[start..];
-                for (row, y) in y.chunks_exact_mut(out).enumerate() {
+                let bias = &finish.bias[start..];
+                for (row, y) in to.chunks_exact_mut(out).enumerate() {
                     for ((y, column), b) in y[start..].iter_mut().zip(columns.chunks_exact(rows)).zip(bias) {
-                        *y = self.apply(column[row], *b);
+                        *y = finish.apply(column[row], *b);
                     }
                 }
             }
@@ -227,9 +230,10 @@ pub(crate) fn accumulate(sum: Option<Vec<f32>>, a: Matrix<'_>, b: Matrix<'_>) ->
 /// Returns `sum` plus the sum of the rows of `dy`, each of `out` elements.
 pub(crate) fn column_sums(sum: Option<Vec<f32>>, dy: &[f32], out: usize) -> Vec<f32> {
     let mut sum = sum.unwrap_or_else(|| vec![0.0; out]);
-    pulp::Arch::new().dispatch(|| {
-        for row in dy.chunks_exact(out) {
-            for (sum, d) in sum.iter_mut().zip(row) {
+    let to = &mut sum[..];
+    vectorized!(|to: &'a mut [f32], dy: &'a [f32]| {
+        for row in dy.chunks_exact(to.len()) {
+            for (sum, d) in to.iter_mut().zip(row) {
                 *sum += d;
             }
         }

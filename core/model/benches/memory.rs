@@ -14,6 +14,7 @@ mod simulated;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> anyhow::Result<()> {
+    hashlab_kernels::keep_freed_memory();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let mut numbers = arguments.iter().filter_map(|a| a.parse().ok());
     let (items, size) = (numbers.next().unwrap_or(20_000), numbers.next().unwrap_or(32));

@@ -22,9 +22,7 @@ use crate::inputs::Images;
 
 /// Items whose features are stored and checked together.
 const CHUNK: usize = 256;
-/// Images that go through the backbone together on one thread: so few that activations stay in its cache.
-const MICRO_BATCH: usize = 2;
-/// Images that go through it together on a GPU: as many as keep one busy.
+/// Images that go through the backbone together on a GPU: as many as keep one busy.
 const GPU_BATCH: usize = 64;
 
 /// Raised when the same weights and pixels give other features, so that banks are not mixed.
@@ -166,8 +164,11 @@ impl<'a> Features<'a> {
         let purpose = format!("view/{transform}");
         let draw = |item: u32| stream(0, &purpose, &[u64::from(view), u64::from(item)]);
         let parts: Result<Vec<Vec<f32>>> = if self.device.is_cpu() {
+            // No thread shall be without work.
+            let share = items.len().div_ceil(rayon::current_num_threads()).max(1);
+            let micro_batch = self.network.micro_batch(self.config.size).min(share);
             let part = |items: &[u32]| self.extract_part(backbone, items, transform, &draw, &normalize);
-            items.par_chunks(MICRO_BATCH).map(part).collect()
+            items.par_chunks(micro_batch).map(part).collect()
         } else {
             // Queued: the GPU computes while the next images are decoded.
             let queue = |items: &[u32]| {

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "every test file is a crate of its own and uses a part of this module")]
 
+pub(crate) mod bert;
 mod torchvision;
 
 use std::collections::HashMap;

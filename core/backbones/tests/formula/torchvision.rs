@@ -76,7 +76,7 @@ fn alexnet() -> Tensors {
     all
 }
 
-fn dense(name: &str, shape: [usize; 2]) -> [(String, Tensor); 2] {
+pub(super) fn dense(name: &str, shape: [usize; 2]) -> [(String, Tensor); 2] {
     let parts = [(format!("{name}.weight"), shape.to_vec()), (format!("{name}.bias"), vec![shape[0]])];
     parts.map(|(name, shape)| (name.clone(), tensor(&name, &shape)))
 }
@@ -92,7 +92,7 @@ fn normed(conv: &str, norm: &str, shape: [usize; 4]) -> Tensors {
 }
 
 /// Vectors of a norm by their centre and spread.
-fn norm_parts(norm: &str, len: usize, parts: &[&str]) -> Tensors {
+pub(super) fn norm_parts(norm: &str, len: usize, parts: &[&str]) -> Tensors {
     let part = |part: &&str| {
         let (centre, spread) = match *part {
             "weight" => (0.5, 0.25),

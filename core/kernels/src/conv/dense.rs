@@ -6,7 +6,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::geometry::Geometry;
-use super::rows::{Rows, by_pixels};
+use super::rows::{Rows, by_pixels, padded};
 
 /// Columns of a panel of packed weights; the last panel may have half of them.
 const PANEL: usize = 32;
@@ -74,9 +74,18 @@ impl Epilogue<'_> {
 
 /// Convolves: the channels-last output.
 pub(super) fn forward(g: &Geometry, x: &[f32], channels: usize, weights: &Packed, epilogue: Epilogue<'_>) -> Vec<f32> {
+    if channels <= NARROW {
+        let image = padded(g, x, channels);
+        let width = g.kernel.1 * channels;
+        return run(g.output_pixels(), width, weights, epilogue, |range| Rows::lines(g, &image, channels, range));
+    }
     let fill = vec![0.0; channels];
     run(g.output_pixels(), channels, weights, epilogue, |range| Rows::gather(g, x, &fill, range))
 }
+
+/// Images of so few channels, colours in practice, are read a window's row at a time: the loop over a tap's channels
+/// would be too short to be fast.
+const NARROW: usize = 4;
 
 /// Returns the gradient of the input; `weights` are [`Packed::transposed`].
 pub(super) fn input_gradient(g: &Geometry, dy: &[f32], out: usize, weights: &Packed) -> Vec<f32> {
@@ -124,7 +133,7 @@ impl WithSimd for Product<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         // Tile heights keep tile, weights and one broadcast within the registers of each instruction set.
         match S::F32_LANES {
-            16 => self.panels::<S, 8, 2, 1>(simd),
+            16 => self.panels::<S, 12, 2, 1>(simd),
             8 => self.panels::<S, 3, 4, 2>(simd),
             4 => self.panels::<S, 2, 8, 4>(simd),
             _ => self.panels::<S, 1, 32, 16>(simd),
@@ -164,6 +173,7 @@ impl Product<'_> {
                 *sum = load(simd, &self.weights.bias[column + vector * S::F32_LANES..]);
             }
         }
+        self.prefetch::<S, HEIGHT, VECTORS>(column, pixel);
         for tap in 0..self.rows.taps() {
             let mut x = [std::ptr::null::<f32>(); HEIGHT];
             for (row, x) in x.iter_mut().enumerate() {
@@ -188,6 +198,21 @@ impl Product<'_> {
         self.store(simd, column, pixel, sums);
     }
 
+    /// Asks for the lines that a tile will be stored to, and for those of the residual.
+    #[inline(always)]
+    fn prefetch<S: Simd, const HEIGHT: usize, const VECTORS: usize>(&self, column: usize, pixel: usize) {
+        let rows = HEIGHT.min(self.rows.pixels() - pixel);
+        for row in 0..rows {
+            for vector in 0..VECTORS {
+                let at = (pixel + row) * self.weights.out + column + vector * S::F32_LANES;
+                fetch(self.out.as_ptr().wrapping_add(at).cast());
+                if let Some(residual) = self.epilogue.residual {
+                    fetch(residual.as_ptr().wrapping_add(at));
+                }
+            }
+        }
+    }
+
     /// Finishes a tile and stores the part of it that exists.
     #[inline(always)]
     fn store<S: Simd, const HEIGHT: usize, const VECTORS: usize>(
@@ -204,12 +229,26 @@ impl Product<'_> {
             for (vector, (target, mut sum)) in line.chunks_mut(S::F32_LANES).zip(sums).enumerate() {
                 if let Some(residual) = self.epilogue.residual {
                     let from = &residual[at + column + vector * S::F32_LANES..at + out];
-                    sum = simd.add_f32s(sum, simd.partial_load_f32s(&from[..from.len().min(S::F32_LANES)]));
+                    // A partial load is a call, and few vectors are partial.
+                    let added = if from.len() < S::F32_LANES { simd.partial_load_f32s(from) } else { load(simd, from) };
+                    sum = simd.add_f32s(sum, added);
                 }
                 store(simd, target, clamp(simd, sum, self.epilogue.limits));
             }
         }
     }
+}
+
+/// Asks for a line of memory, where there is an instruction for it.
+#[inline(always)]
+fn fetch(at: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing and accepts any address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 /// Loads the first vector of `from`.

@@ -9,6 +9,7 @@ use super::dense::{clamp, load, store};
 use super::geometry::Geometry;
 use super::rows::{Rows, by_pixels};
 use crate::activation;
+use crate::simd::vectorized;
 
 /// Pixels per chunk.
 const CHUNK: usize = 64;
@@ -51,10 +52,11 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], channels: usi
     let mut sums = vec![0.0; g.taps() * channels];
     for start in (0..g.output_pixels()).step_by(CHUNK) {
         let rows = Rows::gather(g, x, &fill, start..(start + CHUNK).min(g.output_pixels()));
-        pulp::Arch::new().dispatch(|| {
-            for (tap, sums) in sums.chunks_exact_mut(channels).enumerate() {
+        let (to, rows, dy) = (&mut sums[..], &rows, &dy[start * channels..]);
+        vectorized!(|to: &'a mut [f32], rows: &'a Rows<'a>, dy: &'a [f32], channels: usize| {
+            for (tap, sums) in to.chunks_exact_mut(channels).enumerate() {
                 for pixel in 0..rows.pixels() {
-                    let dy = &dy[(start + pixel) * channels..][..channels];
+                    let dy = &dy[pixel * channels..][..channels];
                     for ((sum, x), d) in sums.iter_mut().zip(rows.get(tap, pixel)).zip(dy) {
                         *sum += x * d;
                     }

@@ -107,6 +107,11 @@ impl Geometry {
         }
     }
 
+    /// Height and width of the input with its padding.
+    pub(super) fn padded(&self) -> (usize, usize) {
+        (self.before.0 + self.input.0 + self.after.0, self.before.1 + self.input.1 + self.after.1)
+    }
+
     /// How many taps a window has.
     pub(super) fn taps(&self) -> usize {
         self.kernel.0 * self.kernel.1

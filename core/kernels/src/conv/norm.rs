@@ -10,6 +10,7 @@ use super::rows::by_pixels;
 use crate::activation::{Activation, before, clamp};
 use crate::backward::deposit;
 use crate::linear::column_sums;
+use crate::simd::vectorized;
 use crate::{cpu, threads};
 
 /// Rows whose sums are taken in f32; longer sums are in f64.
@@ -114,18 +115,22 @@ impl Norm {
 
     /// Sums, per channel, the gradient before the activation, and its product with the normalised input.
     fn sums(&self, [x, y, dy]: [&[f32]; 3]) -> [Vec<f32>; 2] {
-        let (channels, limits) = (self.mean.len(), self.activation.limits());
+        let channels = self.mean.len();
         let partial = partial_sums(x.len() / channels, channels, |rows, sums| {
-            let [x, y, dy] = [x, y, dy].map(|t| t[rows.start * channels..rows.end * channels].chunks_exact(channels));
-            let (plain, product) = sums.split_at_mut(channels);
-            for ((x, y), dy) in x.zip(y).zip(dy) {
-                let columns = plain.iter_mut().zip(&mut *product).zip(&self.mean).zip(x).zip(y).zip(dy);
-                for (((((plain, product), mean), x), y), dy) in columns {
-                    let d = before(*dy, *y, limits);
-                    *plain += d;
-                    *product += d * (x - mean);
+            let (op, values) = (self, [x, y, dy].map(|t| &t[rows.start * channels..rows.end * channels]));
+            vectorized!(|op: &'a Norm, sums: &'a mut [f32], values: [&'a [f32]; 3]| {
+                let (channels, limits) = (op.mean.len(), op.activation.limits());
+                let [x, y, dy] = values.map(|t| t.chunks_exact(channels));
+                let (plain, product) = sums.split_at_mut(channels);
+                for ((x, y), dy) in x.zip(y).zip(dy) {
+                    let columns = plain.iter_mut().zip(&mut *product).zip(&op.mean).zip(x).zip(y).zip(dy);
+                    for (((((plain, product), mean), x), y), dy) in columns {
+                        let d = before(*dy, *y, limits);
+                        *plain += d;
+                        *product += d * (x - mean);
+                    }
                 }
-            }
+            });
         });
         let sum = |half: usize, channel: usize| {
             let parts = partial.chunks_exact(2 * channels).map(|sums| f64::from(sums[half * channels + channel]));
@@ -137,7 +142,7 @@ impl Norm {
 
     /// Returns the gradient of the input, given what [`Self::sums`] returned.
     fn input_gradient(&self, [x, y, dy]: [&[f32]; 3], weight: &[f32], sums: &[Vec<f32>; 2]) -> Vec<f32> {
-        let (channels, limits) = (weight.len(), self.activation.limits());
+        let channels = weight.len();
         let rows = x.len() / channels;
         // dx = scale · (d − shift − slope · (x − mean)); with constant moments only the first term.
         let share = if self.of_batch { 1.0 / rows as f32 } else { 0.0 };
@@ -145,10 +150,17 @@ impl Norm {
         let shift: Vec<f32> = sums[0].iter().map(|sum| sum * share).collect();
         let slope: Vec<f32> = sums[1].iter().zip(&self.inverse).map(|(sum, inverse)| sum * share * inverse).collect();
         let body = |rows: Range<usize>, out: &mut [MaybeUninit<f32>]| {
-            let [x, y, dy] = [x, y, dy].map(|t| t[rows.start * channels..rows.end * channels].chunks_exact(channels));
-            pulp::Arch::new().dispatch(|| {
+            let values = [x, y, dy].map(|t| &t[rows.start * channels..rows.end * channels]);
+            let (op, factors) = (self, [&scale[..], &shift, &slope]);
+            vectorized!(|out: &'a mut [MaybeUninit<f32>],
+                         op: &'a Norm,
+                         values: [&'a [f32]; 3],
+                         factors: [&'a [f32]; 3]| {
+                let (channels, limits) = (op.mean.len(), op.activation.limits());
+                let [x, y, dy] = values.map(|t| t.chunks_exact(channels));
+                let [scale, shift, slope] = factors;
                 for (((out, x), y), dy) in out.chunks_exact_mut(channels).zip(x).zip(y).zip(dy) {
-                    let constants = self.mean.iter().zip(&scale).zip(&shift).zip(&slope);
+                    let constants = op.mean.iter().zip(scale).zip(shift).zip(slope);
                     for ((((out, x), y), dy), (((mean, scale), shift), slope)) in
                         out.iter_mut().zip(x).zip(y).zip(dy).zip(constants)
                     {
@@ -177,13 +189,19 @@ impl CustomOp3 for Norm {
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (x, w, b) = (cpu::elements(x, xl)?, cpu::elements(w, wl)?, cpu::elements(b, bl)?);
-        let (channels, limits) = (w.len(), self.activation.limits());
+        let channels = w.len();
         let scale: Vec<f32> = w.iter().zip(&self.inverse).map(|(w, inverse)| w * inverse).collect();
         let body = |rows: Range<usize>, out: &mut [MaybeUninit<f32>]| {
             let x = &x[rows.start * channels..rows.end * channels];
-            pulp::Arch::new().dispatch(|| {
+            let (op, scale) = (self, &scale[..]);
+            vectorized!(|out: &'a mut [MaybeUninit<f32>],
+                         op: &'a Norm,
+                         x: &'a [f32],
+                         scale: &'a [f32],
+                         b: &'a [f32]| {
+                let (channels, limits) = (op.mean.len(), op.activation.limits());
                 for (out, x) in out.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                    let constants = self.mean.iter().zip(&scale).zip(b);
+                    let constants = op.mean.iter().zip(scale).zip(b);
                     for ((out, x), ((mean, scale), bias)) in out.iter_mut().zip(x).zip(constants) {
                         out.write(clamp((x - mean) * scale + bias, limits));
                     }
@@ -231,21 +249,23 @@ fn moments(x: &[f32], channels: usize) -> [Vec<f32>; 2] {
     let rows = x.len() / channels;
     // Relative to the chunk's first row, so that values far from zero lose no digits.
     let partial = partial_sums(rows, channels, |range, sums| {
-        let (mean, squares) = sums.split_at_mut(channels);
         let chunk = &x[range.start * channels..range.end * channels];
-        let first = &chunk[..channels];
-        for row in chunk.chunks_exact(channels) {
-            for ((mean, first), x) in mean.iter_mut().zip(first).zip(row) {
-                *mean += x - first;
+        vectorized!(|sums: &'a mut [f32], chunk: &'a [f32], channels: usize| {
+            let (mean, squares) = sums.split_at_mut(channels);
+            let (first, rows) = (&chunk[..channels], (chunk.len() / channels) as f32);
+            for row in chunk.chunks_exact(channels) {
+                for ((mean, first), x) in mean.iter_mut().zip(first).zip(row) {
+                    *mean += x - first;
+                }
             }
-        }
-        mean.iter_mut().for_each(|mean| *mean /= range.len() as f32);
-        for row in chunk.chunks_exact(channels) {
-            for (((square, mean), first), x) in squares.iter_mut().zip(&*mean).zip(first).zip(row) {
-                let centred = x - first - mean;
-                *square += centred * centred;
+            mean.iter_mut().for_each(|mean| *mean /= rows);
+            for row in chunk.chunks_exact(channels) {
+                for (((square, mean), first), x) in squares.iter_mut().zip(&*mean).zip(first).zip(row) {
+                    let centred = x - first - mean;
+                    *square += centred * centred;
+                }
             }
-        }
+        });
     });
     let (mut mean, mut squares) = (vec![0f64; channels], vec![0f64; channels]);
     for (index, sums) in partial.chunks_exact(2 * channels).enumerate() {
@@ -267,7 +287,7 @@ fn partial_sums(rows: usize, channels: usize, body: impl Fn(Range<usize>, &mut [
     let mut sums = vec![0.0; rows.div_ceil(CHUNK) * 2 * channels];
     let run = |(index, sums): (usize, &mut [f32])| {
         let start = index * CHUNK;
-        pulp::Arch::new().dispatch(|| body(start..(start + CHUNK).min(rows), sums));
+        body(start..(start + CHUNK).min(rows), sums);
     };
     match threads::available() {
         1 => sums.chunks_mut(2 * channels).enumerate().for_each(run),

@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use super::geometry::{Geometry, Window};
 use super::rows::{Rows, by_pixels};
+use crate::simd::vectorized;
 use crate::{cpu, linear};
 
 /// Pixels per chunk.
@@ -125,9 +126,10 @@ impl CustomOp1 for MaxPool {
         let fill = vec![f32::NEG_INFINITY; channels];
         let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
             let rows = Rows::gather(&g, x, &fill, range);
-            pulp::Arch::new().dispatch(|| {
-                for (pixel, out) in out.chunks_exact_mut(channels).enumerate() {
-                    maximum(&rows, pixel, out);
+            let rows = &rows;
+            vectorized!(|out: &'a mut [MaybeUninit<f32>], rows: &'a Rows<'a>| {
+                for (pixel, out) in out.chunks_exact_mut(rows.channels()).enumerate() {
+                    maximum(rows, pixel, out);
                 }
             });
         };
@@ -144,7 +146,10 @@ impl CustomOp1 for MaxPool {
         cpu::with_elements(x, |x| {
             cpu::with_elements(y, |y| {
                 cpu::with_elements(dy, |dy| {
-                    pulp::Arch::new().dispatch(|| scatter_maxima(&g, channels, [x, y, dy], &mut dx));
+                    let (g, values, dx) = (&g, [x, y, dy], &mut dx[..]);
+                    vectorized!(|g: &'a Geometry, channels: usize, values: [&'a [f32]; 3], dx: &'a mut [f32]| {
+                        scatter_maxima(g, channels, values, dx)
+                    });
                     Ok(())
                 })
             })
@@ -198,19 +203,19 @@ impl CustomOp1 for GlobalMean {
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (n, h, w, c) = layout.shape().dims4()?;
         let mut means = vec![0.0; n * c];
-        pulp::Arch::new().dispatch(|| -> Result<()> {
-            for (mean, image) in means.chunks_exact_mut(c).zip(cpu::elements(x, layout)?.chunks_exact(h * w * c)) {
+        let (to, x, pixels) = (&mut means[..], cpu::elements(x, layout)?, h * w);
+        vectorized!(|to: &'a mut [f32], x: &'a [f32], pixels: usize, c: usize| {
+            for (mean, image) in to.chunks_exact_mut(c).zip(x.chunks_exact(pixels * c)) {
                 for pixel in image.chunks_exact(c) {
                     for (mean, x) in mean.iter_mut().zip(pixel) {
                         *mean += x;
                     }
                 }
                 for mean in mean {
-                    *mean /= (h * w) as f32;
+                    *mean /= pixels as f32;
                 }
             }
-            Ok(())
-        })?;
+        });
         Ok((CpuStorage::F32(means), (n, c).into()))
     }
 

@@ -1,5 +1,6 @@
 //! The table of pixels that windows read.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -40,6 +41,27 @@ impl<'a> Rows<'a> {
         Self::build(g.kernel, Images { pixels: x, size: g.input, fill }, g.output, range, |axis, at, tap| {
             g.source(axis, at, tap)
         })
+    }
+
+    /// Lists what the windows of output pixels `range` read of [`padded`] images, each row of a window as one tap.
+    pub(super) fn lines(g: &Geometry, image: &'a [f32], channels: usize, range: Range<usize>) -> Self {
+        let (height, width) = g.padded();
+        let (tap, (oh, ow)) = (g.kernel.1 * channels, g.output);
+        let mut starts = Vec::with_capacity(range.len());
+        let mut pixel = range.start;
+        while pixel < range.end {
+            let (line, x) = (pixel / ow, pixel % ow);
+            let end = ow.min(x + range.end - pixel);
+            let first = (line / oh * height + line % oh * g.stride) * width;
+            starts.extend((x..end).map(|x| (first + x * g.stride) * channels));
+            pixel += end - x;
+        }
+        let mut entries = Vec::with_capacity(g.kernel.0 * range.len());
+        for ky in 0..g.kernel.0 {
+            let image = &image[ky * width * channels..];
+            entries.extend(starts.iter().map(|start| &image[*start..][..tap]));
+        }
+        Self { entries, pixels: range.len(), channels: tap }
     }
 
     /// Lists what input pixels `range` receive from `dy`, the transpose of [`Self::gather`].
@@ -103,6 +125,23 @@ impl<'a> Rows<'a> {
     pub(super) fn get(&self, tap: usize, pixel: usize) -> &'a [f32] {
         self.entries[tap * self.pixels + pixel]
     }
+}
+
+/// Copies images of `channels` with their padding around them.
+pub(super) fn padded<'a>(g: &Geometry, x: &'a [f32], channels: usize) -> Cow<'a, [f32]> {
+    let (height, width) = g.padded();
+    if (height, width) == g.input {
+        return Cow::Borrowed(x);
+    }
+    let mut image = vec![0.0; g.images * height * width * channels];
+    let (line, margin) = (g.input.1 * channels, g.before.1 * channels);
+    for (from, to) in x.chunks_exact(g.input.0 * line).zip(image.chunks_exact_mut(height * width * channels)) {
+        let lines = to.chunks_exact_mut(width * channels).skip(g.before.0);
+        for (from, to) in from.chunks_exact(line).zip(lines) {
+            to[margin..margin + line].copy_from_slice(from);
+        }
+    }
+    Cow::Owned(image)
 }
 
 /// Computes `pixels` rows of `channels` elements in chunks of `chunk` rows, over the available threads.

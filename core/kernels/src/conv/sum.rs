@@ -8,6 +8,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use super::rows::by_pixels;
 use crate::activation::{Activation, clamp};
 use crate::cpu;
+use crate::simd::vectorized;
 
 /// Elements per chunk.
 const CHUNK: usize = 1 << 14;
@@ -38,9 +39,9 @@ impl CustomOp2 for Sum {
         let (a, b) = (cpu::elements(a, al)?, cpu::elements(b, bl)?);
         let limits = self.0.limits();
         let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
-            let terms = a[range.clone()].iter().zip(&b[range]);
-            pulp::Arch::new().dispatch(|| {
-                for (out, (a, b)) in out.iter_mut().zip(terms) {
+            let (a, b) = (&a[range.clone()], &b[range]);
+            vectorized!(|out: &'a mut [MaybeUninit<f32>], a: &'a [f32], b: &'a [f32], limits: (f32, f32)| {
+                for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
                     out.write(clamp(a + b, limits));
                 }
             });

@@ -4,6 +4,7 @@ use candle_core::{Result, Tensor, Var};
 
 use super::elementwise::{check, update2};
 use crate::cpu;
+use crate::simd::vectorized;
 
 /// The settings of `torch.optim.Adam` and `torch.optim.AdamW`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,10 +80,15 @@ impl Step {
     }
 
     fn slices(&self, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
-        let [shrink, coupled, rate1, beta2, unbias2, eps, size] =
-            [self.shrink, self.coupled, self.rate1, self.beta2, self.unbias2, self.eps, self.size].map(|x| x as f32);
-        let rate2 = (1.0 - self.beta2) as f32;
-        pulp::Arch::new().dispatch(|| {
+        let factors = [self.shrink, self.coupled, self.rate1, self.beta2, self.unbias2, self.eps, self.size];
+        let (factors, rate2) = (factors.map(|x| x as f32), (1.0 - self.beta2) as f32);
+        vectorized!(|p: &'a mut [f32],
+                     g: &'a [f32],
+                     m: &'a mut [f32],
+                     v: &'a mut [f32],
+                     factors: [f32; 7],
+                     rate2: f32| {
+            let [shrink, coupled, rate1, beta2, unbias2, eps, size] = factors;
             for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
                 let g = g + coupled * *p;
                 *m += rate1 * (g - *m);

@@ -4,6 +4,7 @@ use candle_core::{Result, Tensor, Var};
 
 use super::elementwise::{check, update2};
 use crate::cpu;
+use crate::simd::vectorized;
 
 /// The settings of `torch.optim.RMSprop` (not centred).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,9 +44,9 @@ pub fn rmsprop_step(
 }
 
 fn slices(p: &mut [f32], g: &[f32], s: &mut [f32], v: &mut [f32], r: &RmsProp) {
-    let [lr, alpha, rest, eps, momentum, decay] =
-        [r.lr, r.alpha, 1.0 - r.alpha, r.eps, r.momentum, r.weight_decay].map(|x| x as f32);
-    pulp::Arch::new().dispatch(|| {
+    let factors = [r.lr, r.alpha, 1.0 - r.alpha, r.eps, r.momentum, r.weight_decay].map(|x| x as f32);
+    vectorized!(|p: &'a mut [f32], g: &'a [f32], s: &'a mut [f32], v: &'a mut [f32], factors: [f32; 6]| {
+        let [lr, alpha, rest, eps, momentum, decay] = factors;
         for (((p, g), s), v) in p.iter_mut().zip(g).zip(s).zip(v) {
             let g = g + decay * *p;
             *s = alpha * *s + rest * g * g;

@@ -4,6 +4,7 @@ use candle_core::{Result, Tensor, Var};
 
 use super::elementwise::{check, update1};
 use crate::cpu;
+use crate::simd::vectorized;
 
 /// The settings of `torch.optim.SGD` (its dampening is 0).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,7 +39,9 @@ fn slices(p: &mut [f32], g: &[f32], v: &mut [f32], sgd: &Sgd) {
     let [lr, momentum, decay] = [sgd.lr, sgd.momentum, sgd.weight_decay].map(|x| x as f32);
     // The step is `mine·g + ahead·v`: the velocity alone, or the gradient plus one more step of momentum.
     let (mine, ahead) = if sgd.nesterov { (1.0, momentum) } else { (0.0, 1.0) };
-    pulp::Arch::new().dispatch(|| {
+    let factors = [lr, momentum, decay, mine, ahead];
+    vectorized!(|p: &'a mut [f32], g: &'a [f32], v: &'a mut [f32], factors: [f32; 5]| {
+        let [lr, momentum, decay, mine, ahead] = factors;
         for ((p, g), v) in p.iter_mut().zip(g).zip(v) {
             let g = g + decay * *p;
             *v = momentum * *v + g;

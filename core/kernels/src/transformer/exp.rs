@@ -2,7 +2,7 @@
 
 /// Computes e to the `x` to about 1e-7 relative; results below the smallest normal number are 0.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     /// Adding and subtracting it rounds to an integer.
     const ROUND: f32 = 12_582_912.0;
     /// ln 2 as a number of few digits and the rest, so that multiples of the first are exact.

@@ -9,6 +9,7 @@ use super::CHUNK;
 use super::exp::exp;
 use crate::conv::by_pixels;
 use crate::cpu;
+use crate::simd::vectorized;
 
 /// Computes `x·Φ(x)`, Φ being the distribution function of the standard normal (PyTorch's `gelu` without approximation).
 ///
@@ -28,8 +29,9 @@ impl CustomOp1 for Gelu {
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = cpu::elements(x, layout)?;
         let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
-            pulp::Arch::new().dispatch(|| {
-                for (out, x) in out.iter_mut().zip(&x[range.clone()]) {
+            let x = &x[range];
+            vectorized!(|out: &'a mut [MaybeUninit<f32>], x: &'a [f32]| {
+                for (out, x) in out.iter_mut().zip(x) {
                     out.write(x * normal(*x).0);
                 }
             });
@@ -43,8 +45,9 @@ impl CustomOp1 for Gelu {
         let dx = cpu::with_elements(x, |x| {
             cpu::with_elements(dy, |dy| {
                 let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
-                    pulp::Arch::new().dispatch(|| {
-                        for ((out, x), dy) in out.iter_mut().zip(&x[range.clone()]).zip(&dy[range.clone()]) {
+                    let (x, dy) = (&x[range.clone()], &dy[range]);
+                    vectorized!(|out: &'a mut [MaybeUninit<f32>], x: &'a [f32], dy: &'a [f32]| {
+                        for ((out, x), dy) in out.iter_mut().zip(x).zip(dy) {
                             let (below, density) = normal(*x);
                             out.write(dy * (below + x * density));
                         }

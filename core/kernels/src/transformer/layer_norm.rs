@@ -10,6 +10,7 @@ use crate::backward::deposit;
 use crate::conv::by_pixels;
 use crate::cpu;
 use crate::linear::column_sums;
+use crate::simd::vectorized;
 
 /// Computes `y = (x − mean) / √(variance + eps) · weight + bias` with the moments of each row of `x`.
 ///
@@ -48,12 +49,16 @@ impl LayerNorm {
     /// With x̂ the normalised row and g = dy · weight: dx = (g − mean(g) − x̂ · mean(g · x̂)) / deviation.
     fn input_gradient(&self, x: &[f32], weight: &[f32], dy: &[f32]) -> Vec<f32> {
         let len = weight.len();
-        let share = 1.0 / len as f32;
         let body = |rows: Range<usize>, out: &mut [MaybeUninit<f32>]| {
-            let [x, dy] = [x, dy].map(|t| t[rows.start * len..rows.end * len].chunks_exact(len));
-            pulp::Arch::new().dispatch(|| {
-                for ((out, x), dy) in out.chunks_exact_mut(len).zip(x).zip(dy) {
-                    let (mean, inverse) = self.moments(x);
+            let ([x, dy], op) = ([x, dy].map(|t| &t[rows.start * len..rows.end * len]), self);
+            vectorized!(|out: &'a mut [MaybeUninit<f32>],
+                         op: &'a LayerNorm,
+                         x: &'a [f32],
+                         dy: &'a [f32],
+                         weight: &'a [f32]| {
+                let (len, share) = (weight.len(), 1.0 / weight.len() as f32);
+                for ((out, x), dy) in out.chunks_exact_mut(len).zip(x.chunks_exact(len)).zip(dy.chunks_exact(len)) {
+                    let (mean, inverse) = op.moments(x);
                     let shift = sum(len, |i| dy[i] * weight[i]) * share;
                     let slope = sum(len, |i| dy[i] * weight[i] * (x[i] - mean)) * share * inverse * inverse;
                     for (((out, x), dy), weight) in out.iter_mut().zip(x).zip(dy).zip(weight) {
@@ -69,10 +74,14 @@ impl LayerNorm {
     /// Returns dy · x̂, whose column sums are the gradient of the weight.
     fn products(&self, x: &[f32], dy: &[f32], len: usize) -> Vec<f32> {
         let body = |rows: Range<usize>, out: &mut [MaybeUninit<f32>]| {
-            let [x, dy] = [x, dy].map(|t| t[rows.start * len..rows.end * len].chunks_exact(len));
-            pulp::Arch::new().dispatch(|| {
-                for ((out, x), dy) in out.chunks_exact_mut(len).zip(x).zip(dy) {
-                    let (mean, inverse) = self.moments(x);
+            let ([x, dy], op) = ([x, dy].map(|t| &t[rows.start * len..rows.end * len]), self);
+            vectorized!(|out: &'a mut [MaybeUninit<f32>],
+                         op: &'a LayerNorm,
+                         x: &'a [f32],
+                         dy: &'a [f32],
+                         len: usize| {
+                for ((out, x), dy) in out.chunks_exact_mut(len).zip(x.chunks_exact(len)).zip(dy.chunks_exact(len)) {
+                    let (mean, inverse) = op.moments(x);
                     for ((out, x), dy) in out.iter_mut().zip(x).zip(dy) {
                         out.write(dy * (x - mean) * inverse);
                     }
@@ -102,9 +111,15 @@ impl CustomOp3 for LayerNorm {
         let len = w.len();
         let body = |rows: Range<usize>, out: &mut [MaybeUninit<f32>]| {
             let x = &x[rows.start * len..rows.end * len];
-            pulp::Arch::new().dispatch(|| {
+            let op = self;
+            vectorized!(|out: &'a mut [MaybeUninit<f32>],
+                         op: &'a LayerNorm,
+                         x: &'a [f32],
+                         w: &'a [f32],
+                         b: &'a [f32]| {
+                let len = w.len();
                 for (out, x) in out.chunks_exact_mut(len).zip(x.chunks_exact(len)) {
-                    let (mean, inverse) = self.moments(x);
+                    let (mean, inverse) = op.moments(x);
                     for (((out, x), w), b) in out.iter_mut().zip(x).zip(w).zip(b) {
                         out.write((x - mean) * inverse * w + b);
                     }

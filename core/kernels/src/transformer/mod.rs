@@ -1,22 +1,25 @@
-//! What a transformer needs beside [dense layers](crate::linear()): layer norm, softmax and GELU.
+//! What a transformer needs beside [dense layers](crate::linear()): attention, layer norm and GELU.
 //!
 //! candle's own layer norm and softmax silently give no gradient.
 
+mod attention;
+mod block;
 mod exp;
 mod gelu;
 mod layer_norm;
 mod softmax;
 
+pub use attention::attention;
+pub(crate) use exp::exp;
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;
-pub use softmax::softmax;
 
 /// Elements that a pass takes together.
 const CHUNK: usize = 1 << 14;
 
 /// Adds up `f` of all indices below `len`, in an order that lets the compiler use vectors.
 #[inline(always)]
-fn sum(len: usize, f: impl Fn(usize) -> f32) -> f32 {
+pub(crate) fn sum(len: usize, f: impl Fn(usize) -> f32) -> f32 {
     const LANES: usize = 16;
     let mut lanes = [0.0; LANES];
     let whole = len - len % LANES;

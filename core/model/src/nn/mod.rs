@@ -1,9 +1,11 @@
-//! Pieces that methods are built of: initialised layers, seeded dropout, straight-through gradients, soft sorting.
+//! Pieces that methods are built of: initialised layers, seeded dropout, straight-through gradients, soft sorting,
+//! losses that several methods share.
 
 mod linear;
 mod parameters;
 mod softsort;
 
+pub use hashlab_kernels::loss::{bernoulli_kl, nt_xent};
 pub use linear::Linear;
 pub use parameters::{Parameters, expect, expect_all};
 pub use softsort::soft_sort;
@@ -16,7 +18,8 @@ use hashlab_rng::Stream;
 /// # Errors
 /// If the shapes differ.
 pub fn straight_through(relaxed: &Tensor, hard: &Tensor) -> Result<Tensor> {
-    relaxed + (hard - relaxed)?.detach()
+    // In this order the value is `hard` to the last bit: x − x is 0, where x + (hard − x) is rounded.
+    (relaxed - relaxed.detach())? + hard.detach()
 }
 
 /// The sign with sign(0) = +1, as codes are packed; same shape, no gradient.
@@ -44,7 +47,7 @@ mod tests {
 
     #[test]
     fn straight_through_is_hard_forward_and_identity_backward() {
-        let x = Var::new(&[-0.3f32, 0.0, 2.0], &Device::Cpu).unwrap();
+        let x = Var::new(&[-0.3f32, 0.0, 7.3], &Device::Cpu).unwrap();
         let y = straight_through(&x, &sign(&x).unwrap()).unwrap();
         assert_eq!(y.to_vec1::<f32>().unwrap(), [-1.0, 1.0, 1.0]);
         let grads = (y * 3.0).unwrap().sum_all().unwrap().backward().unwrap();

@@ -1,0 +1,8 @@
+//! Losses in one pass: what tensor operations compute in dozens, each through a scalar `exp` or `ln`.
+
+mod bernoulli;
+mod ln;
+mod nt_xent;
+
+pub use bernoulli::bernoulli_kl;
+pub use nt_xent::nt_xent;

@@ -1,0 +1,122 @@
+//! The contrastive loss of two views.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
+
+use super::ln::ln;
+use crate::conv::by_pixels;
+use crate::cpu;
+use crate::simd::vectorized;
+use crate::transformer::{exp, sum};
+
+/// Computes NT-Xent (Chen et al., ICML 2020, eq. 1, summed as in Algorithm 1): the mean over all rows of −log softmax of
+/// the row's partner, among all columns but the row itself.
+///
+/// # Shapes
+/// `similarity` is `(2n, 2n)`, already divided by the temperature: n items in one view, then the same n in another, so
+/// that row i's partner is i ± n. The result is a scalar.
+///
+/// # Errors
+/// If `similarity` is not such a matrix.
+pub fn nt_xent(similarity: &Tensor) -> Result<Tensor> {
+    let (rows, columns) = similarity.dims2()?;
+    if rows != columns || rows == 0 || rows % 2 == 1 {
+        bail!(
+            "the contrastive loss of two views needs as many items in each, got similarities {:?}",
+            similarity.dims()
+        );
+    }
+    if cpu::is_f32(&[similarity]) {
+        return similarity.contiguous()?.apply_op1(NtXent);
+    }
+    let (dtype, device) = (similarity.dtype(), similarity.device());
+    let at = |matches: &dyn Fn(usize, usize) -> bool, value: f32| {
+        let cells = (0..rows * rows).map(|i| if matches(i / rows, i % rows) { value } else { 0.0 });
+        Tensor::from_iter(cells, device)?.reshape((rows, rows))?.to_dtype(dtype)
+    };
+    let partners = at(&|row, column| partner(row, rows) == column, 1.0)?;
+    let itself = at(&|row, column| row == column, -1e9)?; // leaves the row itself out of the denominator
+    let positive = (similarity * partners)?.sum(1)?;
+    let denominator = (similarity + itself)?.log_sum_exp(D::Minus1)?;
+    (denominator - positive)?.mean_all()
+}
+
+/// The other view of the item in `row`.
+fn partner(row: usize, rows: usize) -> usize {
+    (row + rows / 2) % rows
+}
+
+struct NtXent;
+
+/// Rows that a thread takes together.
+const CHUNK: usize = 64;
+
+/// Writes exp(`x` − the largest of `x` but `x[row]`), 0 at `row`, and returns that largest and the sum.
+#[inline(always)]
+fn exponentials(x: &[f32], row: usize, out: &mut [MaybeUninit<f32>]) -> (f32, f32) {
+    let (before, after) = (&x[..row], &x[row + 1..]);
+    let largest = before.iter().chain(after).fold(f32::NEG_INFINITY, |largest, x| largest.max(*x));
+    for (out, x) in out.iter_mut().zip(x) {
+        out.write(exp(x - largest));
+    }
+    out[row].write(0.0);
+    // SAFETY: the loop above initialised every element.
+    (largest, sum(x.len(), |i| unsafe { out[i].assume_init() }))
+}
+
+impl CustomOp1 for NtXent {
+    fn name(&self) -> &'static str {
+        "nt-xent"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (x, rows) = (cpu::elements(storage, layout)?, layout.dims()[0]);
+        let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
+            let e = &mut vec![MaybeUninit::uninit(); rows][..];
+            vectorized!(|out: &'a mut [MaybeUninit<f32>],
+                         range: Range<usize>,
+                         x: &'a [f32],
+                         e: &'a mut [MaybeUninit<f32>]| {
+                let rows = e.len();
+                for (row, out) in range.zip(out) {
+                    let x = &x[row * rows..][..rows];
+                    let (largest, sum) = exponentials(x, row, e);
+                    out.write(largest + ln(sum) - x[partner(row, rows)]);
+                }
+            });
+        };
+        // SAFETY: `range` is as long as `out`.
+        let losses = unsafe { by_pixels(rows, 1, CHUNK, body) };
+        Ok((CpuStorage::F32(vec![sum(rows, |i| losses[i]) / rows as f32]), Shape::from(())))
+    }
+
+    /// The gradient of a row is the softmax minus 1 at the partner, over the number of rows.
+    fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        let rows = x.dim(0)?;
+        let scale = dy.to_scalar::<f32>()? / rows as f32;
+        let dx = cpu::with_elements(x, |x| {
+            let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
+                vectorized!(|out: &'a mut [MaybeUninit<f32>], range: Range<usize>, x: &'a [f32], scale: f32| {
+                    let rows = out.len() / range.len();
+                    for (row, out) in range.zip(out.chunks_exact_mut(rows)) {
+                        let (_, sum) = exponentials(&x[row * rows..][..rows], row, out);
+                        let share = scale / sum;
+                        for out in &mut *out {
+                            // SAFETY: `exponentials` initialised every element.
+                            let e = unsafe { out.assume_init() };
+                            out.write(e * share);
+                        }
+                        let out = &mut out[partner(row, rows)];
+                        // SAFETY: as above.
+                        out.write(unsafe { out.assume_init() } - scale);
+                    }
+                });
+            };
+            // SAFETY: `range` has as many rows as `out`.
+            Ok(unsafe { by_pixels(rows, rows, CHUNK, body) })
+        })?;
+        Ok(Some(cpu::tensor(dx, x.shape())?))
+    }
+}

@@ -1,0 +1,24 @@
+//! Code compiled for several sets of vector instructions.
+
+/// Compiles a block for every set of vector instructions, and runs it with the best that the processor has.
+///
+/// The variables that the block uses are listed with their types, in which references live for `'a`.
+///
+/// A closure given to [`pulp::Arch::dispatch`] says the same in less. But the compiler need not inline a closure, and one
+/// that it does not inline is compiled for the oldest of processors.
+macro_rules! vectorized {
+    (|$($name:ident: $type:ty),+| $block:block) => {{
+        struct Work<'a>($($type),+);
+        impl pulp::NullaryFnOnce for Work<'_> {
+            type Output = ();
+            #[inline(always)]
+            fn call(self) {
+                let Self($($name),+) = self;
+                $block
+            }
+        }
+        pulp::Arch::new().dispatch(Work($($name),+))
+    }};
+}
+
+pub(crate) use vectorized;
