@@ -319,17 +319,22 @@ def main():
     options.python = python_with_torch()
     prepare(options)
     listed = subprocess.run([options.binaries / "hashlab-bench", "backbones"], capture_output=True, text=True, check=True)
-    results = []
+    results, failed = [], False
     for row in rows():
         named = not options.rows or any(word.lower() in row.work.lower() for word in options.rows)
         known = row.ours[0] != "forward" or row.ours[1] in listed.stdout.split()
         if named and known and (options.whole or not row.whole):
             note(f"{row.work}, {row.threads} thread{'s' * (row.threads > 1)}")
-            results.append(measure(row, options))
+            try:
+                results.append(measure(row, options))
+            except SystemExit as failure:  # the other rows are still worth having
+                failed = True
+                note(failure)
     if options.whole and (not options.rows or "sweep" in options.rows):
         note("sweep")
         results.append(measure_sweep(options))
     print(table(results))
+    sys.exit(failed)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
 //! Convolutions in candle's graph.
 
+use std::ops::Range;
+
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
 
 use super::geometry::{Geometry, Window};
 use super::rows::Rows;
 use super::{Activation, dense, depthwise};
 use crate::backward::deposit;
-use crate::cpu;
 use crate::linear::{accumulate, column_sums};
 use crate::matmul::Matrix;
+use crate::{cpu, threads};
 
 /// Convolves `x` with `w`, adds `b` and applies `activation`.
 ///
@@ -150,13 +153,42 @@ impl CustomOp3 for Conv {
 
 /// Returns the gradient of a dense weight in PyTorch's order.
 fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], channels: usize, out: usize) -> Vec<f32> {
-    /// Pixels whose windows are copied side by side for one matrix product.
-    const CHUNK: usize = 512;
+    /// Parts of the pixels whose sums are added up in order: a fixed number, so that no bit depends on the threads.
+    const PARTS: usize = 8;
+    let pixels = g.output_pixels();
+    let part = pixels.div_ceil(PARTS).next_multiple_of(CHUNK);
+    let ranges: Vec<_> = (0..pixels).step_by(part).map(|start| start..(start + part).min(pixels)).collect();
+    let taps = g.taps();
+    let sums: Vec<_> = if ranges.len() < threads::available() {
+        // Too few to share out; the matrix products spread over the threads instead.
+        ranges.into_iter().map(|range| partial_gradient(g, x, dy, [channels, out], range)).collect()
+    } else {
+        let alone = |range| threads::serial(|| partial_gradient(g, x, dy, [channels, out], range));
+        match threads::available() {
+            1 => ranges.into_iter().map(alone).collect(),
+            _ => ranges.into_par_iter().map(alone).collect(),
+        }
+    };
+    let sum = column_sums(None, &sums.concat(), out * taps * channels);
+    let mut gradient = Vec::with_capacity(sum.len());
+    for filter in sum.chunks_exact(taps * channels) {
+        for channel in 0..channels {
+            gradient.extend((0..taps).map(|tap| filter[tap * channels + channel]));
+        }
+    }
+    gradient
+}
+
+/// Pixels whose windows are copied side by side for one matrix product.
+const CHUNK: usize = 512;
+
+/// The part of a dense weight's gradient that the output pixels `range` have, `(out, taps · channels)`.
+fn partial_gradient(g: &Geometry, x: &[f32], dy: &[f32], [channels, out]: [usize; 2], range: Range<usize>) -> Vec<f32> {
     let (taps, fill) = (g.taps(), vec![0.0; channels]);
     let mut sum = None;
     let mut columns = Vec::with_capacity(CHUNK * taps * channels);
-    for start in (0..g.output_pixels()).step_by(CHUNK) {
-        let end = (start + CHUNK).min(g.output_pixels());
+    for start in range.clone().step_by(CHUNK) {
+        let end = (start + CHUNK).min(range.end);
         let rows = Rows::gather(g, x, &fill, start..end);
         columns.clear();
         for pixel in 0..rows.pixels() {
@@ -166,14 +198,7 @@ fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], channels: usize, out: us
         }
         let gradient = Matrix::row_major(&dy[start * out..end * out], end - start, out);
         let windows = Matrix::row_major(&columns, end - start, taps * channels);
-        sum = Some(accumulate(sum, gradient.t(), windows)); // (out, taps · channels)
+        sum = Some(accumulate(sum, gradient.t(), windows));
     }
-    let sum = sum.unwrap_or_else(|| vec![0.0; out * taps * channels]);
-    let mut gradient = Vec::with_capacity(sum.len());
-    for filter in sum.chunks_exact(taps * channels) {
-        for channel in 0..channels {
-            gradient.extend((0..taps).map(|tap| filter[tap * channels + channel]));
-        }
-    }
-    gradient
+    sum.unwrap_or_else(|| vec![0.0; out * taps * channels])
 }
