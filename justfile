@@ -23,8 +23,8 @@ test *ARGS:
 # The tests of networks and methods in the formulation that GPUs take, on the CPU
 test-plain:
     cargo test --release --package hashlab-backbones --package hashlab-methods --package hashlab-model \
-        --features hashlab-kernels/plain --test golden --test torchvision --test training --test convnet --test pipeline \
-        --test conformance
+        --features hashlab-kernels/plain --test golden --test torchvision --test training --test convnet --test bert \
+        --test pipeline --test conformance
 
 # Build hashlab for NVIDIA GPUs, with an installed CUDA toolkit or one from PyPI; needs no GPU
 cuda-build *ARGS:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds hashlab with CUDA: `just cuda-build`. The first build takes about 20 minutes on two cores.
+# Builds hashlab with CUDA: `just cuda-build`. The first build takes half an hour and more on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/cuda-env.sh

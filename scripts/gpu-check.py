@@ -230,7 +230,7 @@ class Checks:
         )
         lines = []
         for title, ours, peer, items in [head("512"), head("4096"), forward("resnet18"), forward("resnet50")]:
-            mine = Served([self.pack / "bin" / "hashlab-bench", "--device", self.device, *ours], self.env)
+            mine = Served([self.pack / "bin" / "hashlab-bench", *ours, "--device", self.device], self.env)
             other = Served([sys.executable, self.pack / "peers" / peer[0], *peer[1:]], self.env)
             if not mine.ready:
                 raise Failed(f"{title}: {mine.said()}")

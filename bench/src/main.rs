@@ -35,9 +35,6 @@ type Work = Box<dyn FnMut(usize) -> Result<Option<f64>>>;
 
 #[derive(Parser)]
 struct Args {
-    /// Where `head` and `forward` work: cpu, cuda or cuda:N
-    #[arg(long, default_value_t)]
-    device: DeviceName,
     #[command(subcommand)]
     command: Command,
 }
@@ -51,11 +48,23 @@ enum Command {
     /// Product of two square matrices
     Matmul { size: usize },
     /// Training step of CIBHash's head on features of `dim` numbers: 64 items, two views each
-    Head { dim: usize },
+    Head {
+        dim: usize,
+        /// cpu, cuda or cuda:N
+        #[arg(long, default_value_t)]
+        device: DeviceName,
+    },
     /// Forward and backward pass of a 3×3 convolution, 32 images, as many channels out as in
     Conv { channels: usize, size: usize },
     /// Forward pass of a backbone
-    Forward { name: String, size: usize, batch: usize },
+    Forward {
+        name: String,
+        size: usize,
+        batch: usize,
+        /// cpu, cuda or cuda:N
+        #[arg(long, default_value_t)]
+        device: DeviceName,
+    },
     /// Forward pass of a text encoder, all-MiniLM-L6-v2, over texts of equal length
     Text { texts: usize, tokens: usize },
     /// Decoding and augmentation of PNG images to 128 pixels, as CIBHash does; an iteration is one image
@@ -68,18 +77,16 @@ enum Command {
 
 fn main() -> Result<()> {
     hashlab_kernels::keep_freed_memory();
-    let args = Args::parse();
-    let device = args.device.open()?;
-    let work = match args.command {
+    let work = match Args::parse().command {
         Command::Prepare { dir } => return prepare::prepare(&dir),
         Command::Backbones => {
             hashlab_backbones::BACKBONES.iter().for_each(|entry| println!("{}", entry.name));
             return Ok(());
         }
         Command::Matmul { size } => matmul::work(size)?,
-        Command::Head { dim } => head::work(dim, &device)?,
+        Command::Head { dim, device } => head::work(dim, &device.open()?)?,
         Command::Conv { channels, size } => conv::work(channels, size)?,
-        Command::Forward { name, size, batch } => forward::work(&name, size, batch, &device)?,
+        Command::Forward { name, size, batch, device } => forward::work(&name, size, batch, &device.open()?)?,
         Command::Text { texts, tokens } => text::work(texts, tokens)?,
         Command::Augment { dir } => augment::work(&dir)?,
         Command::Ranking { dir } => ranking::work(&dir)?,

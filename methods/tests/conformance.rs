@@ -1,6 +1,6 @@
 //! What every registered method must do, on tiny synthetic features.
 //!
-//! HASHLAB_TEST_DEVICE names the device. Bits are compared with bits on each: a GPU, too, repeats itself exactly.
+//! HASHLAB_TEST_DEVICE names the device. Bits are compared with bits on each: a GPU, too, has to repeat itself exactly.
 
 use std::collections::{BTreeMap, BTreeSet};
 

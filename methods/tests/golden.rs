@@ -1,6 +1,6 @@
 //! Losses and fits against values of an independent implementation; see golden/README.md.
 //!
-//! All in f64, on the device that HASHLAB_TEST_DEVICE names; the tolerances hold on each.
+//! All in f64, on the device that HASHLAB_TEST_DEVICE names; the tolerances are the same on each.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

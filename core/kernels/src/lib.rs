@@ -2,7 +2,7 @@
 //!
 //! candle's CPU operations cost two to four times their PyTorch counterparts in the training of small heads and in
 //! convolution. The operations here close that gap for f32 tensors on the CPU; for every other type or device they fall
-//! back to the plain candle formulation, so a network written on them also runs on a GPU.
+//! back to the plain candle formulation, which is all that a GPU is given.
 //!
 //! * [`linear()`], [`linear_relu`]: dense layers whose backward pass computes no gradient towards a constant input;
 //! * [`backward()`]: back-propagation that writes weight gradients once;

@@ -37,6 +37,7 @@ fn attention_equals_candles_within_each_sequence() {
     check_attention(&[1], 1, 1);
     check_attention(&[197, 3], 2, 64);
     check_attention(&[0, 17, 0, 5, 40], 3, 32);
+    check_attention(&[4, 9, 9, 9, 0, 0, 6, 6], 2, 8);
     let mut draws = stream(14, "shapes", &[]);
     for _ in 0..20 {
         let lengths: Vec<usize> = (0..1 + draws.below(4)).map(|_| 1 + draws.below(40)).collect();

@@ -44,18 +44,20 @@ impl Attention {
         (self.heads as f32 / self.dim as f32).sqrt()
     }
 
-    /// The formulation in candle's own operations.
+    /// The formulation in candle's own operations. Neighbours of the same length go together: each operation is a call
+    /// to a GPU.
     fn plain(&self, tensors: [&Tensor; 3]) -> Result<Tensor> {
-        let (mut start, mut parts) = (0, Vec::with_capacity(self.lengths.len()));
-        for &len in self.lengths.iter().filter(|len| **len > 0) {
+        let (mut start, mut parts) = (0, Vec::new());
+        for alike in self.lengths.chunk_by(|a, b| a == b).filter(|alike| alike[0] > 0) {
+            let (n, len) = (alike.len(), alike[0]);
             let split = |x: &Tensor| {
-                let x = x.narrow(0, start, len)?.reshape((len, self.heads, self.dim / self.heads))?;
-                x.transpose(0, 1)?.contiguous()
+                let x = x.narrow(0, start, n * len)?.reshape((n, len, self.heads, self.dim / self.heads))?;
+                x.transpose(1, 2)?.contiguous()
             };
             let [q, k, v] = [split(tensors[0])?, split(tensors[1])?, split(tensors[2])?];
             let weights = softmax::plain(&(q.matmul(&k.t()?)? * f64::from(self.scale()))?)?;
-            parts.push(weights.matmul(&v)?.transpose(0, 1)?.reshape((len, self.dim))?);
-            start += len;
+            parts.push(weights.matmul(&v)?.transpose(1, 2)?.reshape((n * len, self.dim))?);
+            start += n * len;
         }
         if parts.is_empty() { tensors[0].zeros_like() } else { Tensor::cat(&parts, 0) }
     }
