@@ -65,9 +65,17 @@ impl DeviceName {
             Self::Cuda(_) if !cuda_is_available() => Err(DeviceError::NotBuilt(self)),
             // A stream of the device's own: on candle's default, one per thread, work of two threads has no order.
             Self::Cuda(ordinal) => {
-                Device::new_cuda_with_stream(ordinal).map_err(|error| DeviceError::Unavailable(self, error.to_string()))
+                Device::new_cuda_with_stream(ordinal).map_err(|error| DeviceError::Unavailable(self, cause(error)))
             }
         }
+    }
+}
+
+/// Says what went wrong, without the backtrace that RUST_BACKTRACE makes candle add.
+fn cause(error: candle_core::Error) -> String {
+    match error {
+        candle_core::Error::WithBacktrace { inner, .. } => cause(*inner),
+        other => other.to_string(),
     }
 }
 
