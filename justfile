@@ -56,7 +56,7 @@ fidelity METHOD="cibhash":
     cargo build --release
     python3 bench/fidelity.py steps {{ METHOD }}
 
-# The mAP of trainings over 5 seeds beside that of PyTorch's own trainings
+# The mAP of trainings over several seeds beside that of PyTorch's own trainings
 fidelity-seeds METHOD="cibhash":
     cargo build --release
     python3 bench/fidelity.py seeds {{ METHOD }}
