@@ -23,6 +23,7 @@ const ROWS: usize = 4096;
 
 pub(crate) fn run(context: &Context, args: &FeaturesArgs) -> Result<ExitCode> {
     let planned = plan(context, &args.experiment)?;
+    let device = args.device.name.open()?;
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
     // The run that needs most: with views, if any draws them.
     let runs = &planned.plan.runs;
@@ -31,7 +32,6 @@ pub(crate) fn run(context: &Context, args: &FeaturesArgs) -> Result<ExitCode> {
     let config = &with_views.or_else(|| runs.iter().find(stored)).unwrap_or(&runs[0]).config;
     let workplace = Workplace::open(context, config)?;
     let weights = planned.weights.path_of(&config.backbone).map(Path::to_owned);
-    let device = args.device.name.open()?;
     let features = workplace.features(config, weights, &device)?;
     let dataset = workplace.dataset.as_ref();
     let needs = extract(config, context.method(&config.method)?, dataset, &features)?;

@@ -12,7 +12,9 @@ fn a_device_that_cannot_be_used_is_refused_before_anything_starts() {
         let said = lab.refused(&[command, &["--device", ABSENT]].concat());
         assert!(said.starts_with("error: cannot use `cuda:4096`: ") && said.contains("\nhelp: "), "{said}");
     }
-    assert!(!lab.path("runs/store").exists() && !lab.path("runs/sweeps").exists());
+    for made in ["runs/store", "runs/sweeps", "out"] {
+        assert!(!lab.path(made).exists(), "{made}");
+    }
 }
 
 #[test]

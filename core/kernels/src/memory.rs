@@ -4,7 +4,7 @@ use libmimalloc_sys::{mi_option_set, mi_option_t};
 
 /// `mi_option_purge_delay` of mimalloc.h, in milliseconds; the crate does not name it.
 const PURGE_DELAY: mi_option_t = 15;
-/// Longer than any training step takes, shorter than a stage of a run.
+/// Longer than a training step takes, but for those of large networks; shorter than a stage of a run.
 const DELAY_MS: i64 = 10_000;
 
 /// Makes mimalloc keep freed memory for ten seconds instead of one, unless `MIMALLOC_PURGE_DELAY` says otherwise.

@@ -22,7 +22,7 @@ use crate::inputs::Images;
 
 /// Items whose features are stored and checked together.
 const CHUNK: usize = 256;
-/// Images that go through the backbone together on a GPU: as many as keep one busy.
+/// Images that go through the backbone together on a GPU: a guess, as nothing was measured on one yet.
 const GPU_BATCH: usize = 64;
 
 /// Raised when the same weights and pixels give other features, so that banks are not mixed.
