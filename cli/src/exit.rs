@@ -35,7 +35,8 @@ pub(crate) fn code(done: Result<ExitCode>) -> ExitCode {
         Some(BadInput(text)) if text.starts_with("error") => text.clone(), // diagnostics with their own head
         _ => format!("error: {error:#}"),
     };
-    let _ = writeln!(std::io::stderr(), "{text}");
+    // In one piece: in a run's log, the sweep writes its other output between the lines.
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
     let named = |cause: &(dyn std::error::Error + 'static)| cause.is::<DataError>() || cause.is::<DeviceError>();
     if bad.is_some() || error.chain().any(named) { ExitCode::from(2) } else { ExitCode::from(1) }
 }

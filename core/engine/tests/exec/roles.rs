@@ -96,7 +96,8 @@ fn process(root: &Path, behaviour: &str) -> i32 {
 
 /// Complains on standard error, which is the log, as long as the disk has room.
 fn complain(error: &str) {
-    let _ = writeln!(std::io::stderr(), "error: {error}\nhelp: none");
+    // In one piece: the sweep writes other lines into the same log.
+    let _ = std::io::stderr().write_all(format!("error: {error}\nhelp: none\n").as_bytes());
 }
 
 /// Pretends to train: every step depends on all before it, and every third leaves a checkpoint.
