@@ -1,0 +1,372 @@
+//! Products on the matrix unit of Intel's server processors (AMX), as exact as those of f32 arithmetic.
+//!
+//! The unit multiplies tiles of bf16 and adds up in f32, 16 times as fast as AVX-512 multiplies f32. With both factors split
+//! into three terms (see [`terms`]), six of the nine products of terms make up the product; the other three are
+//! below its rounding error. That leaves a third of the time.
+
+use std::arch::asm;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use rayon::prelude::*;
+
+use super::Matrix;
+use super::terms::{self, DEPTH, HALVES, LINES, PANEL, Row, STEP, Side, pack};
+use crate::threads;
+
+/// Greatest depth of a block: what is shallower reads and writes the result more often.
+const BLOCK_DEPTH: usize = 20 * DEPTH;
+/// Rows of tiles in a block of either factor. Both blocks stay in a second-level cache while they meet: 768 and 384 KiB.
+const LEFT: usize = 12 << 10;
+const RIGHT: usize = 6 << 10;
+
+/// Returns whether this process may use the unit. The first call asks the system for it.
+pub(crate) fn available() -> bool {
+    static AVAILABLE: OnceLock<bool> = OnceLock::new();
+    *AVAILABLE.get_or_init(|| {
+        let avx = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+        avx && unit_exists() && permitted()
+    })
+}
+
+/// Returns whether a product of these rows, columns and depth is faster here than in f32: it costs as much to split a
+/// factor that meets few columns as one that meets many.
+pub(super) fn pays([rows, cols, depth]: [usize; 3]) -> bool {
+    rows >= PANEL && cols >= 2 * PANEL && depth >= DEPTH && available()
+}
+
+/// Whether the processor has tiles, and products of bf16 tiles.
+fn unit_exists() -> bool {
+    const BF16_AND_TILES: u32 = 1 << 22 | 1 << 24;
+    std::arch::x86_64::__cpuid(0).eax >= 7
+        && std::arch::x86_64::__cpuid_count(7, 0).edx & BF16_AND_TILES == BF16_AND_TILES
+}
+
+/// Asks the kernel for room to keep tiles when it switches between threads; it then holds for all threads.
+fn permitted() -> bool {
+    const REQUEST_PERMISSION: libc::c_long = 0x1023; // ARCH_REQ_XCOMP_PERM
+    const TILE_DATA: libc::c_long = 18; // XFEATURE_XTILEDATA
+    // SAFETY: takes two numbers and touches no memory of this process.
+    unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0 }
+}
+
+/// A right factor, split and laid out once.
+pub(crate) struct Packed {
+    /// Block of depth, panel of columns, step of depth.
+    rows: Vec<Row>,
+    depth: usize,
+    cols: usize,
+}
+
+impl Packed {
+    /// Packs `b` on all threads; the unit must be [`available`].
+    pub(crate) fn new(b: Matrix<'_>) -> Self {
+        assert!(available(), "the processor has no matrix unit");
+        let (depth, cols) = (b.rows, b.cols);
+        let panels = cols.div_ceil(PANEL);
+        let mut rows = Vec::with_capacity(panels * terms::rows(depth));
+        let mut room = &mut rows.spare_capacity_mut()[..panels * terms::rows(depth)];
+        let mut parts = Vec::new();
+        for block in blocks(depth) {
+            for panel in 0..panels {
+                let (part, rest) = room.split_at_mut(terms::rows(block.len()));
+                parts.push((panel * PANEL, block.clone(), part));
+                room = rest;
+            }
+        }
+        // SAFETY: the unit is there, and AVX-512 with it.
+        let pack = |(first, block, to): (usize, Range<usize>, &mut [MaybeUninit<Row>])| unsafe {
+            pack(to, b.t(), first, block, Side::Right)
+        };
+        match threads::available() {
+            1 => parts.into_iter().for_each(pack),
+            _ => parts.into_par_iter().for_each(pack),
+        }
+        // SAFETY: the parts cover all of the room.
+        unsafe { rows.set_len(panels * terms::rows(depth)) };
+        Self { rows, depth, cols }
+    }
+
+    /// Writes `a` times this factor to the row-major `out`, or adds it.
+    ///
+    /// Every element is summed in the same order, whatever the number of threads and of rows of `a`.
+    ///
+    /// # Safety
+    /// `out` must be valid for `a.rows` times [`Self::cols`] elements, initialised if `accumulate`.
+    pub(crate) unsafe fn product(&self, out: *mut f32, a: Matrix<'_>, accumulate: bool) {
+        assert_eq!(a.cols, self.depth, "inner sizes of a matrix product");
+        let out = Target { out, width: self.cols, accumulate };
+        let panels = a.rows.div_ceil(PANEL);
+        match threads::available().min(panels) {
+            // SAFETY: `out` is the caller's promise.
+            0 | 1 => unsafe { self.rows_of(out, a, 0..panels) },
+            parts => (0..parts).into_par_iter().for_each(|part| {
+                // SAFETY: the same; each part writes rows of its own.
+                unsafe { self.rows_of(out, a, panels * part / parts..panels * (part + 1) / parts) };
+            }),
+        }
+    }
+
+    /// Computes the rows of some panels of `a`.
+    ///
+    /// # Safety
+    /// As [`Self::product`].
+    unsafe fn rows_of(&self, out: Target, a: Matrix<'_>, panels: Range<usize>) {
+        let _tiles = Tiles::configure();
+        let mut left: Vec<Row> = Vec::with_capacity(LEFT);
+        for depth in blocks(self.depth) {
+            let rows = terms::rows(depth.len());
+            let out = Target { accumulate: out.accumulate || depth.start > 0, ..out };
+            for panels in parts(panels.clone(), LEFT / rows) {
+                for (panel, to) in panels.clone().zip(left.spare_capacity_mut().chunks_exact_mut(rows)) {
+                    // SAFETY: AVX-512 is there whenever a factor was packed.
+                    unsafe { pack(to, a, panel * PANEL, depth.clone(), Side::Left) };
+                }
+                for columns in parts(0..self.panels(), RIGHT / rows) {
+                    // SAFETY: the panels were just packed; `out` is the caller's promise.
+                    unsafe { self.block(out, a.rows, left.spare_capacity_mut(), panels.clone(), columns, &depth) };
+                }
+            }
+        }
+    }
+
+    /// Computes the blocks of the result where panels of the left factor, of `rows` rows in all, meet panels of columns.
+    ///
+    /// # Safety
+    /// As [`Self::product`]; `left` must hold the panels at this depth.
+    unsafe fn block(
+        &self,
+        out: Target,
+        rows: usize,
+        left: &[MaybeUninit<Row>],
+        panels: Range<usize>,
+        columns: Range<usize>,
+        depth: &Range<usize>,
+    ) {
+        let size = terms::rows(depth.len());
+        let right = &self.rows[self.panels() * terms::rows(depth.start)..];
+        for (at, panel) in panels.enumerate() {
+            for column in columns.clone() {
+                let right = &right[column * size..][..size];
+                let (row, column) = (panel * PANEL, column * PANEL);
+                let shape = [PANEL.min(rows - row), PANEL.min(self.cols - column)];
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let left = left[at * size..].as_ptr().cast();
+                    out.block([row, column], shape, left, right.as_ptr(), size / STEP);
+                }
+            }
+        }
+    }
+
+    fn panels(&self) -> usize {
+        self.cols.div_ceil(PANEL)
+    }
+}
+
+/// Cuts a range into parts.
+fn parts(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>> {
+    range.clone().step_by(size).map(move |start| start..range.end.min(start + size))
+}
+
+/// Cuts the depth of a product into blocks of about the same size.
+fn blocks(depth: usize) -> impl Iterator<Item = Range<usize>> {
+    let size = depth.div_ceil(depth.div_ceil(BLOCK_DEPTH)).next_multiple_of(DEPTH);
+    parts(0..depth, size)
+}
+
+/// Where a product is written.
+#[derive(Clone, Copy)]
+struct Target {
+    out: *mut f32,
+    width: usize,
+    accumulate: bool,
+}
+
+// SAFETY: threads write rows of their own.
+unsafe impl Sync for Target {}
+// SAFETY: the same.
+unsafe impl Send for Target {}
+
+impl Target {
+    /// Adds `steps` of the product of two panels to the block of this shape at this place, or writes it.
+    ///
+    /// # Safety
+    /// The block must lie within the matrix, be initialised if it is added to, and nobody else's; both panels must hold
+    /// `steps`; tiles must be configured.
+    unsafe fn block(
+        self,
+        [row, column]: [usize; 2],
+        [rows, cols]: [usize; 2],
+        a: *const Row,
+        b: *const Row,
+        steps: usize,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let out = self.out.add(row * self.width + column);
+            let whole = [rows, cols] == [PANEL; 2];
+            begin((whole && self.accumulate).then_some(out.cast_const()), self.width);
+            for at in 0..steps {
+                step(a.add(at * STEP), b.add(at * STEP));
+            }
+            if whole {
+                return end(out, self.width);
+            }
+            let mut block = [0f32; PANEL * PANEL];
+            end(block.as_mut_ptr(), PANEL);
+            for (row, from) in block.chunks_exact(PANEL).take(rows).enumerate() {
+                let to = std::slice::from_raw_parts_mut(out.add(row * self.width).cast::<MaybeUninit<f32>>(), cols);
+                for (to, from) in to.iter_mut().zip(from) {
+                    to.write(if self.accumulate { to.assume_init_read() + from } else { *from });
+                }
+            }
+        }
+    }
+}
+
+/// Bytes between the halves of a term's tiles, and between the terms of a panel.
+const HALF: usize = LINES * size_of::<Row>();
+const TERM: usize = HALVES * HALF;
+
+/// Sets the result, tiles 0 to 3, to a block of `32×32` elements, whose rows begin `width` elements apart, or to zeros.
+///
+/// # Safety
+/// Tiles must be configured; the block, if any, must be valid and initialised.
+#[inline(always)]
+unsafe fn begin(block: Option<*const f32>, width: usize) {
+    // SAFETY: the caller's promise; no compiler uses tiles.
+    unsafe {
+        match block {
+            None => asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack, nomem)),
+            Some(block) => asm!(
+                "tileloadd tmm0, [{top} + {stride}]",
+                "tileloadd tmm1, [{top} + {stride} + 64]",
+                "tileloadd tmm2, [{bottom} + {stride}]",
+                "tileloadd tmm3, [{bottom} + {stride} + 64]",
+                top = in(reg) block,
+                bottom = in(reg) block.add(LINES * width),
+                stride = in(reg) width * size_of::<f32>(),
+                options(nostack, readonly),
+            ),
+        }
+    }
+}
+
+/// Adds the product of one step of two panels to the result.
+///
+/// # Safety
+/// Tiles must be configured; both panels must be valid for a step.
+#[inline(always)]
+unsafe fn step(a: *const Row, b: *const Row) {
+    // Pairs of terms follow each other so that each but the first changes one factor only. a₀ is read twice: there are tiles
+    // for one term of each factor.
+    // SAFETY: the caller's promise; no compiler uses tiles.
+    unsafe {
+        asm!(
+            // a₀·b₂
+            "tileloadd tmm4, [{a} + {row}]",
+            "tileloadd tmm5, [{a} + {row} + {HALF}]",
+            "tileloadd tmm6, [{b} + {row} + 2 * {TERM}]",
+            "tileloadd tmm7, [{b} + {row} + 2 * {TERM} + {HALF}]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            // a₀·b₁
+            "tileloadd tmm6, [{b} + {row} + {TERM}]",
+            "tileloadd tmm7, [{b} + {row} + {TERM} + {HALF}]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            // a₁·b₁
+            "tileloadd tmm4, [{a} + {row} + {TERM}]",
+            "tileloadd tmm5, [{a} + {row} + {TERM} + {HALF}]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            // a₁·b₀
+            "tileloadd tmm6, [{b} + {row}]",
+            "tileloadd tmm7, [{b} + {row} + {HALF}]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            // a₂·b₀
+            "tileloadd tmm4, [{a} + {row} + 2 * {TERM}]",
+            "tileloadd tmm5, [{a} + {row} + 2 * {TERM} + {HALF}]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            // a₀·b₀
+            "tileloadd tmm4, [{a} + {row}]",
+            "tileloadd tmm5, [{a} + {row} + {HALF}]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            a = in(reg) a,
+            b = in(reg) b,
+            row = in(reg) size_of::<Row>(),
+            TERM = const TERM,
+            HALF = const HALF,
+            options(nostack, readonly),
+        );
+    }
+}
+
+/// Writes the result to a block of `32×32` elements, whose rows begin `width` elements apart.
+///
+/// # Safety
+/// Tiles must be configured, and the block valid.
+#[inline(always)]
+unsafe fn end(block: *mut f32, width: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "tilestored [{top} + {stride}], tmm0",
+            "tilestored [{top} + {stride} + 64], tmm1",
+            "tilestored [{bottom} + {stride}], tmm2",
+            "tilestored [{bottom} + {stride} + 64], tmm3",
+            top = in(reg) block,
+            bottom = in(reg) block.add(LINES * width),
+            stride = in(reg) width * size_of::<f32>(),
+            options(nostack),
+        );
+    }
+}
+
+/// The unit of this thread, set to eight whole tiles until dropped.
+struct Tiles;
+
+impl Tiles {
+    fn configure() -> Self {
+        /// The processor's description of its tiles.
+        #[repr(C, align(64))]
+        struct Config {
+            palette: u8,
+            start_row: u8,
+            reserved: [u8; 14],
+            row_bytes: [u16; 16],
+            rows: [u8; 16],
+        }
+        let used = |value| std::array::from_fn(|tile| if tile < 8 { value } else { 0 });
+        let row_bytes = used(64);
+        let rows = used(LINES as u16).map(|rows| rows as u8);
+        let config = Config { palette: 1, start_row: 0, reserved: [0; 14], row_bytes, rows };
+        // SAFETY: the caller holds a packed factor, so that the unit is there; the description is the manual's.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &config, options(nostack, readonly)) };
+        Self
+    }
+}
+
+impl Drop for Tiles {
+    fn drop(&mut self) {
+        // SAFETY: there is a configuration to release. Released, the kernel has less to keep when it switches threads.
+        unsafe { asm!("tilerelease", options(nostack, nomem)) };
+    }
+}

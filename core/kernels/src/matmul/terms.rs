@@ -1,0 +1,200 @@
+//! Factors of a product as sums of three bf16 terms, laid out in tiles.
+//!
+//! A bf16 holds 8 of the 24 significant bits of an f32. So `x = x₀ + x₁ + x₂` with `x₀` the bf16 nearest to `x`, `x₁` the
+//! one nearest to `x - x₀`, and `x₂` what is left, is exact unless `x₂` is too small to be a bf16.
+
+use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::Matrix;
+
+/// Lines, and values of depth, that a tile of the processor holds.
+pub(super) const LINES: usize = 16;
+pub(super) const DEPTH: usize = 32;
+
+/// Tiles that lie below each other in a panel.
+pub(super) const HALVES: usize = 2;
+/// Lines of a panel.
+pub(super) const PANEL: usize = HALVES * LINES;
+/// Terms of a value.
+pub(super) const TERMS: usize = 3;
+
+/// A row of a tile.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Row([u32; LINES]);
+
+/// A pair's second value lies so far behind the first: any order along the depth does that both factors have, and this one
+/// needs no shuffling.
+const PAIRED: usize = DEPTH / 2;
+
+/// Rows of a tile.
+const ROWS: usize = 16;
+/// The part of a panel at one step of depth: tiles by term and half.
+pub(super) const STEP: usize = TERMS * HALVES * ROWS;
+
+/// How the processor wants a factor's tiles.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// A row per line, of 32 values along the depth.
+    Left,
+    /// A row per pair of values along the depth, of 16 lines.
+    Right,
+}
+
+/// Returns how many rows [`pack`] writes for a panel of this depth.
+pub(super) fn rows(depth: usize) -> usize {
+    depth.div_ceil(DEPTH) * STEP
+}
+
+/// Writes a panel: lines `first..` of `lines` (as many as there are, at most [`PANEL`]) at `depth`, padded with zeros. The
+/// lines of a left factor are its rows, those of a right one its columns, so that the latter comes transposed.
+///
+/// # Safety
+/// The processor must have AVX-512 F and BW.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) unsafe fn pack(
+    to: &mut [MaybeUninit<Row>],
+    lines: Matrix<'_>,
+    first: usize,
+    depth: Range<usize>,
+    side: Side,
+) {
+    assert_eq!(to.len(), rows(depth.len()), "room for a panel");
+    assert!(depth.end <= lines.cols && (lines.row_stride == 1 || lines.col_stride == 1), "lines to pack");
+    let along_depth = lines.col_stride == 1;
+    for (step, to) in depth.clone().step_by(DEPTH).zip(to.chunks_exact_mut(STEP)) {
+        let values = DEPTH.min(depth.end - step);
+        for half in 0..HALVES {
+            let line = first + half * LINES;
+            let count = LINES.min(lines.rows.saturating_sub(line));
+            // SAFETY: `count` lines from `line` on and `values` from `step` on lie in the matrix; `to` holds the tiles of a step.
+            unsafe {
+                let from = lines.data.as_ptr().wrapping_add(line * lines.row_stride + step * lines.col_stride);
+                let to = to.as_mut_ptr().cast::<Row>().add(half * ROWS);
+                match along_depth {
+                    true => by_line(to, from, lines.row_stride, count, values),
+                    false => by_pair(to, from, lines.col_stride, count, values),
+                }
+                if along_depth != (side == Side::Left) {
+                    (0..TERMS).for_each(|term| transpose(to.add(term * HALVES * ROWS)));
+                }
+            }
+        }
+    }
+}
+
+/// Writes lines whose values lie side by side, a row each.
+///
+/// # Safety
+/// `count` lines, `stride` apart, of `values` elements must be readable; a tile of each term, writable.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn by_line(to: *mut Row, from: *const f32, stride: usize, count: usize, values: usize) {
+    for line in 0..LINES {
+        let (values, from) = (if line < count { values } else { 0 }, from.wrapping_add(line * stride));
+        // SAFETY: the caller's promise.
+        unsafe {
+            put(to.add(line), load(from, values), load(from.wrapping_add(PAIRED), values.saturating_sub(PAIRED)));
+        }
+    }
+}
+
+/// Writes values whose lines lie side by side, two of them a row.
+///
+/// # Safety
+/// `values` rows, `stride` apart, of `count` elements must be readable; a tile of each term, writable.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn by_pair(to: *mut Row, from: *const f32, stride: usize, count: usize, values: usize) {
+    for pair in 0..ROWS {
+        let value = |value: usize| {
+            let count = if value < values { count } else { 0 };
+            // SAFETY: the caller's promise.
+            unsafe { load(from.wrapping_add(value * stride), count) }
+        };
+        // SAFETY: the same.
+        unsafe { put(to.add(pair), value(pair), value(pair + PAIRED)) };
+    }
+}
+
+/// Loads the first `count` of 16 elements; the others are 0.
+///
+/// # Safety
+/// The first `count` elements must be readable.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn load(from: *const f32, count: usize) -> __m512 {
+    // SAFETY: masked lanes are not read.
+    unsafe { _mm512_maskz_loadu_ps(((1_u32 << count.min(16)) - 1) as u16, from) }
+}
+
+/// Splits 16 values into three terms, each the upper half of its lane, with nothing in the lower.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn split(x: __m512) -> [__m512i; TERMS] {
+    let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+    let half = _mm512_set1_epi32(0x8000);
+    // To nearest, ties away from zero: the carry rounds up.
+    let nearest = |x: __m512| _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(x), half), upper);
+    let first = nearest(x);
+    let rest = _mm512_sub_ps(x, _mm512_castsi512_ps(first));
+    let second = nearest(rest);
+    // The lower half of the last term is empty but for numbers too small for a bf16.
+    let third = _mm512_castps_si512(_mm512_sub_ps(rest, _mm512_castsi512_ps(second)));
+    [first, second, _mm512_and_si512(third, upper)]
+}
+
+/// Writes the terms of 16 pairs of values, a row each.
+///
+/// # Safety
+/// The row and its counterparts in the tiles of the other terms must be writable.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn put(to: *mut Row, x: __m512, y: __m512) {
+    for (term, (x, y)) in split(x).into_iter().zip(split(y)).enumerate() {
+        let row = _mm512_or_si512(_mm512_srli_epi32::<16>(x), y);
+        // SAFETY: the caller's promise.
+        unsafe { _mm512_store_si512(to.add(term * HALVES * ROWS).cast(), row) };
+    }
+}
+
+/// Transposes a tile in place, pairs of values kept together.
+///
+/// # Safety
+/// The 16 rows must be initialised.
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn transpose(tile: *mut Row) {
+    let zero = _mm512_setzero_si512();
+    let mut rows = [zero; ROWS];
+    for (at, row) in rows.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        *row = unsafe { _mm512_load_si512(tile.add(at).cast()) };
+    }
+    // Within blocks of four lanes: rows 4i..4i+4 become columns, block by block.
+    let mut blocks = [zero; ROWS];
+    for i in (0..ROWS).step_by(4) {
+        let [a, b, c, d] = [rows[i], rows[i + 1], rows[i + 2], rows[i + 3]];
+        let (ab_low, ab_high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+        let (cd_low, cd_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+        blocks[i] = _mm512_unpacklo_epi64(ab_low, cd_low);
+        blocks[i + 1] = _mm512_unpackhi_epi64(ab_low, cd_low);
+        blocks[i + 2] = _mm512_unpacklo_epi64(ab_high, cd_high);
+        blocks[i + 3] = _mm512_unpackhi_epi64(ab_high, cd_high);
+    }
+    // Then the blocks: lane block `k` of vector 4i+j goes to row 4k+j, block `i`.
+    for j in 0..4 {
+        let [a, b, c, d] = [blocks[j], blocks[4 + j], blocks[8 + j], blocks[12 + j]];
+        let (ab_low, ab_high) = (_mm512_shuffle_i32x4::<0x44>(a, b), _mm512_shuffle_i32x4::<0xee>(a, b));
+        let (cd_low, cd_high) = (_mm512_shuffle_i32x4::<0x44>(c, d), _mm512_shuffle_i32x4::<0xee>(c, d));
+        rows[j] = _mm512_shuffle_i32x4::<0x88>(ab_low, cd_low);
+        rows[4 + j] = _mm512_shuffle_i32x4::<0xdd>(ab_low, cd_low);
+        rows[8 + j] = _mm512_shuffle_i32x4::<0x88>(ab_high, cd_high);
+        rows[12 + j] = _mm512_shuffle_i32x4::<0xdd>(ab_high, cd_high);
+    }
+    for (at, row) in rows.into_iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { _mm512_store_si512(tile.add(at).cast(), row) };
+    }
+}
