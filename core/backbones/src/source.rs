@@ -171,7 +171,7 @@ impl<'a> Source<'a> {
             (None, Some(reader)) => {
                 let [weight, bias] = reader.dense(name, shape)?;
                 let weight = weight.reshape((out, channels, h, w))?;
-                Ok(Dense::Frozen(FrozenConv::dense(&weight, &bias, Window::dense(0), Activation::Relu)?))
+                Ok(Dense::Frozen(FrozenConv::whole(&weight, &bias, Activation::Relu)?))
             }
             _ => {
                 let [weight, bias] = init.draws(&shape);

@@ -7,11 +7,49 @@ use pulp::{Simd, WithSimd};
 
 use super::geometry::Geometry;
 use super::rows::{Rows, by_pixels, padded};
+use super::tiles::{self, Tiles};
 
 /// Columns of a panel of packed weights; the last panel may have half of them.
 const PANEL: usize = 32;
 
-/// Weights in the order in which the kernel reads them.
+/// How many windows meet the weights.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Windows {
+    /// Thousands.
+    Many,
+    /// One per image: reading the weights is what takes time, and those for the matrix unit are half as large again.
+    Few,
+}
+
+/// Weights in the order in which a kernel reads them.
+pub(super) enum Weights {
+    /// For the matrix unit.
+    Tiles(Tiles),
+    /// For vector instructions.
+    Vectors(Packed),
+}
+
+impl Weights {
+    /// Packs a PyTorch weight `(out, in, kh, kw)` for the forward pass.
+    pub(super) fn forward(w: &[f32], [out, channels, taps]: [usize; 3], bias: &[f32], windows: Windows) -> Self {
+        Self::new([taps, channels, out], bias, windows, |tap, c, o| w[(o * channels + c) * taps + tap])
+    }
+
+    /// Packs it for the gradient of the input, which maps `out` channels to `in`.
+    pub(super) fn transposed(w: &[f32], [out, channels, taps]: [usize; 3]) -> Self {
+        Self::new([taps, out, channels], &[], Windows::Many, |tap, o, c| w[(o * channels + c) * taps + tap])
+    }
+
+    fn new(shape: [usize; 3], bias: &[f32], windows: Windows, weight: impl Fn(usize, usize, usize) -> f32) -> Self {
+        let [_, channels, out] = shape;
+        match windows == Windows::Many && Tiles::pay(channels, out) {
+            true => Self::Tiles(Tiles::new(shape, bias, weight)),
+            false => Self::Vectors(Packed::new(shape, bias, weight)),
+        }
+    }
+}
+
+/// Weights for vector instructions.
 ///
 /// A panel holds `PANEL` output channels: for each tap, for each input channel, their weights side by side. Output
 /// channels are padded with zeros to a multiple of half a panel.
@@ -44,16 +82,6 @@ impl Packed {
         bias.resize(padded, 0.0);
         Self { panels, bias, depth: taps * channels, out }
     }
-
-    /// Packs a PyTorch weight `(out, in, kh, kw)` for the forward pass.
-    pub(super) fn forward(w: &[f32], [out, channels, taps]: [usize; 3], bias: &[f32]) -> Self {
-        Self::new([taps, channels, out], bias, |tap, c, o| w[(o * channels + c) * taps + tap])
-    }
-
-    /// Packs it for the gradient of the input, which maps `out` channels to `in`.
-    pub(super) fn transposed(w: &[f32], [out, channels, taps]: [usize; 3]) -> Self {
-        Self::new([taps, out, channels], &[], |tap, o, c| w[(o * channels + c) * taps + tap])
-    }
 }
 
 /// What happens to a sum before it is stored.
@@ -73,7 +101,7 @@ impl Epilogue<'_> {
 }
 
 /// Convolves: the channels-last output.
-pub(super) fn forward(g: &Geometry, x: &[f32], channels: usize, weights: &Packed, epilogue: Epilogue<'_>) -> Vec<f32> {
+pub(super) fn forward(g: &Geometry, x: &[f32], channels: usize, weights: &Weights, epilogue: Epilogue<'_>) -> Vec<f32> {
     if channels <= NARROW {
         let image = padded(g, x, channels);
         let width = g.kernel.1 * channels;
@@ -87,8 +115,8 @@ pub(super) fn forward(g: &Geometry, x: &[f32], channels: usize, weights: &Packed
 /// would be too short to be fast.
 const NARROW: usize = 4;
 
-/// Returns the gradient of the input; `weights` are [`Packed::transposed`].
-pub(super) fn input_gradient(g: &Geometry, dy: &[f32], out: usize, weights: &Packed) -> Vec<f32> {
+/// Returns the gradient of the input; `weights` are [`Weights::transposed`].
+pub(super) fn input_gradient(g: &Geometry, dy: &[f32], out: usize, weights: &Weights) -> Vec<f32> {
     let fill = vec![0.0; out];
     let epilogue = Epilogue { residual: None, limits: (f32::NEG_INFINITY, f32::INFINITY) };
     run(g.input_pixels(), out, weights, epilogue, |range| Rows::scatter(g, dy, &fill, range))
@@ -97,18 +125,27 @@ pub(super) fn input_gradient(g: &Geometry, dy: &[f32], out: usize, weights: &Pac
 fn run<'a>(
     pixels: usize,
     channels: usize,
-    weights: &Packed,
+    weights: &Weights,
     epilogue: Epilogue<'_>,
     rows: impl Fn(Range<usize>) -> Rows<'a> + Sync,
 ) -> Vec<f32> {
-    let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
-        let epilogue = epilogue.narrow(range.start * weights.out..range.end * weights.out);
-        let rows = rows(range);
-        assert_eq!(rows.taps() * rows.channels(), weights.depth, "the window the weights were packed for");
-        pulp::Arch::new().dispatch(Product { rows: &rows, weights, epilogue, out });
+    let (width, chunk) = match weights {
+        Weights::Tiles(tiles) => (tiles.out(), tiles::CHUNK),
+        Weights::Vectors(packed) => (packed.out, chunk(channels)),
     };
-    // SAFETY: `Product` computes every column of every listed pixel, which are those of `range`.
-    unsafe { by_pixels(pixels, weights.out, chunk(channels), body) }
+    let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
+        let epilogue = epilogue.narrow(range.start * width..range.end * width);
+        let rows = rows(range);
+        match weights {
+            Weights::Tiles(tiles) => tiles.product(&rows, epilogue, out),
+            Weights::Vectors(weights) => {
+                assert_eq!(rows.taps() * rows.channels(), weights.depth, "the window the weights were packed for");
+                pulp::Arch::new().dispatch(Product { rows: &rows, weights, epilogue, out });
+            }
+        }
+    };
+    // SAFETY: both kernels compute every column of every listed pixel, which are those of `range`.
+    unsafe { by_pixels(pixels, width, chunk, body) }
 }
 
 /// Pixels per chunk: few enough that their input stays in the second-level cache while the panels pass by, and enough

@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
-use super::dense::Epilogue;
+use super::dense::{Epilogue, Windows};
 use super::geometry::Window;
 use super::op::Conv;
 use super::{Activation, dense, depthwise};
@@ -17,7 +17,7 @@ pub struct FrozenConv {
 }
 
 enum Weights {
-    Dense(dense::Packed),
+    Dense(dense::Weights),
     Depthwise(depthwise::Packed),
     /// Weight and bias, where the kernels do not apply.
     Plain([Tensor; 2]),
@@ -29,7 +29,15 @@ impl FrozenConv {
     /// # Errors
     /// If the shapes do not fit together.
     pub fn dense(weight: &Tensor, bias: &Tensor, window: Window, activation: Activation) -> Result<Self> {
-        Self::new(weight, bias, Conv { depthwise: false, window, activation })
+        Self::new(weight, bias, Conv { depthwise: false, window, activation }, Windows::Many)
+    }
+
+    /// Packs a dense layer over whole images, written as the convolution whose window is the image.
+    ///
+    /// # Errors
+    /// If the shapes do not fit together.
+    pub fn whole(weight: &Tensor, bias: &Tensor, activation: Activation) -> Result<Self> {
+        Self::new(weight, bias, Conv { depthwise: false, window: Window::dense(0), activation }, Windows::Few)
     }
 
     /// Packs a depthwise convolution; see [`super::depthwise_conv2d`] for shapes.
@@ -37,10 +45,10 @@ impl FrozenConv {
     /// # Errors
     /// If the shapes do not fit together.
     pub fn depthwise(weight: &Tensor, bias: &Tensor, window: Window, activation: Activation) -> Result<Self> {
-        Self::new(weight, bias, Conv { depthwise: true, window, activation })
+        Self::new(weight, bias, Conv { depthwise: true, window, activation }, Windows::Many)
     }
 
-    fn new(weight: &Tensor, bias: &Tensor, conv: Conv) -> Result<Self> {
+    fn new(weight: &Tensor, bias: &Tensor, conv: Conv, windows: Windows) -> Result<Self> {
         let (out, depth, kh, kw) = weight.dims4()?;
         // An image of one window: whatever is wrong now is wrong with the weights.
         conv.geometry(&[1, kh, kw, if conv.depthwise { out } else { depth }], weight.dims(), bias.dims())?;
@@ -49,7 +57,7 @@ impl FrozenConv {
                 cpu::with_elements(bias, |b| {
                     Ok(match conv.depthwise {
                         true => Weights::Depthwise(depthwise::Packed::new(w, b)),
-                        false => Weights::Dense(dense::Packed::forward(w, [out, depth, kh * kw], b)),
+                        false => Weights::Dense(dense::Weights::forward(w, [out, depth, kh * kw], b, windows)),
                     })
                 })
             })?

@@ -17,6 +17,7 @@ mod op;
 mod pool;
 mod rows;
 mod sum;
+mod tiles;
 
 pub use frozen::FrozenConv;
 pub use geometry::{Padding, Window};
@@ -77,7 +78,8 @@ mod tests {
             let fill = vec![0.0; channels];
             let rows = Rows::gather(&g, &x, &fill, 0..g.output_pixels());
             let weights = draw("w", out * channels * 9);
-            let weights = dense::Packed::forward(&weights, [out, channels, 9], &draw("b", out));
+            let weight = |tap: usize, c: usize, o: usize| weights[(o * channels + c) * 9 + tap];
+            let weights = dense::Packed::new([9, channels, out], &draw("b", out), weight);
             let residual = draw("r", g.output_pixels() * out);
             compare(g.output_pixels() * out, |arch, out| {
                 arch.dispatch(dense::Product {

@@ -108,7 +108,7 @@ impl CustomOp3 for Conv {
         let y = if self.depthwise {
             depthwise::forward(&g, x, &depthwise::Packed::new(w, b), limits)
         } else {
-            let packed = dense::Packed::forward(w, [out, channels, g.taps()], b);
+            let packed = dense::Weights::forward(w, [out, channels, g.taps()], b, dense::Windows::Many);
             dense::forward(&g, x, channels, &packed, dense::Epilogue { residual: None, limits })
         };
         Ok((CpuStorage::F32(y), (g.images, g.output.0, g.output.1, out).into()))
@@ -143,7 +143,7 @@ impl CustomOp3 for Conv {
                 Ok(if self.depthwise {
                     depthwise::input_gradient(&g, dy, &depthwise::Packed::new(w, &vec![0.0; channels]))
                 } else {
-                    dense::input_gradient(&g, dy, out, &dense::Packed::transposed(w, [out, channels, g.taps()]))
+                    dense::input_gradient(&g, dy, out, &dense::Weights::transposed(w, [out, channels, g.taps()]))
                 })
             })?;
             Ok((Some(cpu::tensor(dx, x.shape())?), dw, db))

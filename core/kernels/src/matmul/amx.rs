@@ -11,12 +11,12 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use super::Matrix;
-use super::terms::{self, DEPTH, HALVES, LINES, PANEL, Row, STEP, Side, pack};
+use super::terms::{DEPTH, HALVES, LINES, PANEL, Row, STEP, Side, pack, pack_step};
+use super::{Finish, Matrix, Windows};
 use crate::threads;
 
-/// Greatest depth of a block: what is shallower reads and writes the result more often.
-const BLOCK_DEPTH: usize = 20 * DEPTH;
+/// Most steps of depth of a block: with fewer, the result is read and written more often.
+const BLOCK_STEPS: usize = 20;
 /// Rows of tiles in a block of either factor. Both blocks stay in a second-level cache while they meet: 768 and 384 KiB.
 const LEFT: usize = 12 << 10;
 const RIGHT: usize = 6 << 10;
@@ -32,7 +32,7 @@ pub(crate) fn available() -> bool {
 
 /// Returns whether a product of these rows, columns and depth is faster here than in f32: it costs as much to split a
 /// factor that meets few columns as one that meets many.
-pub(super) fn pays([rows, cols, depth]: [usize; 3]) -> bool {
+pub(crate) fn pays([rows, cols, depth]: [usize; 3]) -> bool {
     rows >= PANEL && cols >= 2 * PANEL && depth >= DEPTH && available()
 }
 
@@ -64,27 +64,27 @@ impl Packed {
     pub(crate) fn new(b: Matrix<'_>) -> Self {
         assert!(available(), "the processor has no matrix unit");
         let (depth, cols) = (b.rows, b.cols);
-        let panels = cols.div_ceil(PANEL);
-        let mut rows = Vec::with_capacity(panels * terms::rows(depth));
-        let mut room = &mut rows.spare_capacity_mut()[..panels * terms::rows(depth)];
-        let mut parts = Vec::new();
-        for block in blocks(depth) {
-            for panel in 0..panels {
-                let (part, rest) = room.split_at_mut(terms::rows(block.len()));
-                parts.push((panel * PANEL, block.clone(), part));
+        let len = cols.div_ceil(PANEL) * depth.div_ceil(DEPTH) * STEP;
+        let mut rows = Vec::with_capacity(len);
+        let mut room = &mut rows.spare_capacity_mut()[..len];
+        let mut panels = Vec::new();
+        for steps in blocks(depth) {
+            for column in (0..cols).step_by(PANEL) {
+                let (panel, rest) = room.split_at_mut(steps.len() * STEP);
+                panels.push((column, steps.clone(), panel));
                 room = rest;
             }
         }
         // SAFETY: the unit is there, and AVX-512 with it.
-        let pack = |(first, block, to): (usize, Range<usize>, &mut [MaybeUninit<Row>])| unsafe {
-            pack(to, b.t(), first, block, Side::Right)
+        let pack = |(column, steps, to): (usize, Range<usize>, &mut [MaybeUninit<Row>])| unsafe {
+            pack(to, b.t(), column, steps, Side::Right);
         };
         match threads::available() {
-            1 => parts.into_iter().for_each(pack),
-            _ => parts.into_par_iter().for_each(pack),
+            1 => panels.into_iter().for_each(pack),
+            _ => panels.into_par_iter().for_each(pack),
         }
-        // SAFETY: the parts cover all of the room.
-        unsafe { rows.set_len(panels * terms::rows(depth)) };
+        // SAFETY: the panels cover all of the room.
+        unsafe { rows.set_len(len) };
         Self { rows, depth, cols }
     }
 
@@ -93,68 +93,80 @@ impl Packed {
     /// Every element is summed in the same order, whatever the number of threads and of rows of `a`.
     ///
     /// # Safety
-    /// `out` must be valid for `a.rows` times [`Self::cols`] elements, initialised if `accumulate`.
+    /// `out` must be valid for `a.rows` times the columns of this factor, initialised if `accumulate`.
     pub(crate) unsafe fn product(&self, out: *mut f32, a: Matrix<'_>, accumulate: bool) {
         assert_eq!(a.cols, self.depth, "inner sizes of a matrix product");
         let out = Target { out, width: self.cols, accumulate };
         let panels = a.rows.div_ceil(PANEL);
         match threads::available().min(panels) {
             // SAFETY: `out` is the caller's promise.
-            0 | 1 => unsafe { self.rows_of(out, a, 0..panels) },
+            0 | 1 => unsafe { self.rows_of(out, &a, 0..panels, &()) },
             parts => (0..parts).into_par_iter().for_each(|part| {
                 // SAFETY: the same; each part writes rows of its own.
-                unsafe { self.rows_of(out, a, panels * part / parts..panels * (part + 1) / parts) };
+                unsafe { self.rows_of(out, &a, panels * part / parts..panels * (part + 1) / parts, &()) };
             }),
         }
+    }
+
+    /// Writes `windows` times this factor to the row-major `out`, finished, on this thread.
+    pub(crate) fn windows(&self, out: &mut [MaybeUninit<f32>], windows: &impl Windows, finish: &impl Finish) {
+        assert_eq!(out.len(), windows.rows() * self.cols, "room for the product");
+        let target = Target { out: out.as_mut_ptr().cast(), width: self.cols, accumulate: false };
+        // SAFETY: the size of `out` was checked; nothing is read of it before it is written.
+        unsafe { self.rows_of(target, &Pieces(windows), 0..windows.rows().div_ceil(PANEL), finish) };
     }
 
     /// Computes the rows of some panels of `a`.
     ///
     /// # Safety
     /// As [`Self::product`].
-    unsafe fn rows_of(&self, out: Target, a: Matrix<'_>, panels: Range<usize>) {
+    unsafe fn rows_of(&self, out: Target, a: &impl Left, panels: Range<usize>, finish: &impl Finish) {
         let _tiles = Tiles::configure();
-        let mut left: Vec<Row> = Vec::with_capacity(LEFT);
-        for depth in blocks(self.depth) {
-            let rows = terms::rows(depth.len());
-            let out = Target { accumulate: out.accumulate || depth.start > 0, ..out };
-            for panels in parts(panels.clone(), LEFT / rows) {
-                for (panel, to) in panels.clone().zip(left.spare_capacity_mut().chunks_exact_mut(rows)) {
+        let mut left: Vec<Row> = Vec::new();
+        for steps in blocks(self.depth) {
+            let size = steps.len() * STEP;
+            let held = (LEFT / size).min(panels.len());
+            left.reserve(held * size);
+            for panels in parts(panels.clone(), held) {
+                for (panel, to) in panels.clone().zip(left.spare_capacity_mut().chunks_exact_mut(size)) {
                     // SAFETY: AVX-512 is there whenever a factor was packed.
-                    unsafe { pack(to, a, panel * PANEL, depth.clone(), Side::Left) };
+                    unsafe { a.pack(to, panel * PANEL, steps.clone()) };
                 }
-                for columns in parts(0..self.panels(), RIGHT / rows) {
+                for columns in parts(0..self.panels(), RIGHT / size) {
+                    let left = left.spare_capacity_mut();
                     // SAFETY: the panels were just packed; `out` is the caller's promise.
-                    unsafe { self.block(out, a.rows, left.spare_capacity_mut(), panels.clone(), columns, &depth) };
+                    unsafe { self.meet(out, a.rows(), left, [panels.clone(), columns, steps.clone()], finish) };
                 }
             }
         }
     }
 
-    /// Computes the blocks of the result where panels of the left factor, of `rows` rows in all, meet panels of columns.
+    /// Computes the blocks of the result, of `rows` rows in all, where panels of the left factor meet panels of columns.
     ///
     /// # Safety
-    /// As [`Self::product`]; `left` must hold the panels at this depth.
-    unsafe fn block(
+    /// As [`Self::product`]; `left` must hold the panels at these steps.
+    unsafe fn meet(
         &self,
         out: Target,
         rows: usize,
         left: &[MaybeUninit<Row>],
-        panels: Range<usize>,
-        columns: Range<usize>,
-        depth: &Range<usize>,
+        [panels, columns, steps]: [Range<usize>; 3],
+        finish: &impl Finish,
     ) {
-        let size = terms::rows(depth.len());
-        let right = &self.rows[self.panels() * terms::rows(depth.start)..];
-        for (at, panel) in panels.enumerate() {
-            for column in columns.clone() {
-                let right = &right[column * size..][..size];
+        let size = steps.len() * STEP;
+        let right = &self.rows[self.panels() * steps.start * STEP..];
+        let out = Target { accumulate: out.accumulate || steps.start > 0, ..out };
+        let last = steps.end == self.depth.div_ceil(DEPTH);
+        for (left, panel) in left.chunks_exact(size).zip(panels) {
+            for (right, column) in right[columns.start * size..].chunks_exact(size).zip(columns.clone()) {
                 let (row, column) = (panel * PANEL, column * PANEL);
                 let shape = [PANEL.min(rows - row), PANEL.min(self.cols - column)];
                 // SAFETY: the caller's promise.
                 unsafe {
-                    let left = left[at * size..].as_ptr().cast();
-                    out.block([row, column], shape, left, right.as_ptr(), size / STEP);
+                    out.block([row, column], shape, left.as_ptr().cast(), right.as_ptr(), steps.len());
+                    if last {
+                        out.finish([row, column], shape, finish);
+                    }
                 }
             }
         }
@@ -165,15 +177,59 @@ impl Packed {
     }
 }
 
+/// A left factor, packed panel by panel.
+trait Left: Sync {
+    fn rows(&self) -> usize;
+
+    /// Packs steps of the panel that begins with a row.
+    ///
+    /// # Safety
+    /// The processor must have AVX-512 F and BW.
+    unsafe fn pack(&self, to: &mut [MaybeUninit<Row>], row: usize, steps: Range<usize>);
+}
+
+impl Left for Matrix<'_> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    unsafe fn pack(&self, to: &mut [MaybeUninit<Row>], row: usize, steps: Range<usize>) {
+        // SAFETY: the caller's promise.
+        unsafe { pack(to, *self, row, steps, Side::Left) };
+    }
+}
+
+struct Pieces<'a, W>(&'a W);
+
+impl<W: Windows> Left for Pieces<'_, W> {
+    fn rows(&self) -> usize {
+        self.0.rows()
+    }
+
+    unsafe fn pack(&self, to: &mut [MaybeUninit<Row>], row: usize, steps: Range<usize>) {
+        let rows = self.0.rows();
+        for (step, to) in steps.zip(to.chunks_exact_mut(STEP)) {
+            let line = |at: usize| if row + at < rows { self.0.piece(row + at, step) } else { &[] };
+            // SAFETY: the caller's promise.
+            unsafe { pack_step(to, line) };
+        }
+    }
+}
+
+impl Finish for () {
+    #[inline(always)]
+    fn finish(&self, _: usize, _: usize, _: &mut [f32]) {}
+}
+
 /// Cuts a range into parts.
 fn parts(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>> {
     range.clone().step_by(size).map(move |start| start..range.end.min(start + size))
 }
 
-/// Cuts the depth of a product into blocks of about the same size.
+/// Cuts the steps of this depth into blocks of about the same size.
 fn blocks(depth: usize) -> impl Iterator<Item = Range<usize>> {
-    let size = depth.div_ceil(depth.div_ceil(BLOCK_DEPTH)).next_multiple_of(DEPTH);
-    parts(0..depth, size)
+    let steps = depth.div_ceil(DEPTH);
+    parts(0..steps, steps.div_ceil(steps.div_ceil(BLOCK_STEPS).max(1)).max(1))
 }
 
 /// Where a product is written.
@@ -222,6 +278,19 @@ impl Target {
                     to.write(if self.accumulate { to.assume_init_read() + from } else { *from });
                 }
             }
+        }
+    }
+
+    /// Finishes a block that is complete.
+    ///
+    /// # Safety
+    /// The block must lie within the matrix, be initialised and nobody else's; the processor must have AVX-512 F.
+    #[target_feature(enable = "avx512f")]
+    unsafe fn finish(self, [row, column]: [usize; 2], [rows, cols]: [usize; 2], finish: &impl Finish) {
+        for row in row..row + rows {
+            // SAFETY: the caller's promise.
+            let line = unsafe { std::slice::from_raw_parts_mut(self.out.add(row * self.width + column), cols) };
+            finish.finish(row, column, line);
         }
     }
 }

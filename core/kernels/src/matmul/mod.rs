@@ -2,6 +2,9 @@
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub(crate) mod amx;
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+#[path = "absent.rs"]
+pub(crate) mod amx;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod terms;
 
@@ -37,6 +40,25 @@ impl<'a> Matrix<'a> {
     }
 }
 
+/// The most values of a piece of [`Windows`].
+pub(crate) const PIECE: usize = 32;
+
+/// A left factor whose rows are pieced together, as a convolution's windows are.
+pub(crate) trait Windows: Sync {
+    /// How many rows there are.
+    fn rows(&self) -> usize;
+
+    /// Returns a piece of a row; where it is shorter than [`PIECE`], zeros follow. The right factor has that many rows for
+    /// each.
+    fn piece(&self, row: usize, piece: usize) -> &[f32];
+}
+
+/// What happens to a part of a row of the result once it is complete.
+pub(crate) trait Finish: Sync {
+    /// Changes the elements of `row` from `column` on. To be `inline(always)`, so that the caller's instructions serve.
+    fn finish(&self, row: usize, column: usize, elements: &mut [f32]);
+}
+
 /// Returns `a·b`, row-major.
 pub(crate) fn matmul(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
     // SAFETY: without accumulation `gemm` writes every element and reads none.
@@ -54,7 +76,6 @@ pub(crate) fn matmul_add(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
 /// `out` must be valid for `a.rows · b.cols` elements, initialised if `accumulate`.
 unsafe fn product(out: *mut f32, a: Matrix<'_>, b: Matrix<'_>, accumulate: bool) {
     assert_eq!(a.cols, b.rows, "inner sizes of a matrix product");
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     if amx::pays([a.rows, b.cols, a.cols]) {
         // SAFETY: the caller's promise.
         return unsafe { amx::Packed::new(b).product(out, a, accumulate) };

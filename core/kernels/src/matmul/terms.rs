@@ -7,11 +7,11 @@ use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::Matrix;
+use super::{Matrix, PIECE};
 
 /// Lines, and values of depth, that a tile of the processor holds.
 pub(super) const LINES: usize = 16;
-pub(super) const DEPTH: usize = 32;
+pub(super) const DEPTH: usize = PIECE;
 
 /// Tiles that lie below each other in a panel.
 pub(super) const HALVES: usize = 2;
@@ -43,12 +43,7 @@ pub(super) enum Side {
     Right,
 }
 
-/// Returns how many rows [`pack`] writes for a panel of this depth.
-pub(super) fn rows(depth: usize) -> usize {
-    depth.div_ceil(DEPTH) * STEP
-}
-
-/// Writes a panel: lines `first..` of `lines` (as many as there are, at most [`PANEL`]) at `depth`, padded with zeros. The
+/// Writes `steps` of a panel: lines `first..` of `lines` (as many as there are, at most [`PANEL`]), padded with zeros. The
 /// lines of a left factor are its rows, those of a right one its columns, so that the latter comes transposed.
 ///
 /// # Safety
@@ -58,76 +53,73 @@ pub(super) unsafe fn pack(
     to: &mut [MaybeUninit<Row>],
     lines: Matrix<'_>,
     first: usize,
-    depth: Range<usize>,
+    steps: Range<usize>,
     side: Side,
 ) {
-    assert_eq!(to.len(), rows(depth.len()), "room for a panel");
-    assert!(depth.end <= lines.cols && (lines.row_stride == 1 || lines.col_stride == 1), "lines to pack");
+    assert_eq!(to.len(), steps.len() * STEP, "room for a panel");
     let along_depth = lines.col_stride == 1;
-    for (step, to) in depth.clone().step_by(DEPTH).zip(to.chunks_exact_mut(STEP)) {
-        let values = DEPTH.min(depth.end - step);
+    for (step, to) in steps.zip(to.chunks_exact_mut(STEP)) {
+        let values = step * DEPTH..lines.cols.min((step + 1) * DEPTH);
         for half in 0..HALVES {
             let line = first + half * LINES;
-            let count = LINES.min(lines.rows.saturating_sub(line));
-            // SAFETY: `count` lines from `line` on and `values` from `step` on lie in the matrix; `to` holds the tiles of a step.
-            unsafe {
-                let from = lines.data.as_ptr().wrapping_add(line * lines.row_stride + step * lines.col_stride);
-                let to = to.as_mut_ptr().cast::<Row>().add(half * ROWS);
-                match along_depth {
-                    true => by_line(to, from, lines.row_stride, count, values),
-                    false => by_pair(to, from, lines.col_stride, count, values),
-                }
-                if along_depth != (side == Side::Left) {
-                    (0..TERMS).for_each(|term| transpose(to.add(term * HALVES * ROWS)));
-                }
+            let present = line.min(lines.rows)..(line + LINES).min(lines.rows);
+            match along_depth {
+                true => by_line(to, half, |at| match line + at < lines.rows {
+                    true => &lines.data[(line + at) * lines.row_stride..][values.clone()],
+                    false => &[],
+                }),
+                false => by_pair(to, half, |at| match values.start + at < values.end {
+                    true => &lines.data[(values.start + at) * lines.col_stride..][present.clone()],
+                    false => &[],
+                }),
+            }
+            if along_depth != (side == Side::Left) {
+                (0..TERMS).for_each(|term| transpose(tile(to, term, half)));
             }
         }
     }
 }
 
-/// Writes lines whose values lie side by side, a row each.
+/// Writes a step of a left factor's panel, line by line: `line` gives up to 32 values, the rest are zeros.
 ///
 /// # Safety
-/// `count` lines, `stride` apart, of `values` elements must be readable; a tile of each term, writable.
+/// The processor must have AVX-512 F and BW.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) unsafe fn pack_step<'a>(to: &mut [MaybeUninit<Row>], line: impl Fn(usize) -> &'a [f32]) {
+    assert_eq!(to.len(), STEP, "room for a step");
+    (0..HALVES).for_each(|half| by_line(to, half, |at| line(half * LINES + at)));
+}
+
+/// The tile of a term in a step of a panel.
+fn tile(step: &mut [MaybeUninit<Row>], term: usize, half: usize) -> &mut [MaybeUninit<Row>] {
+    &mut step[(term * HALVES + half) * ROWS..][..ROWS]
+}
+
+/// Writes lines whose values lie side by side, a row each.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn by_line(to: *mut Row, from: *const f32, stride: usize, count: usize, values: usize) {
-    for line in 0..LINES {
-        let (values, from) = (if line < count { values } else { 0 }, from.wrapping_add(line * stride));
-        // SAFETY: the caller's promise.
-        unsafe {
-            put(to.add(line), load(from, values), load(from.wrapping_add(PAIRED), values.saturating_sub(PAIRED)));
-        }
+fn by_line<'a>(step: &mut [MaybeUninit<Row>], half: usize, line: impl Fn(usize) -> &'a [f32]) {
+    for at in 0..LINES {
+        let line = line(at);
+        put(step, half, at, load(line), load(line.get(PAIRED..).unwrap_or(&[])));
     }
 }
 
 /// Writes values whose lines lie side by side, two of them a row.
-///
-/// # Safety
-/// `values` rows, `stride` apart, of `count` elements must be readable; a tile of each term, writable.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn by_pair(to: *mut Row, from: *const f32, stride: usize, count: usize, values: usize) {
-    for pair in 0..ROWS {
-        let value = |value: usize| {
-            let count = if value < values { count } else { 0 };
-            // SAFETY: the caller's promise.
-            unsafe { load(from.wrapping_add(value * stride), count) }
-        };
-        // SAFETY: the same.
-        unsafe { put(to.add(pair), value(pair), value(pair + PAIRED)) };
+fn by_pair<'a>(step: &mut [MaybeUninit<Row>], half: usize, value: impl Fn(usize) -> &'a [f32]) {
+    for at in 0..ROWS {
+        put(step, half, at, load(value(at)), load(value(at + PAIRED)));
     }
 }
 
-/// Loads the first `count` of 16 elements; the others are 0.
-///
-/// # Safety
-/// The first `count` elements must be readable.
+/// Loads the first 16 elements; where there are fewer, the others are 0.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn load(from: *const f32, count: usize) -> __m512 {
+fn load(from: &[f32]) -> __m512 {
     // SAFETY: masked lanes are not read.
-    unsafe { _mm512_maskz_loadu_ps(((1_u32 << count.min(16)) - 1) as u16, from) }
+    unsafe { _mm512_maskz_loadu_ps(((1_u32 << from.len().min(16)) - 1) as u16, from.as_ptr()) }
 }
 
 /// Splits 16 values into three terms, each the upper half of its lane, with nothing in the lower.
@@ -147,30 +139,24 @@ fn split(x: __m512) -> [__m512i; TERMS] {
 }
 
 /// Writes the terms of 16 pairs of values, a row each.
-///
-/// # Safety
-/// The row and its counterparts in the tiles of the other terms must be writable.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn put(to: *mut Row, x: __m512, y: __m512) {
+fn put(step: &mut [MaybeUninit<Row>], half: usize, at: usize, x: __m512, y: __m512) {
     for (term, (x, y)) in split(x).into_iter().zip(split(y)).enumerate() {
         let row = _mm512_or_si512(_mm512_srli_epi32::<16>(x), y);
-        // SAFETY: the caller's promise.
-        unsafe { _mm512_store_si512(to.add(term * HALVES * ROWS).cast(), row) };
+        // SAFETY: a row has 64 bytes.
+        unsafe { _mm512_store_si512(tile(step, term, half)[at].as_mut_ptr().cast(), row) };
     }
 }
 
 /// Transposes a tile in place, pairs of values kept together.
-///
-/// # Safety
-/// The 16 rows must be initialised.
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn transpose(tile: *mut Row) {
+fn transpose(tile: &mut [MaybeUninit<Row>]) {
     let zero = _mm512_setzero_si512();
     let mut rows = [zero; ROWS];
-    for (at, row) in rows.iter_mut().enumerate() {
-        // SAFETY: the caller's promise.
-        *row = unsafe { _mm512_load_si512(tile.add(at).cast()) };
+    for (row, from) in rows.iter_mut().zip(&*tile) {
+        // SAFETY: a row has 64 bytes, and all were written before.
+        *row = unsafe { _mm512_load_si512(from.as_ptr().cast()) };
     }
     // Within blocks of four lanes: rows 4i..4i+4 become columns, block by block.
     let mut blocks = [zero; ROWS];
@@ -193,8 +179,8 @@ unsafe fn transpose(tile: *mut Row) {
         rows[8 + j] = _mm512_shuffle_i32x4::<0x88>(ab_high, cd_high);
         rows[12 + j] = _mm512_shuffle_i32x4::<0xdd>(ab_high, cd_high);
     }
-    for (at, row) in rows.into_iter().enumerate() {
-        // SAFETY: the caller's promise.
-        unsafe { _mm512_store_si512(tile.add(at).cast(), row) };
+    for (row, to) in rows.into_iter().zip(tile) {
+        // SAFETY: a row has 64 bytes.
+        unsafe { _mm512_store_si512(to.as_mut_ptr().cast(), row) };
     }
 }
