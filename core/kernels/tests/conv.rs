@@ -24,6 +24,10 @@ const CASES: &[Case] = &[
     ([4, 11, 10, 48], 33, [1, 1], 2, Padding::NONE),
     ([2, 6, 9, 4], 65, [5, 2], 1, SKEWED),
     ([1, 13, 12, 70], 16, [3, 3], 3, SKEWED),
+    // Wide enough for a matrix unit; the last needs more than one block of its depth.
+    ([2, 10, 13, 64], 64, [1, 1], 1, Padding::NONE),
+    ([1, 9, 8, 37], 101, [3, 2], 2, SKEWED),
+    ([2, 7, 7, 100], 70, [3, 3], 1, Padding::Symmetric(1)),
 ];
 
 /// [`common::check`] of an operation without constants.
@@ -56,10 +60,12 @@ fn depthwise_values_and_gradients_equal_candles() {
 #[test]
 fn random_shapes_equal_candles() {
     let mut draws = stream(11, "shapes", &[]);
-    for _ in 0..40 {
+    for case in 0..40 {
+        // Every other one wide enough for a matrix unit.
+        let wide = if case % 2 == 0 { 1 } else { 3 };
         let mut up_to = |n: usize| 1 + draws.below(n);
-        let x = [up_to(3), 4 + up_to(8), 4 + up_to(8), up_to(40)];
-        let (out, kernel, stride) = (up_to(70), up_to(4), up_to(3));
+        let x = [up_to(3), 4 + up_to(8), 4 + up_to(8), up_to(40 * wide)];
+        let (out, kernel, stride) = (up_to(70 * wide), up_to(4), up_to(3));
         let padding =
             Padding::Sides { top: up_to(3) - 1, left: up_to(3) - 1, bottom: up_to(3) - 1, right: up_to(3) - 1 };
         let window = Window { stride, padding };
@@ -207,8 +213,14 @@ fn a_filter_used_on_two_views_sums_its_gradients() {
 
 #[test]
 fn neither_threads_nor_the_batch_change_a_bit() {
-    let (x, w, b) = (variable("x", &[6, 19, 18, 20]), variable("w", &[40, 20, 3, 3]), variable("b", &[40]));
-    let (dw, db) = (draw("dw", &[40, 1, 3, 3]), draw("db", &[40]));
+    for (channels, out) in [(20, 40), (33, 70)] {
+        neither_threads_nor_the_batch(channels, out);
+    }
+}
+
+fn neither_threads_nor_the_batch(channels: usize, out: usize) {
+    let (x, w) = (variable("x", &[6, 19, 18, channels]), variable("w", &[out, channels, 3, 3]));
+    let (b, dw, db) = (variable("b", &[out]), draw("dw", &[out, 1, 3, 3]), draw("db", &[out]));
     let window = Window { stride: 2, padding: Padding::Symmetric(1) };
     let forward = |x: &Tensor| {
         let y = conv2d(x, &w, &b, Window::dense(1), Activation::Relu)?;
