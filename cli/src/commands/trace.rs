@@ -142,7 +142,7 @@ impl Journal for Recorder<'_> {
         if let Some(labels) = &step.batch.labels {
             write_tensor(&self.path("labels"), labels)?;
         }
-        let terms = step.terms.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+        let terms = step.terms()?.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         self.steps.push(Recorded { epoch: step.at.epoch, terms });
         Ok(())
     }

@@ -30,7 +30,7 @@ impl Scores {
     pub(crate) fn of(ranking: &Ranking, weights: &Weights) -> Self {
         let (depth, relevant) = (weights.depth, ranking.relevant());
         let hits = ranking.hits_within(depth);
-        let mut precisions = ranking.hits().zip(1usize..).map(|(rank, hits)| hits as f64 / rank as f64);
+        let mut precisions = precisions(ranking);
         let top: f64 = precisions.by_ref().take(hits).sum();
         let all = top + precisions.sum::<f64>();
         Self {
@@ -53,6 +53,18 @@ impl AddAssign for Scores {
         self.ndcg_at_k += other.ndcg_at_k;
         self.without_hit += other.without_hit;
     }
+}
+
+/// One query's `ap_at_k`, for which the nearest `depth` items need be ranked and no others.
+pub(crate) fn average_precision(ranking: &Ranking, depth: usize) -> f64 {
+    let hits = ranking.hits_within(depth);
+    let top: f64 = precisions(ranking).take(hits).sum();
+    ratio(top, hits)
+}
+
+/// The precision at the rank of each relevant item, nearest first.
+fn precisions(ranking: &Ranking) -> impl Iterator<Item = f64> {
+    ranking.hits().zip(1usize..).map(|(rank, hits)| hits as f64 / rank as f64)
 }
 
 /// Divides by a count; nothing found in nothing is 0, not NaN.

@@ -46,6 +46,11 @@ impl Codes {
         Ok(())
     }
 
+    /// Appends `items` codes that nobody will look at, so that those behind them have their own positions.
+    pub fn extend_blank(&mut self, items: usize) {
+        self.packed.resize(self.packed.len() + items * self.words, 0);
+    }
+
     /// Number of items.
     pub fn len(&self) -> usize {
         self.packed.len() / self.words
@@ -139,6 +144,17 @@ mod tests {
         chunked.extend_signs(&relaxed[140..]).unwrap();
         assert_eq!(chunked, Codes::from_signs(&relaxed, 70).unwrap());
         assert_eq!((chunked.len(), chunked.item(4).len()), (5, 2));
+    }
+
+    #[test]
+    fn codes_behind_blank_ones_have_their_own_positions() {
+        let relaxed: Vec<f32> = (0..70 * 5).map(|i| (i as f32 * 0.7).sin()).collect();
+        let mut codes = Codes::from_signs(&relaxed[..70], 70).unwrap();
+        codes.extend_blank(3);
+        codes.extend_signs(&relaxed[280..]).unwrap();
+        let all = Codes::from_signs(&relaxed, 70).unwrap();
+        assert_eq!((codes.len(), codes.item(0), codes.item(4)), (5, all.item(0), all.item(4)));
+        assert_eq!(codes.zeros(), 1, "the sine of 0, and no blank");
     }
 
     #[test]

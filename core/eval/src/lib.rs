@@ -24,6 +24,7 @@ mod ranking;
 mod relevance;
 mod report;
 mod scan;
+mod search;
 mod weights;
 
 pub use codes::Codes;
@@ -31,14 +32,10 @@ pub use error::EvalError;
 pub use relevance::LabelSets;
 pub use report::{Options, Report};
 
-use rayon::prelude::*;
-
-use ranking::Ranker;
+use average_precision::{average_precision, ratio};
 use report::Totals;
+use search::Search;
 use weights::Weights;
-
-/// Queries summed by one task. Fixed, so that the order of additions does not depend on the number of threads.
-const QUERIES_PER_TASK: usize = 16;
 
 /// Ranks the database for every query and measures the rankings.
 ///
@@ -54,41 +51,31 @@ pub fn evaluate(
     database_labels: LabelSets<'_>,
     options: &Options,
 ) -> Result<Report, EvalError> {
-    check_side("query", query, query_labels)?;
-    check_side("database", database, database_labels)?;
-    check_width("bits per code", query.bits(), database.bits())?;
-    check_width("words per label set", query_labels.words(), database_labels.words())?;
+    let search = Search::new((query, query_labels), (database, database_labels))?;
     if let Some(position) = options.grid.iter().position(|&depth| depth == 0) {
         return Err(EvalError::Depth { position });
     }
-    let depth = if options.map_at == 0 { database.len() } else { options.map_at.min(database.len()) };
-    let weights = Weights::new(database.len(), depth);
-    let sum_task = |ranker: &mut Ranker<'_>, task: usize| {
-        let first = task * QUERIES_PER_TASK;
-        let mut totals = Totals::zero(database.bits(), options);
-        for index in first..query.len().min(first + QUERIES_PER_TASK) {
-            totals.add(ranker.rank(query.item(index), query_labels.item(index)), &weights);
-        }
-        totals
-    };
-    let tasks = query.len().div_ceil(QUERIES_PER_TASK);
-    let parts: Vec<Totals<'_>> =
-        (0..tasks).into_par_iter().map_init(|| Ranker::new(database, database_labels), sum_task).collect();
-    let mut totals = Totals::zero(database.bits(), options);
-    parts.iter().for_each(|part| totals.merge(part));
+    let weights = Weights::new(database.len(), search.depth(options.map_at));
+    let zero = || Totals::zero(database.bits(), options);
+    let totals = search.sum(database.len(), zero, |sum, ranking| sum.add(ranking, &weights), Totals::merge);
     Ok(totals.report())
 }
 
-fn check_side(side: &'static str, codes: &Codes, labels: LabelSets<'_>) -> Result<(), EvalError> {
-    if codes.is_empty() {
-        return Err(EvalError::Empty { side });
-    }
-    if codes.len() != labels.len() {
-        return Err(EvalError::Items { side, codes: codes.len(), labels: labels.len() });
-    }
-    Ok(())
-}
-
-fn check_width(what: &'static str, query: usize, database: usize) -> Result<(), EvalError> {
-    if query == database { Ok(()) } else { Err(EvalError::Width { what, query, database }) }
+/// Measures [`Report::map_at_k`] alone, to the last bit the same, for K as [`Options::map_at`]. Only the nearest K items
+/// are ranked.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn map_at_k(
+    query: &Codes,
+    query_labels: LabelSets<'_>,
+    database: &Codes,
+    database_labels: LabelSets<'_>,
+    k: usize,
+) -> Result<f64, EvalError> {
+    let search = Search::new((query, query_labels), (database, database_labels))?;
+    let depth = search.depth(k);
+    let sum =
+        search.sum(depth, || 0.0, |sum, ranking| *sum += average_precision(ranking, depth), |sum, part| *sum += part);
+    Ok(ratio(sum, query.len()))
 }

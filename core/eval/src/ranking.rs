@@ -15,7 +15,7 @@ pub(crate) struct Group {
     pub(crate) relevant: usize,
 }
 
-/// Where the relevant items stand in one query's ranking of the database.
+/// Where the relevant items stand among the nearest items to one query.
 #[derive(Debug)]
 pub(crate) struct Ranking {
     items: usize,
@@ -33,7 +33,7 @@ impl Ranking {
         Self { items, groups: vec![Group::default(); bits + 1], relevant: vec![0; words], before: vec![0; words + 1] }
     }
 
-    /// Number of items ranked.
+    /// Number of items ranked: all of the database, or as many of its nearest as were asked for.
     pub(crate) fn items(&self) -> usize {
         self.items
     }
@@ -58,22 +58,27 @@ impl Ranking {
 
     /// The ranks of the relevant items, counted from 1, ascending.
     pub(crate) fn hits(&self) -> impl Iterator<Item = usize> {
-        self.relevant.iter().enumerate().flat_map(|(at, &word)| set_bits(word).map(move |bit| at * 64 + bit + 1))
+        set_bits(&self.relevant).map(|at| at + 1)
     }
 
-    /// Sets the bits of `sightings`, whose groups are complete.
+    /// Sets the bits of `sightings`, of which those in ranks beyond the last are left out. The groups have counted
+    /// every item that has a rank; what they counted beyond is taken from them.
     fn place(&mut self, sightings: &[Sighting]) {
         let mut start = 0;
-        let start_of = |group: &Group| {
+        let start_of = |group: &mut Group| {
+            group.items = group.items.min(self.items - start);
             start += group.items;
             start - group.items
         };
-        let starts: Vec<usize> = self.groups.iter().map(start_of).collect();
+        let starts: Vec<usize> = self.groups.iter_mut().map(start_of).collect();
         self.relevant.fill(0);
         for sighting in sightings {
-            let rank = starts[sighting.distance as usize] + sighting.place;
-            self.relevant[rank / 64] |= 1 << (rank % 64);
-            self.groups[sighting.distance as usize].relevant += 1;
+            let group = &mut self.groups[sighting.distance as usize];
+            if sighting.place < group.items {
+                let rank = starts[sighting.distance as usize] + sighting.place;
+                self.relevant[rank / 64] |= 1 << (rank % 64);
+                group.relevant += 1;
+            }
         }
         let mut hits = 0;
         for (before, word) in self.before.iter_mut().skip(1).zip(&self.relevant) {
@@ -83,8 +88,13 @@ impl Ranking {
     }
 }
 
+/// The positions of the bits set in `words`, lowest first.
+fn set_bits(words: &[u64]) -> impl Iterator<Item = usize> {
+    words.iter().enumerate().flat_map(|(at, &word)| set_bits_of(word).map(move |bit| at * 64 + bit))
+}
+
 /// The positions of the bits set in `word`, lowest first.
-fn set_bits(mut word: u64) -> impl Iterator<Item = usize> {
+fn set_bits_of(mut word: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         if word == 0 {
             return None;
@@ -103,6 +113,16 @@ struct Sighting {
     place: usize,
 }
 
+/// Counts an item, and notes it behind `found` others if it is relevant; returns how many that makes.
+#[inline(always)]
+fn note(distance: u32, relevant: bool, groups: &mut [Group], sightings: &mut [Sighting], found: usize) -> usize {
+    let group = &mut groups[distance as usize];
+    // Written always and kept if relevant: a branch here would be mispredicted every few items.
+    sightings[found] = Sighting { distance, place: group.items };
+    group.items += 1;
+    found + usize::from(relevant)
+}
+
 /// Ranks one database for query after query, in the same memory.
 pub(crate) struct Ranker<'a> {
     codes: &'a Codes,
@@ -112,39 +132,58 @@ pub(crate) struct Ranker<'a> {
 }
 
 impl<'a> Ranker<'a> {
-    /// Prepares to rank a database of as many codes as label sets.
-    pub(crate) fn new(codes: &'a Codes, labels: LabelSets<'a>) -> Self {
-        Self { codes, labels, sightings: Vec::new(), ranking: Ranking::new(codes.len(), codes.bits()) }
+    /// Prepares to rank the nearest `depth` items of a database of as many codes as label sets.
+    pub(crate) fn new(codes: &'a Codes, labels: LabelSets<'a>, depth: usize) -> Self {
+        Self { codes, labels, sightings: Vec::new(), ranking: Ranking::new(depth, codes.bits()) }
     }
 
-    /// Ranks the database for a query with the given code and labels, equally wide.
+    /// Ranks the nearest items for a query with the given code and labels, equally wide.
     pub(crate) fn rank(&mut self, code: &[u64], labels: &[u64]) -> &Ranking {
         let found = self.scan(code, labels);
         self.ranking.place(&self.sightings[..found]);
         &self.ranking
     }
 
-    /// Counts the groups and notes the relevant items; returns how many there are.
+    /// Counts the groups and notes the relevant items; returns how many there are. Items that cannot be among the
+    /// nearest are neither counted nor noted.
     fn scan(&mut self, code: &[u64], labels: &[u64]) -> usize {
-        let (mut distances, mut relevant) = ([0; BLOCK], [false; BLOCK]);
-        let mut found = 0;
+        let (mut distances, mut relevant, mut near) = ([0; BLOCK], [false; BLOCK], [0; BLOCK / 64]);
+        let (mut found, mut limit) = (0, None);
         self.ranking.groups.fill(Group::default());
         let codes = self.codes.packed().chunks(BLOCK * self.codes.words());
         let sets = self.labels.packed().chunks(BLOCK * self.labels.words());
         for (codes, sets) in codes.zip(sets) {
             let items = codes.len() / self.codes.words();
-            scan::distances(code, codes, &mut distances[..items]);
-            scan::shares_label(labels, sets, &mut relevant[..items]);
+            let (distances, relevant) = (&mut distances[..items], &mut relevant[..items]);
+            scan::distances(code, codes, distances);
+            scan::shares_label(labels, sets, relevant);
             self.sightings.resize(self.sightings.len().max(found + items), Sighting::default());
-            for (&distance, &relevant) in distances[..items].iter().zip(&relevant[..items]) {
-                let group = &mut self.ranking.groups[distance as usize];
-                // Written always and kept if relevant: a branch here would be mispredicted every few items.
-                self.sightings[found] = Sighting { distance, place: group.items };
-                found += usize::from(relevant);
-                group.items += 1;
+            let (groups, sightings) = (&mut self.ranking.groups[..], &mut self.sightings[..]);
+            if let Some(limit) = limit {
+                let near = &mut near[..items.div_ceil(64)];
+                scan::nearer(distances, limit, near);
+                for at in set_bits(near) {
+                    found = note(distances[at], relevant[at], groups, sightings, found);
+                }
+            } else {
+                for (&distance, &relevant) in distances.iter().zip(&*relevant) {
+                    found = note(distance, relevant, groups, sightings, found);
+                }
             }
+            limit = self.limit();
         }
         found
+    }
+
+    /// The distance from which on items stand behind as many as are ranked, if it is known: those of a smaller distance, and those of
+    /// the same distance that came before.
+    fn limit(&self) -> Option<u32> {
+        let mut items = 0;
+        let full = self.ranking.groups.iter().position(|group| {
+            items += group.items;
+            items >= self.ranking.items
+        });
+        full.map(|distance| distance as u32)
     }
 }
 
@@ -153,11 +192,11 @@ mod tests {
     use super::*;
 
     /// Distances 0 0 1 2 1 0 0 from the query, relevance 1 0 1 1 0 0 1.
-    fn ranked(check: impl FnOnce(&Ranking)) {
+    fn ranked(depth: usize, check: impl FnOnce(&Ranking)) {
         let relaxed = [[1., 1.], [1., 1.], [1., -1.], [-1., -1.], [-1., 1.], [1., 1.], [1., 1.]];
         let codes = Codes::from_signs(relaxed.as_flattened(), 2).unwrap();
         let labels = [0b01, 0b10, 0b11, 0b01, 0b10, 0, 0b01];
-        let mut ranker = Ranker::new(&codes, LabelSets::new(&labels, 1).unwrap());
+        let mut ranker = Ranker::new(&codes, LabelSets::new(&labels, 1).unwrap(), depth);
         // A second ranking in the same memory must not remember the first.
         ranker.rank(&[0b00], &[0b10]);
         check(ranker.rank(&[0b11], &[0b01]));
@@ -165,7 +204,7 @@ mod tests {
 
     #[test]
     fn ties_rank_by_position() {
-        ranked(|ranking| {
+        ranked(7, |ranking| {
             assert_eq!(ranking.hits().collect::<Vec<_>>(), [1, 4, 5, 7]);
             let counts: Vec<_> = ranking.groups().iter().map(|group| (group.items, group.relevant)).collect();
             assert_eq!(counts, [(4, 2), (2, 1), (1, 1)]);
@@ -174,7 +213,7 @@ mod tests {
 
     #[test]
     fn hits_are_counted_to_any_depth() {
-        ranked(|ranking| {
+        ranked(7, |ranking| {
             let within: Vec<usize> = (0..=9).map(|depth| ranking.hits_within(depth)).collect();
             assert_eq!(within, [0, 1, 1, 1, 2, 3, 3, 4, 4, 4]);
             assert_eq!((ranking.items(), ranking.relevant()), (7, 4));
@@ -182,8 +221,22 @@ mod tests {
     }
 
     #[test]
+    fn the_nearest_items_are_ranked_as_among_all() {
+        for (depth, hits, groups) in [
+            (1, &[1][..], [(1, 1), (0, 0), (0, 0)]),
+            (4, &[1, 4], [(4, 2), (0, 0), (0, 0)]),
+            (5, &[1, 4, 5], [(4, 2), (1, 1), (0, 0)]),
+        ] {
+            ranked(depth, |ranking| {
+                assert_eq!(ranking.hits().collect::<Vec<_>>(), hits);
+                let counts: Vec<_> = ranking.groups().iter().map(|group| (group.items, group.relevant)).collect();
+                assert_eq!(counts, groups);
+            });
+        }
+    }
+
+    #[test]
     fn set_bits_reach_both_ends_of_a_word() {
-        assert_eq!(set_bits(1 | 1 << 5 | 1 << 63).collect::<Vec<_>>(), [0, 5, 63]);
-        assert_eq!(set_bits(0).count(), 0);
+        assert_eq!(set_bits(&[1 | 1 << 5 | 1 << 63, 0, 1]).collect::<Vec<_>>(), [0, 5, 63, 128]);
     }
 }

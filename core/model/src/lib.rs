@@ -9,6 +9,7 @@ pub mod method;
 pub mod nn;
 pub mod registry;
 pub mod run;
+mod search;
 mod stacked;
 pub mod train;
 

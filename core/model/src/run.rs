@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use candle_core::{DType, Device};
+use candle_core::Device;
 use hashlab_bank::Segment;
 use hashlab_data::{Dataset, Labels, Split};
 use hashlab_engine::record::SCHEMA;
 use hashlab_engine::{RunConfig, RunResult, Status};
-use hashlab_eval::{Codes, LabelSets, Options, Report, evaluate};
+use hashlab_eval::Options;
 use hashlab_image::{Normalize, Transform};
 
 use crate::config::{BackboneConfig, EvalConfig, TrainConfig};
 use crate::features::{BankViews, Features, OnProgress, Pool, gather, multi_hot};
-use crate::inputs::{Images, Inputs, LiveViews, Stored};
-use crate::method::{BuildContext, ClosedForm, HashMethod, Items, Learner, Supervision, TrainSet};
+use crate::inputs::{Images, LiveViews, Stored};
+use crate::method::{BuildContext, ClosedForm, HashMethod, Learner, Supervision, TrainSet};
 use crate::registry::Entry;
+use crate::search::Search;
 use crate::stacked::Stacked;
 use crate::train::{Checkpoint, Fit, Journal, Outcome, TrainData, fit};
 
@@ -155,7 +156,7 @@ fn run_on_features(mut job: Job<'_>, split: &Split, mut method: Box<dyn HashMeth
     }
     let device = job.features.device();
     let inputs = Stored { segment: &plain, device };
-    let search = Search::new(job.config, job.dataset.labels(), split, &inputs)?;
+    let search = Search::new(options(job.config)?, job.config.bits, job.dataset.labels(), split, &inputs);
     let started = Instant::now();
     let trained = match method.learner() {
         Learner::ClosedForm(learner) => {
@@ -183,7 +184,7 @@ fn run_on_images(mut job: Job<'_>, split: &Split, method: Box<dyn HashMethod>) -
         device: job.features.device(),
     };
     let mut method = Stacked::new(method, network, backbone.learning_rate_scale)?;
-    let search = Search::new(job.config, job.dataset.labels(), split, &images)?;
+    let search = Search::new(options(job.config)?, job.config.bits, job.dataset.labels(), split, &images);
     let trained = std::thread::scope(|scope| {
         let data = LiveViews::start(scope, images, &split.train, job.labels());
         train(&mut method, &mut job, &data, &search)
@@ -203,7 +204,7 @@ fn train(method: &mut dyn HashMethod, job: &mut Job<'_>, data: &dyn TrainData, s
         None => None,
         Some(bytes) => Some(Checkpoint::from_bytes(&bytes, job.features.device())?),
     };
-    let mut validate = |method: &dyn HashMethod| Ok(search.validation(&search.encode(method)?)?.map_at_k);
+    let mut validate = |method: &dyn HashMethod| search.headline(method);
     let seed = job.config.seed;
     fit(Fit { method, config: &config, seed, data, validate: &mut validate, journal: job.journal, resume })
 }
@@ -260,54 +261,17 @@ fn build_context(config: &RunConfig, dataset: &dyn Dataset, features: &Features<
     BuildContext { bits: config.bits, dim: features.dim(), classes, device: device.clone(), seed: config.seed }
 }
 
+/// What is measured.
+fn options(config: &RunConfig) -> Result<Options> {
+    let eval: EvalConfig = section(&config.eval)?;
+    let map_at = usize::try_from(eval.map_at).context("`map_at` was not resolved when the run was planned")?;
+    Ok(Options { map_at, grid: eval.grid, curves: true })
+}
+
 /// Reads a section of a run's configuration as its type.
 ///
 /// # Errors
 /// If it does not fit, as after a change of the program that the schema version does not show.
 pub fn section<T: serde::de::DeserializeOwned>(settings: &hashlab_engine::Settings) -> Result<T> {
     serde_json::from_value(settings.clone().into()).context("the run's configuration does not fit this program")
-}
-
-/// Codes of all items, and the searches among them. Labels of queries reach the metrics and nothing else.
-struct Search<'a> {
-    split: &'a Split,
-    labels: &'a Labels,
-    inputs: &'a dyn Inputs,
-    options: Options,
-    bits: usize,
-}
-
-impl<'a> Search<'a> {
-    fn new(config: &RunConfig, labels: &'a Labels, split: &'a Split, inputs: &'a dyn Inputs) -> Result<Self> {
-        let eval: EvalConfig = section(&config.eval)?;
-        let map_at = usize::try_from(eval.map_at).context("`map_at` was not resolved when the run was planned")?;
-        let options = Options { map_at, grid: eval.grid, curves: true };
-        Ok(Self { split, labels, inputs, options, bits: config.bits })
-    }
-
-    /// Encodes every item of the data set, whatever its role: chunks then never depend on the split.
-    fn encode(&self, method: &dyn HashMethod) -> Result<Codes> {
-        let items: Vec<u32> = (0..self.inputs.len() as u32).collect();
-        let mut codes = Codes::with_capacity(self.bits, items.len());
-        for chunk in items.chunks(self.inputs.chunk()) {
-            let relaxed = method.encode(&Items { image: self.inputs.load(chunk)? })?;
-            codes.extend_signs(&relaxed.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?)?;
-        }
-        Ok(codes)
-    }
-
-    fn validation(&self, codes: &Codes) -> Result<Report> {
-        self.rank(codes, &self.split.validation_query, &self.split.validation_database)
-    }
-
-    fn test(&self, codes: &Codes) -> Result<Report> {
-        self.rank(codes, &self.split.query, &self.split.database)
-    }
-
-    fn rank(&self, codes: &Codes, query: &[u32], database: &[u32]) -> Result<Report> {
-        let (query_labels, database_labels) = (self.labels.gather(query), self.labels.gather(database));
-        let sets = |labels| LabelSets::new(labels, self.labels.words());
-        let (query, database) = (codes.select(query), codes.select(database));
-        Ok(evaluate(&query, sets(&query_labels)?, &database, sets(&database_labels)?, &self.options)?)
-    }
 }

@@ -60,6 +60,17 @@ fn blocks_of_the_database_join() {
 }
 
 #[test]
+fn the_headline_alone_has_the_bits_of_the_report() {
+    for (seed, bits, classes, items) in [(1, 2, 3, 7), (2, 12, 6, 2_500), (3, 64, 70, 4_096), (4, 130, 2, 1_025)] {
+        let problem = Problem::random(seed, bits, classes, 37, items);
+        for k in [0, 1, 10, 1_000, items - 1, items, items + 7] {
+            let report = problem.evaluate(&options(k, &[1])).unwrap();
+            assert_eq!(problem.map_at_k(k).unwrap().to_bits(), report.map_at_k.to_bits(), "{items} items, K {k}");
+        }
+    }
+}
+
+#[test]
 fn expectation_is_the_mean_over_all_orders() {
     // Two bits give ties of several sizes among seven items.
     let problem = Problem::random(11, 2, 3, 4, 7);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hashlab_eval::{Codes, EvalError, LabelSets, Options, Report, evaluate};
+use hashlab_eval::{Codes, EvalError, LabelSets, Options, Report, evaluate, map_at_k};
 use hashlab_rng::{Stream, stream};
 
 /// Values by the metric's name; a scalar is one value.
@@ -52,10 +52,20 @@ impl Problem {
     }
 
     pub(crate) fn evaluate(&self, options: &Options) -> Result<Report, EvalError> {
-        let codes = |side: &Side| Codes::from_signs(&side.relaxed, self.bits);
-        let (query, database) = (codes(&self.query)?, codes(&self.database)?);
-        let query_labels = LabelSets::new(&self.query.labels, self.words)?;
-        evaluate(&query, query_labels, &database, LabelSets::new(&self.database.labels, self.words)?, options)
+        let [(query, query_labels), (database, labels)] = self.sides()?;
+        evaluate(&query, query_labels, &database, labels, options)
+    }
+
+    pub(crate) fn map_at_k(&self, k: usize) -> Result<f64, EvalError> {
+        let [(query, query_labels), (database, labels)] = self.sides()?;
+        map_at_k(&query, query_labels, &database, labels, k)
+    }
+
+    /// Codes and labels of the query and of the database.
+    fn sides(&self) -> Result<[(Codes, LabelSets<'_>); 2], EvalError> {
+        let side = |side: &'_ Side| Codes::from_signs(&side.relaxed, self.bits);
+        let labels = |side| LabelSets::new(side, self.words);
+        Ok([(side(&self.query)?, labels(&self.query.labels)?), (side(&self.database)?, labels(&self.database.labels)?)])
     }
 
     /// Distance and relevance of every item, ranked for one query.

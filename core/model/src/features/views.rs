@@ -109,26 +109,21 @@ impl<'a> BankViews<'a> {
         stream(at.seed, "view-draw", key).distinct(drawn, stored)
     }
 
-    /// The stored view of each of `items` that view `view` of a step is.
-    fn chosen(&self, view: usize, items: &[u32], at: &Progress) -> Vec<usize> {
+    /// Loads view `view` of `items`, `(items, dim)`, given what was picked for each of them from the view's pool.
+    fn load(&self, view: usize, items: &[u32], picked: &[Vec<usize>]) -> Result<Tensor> {
         let pool = self.views[view];
         let per_stream = items.len() / self.streams;
         let before = self.views[..view].iter().filter(|of| **of == pool).count();
         let draw = |row: usize| row / per_stream * (self.drawn(pool) / self.streams) + before;
-        items.iter().enumerate().map(|(row, &item)| self.pick(pool, item, at)[draw(row)]).collect()
-    }
-
-    /// Loads view `view` of `items`, `(items, dim)`.
-    fn load(&self, view: usize, items: &[u32], at: &Progress) -> Result<Tensor> {
-        let (pool, chosen) = (self.views[view], self.chosen(view, items, at));
+        let chosen = picked.iter().enumerate().map(|(row, picked)| picked[draw(row)]);
         if let Some(resident) = &self.resident {
             let row = |(stored, item): (usize, &u32)| (stored * self.len()) as u32 + item;
-            let rows: Vec<u32> = chosen.into_iter().zip(items).map(row).collect();
+            let rows: Vec<u32> = chosen.zip(items).map(row).collect();
             return Ok(resident[pool].index_select(&Tensor::new(rows, &self.device)?, 0)?);
         }
         let (segments, dim) = (&self.pools[pool].segments, self.dim());
         let mut values = vec![0f32; items.len() * dim];
-        for ((stored, item), out) in chosen.into_iter().zip(items).zip(values.chunks_exact_mut(dim)) {
+        for ((stored, item), out) in chosen.zip(items).zip(values.chunks_exact_mut(dim)) {
             segments[stored].read_rows(&[*item], out)?;
         }
         Ok(Tensor::from_vec(values, (items.len(), dim), &self.device)?)
@@ -152,7 +147,10 @@ impl TrainData for BankViews<'_> {
                 Some(multi_hot(labels, &chosen, &self.device)?)
             }
         };
-        let views = (0..demand.views.len()).map(|view| self.load(view, items, at)).collect::<Result<_>>()?;
+        let pick = |pool| -> Vec<Vec<usize>> { items.iter().map(|&item| self.pick(pool, item, at)).collect() };
+        let picked: Vec<_> = (0..self.pools.len()).map(pick).collect();
+        let views = (0..demand.views.len()).map(|view| self.load(view, items, &picked[self.views[view]]));
+        let views = views.collect::<Result<_>>()?;
         Ok(Batch { items: items.to_vec(), views, labels })
     }
 }

@@ -1,13 +1,14 @@
 //! The training loop of gradient methods.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use hashlab_rng::stream;
 
 use super::checkpoint::{Checkpoint, Cursor};
+use super::journal::{Journal, Step};
 use super::optimizer::Optimizer;
+use super::pending::Pending;
 use crate::config::{Select, TrainConfig};
 use crate::method::{Batch, Demand, EpochContext, Gradient, HashMethod, Learner, ParamGroup, Progress, State};
 
@@ -32,46 +33,6 @@ pub trait TrainData {
     fn batch(&self, items: &[u32], demand: &Demand, at: &Progress) -> Result<Batch>;
     /// Hears which batch will be asked for next, so that its loading may begin.
     fn announce(&self, _items: &[u32], _demand: &Demand, _at: &Progress) {}
-}
-
-/// What a training reports to, and is stopped by.
-pub trait Journal {
-    /// A step's loss is known, its update comes next.
-    ///
-    /// # Errors
-    /// If the journal cannot be written.
-    fn step(&mut self, _step: &Step<'_>) -> Result<()> {
-        Ok(())
-    }
-    /// An epoch ended: its mean loss terms by name (`loss` is the total).
-    ///
-    /// # Errors
-    /// If the journal cannot be written.
-    fn epoch(&mut self, epoch: usize, terms: &BTreeMap<String, f64>, left: f64) -> Result<()>;
-    /// The validation queries were searched after `epoch`, counted from 1.
-    ///
-    /// # Errors
-    /// If the journal cannot be written.
-    fn validation(&mut self, epoch: usize, map: f64) -> Result<()>;
-    /// Keeps a checkpoint in place of the last.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    fn checkpoint(&mut self, bytes: &[u8]) -> Result<()>;
-    /// Whether the run was asked to stop.
-    fn stopped(&self) -> bool;
-}
-
-/// A training step before its update.
-pub struct Step<'a> {
-    /// Where training stands.
-    pub at: &'a Progress,
-    /// What the step is fed with.
-    pub batch: &'a Batch,
-    /// The loss terms by name; `loss`, the total, comes first.
-    pub terms: &'a [(&'a str, f64)],
-    /// The method that found them.
-    pub method: &'a dyn HashMethod,
 }
 
 /// A training: what, on what, how, and from where.
@@ -127,17 +88,14 @@ struct Trainer<'a> {
     demand: Demand,
     optimizer: Optimizer,
     cursor: Cursor,
+    /// The terms of the steps since the cursor's sums.
+    pending: Pending,
     best: State,
     /// When this attempt started, and how many seconds earlier ones took.
     clock: (Instant, f64),
     /// When the last checkpoint was written, and how long that took.
     saved: Instant,
     saving: Duration,
-}
-
-enum StepEnd {
-    Next,
-    Diverged(String),
 }
 
 impl<'a> Trainer<'a> {
@@ -156,32 +114,55 @@ impl<'a> Trainer<'a> {
         };
         let now = Instant::now();
         let clock = (now, cursor.seconds);
-        Ok(Self { job, groups, demand, optimizer, cursor, best, clock, saved: now, saving: Duration::ZERO })
+        let pending = Pending::default();
+        Ok(Self { job, groups, demand, optimizer, cursor, pending, best, clock, saved: now, saving: Duration::ZERO })
     }
 
     fn run(mut self) -> Result<Outcome> {
         let steps = self.steps_per_epoch();
         while self.cursor.epoch < self.job.config.epochs {
-            let context = EpochContext { epoch: self.cursor.epoch, epochs: self.job.config.epochs, steps };
-            gradient(self.job.method)?.begin_epoch(&context)?;
-            let orders = self.orders(context.epoch);
-            while self.cursor.batch < steps {
-                if self.job.journal.stopped() {
-                    self.save()?;
-                    return Ok(Outcome::Interrupted);
-                }
-                if self.saved.elapsed() >= CHECKPOINT_EVERY.max(self.saving * CHECKPOINT_SHARE) {
-                    self.save()?;
-                }
-                if let StepEnd::Diverged(message) = self.step(&orders, steps)? {
-                    return Ok(Outcome::Diverged { message, seconds: self.seconds() });
-                }
-            }
-            if let StepEnd::Diverged(message) = self.end_epoch()? {
-                return Ok(Outcome::Diverged { message, seconds: self.seconds() });
+            if let Some(end) = self.epoch(steps)? {
+                return Ok(end);
             }
         }
         self.select()
+    }
+
+    /// Trains to the end of the current epoch, or of the training.
+    fn epoch(&mut self, steps: usize) -> Result<Option<Outcome>> {
+        let context = EpochContext { epoch: self.cursor.epoch, epochs: self.job.config.epochs, steps };
+        gradient(self.job.method)?.begin_epoch(&context)?;
+        let orders = self.orders(context.epoch);
+        while self.cursor.batch < steps {
+            let stopped = self.job.journal.stopped();
+            if stopped || self.saved.elapsed() >= CHECKPOINT_EVERY.max(self.saving * CHECKPOINT_SHARE) {
+                if let Some(message) = self.settle()? {
+                    return Ok(Some(self.diverged(message)));
+                }
+                self.save()?;
+            }
+            if stopped {
+                return Ok(Some(Outcome::Interrupted));
+            }
+            let step = self.step(&orders, steps);
+            // A step that fails may do so for numbers of an earlier one that were not looked at yet.
+            if (step.is_err() || self.pending.is_full())
+                && let Some(message) = self.settle()?
+            {
+                return Ok(Some(self.diverged(message)));
+            }
+            step?;
+        }
+        Ok(self.end_epoch()?.map(|message| self.diverged(message)))
+    }
+
+    /// Reads the terms that are pending; returns what was found where they are not finite.
+    fn settle(&mut self) -> Result<Option<String>> {
+        self.pending.settle(&mut self.cursor)
+    }
+
+    fn diverged(&self, message: String) -> Outcome {
+        Outcome::Diverged { message, seconds: self.seconds() }
     }
 
     /// Shuffles the training items for an epoch, once per stream.
@@ -207,7 +188,7 @@ impl<'a> Trainer<'a> {
         orders.iter().flat_map(|order| &order[first..last]).copied().collect()
     }
 
-    fn step(&mut self, orders: &[Vec<u32>], steps: usize) -> Result<StepEnd> {
+    fn step(&mut self, orders: &[Vec<u32>], steps: usize) -> Result<()> {
         let items = self.items(orders, self.cursor.batch);
         let at = Progress {
             epoch: self.cursor.epoch,
@@ -221,33 +202,24 @@ impl<'a> Trainer<'a> {
             self.job.data.announce(&self.items(orders, self.cursor.batch + 1), &self.demand, &at);
         }
         let loss = gradient(self.job.method)?.loss(&batch, &at)?;
-        let mut terms = vec![("loss", loss.total.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?)];
-        for (name, value) in &loss.terms {
-            terms.push((name, value.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?));
-        }
-        if terms.iter().any(|(_, value)| !value.is_finite()) {
-            let listed: Vec<String> = terms.iter().map(|(name, value)| format!("{name} {value}")).collect();
-            let message = format!("not finite at step {} (epoch {}): {}", at.step + 1, at.epoch + 1, listed.join(", "));
-            return Ok(StepEnd::Diverged(message));
-        }
-        self.job.journal.step(&Step { at: &at, batch: &batch, terms: &terms, method: &*self.job.method })?;
+        self.pending.push(&loss, items.len(), &at)?;
+        self.job.journal.step(&Step { at: &at, batch: &batch, loss: &loss, method: &*self.job.method })?;
         self.optimizer.step(&self.groups, &hashlab_kernels::backward(&loss.total)?, at.epoch, at.step)?;
-        for (name, value) in terms {
-            *self.cursor.sums.entry(name.to_owned()).or_default() += value * items.len() as f64;
-        }
-        self.cursor.items += items.len();
         self.cursor.batch += 1;
-        Ok(StepEnd::Next)
+        Ok(())
     }
 
-    /// Logs the epoch, validates where it is due, and moves on to the next.
-    fn end_epoch(&mut self) -> Result<StepEnd> {
+    /// Logs the epoch, validates where it is due, and moves on to the next; or returns what is not finite.
+    fn end_epoch(&mut self) -> Result<Option<String>> {
+        if let Some(message) = self.settle()? {
+            return Ok(Some(message));
+        }
         let epoch = self.cursor.epoch + 1;
         // The last update was not followed by a loss that would show what it did.
         if (self.validation_due(epoch) || epoch == self.job.config.epochs)
             && let Some(name) = self.not_finite()?
         {
-            return Ok(StepEnd::Diverged(format!("`{name}` is not finite after epoch {epoch}")));
+            return Ok(Some(format!("`{name}` is not finite after epoch {epoch}")));
         }
         let items = self.cursor.items as f64;
         let terms = self.cursor.sums.iter().map(|(name, sum)| (name.clone(), sum / items)).collect();
@@ -262,7 +234,7 @@ impl<'a> Trainer<'a> {
             }
         }
         self.cursor = Cursor { epoch, best: self.cursor.best, seconds: self.cursor.seconds, ..Cursor::default() };
-        Ok(StepEnd::Next)
+        Ok(None)
     }
 
     /// Finds a variable with an infinite element or one that is no number.

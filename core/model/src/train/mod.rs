@@ -2,7 +2,10 @@
 
 mod checkpoint;
 mod fit;
+mod journal;
 mod optimizer;
+mod pending;
 
 pub use checkpoint::Checkpoint;
-pub use fit::{Fit, Journal, Outcome, Step, TrainData, fit};
+pub use fit::{Fit, Outcome, TrainData, fit};
+pub use journal::{Journal, Step};

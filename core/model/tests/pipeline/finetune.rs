@@ -30,10 +30,10 @@ fn finetuned_by(method: &Entry, learning_rate_scale: f64) -> RunConfig {
 }
 
 /// Keeps the last checkpoint, and asks to stop after a number of steps.
-struct Stopper {
-    after: usize,
-    asked: Cell<usize>,
-    checkpoint: Option<Vec<u8>>,
+pub(crate) struct Stopper {
+    pub(crate) after: usize,
+    pub(crate) asked: Cell<usize>,
+    pub(crate) checkpoint: Option<Vec<u8>>,
 }
 
 impl Journal for Stopper {

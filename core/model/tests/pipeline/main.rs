@@ -12,7 +12,7 @@ use hashlab_model::config::{BackboneConfig, TrainConfig};
 use hashlab_model::features::Features;
 use hashlab_model::nn::{Linear, Parameters};
 use hashlab_model::run::{Finish, Job, run};
-use hashlab_model::train::Journal;
+use hashlab_model::train::{Journal, Step};
 use hashlab_model::{
     Batch, BuildContext, ClosedForm, Demand, Entry, Gradient, HashMethod, Info, Items, Learner, Loss, Modality,
     ParamGroup, Params, Plugin, Progress, State, Supervision, TrainSet, Transform,
@@ -25,6 +25,7 @@ mod norms;
 mod squares;
 mod streams;
 
+use finetune::Stopper;
 use squares::{ITEMS, Squares};
 
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +35,8 @@ struct ProbeParams {
     nan_from: usize,
     /// Step whose loss is a number and whose gradient is none; 0 for never.
     breaks_at: usize,
+    /// Step that fails; 0 for none.
+    fails_at: usize,
 }
 
 impl Params for ProbeParams {}
@@ -97,6 +100,7 @@ impl<const ASKS: bool> Gradient for Probe<ASKS> {
     }
     fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss> {
         SEEN.lock().unwrap().insert(ASKS, batch.labels.is_some());
+        anyhow::ensure!(self.params.fails_at == 0 || at.step != self.params.fails_at, "step {} fails", at.step + 1);
         let mut total = self.head.forward(&batch.views[0])?.sqr()?.mean_all()?;
         if self.params.nan_from > 0 && at.step >= self.params.nan_from {
             total = (total * f64::NAN)?;
@@ -179,7 +183,7 @@ fn config(method: &Entry, nan_from: usize) -> RunConfig {
         schema: 1,
         method: method.info.name.into(),
         revision: 1,
-        params: settings(&ProbeParams { nan_from, breaks_at: 0 }),
+        params: settings(&ProbeParams { nan_from, ..ProbeParams::default() }),
         bits: 8,
         seed: 0,
         dataset: "squares".into(),
@@ -243,11 +247,79 @@ fn a_loss_that_is_not_a_number_is_a_result_and_says_where() {
 }
 
 #[test]
+fn a_training_that_diverged_is_not_kept_when_it_is_stopped() {
+    let method = Entry::of::<Probe<false>>();
+    // Stopped within the third epoch: before its second step, whose loss is none, and right after it.
+    for (after, status) in [(7, None), (8, Some(Status::Diverged))] {
+        let mut journal = Stopper { after, asked: 0.into(), checkpoint: None };
+        let finish = execute_config(&config(&method, 7), &method, &mut journal, None).unwrap();
+        let found = match finish {
+            Finish::Result(result) => Some(result.status),
+            Finish::Interrupted => None,
+        };
+        assert_eq!((found, journal.checkpoint.is_some()), (status, status.is_none()), "stopped after {after} steps");
+    }
+}
+
+#[test]
+fn a_step_that_fails_after_a_loss_that_is_not_a_number_is_a_divergence() {
+    let method = Entry::of::<Probe<false>>();
+    let execute = |nan_from| {
+        let params = settings(&ProbeParams { nan_from, fails_at: 8, ..ProbeParams::default() });
+        execute_config(&RunConfig { params, ..config(&method, 0) }, &method, &mut Notes::default(), None)
+    };
+    let Finish::Result(result) = execute(7).unwrap() else { panic!("nobody asked it to stop") };
+    assert_eq!(result.message.as_deref(), Some("not finite at step 8 (epoch 3): loss NaN, square NaN"));
+    assert_eq!(execute(0).err().unwrap().to_string(), "step 9 fails");
+}
+
+/// Sums the losses that it reads in every step, and notes the epochs' means.
+#[derive(Default)]
+struct Watcher {
+    sum: f64,
+    items: usize,
+    means: Vec<[f64; 2]>,
+}
+
+impl Journal for Watcher {
+    fn step(&mut self, step: &Step<'_>) -> Result<()> {
+        let terms = step.terms()?;
+        assert_eq!(terms.iter().map(|term| term.0).collect::<Vec<_>>(), ["loss", "square"]);
+        self.sum += terms[0].1 * step.batch.items.len() as f64;
+        self.items += step.batch.items.len();
+        Ok(())
+    }
+    fn epoch(&mut self, _: usize, terms: &BTreeMap<String, f64>, _: f64) -> Result<()> {
+        self.means.push([terms["loss"], std::mem::take(&mut self.sum) / std::mem::take(&mut self.items) as f64]);
+        Ok(())
+    }
+    fn validation(&mut self, _: usize, _: f64) -> Result<()> {
+        Ok(())
+    }
+    fn checkpoint(&mut self, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+    fn stopped(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn an_epochs_loss_is_the_mean_of_its_steps() {
+    let method = Entry::of::<Probe<false>>();
+    let mut watcher = Watcher::default();
+    execute_config(&config(&method, 0), &method, &mut watcher, None).unwrap();
+    assert_eq!(watcher.means.len(), 6);
+    assert!(watcher.means.iter().all(|[mean, steps]| mean == steps && *mean > 0.0), "{:?}", watcher.means);
+}
+
+#[test]
 fn an_update_that_breaks_the_weights_is_found_before_they_are_evaluated() {
     let method = Entry::of::<Probe<false>>();
     // The last steps of an epoch that is validated, and of a training that is not.
     for (breaks_at, epoch, select) in [(5, 2, "best"), (17, 6, "last")] {
-        let mut config = RunConfig { params: settings(&ProbeParams { nan_from: 0, breaks_at }), ..config(&method, 0) };
+        let mut config =
+            RunConfig { params: settings(&ProbeParams { breaks_at, ..ProbeParams::default() }), ..config(&method, 0) };
         config.train.insert("select".into(), select.into());
         let finish = execute_config(&config, &method, &mut Notes::default(), None).unwrap();
         let Finish::Result(result) = finish else { panic!("nobody asked it to stop") };
