@@ -262,22 +262,32 @@ impl Target {
         // SAFETY: the caller's promise.
         unsafe {
             let out = self.out.add(row * self.width + column);
-            let whole = [rows, cols] == [PANEL; 2];
-            begin((whole && self.accumulate).then_some(out.cast_const()), self.width);
-            for at in 0..steps {
-                step(a.add(at * STEP), b.add(at * STEP));
+            if [rows, cols] == [PANEL; 2] {
+                return self.whole_block(out, self.width, a, b, steps);
             }
-            if whole {
-                return end(out, self.width);
-            }
+            // At the edge, by way of a whole block, so that sums are rounded in the same way everywhere.
             let mut block = [0f32; PANEL * PANEL];
-            end(block.as_mut_ptr(), PANEL);
-            for (row, from) in block.chunks_exact(PANEL).take(rows).enumerate() {
-                let to = std::slice::from_raw_parts_mut(out.add(row * self.width).cast::<MaybeUninit<f32>>(), cols);
-                for (to, from) in to.iter_mut().zip(from) {
-                    to.write(if self.accumulate { to.assume_init_read() + from } else { *from });
-                }
+            let lines =
+                |row| std::slice::from_raw_parts_mut(out.add(row * self.width).cast::<MaybeUninit<f32>>(), cols);
+            for (row, to) in block.chunks_exact_mut(PANEL).take(rows).enumerate().filter(|_| self.accumulate) {
+                to.iter_mut().zip(lines(row)).for_each(|(to, from)| *to = from.assume_init_read());
             }
+            self.whole_block(block.as_mut_ptr(), PANEL, a, b, steps);
+            for (row, from) in block.chunks_exact(PANEL).take(rows).enumerate() {
+                lines(row).iter_mut().zip(from).for_each(|(to, from)| _ = to.write(*from));
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Self::block`], with the block at `out`, whose rows begin `width` elements apart.
+    #[inline(always)]
+    unsafe fn whole_block(self, out: *mut f32, width: usize, a: *const Row, b: *const Row, steps: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            begin(self.accumulate.then_some(out.cast_const()), width);
+            (0..steps).for_each(|at| step(a.add(at * STEP), b.add(at * STEP)));
+            end(out, width);
         }
     }
 

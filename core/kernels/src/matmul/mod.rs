@@ -206,9 +206,9 @@ mod tests {
     }
 
     #[test]
-    fn products_are_the_same_bits_on_any_number_of_threads_and_among_any_rows() {
-        let (left, right) = (values(200 * 150, 0), values(150 * 130, 1));
-        let (a, b) = (Matrix::row_major(&left, 200, 150), Matrix::row_major(&right, 150, 130));
+    fn products_are_the_same_bits_on_any_number_of_threads() {
+        let (left, right) = (values(200 * 1500, 0), values(1500 * 130, 1));
+        let (a, b) = (Matrix::row_major(&left, 200, 1500), Matrix::row_major(&right, 1500, 130));
         let on = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| matmul(a, b))
@@ -216,6 +216,20 @@ mod tests {
         let one = on(1);
         assert_eq!(one, on(2));
         assert_eq!(one, on(5));
+    }
+
+    #[test]
+    fn rows_are_the_same_bits_among_any_others_on_the_matrix_unit() {
+        if !amx::pays([32, 130, 1500]) {
+            return;
+        }
+        let (left, right) = (values(200 * 1500, 0), values(1500 * 130, 1));
+        let b = Matrix::row_major(&right, 1500, 130);
+        let all = matmul(Matrix::row_major(&left, 200, 1500), b);
+        for rows in [10..43, 64..128, 151..200] {
+            let part = Matrix::row_major(&left[rows.start * 1500..rows.end * 1500], rows.len(), 1500);
+            assert_eq!(matmul(part, b), all[rows.start * 130..rows.end * 130]);
+        }
     }
 
     #[test]
