@@ -15,7 +15,8 @@
 //! * [`threads::serial`]: keeps a call on its own thread;
 //! * [`keep_freed_memory`]: what a step frees, the next one allocates again.
 //!
-//! Results depend on the instruction set of the processor but never on the number of threads.
+//! Products run on the processor's matrix unit where it has one, as exactly as in f32. Results depend on the instruction set
+//! of the processor but never on the number of threads.
 #![allow(unsafe_code, reason = "this crate is where the workspace keeps what safe Rust cannot express fast enough")]
 
 mod activation;
