@@ -17,8 +17,8 @@ build=(--release --package hashlab --package hashlab-methods --package hashlab-b
     --package hashlab-kernels --package hashlab-bench --features "$features")
 cargo build "${build[@]}" --bins
 # The tests' files, as CRATE TEST FILE.
-tests=$(cargo test "${build[@]}" --test golden --test conformance --test torchvision --test training --test convnet \
-    --test bert --test pipeline --no-run --message-format json |
+tests=$(cargo test "${build[@]}" --test golden --test conformance --test torchvision --test compute --test training \
+    --test convnet --test bert --test pipeline --no-run --message-format json |
     python3 -c 'import json, pathlib, sys
 for line in sys.stdin:
     at = json.loads(line)

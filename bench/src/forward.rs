@@ -10,7 +10,7 @@ use crate::{Work, normal};
 pub(crate) fn work(name: &str, size: usize, batch: usize, device: &Device) -> Result<Work> {
     let entry = hashlab_backbones::find(name).context("unknown backbone")?;
     let weights = entry.needs_weights.then(|| hashlab_bench::weights(name));
-    let backbone = (entry.open)(weights.as_ref(), 0, device)?;
+    let backbone = (entry.open)(weights.as_ref(), 0, device.into())?;
     // As `hashlab_model::features` does, unless that left threads without images.
     let micro_batch = entry.micro_batch(size).min(batch.div_ceil(rayon::current_num_threads()));
     let images = normal("images", &[batch, size, size, 3], 1.0)?.to_device(device)?;
