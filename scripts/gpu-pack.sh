@@ -33,7 +33,7 @@ strip "$out"/bin/* "$out"/tests/*
 cp core/backbones/tests/*.safetensors "$out/tests/"
 cp -r golden "$out/golden"
 cp -r bench/peers "$out/peers"
-cp scripts/gpu-check.py "$out/"
+cp scripts/gpu-check.py scripts/gpu_times.py "$out/"
 rm -rf "$out/peers/__pycache__"
 # One dictionary over all programs: the kernels in them are the same.
 tar -C "$out/.." --sort=name -c gpu-check | xz -T1 -6 --lzma2=preset=6,dict=256MiB >"$out.tar.xz"
