@@ -121,7 +121,9 @@ class Checks:
             except subprocess.TimeoutExpired as error:
                 state, detail = "FAILED", f"not done after {error.timeout:.0f} s"
             self.rows.append((state, name, f"{time.monotonic() - start:.0f} s", detail))
-        width = max((len(name) for _, name, _, _ in self.rows), default=0)
+        if not self.rows:
+            sys.exit(f"gpu-check: no check has {' or '.join(self.words)} in its name")
+        width = max(len(name) for _, name, _, _ in self.rows)
         print(f"\nhashlab on {self.device}{f', {model(self.device)}' if self.gpu else ''}")
         for state, name, seconds, detail in self.rows:
             first, *rest = detail.splitlines() or [""]
