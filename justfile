@@ -23,8 +23,8 @@ test *ARGS:
 # The tests of networks and methods in the formulation that GPUs take, on the CPU; not those of bits, which depend on the batch there
 test-plain:
     cargo test --release --package hashlab-backbones --package hashlab-methods --package hashlab-model \
-        --features hashlab-kernels/plain --test golden --test torchvision --test training --test convnet --test bert \
-        --test pipeline --test conformance -- --skip features_do_not_depend_on_batch_or_threads \
+        --features hashlab-kernels/plain --test golden --test torchvision --test compute --test training --test convnet \
+        --test bert --test pipeline --test conformance -- --skip features_do_not_depend_on_batch_or_threads \
         --skip features_depend_on_a_texts_tokens_alone
 
 # Build hashlab for NVIDIA GPUs, with an installed CUDA toolkit or one from PyPI; needs no GPU

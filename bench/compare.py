@@ -52,7 +52,7 @@ def conv_row(channels, size, threads):
 
 
 def forward_row(title, name, size, batch, gflop_per_image, target, threads):
-    peers = ways("forward.py", name, size, batch, names=["nchw", "channels_last", "jit", "jit_channels_last"])
+    peers = ways("forward.py", name, size, batch, names=["nchw", "channels_last", "jit", "channels_last+jit"])
     work = f"{title} forward, {size} px, batch {batch}"
     return Row(work, threads, ["forward", name, size, batch], peers, target, batch * gflop_per_image)
 

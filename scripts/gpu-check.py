@@ -22,6 +22,8 @@ import sys
 import tempfile
 import time
 
+import gpu_times
+
 HERE = pathlib.Path(__file__).resolve().parent
 LIBRARIES = ["libcublas.so.13", "libcublasLt.so.13", "libcudart.so.13", "libcurand.so.10"]
 # Tests that read the sources, or whose subject is the processor.
@@ -87,8 +89,8 @@ class Skipped(Exception):
 
 
 class Checks:
-    def __init__(self, pack, device, work, quick):
-        self.pack, self.device, self.work, self.quick = pack, device, work, quick
+    def __init__(self, pack, device, work, quick, words):
+        self.pack, self.device, self.work, self.quick, self.words = pack, device, work, quick, words
         self.gpu = device != "cpu"
         self.env = dict(os.environ, HASHLAB_LOG="warn")
         self.env.pop("HASHLAB_DEVICE", None)
@@ -102,9 +104,12 @@ class Checks:
             self.runs_share_the_device,
             self.map_agrees_with_the_processor,
             self.one_run_out_of_memory_fails_alone,
-            self.times,
+            self.times_beside_pytorch,
+            self.packs_beside_processes,
         ]:
             name = check.__name__.replace("_", " ")
+            if self.words and not any(word in name for word in self.words):
+                continue
             print(f"... {name}", file=sys.stderr, flush=True)
             start = time.monotonic()
             try:
@@ -116,8 +121,10 @@ class Checks:
             except subprocess.TimeoutExpired as error:
                 state, detail = "FAILED", f"not done after {error.timeout:.0f} s"
             self.rows.append((state, name, f"{time.monotonic() - start:.0f} s", detail))
+        if not self.rows:
+            sys.exit(f"gpu-check: no check has {' or '.join(self.words)} in its name")
         width = max(len(name) for _, name, _, _ in self.rows)
-        print(f"\nhashlab on {self.device}")
+        print(f"\nhashlab on {self.device}{f', {model(self.device)}' if self.gpu else ''}")
         for state, name, seconds, detail in self.rows:
             first, *rest = detail.splitlines() or [""]
             print(f"{state:8} {name:{width}} {seconds:>6}  {first}")
@@ -165,9 +172,7 @@ class Checks:
         return f"{len(found['cpu'])} files differ by at most {worst:.1e} of their standard deviation"
 
     def a_killed_sweep_goes_on(self):
-        epochs = 100 if self.quick else 300
-        experiment = self.write("sweep.toml", SWEEP.format(epochs=epochs))
-        self.sweep("undisturbed", experiment, "--jobs", "1")
+        experiment, epochs = self.undisturbed()
         killed = 0
         for at in [1, epochs // 3, epochs // 2]:
             killed += self.kill_at("killed", experiment, at)
@@ -178,8 +183,9 @@ class Checks:
         return f"killed {killed} times, then the same bits as the undisturbed one"
 
     def runs_share_the_device(self):
+        experiment, _ = self.undisturbed()
         start = time.monotonic()
-        self.sweep("shared", self.work / "sweep.toml", "--jobs", "4")
+        self.sweep("shared", experiment, "--jobs", "4")
         together = time.monotonic() - start
         self.same("undisturbed", "shared")
         return f"4 at once give the same bits as one after the other, in {together:.0f} s"
@@ -217,35 +223,28 @@ class Checks:
             raise Failed(f"the failed run does not say that memory ran out: {states['nsh'][1]}")
         return f"the other run finished; the failed one says: {states['nsh'][1].splitlines()[0][:100]}"
 
-    def times(self):
-        """Steps of a head and forward passes per second, ours and PyTorch's in turns; a report, not a check."""
+    def times_beside_pytorch(self):
         if self.quick:
             raise Skipped("--quick")
-        head = lambda dim: (f"head {dim}: steps/s", ["head", dim], ["head.py", "4", dim, "eager", self.device], 1)
-        forward = lambda name: (
-            f"{name} forward: images/s",
-            ["forward", name, "224", "64"],
-            ["forward.py", "4", name, "224", "64", "nchw", self.device],
-            64,
-        )
-        lines = []
-        for title, ours, peer, items in [head("512"), head("4096"), forward("resnet18"), forward("resnet50")]:
-            mine = Served([self.pack / "bin" / "hashlab-bench", *ours, "--device", self.device], self.env)
-            other = Served([sys.executable, self.pack / "peers" / peer[0], *peer[1:]], self.env)
-            if not mine.ready:
-                raise Failed(f"{title}: {mine.said()}")
-            pairs = in_turns(mine, other if other.ready else None)
-            rates = [items / statistics.median(column) for column in zip(*pairs)]
-            if other.ready:
-                ratio = statistics.median(b / a for a, b in pairs)
-                lines.append(f"{title} {rates[0]:,.0f}, PyTorch eager {rates[1]:,.0f}, ratio {ratio:.2f}")
-            else:
-                lines.append(f"{title} {rates[0]:,.0f}, PyTorch: {other.said().splitlines()[-1]}")
-            mine.close()
-            other.close()
-        return "\n".join(lines)
+        return self.told(gpu_times.beside_pytorch)
+
+    def packs_beside_processes(self):
+        if self.quick:
+            raise Skipped("--quick")
+        return self.told(gpu_times.packs, self.work / "pack")
 
     # --- what they are made of ---
+
+    def told(self, measure, *arguments):
+        """What a measurement tells; also at once, lest it is lost where the rest takes too long."""
+        lines = []
+        try:
+            for line in measure(gpu_times.Bench(self.pack, self.device, self.env), *arguments):
+                print(line, file=sys.stderr, flush=True)
+                lines.append(line)
+        except gpu_times.Failed as reason:
+            raise Failed("\n".join([str(reason), *lines])) from None
+        return "\n".join(lines)
 
     def write(self, name, text):
         (self.work / name).write_text(text)
@@ -262,6 +261,14 @@ class Checks:
 
     def sweep(self, runs, experiment, *arguments):
         self.hashlab(self.device, runs, "sweep", experiment, "--device", self.device, *arguments)
+
+    def undisturbed(self):
+        """Sweeps without a disturbance, once; returns the experiment, and its number of epochs."""
+        epochs = 100 if self.quick else 300
+        experiment = self.write("sweep.toml", SWEEP.format(epochs=epochs))
+        if not (self.work / "undisturbed").exists():
+            self.sweep("undisturbed", experiment, "--jobs", "1")
+        return experiment, epochs
 
     def kill_at(self, runs, experiment, epochs):
         """Kills a sweep and all that it started once a training has done so many epochs; whether there was time to."""
@@ -297,37 +304,6 @@ class Checks:
         differing = [run for run in found[0] if found[0][run] != found[1].get(run)]
         if differing or not found[0] or any(parts["status"] != "finished" for parts, _ in found[0].values()):
             raise Failed(f"the results of `{first}` and `{second}` differ: {', '.join(differing) or 'none finished'}")
-
-
-class Served:
-    """A workload that answers each number of iterations with its seconds."""
-
-    def __init__(self, command, env):
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.process = subprocess.Popen([str(part) for part in command], env=env, text=True, **pipes)
-        self.ready = self.process.stdout.readline().strip() == "ready"
-
-    def seconds(self, iterations):
-        self.process.stdin.write(f"{iterations}\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline().split()[0])
-
-    def said(self):
-        return self.process.communicate()[1].strip() or "nothing was said"
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-
-
-def in_turns(mine, other):
-    """Seconds per iteration, ours and, where there is one, the other's: ten repetitions of about half a second."""
-    sides = [side for side in (mine, other) if side]
-    counts = []
-    for side in sides:
-        side.seconds(3)  # kernels are loaded, and chosen
-        counts.append(max(1, int(0.5 / (side.seconds(5) / 5))))
-    return [tuple(side.seconds(n) / n for side, n in zip(sides, counts)) for _ in range(10)]
 
 
 def npy_type(path):
@@ -378,8 +354,16 @@ def need_gpu():
         no_gpu(f"the NVIDIA driver finds no GPU (CUDA error {code})")
 
 
+def model(device):
+    """The model of a GPU, as its driver calls it."""
+    name = ctypes.create_string_buffer(100)
+    ctypes.CDLL("libcuda.so.1").cuDeviceGetName(name, len(name), int(device.partition(":")[2] or 0))
+    return name.value.decode()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", help="only checks whose name contains one of these, e.g. times packs")
     parser.add_argument("--device", default="cuda:0", help="what to check [default: cuda:0]")
     parser.add_argument("--pack", type=pathlib.Path, default=HERE, help="the folder that `just gpu-pack` made")
     parser.add_argument("--quick", action="store_true", help="shorter trainings, and no times")
@@ -393,7 +377,7 @@ def main():
             os.environ["LD_LIBRARY_PATH"] = f"{place}:{os.environ.get('LD_LIBRARY_PATH', '')}".rstrip(":")
     work = pathlib.Path(tempfile.mkdtemp(prefix="gpu-check-"))
     try:
-        return Checks(pack, arguments.device, work, arguments.quick).run()
+        return Checks(pack, arguments.device, work, arguments.quick, arguments.words).run()
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

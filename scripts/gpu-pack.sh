@@ -17,8 +17,8 @@ build=(--release --package hashlab --package hashlab-methods --package hashlab-b
     --package hashlab-kernels --package hashlab-bench --features "$features")
 cargo build "${build[@]}" --bins
 # The tests' files, as CRATE TEST FILE.
-tests=$(cargo test "${build[@]}" --test golden --test conformance --test torchvision --test training --test convnet \
-    --test bert --test pipeline --no-run --message-format json |
+tests=$(cargo test "${build[@]}" --test golden --test conformance --test torchvision --test compute --test training \
+    --test convnet --test bert --test pipeline --no-run --message-format json |
     python3 -c 'import json, pathlib, sys
 for line in sys.stdin:
     at = json.loads(line)
@@ -33,7 +33,7 @@ strip "$out"/bin/* "$out"/tests/*
 cp core/backbones/tests/*.safetensors "$out/tests/"
 cp -r golden "$out/golden"
 cp -r bench/peers "$out/peers"
-cp scripts/gpu-check.py "$out/"
+cp scripts/gpu-check.py scripts/gpu_times.py "$out/"
 rm -rf "$out/peers/__pycache__"
 # One dictionary over all programs: the kernels in them are the same.
 tar -C "$out/.." --sort=name -c gpu-check | xz -T1 -6 --lzma2=preset=6,dict=256MiB >"$out.tar.xz"

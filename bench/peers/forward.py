@@ -1,8 +1,12 @@
 """Forward passes of a torchvision network up to its features.
 
-Usage: forward.py THREADS NAME SIZE BATCH nchw|channels_last|jit|jit_channels_last|compile [DEVICE]
+Usage: forward.py THREADS NAME SIZE BATCH WAY [DEVICE]
+
+A WAY is made of words, joined by `+`: nchw or channels_last; bf16 (weights and images) or autocast (to bf16, by PyTorch's
+choice of operations); jit or compile.
 """
 
+import contextlib
 import sys
 
 import torch
@@ -11,7 +15,8 @@ import torchvision
 from serve import serve
 
 torch.set_num_threads(int(sys.argv[1]))
-name, size, batch, way = sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
+torch.backends.cudnn.benchmark = True
+name, size, batch, way = sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5].split("+")
 device = sys.argv[6] if len(sys.argv) > 6 else "cpu"
 model = getattr(torchvision.models, name)(weights=None)
 if name == "mobilenet_v2":
@@ -22,19 +27,25 @@ elif name == "vgg16":
     model.classifier = model.classifier[:6]
 model.eval().to(device)
 images = torch.randn(batch, 3, size, size, device=device)
-if way.endswith("channels_last"):
+if "channels_last" in way:
     model, images = model.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
-with torch.inference_mode():
-    if way.startswith("jit"):
+if "bf16" in way:
+    model, images = model.bfloat16(), images.bfloat16()
+types = contextlib.nullcontext()
+if "autocast" in way:
+    types = torch.autocast(torch.device(device).type, torch.bfloat16)
+with torch.inference_mode(), types:
+    if "jit" in way:
         model = torch.jit.optimize_for_inference(torch.jit.trace(model, images))  # folds batch norm
-    elif way == "compile":
+    elif "compile" in way:
         model = torch.compile(model)
 
 
 @torch.inference_mode()
 def work(n):
-    for _ in range(n):
-        model(images).cpu()
+    with types:
+        for _ in range(n):
+            model(images).float().cpu()
 
 
 serve(work)

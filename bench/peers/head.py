@@ -29,12 +29,12 @@ if sys.argv[3] == "compile":
 
 def work(n):
     for _ in range(n):
-        items = torch.randperm(ITEMS)[:BATCH]
-        loss = loss_of(views.index_select(0, torch.cat([items, items + ITEMS]).to(device)))
+        items = torch.randperm(ITEMS, device=device)[:BATCH]
+        loss = loss_of(views.index_select(0, torch.cat([items, items + ITEMS])))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        loss.item()
+    loss.item()  # waits for a GPU
 
 
 serve(work)

@@ -42,7 +42,7 @@ pub(crate) fn weights_file() -> Result<Vec<u8>> {
 
 /// Computes features of a part of the data set.
 fn features(weights: &[u8]) -> Result<Tensor> {
-    let backbone = MobileNetV2::new(&Weights::from_bytes(weights)?, &Device::Cpu)?;
+    let backbone = MobileNetV2::new(&Weights::from_bytes(weights)?, (&Device::Cpu).into())?;
     let [mean, std] = backbone.normalize();
     let (dataset, mut pixels) = (Synthetic::new(), vec![0f32; IMAGES * SIZE * SIZE * 3]);
     for (item, out) in pixels.chunks_exact_mut(SIZE * SIZE * 3).enumerate() {

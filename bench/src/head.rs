@@ -1,4 +1,5 @@
-//! A training step of CIBHash's head: gather, forward, loss, backward, Adam.
+//! A training step of CIBHash's head: gather, forward, loss, backward, Adam. Features are where tensors live, and nothing
+//! is fetched from there.
 
 use anyhow::{Context as _, Result, bail};
 use candle_core::{Device, Tensor};
@@ -28,8 +29,8 @@ pub(crate) fn work(dim: usize, device: &Device) -> Result<Work> {
 
 struct Head {
     method: Box<dyn HashMethod>,
-    views: [Vec<f32>; 2],
-    dim: usize,
+    /// Two views of every item.
+    views: [Tensor; 2],
     device: Device,
     moments: Vec<[Tensor; 2]>,
     at: Progress,
@@ -39,11 +40,9 @@ impl Head {
     fn new(dim: usize, device: &Device) -> Result<Self> {
         let entry = hashlab_methods::METHODS.iter().find(|m| m.info.name == "cibhash").context("no CIBHash")?;
         let cx = BuildContext { bits: BITS, dim, classes: 1, device: device.clone(), seed: 0 };
-        let view = |name| anyhow::Ok(normal(name, &[ITEMS * dim], 1.0)?.to_vec1::<f32>()?);
         Ok(Self {
             method: entry.build(&Settings::new(), &cx)?,
-            views: [view("first")?, view("second")?],
-            dim,
+            views: [normal("first", &[ITEMS, dim], 1.0, device)?, normal("second", &[ITEMS, dim], 1.0, device)?],
             device: device.clone(),
             moments: Vec::new(),
             at: Progress { epoch: 0, epochs: 1, step: 0, steps: 1, seed: 0 },
@@ -52,16 +51,10 @@ impl Head {
 
     fn step(&mut self) -> Result<()> {
         let items = stream(0, "items", &[self.at.step as u64]).distinct(BATCH, ITEMS);
-        let gather = |view: &Vec<f32>| {
-            let mut rows = Vec::with_capacity(BATCH * self.dim);
-            for item in &items {
-                rows.extend_from_slice(&view[item * self.dim..][..self.dim]);
-            }
-            Tensor::from_vec(rows, (BATCH, self.dim), &self.device)
-        };
-        let views = self.views.iter().map(gather).collect::<Result<_, _>>()?;
+        let items: Vec<u32> = items.into_iter().map(|item| item as u32).collect();
+        let rows = Tensor::new(&items[..], &self.device)?;
+        let views = self.views.iter().map(|view| view.index_select(&rows, 0)).collect::<Result<_, _>>()?;
         let Learner::Gradient(learner) = self.method.learner() else { bail!("CIBHash learns by gradients") };
-        let items = items.iter().map(|&item| item as u32).collect();
         let loss = learner.loss(&Batch { items, views, labels: None }, &self.at)?;
         let grads = backward(&loss.total)?;
         self.at.step += 1;

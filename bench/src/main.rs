@@ -24,7 +24,9 @@ use std::time::Instant;
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use clap::{Parser, Subcommand};
+use hashlab_backbones::Place;
 use hashlab_kernels::device::DeviceName;
+use hashlab_model::config::Compute;
 use hashlab_rng::stream;
 
 #[global_allocator]
@@ -35,6 +37,9 @@ type Work = Box<dyn FnMut(usize) -> Result<Option<f64>>>;
 
 #[derive(Parser)]
 struct Args {
+    /// Where tensors live: cpu, cuda or cuda:N
+    #[arg(long, global = true, default_value_t)]
+    device: DeviceName,
     #[command(subcommand)]
     command: Command,
 }
@@ -48,12 +53,7 @@ enum Command {
     /// Product of two square matrices
     Matmul { size: usize },
     /// Training step of CIBHash's head on features of `dim` numbers: 64 items, two views each
-    Head {
-        dim: usize,
-        /// cpu, cuda or cuda:N
-        #[arg(long, default_value_t)]
-        device: DeviceName,
-    },
+    Head { dim: usize },
     /// Forward and backward pass of a 3×3 convolution, 32 images, as many channels out as in
     Conv { channels: usize, size: usize },
     /// Forward pass of a backbone
@@ -61,9 +61,9 @@ enum Command {
         name: String,
         size: usize,
         batch: usize,
-        /// cpu, cuda or cuda:N
-        #[arg(long, default_value_t)]
-        device: DeviceName,
+        /// f32 or bf16
+        #[arg(long, default_value = "f32", value_parser = forward::compute)]
+        compute: Compute,
     },
     /// Forward pass of a text encoder, all-MiniLM-L6-v2, over texts of equal length
     Text { texts: usize, tokens: usize },
@@ -72,36 +72,67 @@ enum Command {
     /// mAP@1000 of the codes in `dir`
     Ranking { dir: PathBuf },
     /// A whole run of CIBHash on stored features
-    Run { dir: PathBuf, epochs: usize },
+    Run {
+        dir: PathBuf,
+        epochs: usize,
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// So many such runs at once, a thread each, which share the device and the stored features; the value is their mean
+    Pack {
+        dir: PathBuf,
+        epochs: usize,
+        runs: u64,
+        /// Each run opens the device for itself, which on a GPU gives it a stream of its own
+        #[arg(long)]
+        apart: bool,
+    },
+}
+
+impl Command {
+    /// Whether its work is the processor's wherever tensors live.
+    fn needs_no_device(&self) -> bool {
+        matches!(self, Self::Prepare { .. } | Self::Backbones | Self::Augment { .. } | Self::Ranking { .. })
+    }
 }
 
 fn main() -> Result<()> {
     hashlab_kernels::keep_freed_memory();
-    let work = match Args::parse().command {
+    let Args { device: name, command } = Args::parse();
+    let device = name.open()?;
+    anyhow::ensure!(
+        device.is_cpu() || !command.needs_no_device(),
+        "`{name}` has no part in this: leave `--device` out"
+    );
+    let work = match command {
         Command::Prepare { dir } => return prepare::prepare(&dir),
         Command::Backbones => {
             hashlab_backbones::BACKBONES.iter().for_each(|entry| println!("{}", entry.name));
             return Ok(());
         }
-        Command::Matmul { size } => matmul::work(size)?,
-        Command::Head { dim, device } => head::work(dim, &device.open()?)?,
-        Command::Conv { channels, size } => conv::work(channels, size)?,
-        Command::Forward { name, size, batch, device } => forward::work(&name, size, batch, &device.open()?)?,
-        Command::Text { texts, tokens } => text::work(texts, tokens)?,
+        Command::Matmul { size } => matmul::work(size, &device)?,
+        Command::Head { dim } => head::work(dim, &device)?,
+        Command::Conv { channels, size } => conv::work(channels, size, &device)?,
+        Command::Forward { name, size, batch, compute } => {
+            forward::work(&name, size, batch, Place { device: &device, dtype: compute.dtype() })?
+        }
+        Command::Text { texts, tokens } => text::work(texts, tokens, &device)?,
         Command::Augment { dir } => augment::work(&dir)?,
         Command::Ranking { dir } => ranking::work(&dir)?,
-        Command::Run { dir, epochs } => run::work(dir, epochs)?,
+        Command::Run { dir, epochs, seed } => run::work(dir, epochs, seed, &device)?,
+        Command::Pack { dir, epochs, runs, apart } => run::pack(dir, epochs, runs, &device, apart.then_some(name))?,
     };
-    serve(work)
+    serve(work, &device)
 }
 
-/// Answers each line `N` with `SECONDS VALUE`.
-fn serve(mut work: Work) -> Result<()> {
+/// Answers each line `N` with `SECONDS VALUE`; what is queued on the device is done by then.
+fn serve(mut work: Work, device: &Device) -> Result<()> {
     println!("ready");
     for line in std::io::stdin().lock().lines() {
         let iterations = line?.trim().parse()?;
         let start = Instant::now();
         let value = work(iterations)?;
+        device.synchronize()?;
         let seconds = start.elapsed().as_secs_f64();
         println!("{seconds} {}", value.unwrap_or(f64::NAN));
         std::io::stdout().flush()?;
@@ -110,8 +141,8 @@ fn serve(mut work: Work) -> Result<()> {
 }
 
 /// Draws a tensor of normal numbers.
-fn normal(name: &str, shape: &[usize], scale: f64) -> Result<Tensor> {
+fn normal(name: &str, shape: &[usize], scale: f64, device: &Device) -> Result<Tensor> {
     let mut draws = stream(0, name, &[]);
     let values: Vec<f32> = (0..shape.iter().product()).map(|_| (scale * draws.normal()) as f32).collect();
-    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+    Ok(Tensor::from_vec(values, shape, device)?)
 }

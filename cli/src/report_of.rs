@@ -99,7 +99,9 @@ fn backbone(section: &Settings) -> String {
     }
     let views = value("views").map(|views| format!(", {views} stored views per training item")).unwrap_or_default();
     let cut = value("cut").map(|cut| format!(", layers behind {cut} with dropout in every step")).unwrap_or_default();
-    format!("frozen {name}, {size} px{views}{cut}")
+    // Absent where it is f32.
+    let compute = value("compute").map(|compute| format!(" in {compute}")).unwrap_or_default();
+    format!("frozen {name}{compute}, {size} px{views}{cut}")
 }
 
 fn header(plan: &Plan, command: String) -> Header {
@@ -136,6 +138,16 @@ fn header(plan: &Plan, command: String) -> Header {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_frozen_backbone_tells_what_it_computes_in_unless_that_is_f32() {
+        let mut section = Settings::new();
+        section.insert("name".into(), "vgg16".into());
+        section.insert("size".into(), 224.into());
+        assert_eq!(backbone(&section), "frozen vgg16, 224 px");
+        section.insert("compute".into(), "bf16".into());
+        assert_eq!(backbone(&section), "frozen vgg16 in bf16, 224 px");
+    }
 
     #[test]
     fn a_trained_backbone_tells_of_batch_norms_where_it_has_some() {

@@ -135,7 +135,11 @@ impl<'a> Item<'a> {
             }
             What::Backbone(entry) => {
                 for file in self.published.files {
-                    (entry.open)(Some(&Weights::read(&context.dirs.target().join(file.place))?), 0, &Device::Cpu)?;
+                    (entry.open)(
+                        Some(&Weights::read(&context.dirs.target().join(file.place))?),
+                        0,
+                        (&Device::Cpu).into(),
+                    )?;
                 }
             }
         }

@@ -81,6 +81,11 @@ fn a_backbone_that_cannot_be_trained() {
 }
 
 #[test]
+fn a_backbone_that_is_to_be_trained_in_bf16() {
+    assert_snapshot!(sweep_with("\"convnet\"", "\"convnet\"\ncompute = \"bf16\"\nfinetune = true"));
+}
+
+#[test]
 fn a_cut_where_there_is_none() {
     assert_snapshot!(sweep_with("\"convnet\"", "\"convnet\"\ncut = \"fc6\""));
 }

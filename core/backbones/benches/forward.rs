@@ -39,7 +39,7 @@ fn main() {
 /// Runs micro-batches for about two seconds, each on its own thread.
 fn measure(entry: &Entry, size: usize, micro_batch: usize) -> f64 {
     let weights = entry.needs_weights.then(|| formula::weights(entry.name, &[]));
-    let backbone = (entry.open)(weights.as_ref(), 0, &Device::Cpu).expect("the formula knows every tensor");
+    let backbone = (entry.open)(weights.as_ref(), 0, (&Device::Cpu).into()).expect("the formula knows every tensor");
     let images: Vec<f32> = formula::numbers("images", micro_batch * size * size * 3).map(|u| u as f32).collect();
     let images = Tensor::from_vec(images, (micro_batch, size, size, 3), &Device::Cpu).expect("as many pixels");
     let run = |batches: usize| {

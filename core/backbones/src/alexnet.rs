@@ -24,8 +24,8 @@ pub const ENTRY: Entry = Entry {
     together: 8,
     only_size: None,
     normed: false,
-    open: |weights, _, device| frozen("alexnet", (weights, device), AlexNet::new),
-    train: Some(|weights, seed, norm, device| trainable("alexnet", (weights, seed, norm, device), AlexNet::new)),
+    open: |weights, _, place| frozen("alexnet", (weights, place), AlexNet::new),
+    train: Some(|weights, seed, norm, device| trainable("alexnet", (weights, seed, norm, device.into()), AlexNet::new)),
     cut: None,
 };
 

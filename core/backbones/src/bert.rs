@@ -31,7 +31,7 @@ impl Bert {
     /// # Errors
     /// If the weights are not those of an encoder, or `heads` does not divide the length of its features.
     pub fn open(weights: &Weights, heads: usize, device: &Device) -> std::result::Result<Self, BackboneError> {
-        Self::new(weights, heads, device, |weights, device| Source::frozen("bert", Some(weights), device))
+        Self::new(weights, heads, device, |weights, device| Source::frozen("bert", Some(weights), device.into()))
     }
 
     /// Builds the encoder to be trained on a device, without dropout.
@@ -40,7 +40,7 @@ impl Bert {
     /// As [`Self::open`].
     pub fn train(weights: &Weights, heads: usize, device: &Device) -> std::result::Result<Self, BackboneError> {
         Self::new(weights, heads, device, |weights, device| {
-            Ok(Source::trainable("bert", Some(weights), (0, Norm::Frozen), device))
+            Ok(Source::trainable("bert", Some(weights), (0, Norm::Frozen), device.into()))
         })
     }
 

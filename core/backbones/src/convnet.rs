@@ -4,14 +4,14 @@
 //! are the mean over all pixels. It can be trained, and it serves frozen, at its initialisation, as a backbone that
 //! every machine has.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use hashlab_kernels::conv::{Activation, Padding, Window, global_avg_pool, max_pool2d};
 
 use crate::layers::{Conv, Pass};
 use crate::network::{Architecture, trainable};
 use crate::source::{Init, Plan, Source};
 use crate::weights::{Weights, WeightsError};
-use crate::{BackboneError, Entry, Norm, Trainable};
+use crate::{BackboneError, Entry, Norm, Place, Trainable};
 
 /// The network's registration.
 pub const ENTRY: Entry = Entry {
@@ -23,22 +23,21 @@ pub const ENTRY: Entry = Entry {
     together: 32,
     only_size: None,
     normed: false,
-    open: |weights, seed, device| Ok(train(weights, seed, Norm::Frozen, device)?),
-    train: Some(train),
+    open: |weights, seed, place| Ok(build(weights, (seed, Norm::Frozen), place)?),
+    train: Some(|weights, seed, norm, device| build(weights, (seed, norm), device.into())),
     cut: None,
 };
 
 const CHANNELS: [usize; 4] = [3, 32, 64, DIM];
 const DIM: usize = 128;
 
-fn train(
+fn build(
     weights: Option<&Weights>,
-    seed: u64,
-    norm: Norm,
-    device: &Device,
+    (seed, norm): (u64, Norm),
+    place: Place<'_>,
 ) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
     match weights {
-        None => trainable("convnet", (None, seed, norm, device), ConvNet::new),
+        None => trainable("convnet", (None, seed, norm, place), ConvNet::new),
         Some(_) => Err(BackboneError::TakesNoWeights("convnet")),
     }
 }

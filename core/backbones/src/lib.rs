@@ -5,10 +5,10 @@
 //!
 //! [`Bert`] maps texts; it is not in the list.
 //!
-//! Images are tensors `(n, h, w, 3)`, RGB, channels last, already normalised as [`Backbone::normalize`] says, on the
-//! device that the network was built on.
+//! Images are tensors `(n, h, w, 3)`, RGB, channels last, already normalised as [`Backbone::normalize`] says, at the
+//! [`Place`] for which the network was built; features lie there, too.
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use hashlab_rng::Stream;
 
 pub mod alexnet;
@@ -78,6 +78,23 @@ pub trait Trainable: Backbone {
 
 /// Opens the random stream of a dropout layer by the layer's name; called once per layer and pass.
 pub type Draws<'a> = &'a mut dyn FnMut(&str) -> Stream;
+
+/// Where a network's tensors live, and of which type they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The device.
+    pub device: &'a Device,
+    /// The type of weights, images, activations and features. In another one than f32 a network is to be frozen, and the
+    /// CPU has no fast kernels for it.
+    pub dtype: DType,
+}
+
+impl<'a> From<&'a Device> for Place<'a> {
+    /// In f32.
+    fn from(device: &'a Device) -> Self {
+        Self { device, dtype: DType::F32 }
+    }
+}
 
 /// How the batch norms of a [`Trainable`] act in training; networks without any ignore it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,13 +172,13 @@ pub struct Cut {
     pub tail: Tail,
 }
 
-/// Builds the tail of a network on a device from a weights file.
+/// Builds the tail of a network on a device, in f32, from a weights file.
 pub type Tail = fn(Option<&Weights>, &Device) -> Result<Box<dyn Trainable>, BackboneError>;
 
-/// Builds a network on a device from a weights file, or from a seed where it needs none.
-pub type Open = fn(Option<&Weights>, u64, &Device) -> Result<Box<dyn Backbone>, BackboneError>;
+/// Builds a network at a place from a weights file, or from a seed where it needs none.
+pub type Open = fn(Option<&Weights>, u64, Place<'_>) -> Result<Box<dyn Backbone>, BackboneError>;
 
-/// Builds a network to be trained on a device, from a weights file or, without one, from draws under a seed.
+/// Builds a network to be trained on a device, in f32, from a weights file or, without one, from draws under a seed.
 pub type Train = fn(Option<&Weights>, u64, Norm, &Device) -> Result<Box<dyn Trainable>, BackboneError>;
 
 /// Every backbone.

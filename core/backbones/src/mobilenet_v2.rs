@@ -3,11 +3,11 @@
 //! The features are the mean over all pixels of the last convolution, 1280 numbers: torchvision's
 //! `features`, then the average that precedes its classifier.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use hashlab_kernels::conv::{Activation, FrozenConv, Padding, Window, global_avg_pool};
 
 use crate::weights::{Reader, Weights, WeightsError};
-use crate::{Backbone, BackboneError, Entry};
+use crate::{Backbone, BackboneError, Entry, Place};
 
 /// The network's registration.
 pub const ENTRY: Entry = Entry {
@@ -19,9 +19,9 @@ pub const ENTRY: Entry = Entry {
     together: 2,
     only_size: None,
     normed: true,
-    open: |weights, _, device| {
+    open: |weights, _, place| {
         let weights = weights.ok_or(BackboneError::NeedsWeights("mobilenet_v2"))?;
-        Ok(Box::new(MobileNetV2::new(weights, device)?))
+        Ok(Box::new(MobileNetV2::new(weights, place)?))
     },
     train: None,
     cut: None,
@@ -42,12 +42,12 @@ pub struct MobileNetV2 {
 }
 
 impl MobileNetV2 {
-    /// Builds the network on a device; the header of `weights` chooses normalisation and the padding of strided convolutions.
+    /// Builds the network at a place; the header of `weights` chooses normalisation and the padding of strided convolutions.
     ///
     /// # Errors
     /// If a tensor is missing, misshapen or unknown.
-    pub fn new(weights: &Weights, device: &Device) -> Result<Self, WeightsError> {
-        let reader = Reader::new(weights, ENTRY.name, device);
+    pub fn new(weights: &Weights, place: Place<'_>) -> Result<Self, WeightsError> {
+        let reader = Reader::new(weights, ENTRY.name, place);
         let strided = weights.padding()?;
         let window = |stride| Window { stride, padding: if stride == 1 { Padding::Symmetric(1) } else { strided } };
         let mut channels = 32;

@@ -1,11 +1,11 @@
 //! What networks written in this crate's [layers](crate::layers) have in common.
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
 
 use crate::layers::Pass;
 use crate::source::{Source, State};
 use crate::weights::{IMAGENET, Weights, WeightsError};
-use crate::{Backbone, BackboneError, Draws, Norm, Trainable};
+use crate::{Backbone, BackboneError, Draws, Norm, Place, Trainable};
 
 /// The layers of a network and how images run through them.
 pub(crate) trait Architecture: Send + Sync + 'static {
@@ -39,31 +39,31 @@ impl<A: Architecture> Network<A> {
     }
 }
 
-/// Builds the frozen network `name` on a device.
+/// Builds the frozen network `name` at a place.
 pub(crate) fn frozen<A: Architecture>(
     name: &'static str,
-    (weights, device): (Option<&Weights>, &Device),
+    (weights, place): (Option<&Weights>, Place<'_>),
     build: impl FnOnce(&Source<'_>) -> std::result::Result<A, WeightsError>,
 ) -> std::result::Result<Box<dyn Backbone>, BackboneError> {
-    Ok(Box::new(Network::new(name, Source::frozen(name, weights, device)?, build)?))
+    Ok(Box::new(Network::new(name, Source::frozen(name, weights, place)?, build)?))
 }
 
 /// Builds the frozen part `name` of a network whose weights file holds more.
 pub(crate) fn tail<A: Architecture>(
     name: &'static str,
-    (weights, device): (Option<&Weights>, &Device),
+    (weights, place): (Option<&Weights>, Place<'_>),
     build: impl FnOnce(&Source<'_>) -> std::result::Result<A, WeightsError>,
 ) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
-    Ok(Box::new(Network::new(name, Source::frozen(name, weights, device)?.of_part(), build)?))
+    Ok(Box::new(Network::new(name, Source::frozen(name, weights, place)?.of_part(), build)?))
 }
 
 /// Builds the network `name` to be trained.
 pub(crate) fn trainable<A: Architecture>(
     name: &'static str,
-    (weights, seed, norm, device): (Option<&Weights>, u64, Norm, &Device),
+    (weights, seed, norm, place): (Option<&Weights>, u64, Norm, Place<'_>),
     build: impl FnOnce(&Source<'_>) -> std::result::Result<A, WeightsError>,
 ) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
-    Ok(Box::new(Network::new(name, Source::trainable(name, weights, (seed, norm), device), build)?))
+    Ok(Box::new(Network::new(name, Source::trainable(name, weights, (seed, norm), place), build)?))
 }
 
 impl<A: Architecture> Backbone for Network<A> {

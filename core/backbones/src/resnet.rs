@@ -22,8 +22,8 @@ pub const RESNET18: Entry = Entry {
     together: 8,
     only_size: None,
     normed: true,
-    open: |weights, _, device| frozen("resnet18", (weights, device), resnet18),
-    train: Some(|weights, seed, norm, device| trainable("resnet18", (weights, seed, norm, device), resnet18)),
+    open: |weights, _, place| frozen("resnet18", (weights, place), resnet18),
+    train: Some(|weights, seed, norm, device| trainable("resnet18", (weights, seed, norm, device.into()), resnet18)),
     cut: None,
 };
 
@@ -31,8 +31,8 @@ pub const RESNET18: Entry = Entry {
 pub const RESNET34: Entry = Entry {
     name: "resnet34",
     doc: "ResNet-34: 512 features",
-    open: |weights, _, device| frozen("resnet34", (weights, device), resnet34),
-    train: Some(|weights, seed, norm, device| trainable("resnet34", (weights, seed, norm, device), resnet34)),
+    open: |weights, _, place| frozen("resnet34", (weights, place), resnet34),
+    train: Some(|weights, seed, norm, device| trainable("resnet34", (weights, seed, norm, device.into()), resnet34)),
     ..RESNET18
 };
 
@@ -41,8 +41,8 @@ pub const RESNET50: Entry = Entry {
     name: "resnet50",
     doc: "ResNet-50: 2048 features",
     dim: 2048,
-    open: |weights, _, device| frozen("resnet50", (weights, device), resnet50),
-    train: Some(|weights, seed, norm, device| trainable("resnet50", (weights, seed, norm, device), resnet50)),
+    open: |weights, _, place| frozen("resnet50", (weights, place), resnet50),
+    train: Some(|weights, seed, norm, device| trainable("resnet50", (weights, seed, norm, device.into()), resnet50)),
     ..RESNET18
 };
 
@@ -51,8 +51,8 @@ pub const RESNET101: Entry = Entry {
     name: "resnet101",
     doc: "ResNet-101: 2048 features",
     dim: 2048,
-    open: |weights, _, device| frozen("resnet101", (weights, device), resnet101),
-    train: Some(|weights, seed, norm, device| trainable("resnet101", (weights, seed, norm, device), resnet101)),
+    open: |weights, _, place| frozen("resnet101", (weights, place), resnet101),
+    train: Some(|weights, seed, norm, device| trainable("resnet101", (weights, seed, norm, device.into()), resnet101)),
     ..RESNET18
 };
 

@@ -2,14 +2,14 @@
 
 use std::cell::RefCell;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Tensor, Var};
 use hashlab_kernels::conv::{Activation, FrozenConv, Window};
 use hashlab_rng::stream;
 
 use crate::layers::{BatchNorm, Conv, Dense, Then};
 use crate::transformer::Affine;
 use crate::weights::{Reader, Weights, WeightsError, norm_after};
-use crate::{BackboneError, Norm};
+use crate::{BackboneError, Norm, Place};
 
 /// How the weight and the bias of a layer are drawn where no file gives them.
 #[derive(Clone, Copy)]
@@ -64,8 +64,7 @@ pub(crate) struct Plan<'a> {
 pub(crate) struct Source<'a> {
     /// Absent where parameters are drawn.
     reader: Option<Reader<'a>>,
-    /// Where the tensors are put.
-    device: &'a Device,
+    place: Place<'a>,
     /// Whether the file may hold other parts of the network.
     part: bool,
     seed: u64,
@@ -86,11 +85,11 @@ impl<'a> Source<'a> {
     pub(crate) fn frozen(
         backbone: &'static str,
         weights: Option<&'a Weights>,
-        device: &'a Device,
+        place: Place<'a>,
     ) -> Result<Self, BackboneError> {
         let weights = weights.ok_or(BackboneError::NeedsWeights(backbone))?;
-        let reader = Some(Reader::new(weights, backbone, device));
-        Ok(Self { reader, device, part: false, seed: 0, norm: None, state: RefCell::default() })
+        let reader = Some(Reader::new(weights, backbone, place));
+        Ok(Self { reader, place, part: false, seed: 0, norm: None, state: RefCell::default() })
     }
 
     /// Makes trainable layers, which start from `weights` or, without them, from draws.
@@ -98,10 +97,10 @@ impl<'a> Source<'a> {
         backbone: &'static str,
         weights: Option<&'a Weights>,
         (seed, norm): (u64, Norm),
-        device: &'a Device,
+        place: Place<'a>,
     ) -> Self {
-        let reader = weights.map(|weights| Reader::new(weights, backbone, device));
-        Self { reader, device, part: false, seed, norm: Some(norm), state: RefCell::default() }
+        let reader = weights.map(|weights| Reader::new(weights, backbone, place));
+        Self { reader, place, part: false, seed, norm: Some(norm), state: RefCell::default() }
     }
 
     /// Makes layers of a part of the network.
@@ -221,7 +220,7 @@ impl<'a> Source<'a> {
             Draw::Uniform(bound) => draws.uniform_in(-bound, bound),
         };
         let values: Vec<f32> = (0..shape.iter().product()).map(|_| next() as f32).collect();
-        Ok(Tensor::from_vec(values, shape, self.device)?)
+        Ok(Tensor::from_vec(values, shape, self.place.device)?.to_dtype(self.place.dtype)?)
     }
 
     /// Returns the state, and the normalisation that the weights file asks for; without a file, `normalize`.

@@ -3,11 +3,11 @@
 //! The features are the mean over all pixels of the last fire module's output (`fire9`, torchvision's `features.12`),
 //! 512 numbers; the classifier's convolution, which maps to ImageNet's classes, is left out.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use hashlab_kernels::conv::{Activation, FrozenConv, Padding, Window, global_avg_pool, max_pool2d};
 
 use crate::weights::{Reader, Weights, WeightsError};
-use crate::{Backbone, BackboneError, Entry};
+use crate::{Backbone, BackboneError, Entry, Place};
 
 /// The network's registration.
 pub const ENTRY: Entry = Entry {
@@ -19,9 +19,9 @@ pub const ENTRY: Entry = Entry {
     together: 2,
     only_size: None,
     normed: false,
-    open: |weights, _, device| {
+    open: |weights, _, place| {
         let weights = weights.ok_or(BackboneError::NeedsWeights("squeezenet1_1"))?;
-        Ok(Box::new(SqueezeNet::new(weights, device)?))
+        Ok(Box::new(SqueezeNet::new(weights, place)?))
     },
     train: None,
     cut: None,
@@ -47,12 +47,12 @@ pub struct SqueezeNet {
 }
 
 impl SqueezeNet {
-    /// Builds the network on a device; the header of `weights` chooses the normalisation.
+    /// Builds the network at a place; the header of `weights` chooses the normalisation.
     ///
     /// # Errors
     /// If a tensor is missing, misshapen or unknown.
-    pub fn new(weights: &Weights, device: &Device) -> Result<Self, WeightsError> {
-        let reader = Reader::new(weights, ENTRY.name, device);
+    pub fn new(weights: &Weights, place: Place<'_>) -> Result<Self, WeightsError> {
+        let reader = Reader::new(weights, ENTRY.name, place);
         let [w, b] = reader.conv("features.0", [64, 3, 3, 3])?;
         let stem = FrozenConv::dense(&w, &b, STRIDED, Activation::Relu)?;
         let stage = |fires: &[[usize; 4]]| fires.iter().map(|fire| Fire::new(&reader, *fire)).collect();

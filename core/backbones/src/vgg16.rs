@@ -24,13 +24,13 @@ pub const ENTRY: Entry = Entry {
     together: 8,
     only_size: None,
     normed: false,
-    open: |weights, _, device| frozen("vgg16", (weights, device), Vgg16::new),
-    train: Some(|weights, seed, norm, device| trainable("vgg16", (weights, seed, norm, device), Vgg16::new)),
+    open: |weights, _, place| frozen("vgg16", (weights, place), Vgg16::new),
+    train: Some(|weights, seed, norm, device| trainable("vgg16", (weights, seed, norm, device.into()), Vgg16::new)),
     cut: Some(Cut {
         name: "fc6",
         dim: fc7::DIM,
-        trunk: |weights, _, device| frozen("vgg16/fc6", (weights, device), Vgg16::trunk),
-        tail: |weights, device| tail("vgg16/fc6", (weights, device), VggTail::new),
+        trunk: |weights, _, place| frozen("vgg16/fc6", (weights, place), Vgg16::trunk),
+        tail: |weights, device| tail("vgg16/fc6", (weights, device.into()), VggTail::new),
     }),
 };
 

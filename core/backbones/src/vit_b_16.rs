@@ -23,8 +23,8 @@ pub const ENTRY: Entry = Entry {
     together: 8,
     only_size: Some(SIZE),
     normed: false,
-    open: |weights, _, device| frozen("vit_b_16", (weights, device), Vit::new),
-    train: Some(|weights, seed, norm, device| trainable("vit_b_16", (weights, seed, norm, device), Vit::new)),
+    open: |weights, _, place| frozen("vit_b_16", (weights, place), Vit::new),
+    train: Some(|weights, seed, norm, device| trainable("vit_b_16", (weights, seed, norm, device.into()), Vit::new)),
     cut: None,
 };
 

@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use hashlab_kernels::conv::Padding;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::{mobilenet_v2, timm};
+use crate::{Place, mobilenet_v2, timm};
 
 /// Mean and standard deviation of ImageNet's colours, which torchvision's networks expect.
 pub const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
@@ -219,8 +219,7 @@ fn parse_normalize(text: &str) -> Option<[[f32; 3]; 2]> {
 /// Hands out the tensors of a file by torchvision's names, whichever the file has, and remembers which were asked for.
 pub(crate) struct Reader<'a> {
     weights: &'a Weights,
-    /// Where the tensors are put.
-    device: &'a Device,
+    place: Place<'a>,
     backbone: &'static str,
     /// Whether the file has timm's names.
     timm: bool,
@@ -228,9 +227,9 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(weights: &'a Weights, backbone: &'static str, device: &'a Device) -> Self {
+    pub(crate) fn new(weights: &'a Weights, backbone: &'static str, place: Place<'a>) -> Self {
         let timm = backbone == mobilenet_v2::ENTRY.name && weights.tensors.contains_key("conv_stem.weight");
-        Self { weights, device, backbone, timm, used: RefCell::default() }
+        Self { weights, place, backbone, timm, used: RefCell::default() }
     }
 
     /// Returns the weight and the bias of the convolution `name`.
@@ -238,11 +237,13 @@ impl<'a> Reader<'a> {
     /// Where the file has a batch norm behind it (as timm's and torchvision's own files do), the norm is folded into both.
     pub(crate) fn conv(&self, name: &str, shape: [usize; 4]) -> Result<[Tensor; 2], WeightsError> {
         let (conv, norm) = self.modules(name);
-        let weight = self.tensor(&format!("{conv}.weight"), &shape)?;
-        match norm.filter(|norm| self.weights.tensors.contains_key(&format!("{norm}.running_mean"))) {
-            Some(norm) => self.folded(&weight, &norm, shape[0]),
-            None => Ok([weight, self.tensor(&format!("{conv}.bias"), &shape[..1])?]),
-        }
+        let weight = self.stored(&format!("{conv}.weight"), &shape)?;
+        let [weight, bias] =
+            match norm.filter(|norm| self.weights.tensors.contains_key(&format!("{norm}.running_mean"))) {
+                Some(norm) => self.folded(&weight, &norm, shape[0])?,
+                None => [weight, self.stored(&format!("{conv}.bias"), &shape[..1])?],
+            };
+        Ok([weight.to_dtype(self.place.dtype)?, bias.to_dtype(self.place.dtype)?])
     }
 
     /// Names, as the file does, a convolution and the batch norm that may stand behind it.
@@ -256,7 +257,7 @@ impl<'a> Reader<'a> {
     /// Folds `y = (conv - mean) / sqrt(var + eps) · weight + bias` into the convolution.
     fn folded(&self, weight: &Tensor, norm: &str, out: usize) -> Result<[Tensor; 2], WeightsError> {
         const EPS: f64 = 1e-5; // torch.nn.BatchNorm2d
-        let part = |part: &str| self.tensor(&format!("{norm}.{part}"), &[out]);
+        let part = |part: &str| self.stored(&format!("{norm}.{part}"), &[out]);
         let scale = (part("weight")? / (part("running_var")? + EPS)?.sqrt()?)?;
         let bias = (part("bias")? - (part("running_mean")? * &scale)?)?;
         Ok([weight.broadcast_mul(&scale.reshape((out, 1, 1, 1))?)?, bias])
@@ -269,10 +270,15 @@ impl<'a> Reader<'a> {
 
     /// Returns the tensor `name`.
     pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, WeightsError> {
+        Ok(self.stored(name, shape)?.to_dtype(self.place.dtype)?)
+    }
+
+    /// Returns the tensor `name` in f32, in which norms are folded whatever the network computes in.
+    fn stored(&self, name: &str, shape: &[usize]) -> Result<Tensor, WeightsError> {
         let first = self.used.borrow().is_empty();
         self.used.borrow_mut().insert(name.into());
         match self.weights.tensors.get(name) {
-            Some(tensor) if tensor.dims() == shape => Ok(tensor.to_device(self.device)?),
+            Some(tensor) if tensor.dims() == shape => Ok(tensor.to_device(self.place.device)?),
             Some(tensor) => {
                 Err(WeightsError::Shape { name: name.into(), expected: shape.into(), got: tensor.dims().into() })
             }

@@ -85,7 +85,7 @@ fn the_seed_decides_the_parameters() {
 #[test]
 fn a_weights_file_is_refused_and_the_entry_is_true() {
     let entry = find("convnet").unwrap();
-    let net = (entry.open)(None, 0, device::for_tests()).unwrap();
+    let net = (entry.open)(None, 0, device::for_tests().into()).unwrap();
     assert_eq!((net.name(), net.dim()), (entry.name, entry.dim));
     assert_eq!(net.forward(&stripes(2).0).unwrap().dims(), [2, entry.dim]);
     let error = net.forward(&Tensor::zeros((1, 4, 4, 3), candle_core::DType::F32, device::for_tests()).unwrap());

@@ -17,7 +17,7 @@ fn images() -> Tensor {
 }
 
 fn open(name: &str, header: &[(&str, &str)]) -> Box<dyn Backbone> {
-    (find(name).unwrap().open)(Some(&formula::weights(name, header)), 0, device::for_tests()).unwrap()
+    (find(name).unwrap().open)(Some(&formula::weights(name, header)), 0, device::for_tests().into()).unwrap()
 }
 
 /// Asserts that features agree with the stored ones to 5e-5 of their standard deviation, on a GPU to 5e-4.

@@ -101,7 +101,7 @@ fn features(tensors: &Tensors) -> Result<Vec<f32>, BackboneError> {
     let images: Vec<f32> = numbers("images", 32 * 32 * 3).map(|u| u as f32).collect();
     let images = Tensor::from_vec(images, (1, 32, 32, 3), &Device::Cpu)?;
     let weights = Weights::from_bytes(&file(tensors, &[("format", "pt")]))?;
-    let backbone = (find("mobilenet_v2").unwrap().open)(Some(&weights), 0, &Device::Cpu)?;
+    let backbone = (find("mobilenet_v2").unwrap().open)(Some(&weights), 0, (&Device::Cpu).into())?;
     Ok(backbone.forward(&images)?.flatten_all()?.to_vec1::<f32>()?)
 }
 

@@ -9,7 +9,7 @@ use hashlab_backbones::{Backbone, find};
 use hashlab_kernels::device;
 
 fn open(name: &str) -> Box<dyn Backbone> {
-    (find(name).unwrap().open)(Some(&formula::weights(name, &[])), 0, device::for_tests()).unwrap()
+    (find(name).unwrap().open)(Some(&formula::weights(name, &[])), 0, device::for_tests().into()).unwrap()
 }
 
 /// Asserts that every seventh feature of the formula's images agrees with the stored one.

@@ -138,7 +138,7 @@ fn vgg16() {
 
     let cut = entry.cut.as_ref().unwrap();
     let (trunk, tail) = (
-        (cut.trunk)(Some(&weights), 0, device::for_tests()).unwrap(),
+        (cut.trunk)(Some(&weights), 0, device::for_tests().into()).unwrap(),
         (cut.tail)(Some(&weights), device::for_tests()).unwrap(),
     );
     let stored = trunk.forward(&images).unwrap();
@@ -160,7 +160,7 @@ fn vit_b_16() {
     let (entry, weights) = (find("vit_b_16").unwrap(), formula::weights("vit_b_16", &[]));
     let net = (entry.train.unwrap())(Some(&weights), 0, Norm::Batch, device::for_tests()).unwrap();
     check(net.as_ref(), "vit_b_16.none", [2, 224, 224], 1e-4);
-    let frozen = (entry.open)(Some(&weights), 0, device::for_tests()).unwrap();
+    let frozen = (entry.open)(Some(&weights), 0, device::for_tests().into()).unwrap();
     let features = frozen.forward(&tensor("images", &[2, 224, 224, 3])).unwrap();
     close("frozen", &part(&features), &formula::stored("golden_training")["vit_b_16.none.evaluated"], 1e-4);
     let small = net.forward(&tensor("images", &[1, 192, 224, 3])).unwrap_err().to_string();

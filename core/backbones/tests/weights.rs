@@ -13,7 +13,7 @@ use safetensors::Dtype;
 type Tensors = Vec<(String, formula::Tensor)>;
 
 fn open(tensors: &Tensors) -> Result<Box<dyn Backbone>, BackboneError> {
-    (find("squeezenet1_1").unwrap().open)(Some(&Weights::from_bytes(&file(tensors, &[]))?), 0, &Device::Cpu)
+    (find("squeezenet1_1").unwrap().open)(Some(&Weights::from_bytes(&file(tensors, &[]))?), 0, (&Device::Cpu).into())
 }
 
 fn message(edit: impl FnOnce(&mut Tensors)) -> String {
@@ -69,7 +69,7 @@ fn a_file_is_read_with_its_digest_and_header() {
     assert_eq!(weights.digest(), blake3::hash(&bytes).to_hex().as_str());
     assert_eq!(weights.header("source"), Some("a formula"));
     let normalize =
-        |weights| (find("squeezenet1_1").unwrap().open)(Some(weights), 0, &Device::Cpu).unwrap().normalize();
+        |weights| (find("squeezenet1_1").unwrap().open)(Some(weights), 0, (&Device::Cpu).into()).unwrap().normalize();
     assert_eq!(normalize(&weights), [[0.5; 3]; 2]);
     assert_eq!(normalize(&formula::weights("squeezenet1_1", &[])), IMAGENET);
     assert!(Weights::read(Path::new("/")).is_err());
@@ -78,7 +78,7 @@ fn a_file_is_read_with_its_digest_and_header() {
 #[test]
 fn a_pretrained_backbone_asks_for_weights() {
     for entry in hashlab_backbones::BACKBONES.iter().filter(|e| e.needs_weights) {
-        let message = (entry.open)(None, 0, &Device::Cpu).map(|_| ()).unwrap_err().to_string();
+        let message = (entry.open)(None, 0, (&Device::Cpu).into()).map(|_| ()).unwrap_err().to_string();
         assert!(message.contains(entry.name), "{message}");
     }
 }
@@ -90,7 +90,7 @@ fn batch_norms_are_folded() {
     let images = Tensor::from_vec(images, (1, 32, 32, 3), &Device::Cpu).unwrap();
     let forward = |tensors: &Tensors| {
         let weights = Weights::from_bytes(&file(tensors, &[])).unwrap();
-        let backbone = (find("mobilenet_v2").unwrap().open)(Some(&weights), 0, &Device::Cpu).unwrap();
+        let backbone = (find("mobilenet_v2").unwrap().open)(Some(&weights), 0, (&Device::Cpu).into()).unwrap();
         backbone.forward(&images).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
     };
     let plain = tensors("mobilenet_v2");

@@ -32,6 +32,7 @@ pub mod optim;
 mod simd;
 pub mod threads;
 pub mod transformer;
+mod wide;
 
 pub use backward::backward;
 pub use linear::{linear, linear_relu};

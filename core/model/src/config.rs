@@ -1,5 +1,6 @@
 //! The sections `[backbone]`, `[train]` and `[eval]` of an experiment.
 
+use candle_core::DType;
 use hashlab_backbones::{BACKBONES, Entry};
 use hashlab_bank::Precision;
 use schemars::JsonSchema;
@@ -23,6 +24,9 @@ pub struct BackboneConfig {
     pub views: usize,
     /// How the view bank stores features: `f32`, or `f16` in half the space, which rounds them to 11 bits.
     pub precision: Precision,
+    /// Type in which the frozen network computes features: `f32`, or `bf16`, which rounds weights and activations to 8
+    /// bits for the sake of GPUs; a CPU is much slower with it. Heads, and layers behind a `cut`, compute in f32.
+    pub compute: Compute,
     /// Layer behind which the frozen network is divided: features up to it are stored, the rest runs in every step with
     /// its dropouts, as in CIBHash's reference code with `cut = "fc6"` of VGG-16. Empty: nothing runs in a step.
     pub cut: String,
@@ -48,6 +52,7 @@ impl Default for BackboneConfig {
             size: 32,
             views: 10,
             precision: Precision::F32,
+            compute: Compute::F32,
             cut: String::new(),
             finetune: false,
             learning_rate_scale: 1.0,
@@ -73,6 +78,10 @@ impl Params for BackboneConfig {
             return Err(format!("`cut` does not name a layer of `{}` to cut behind; {known}", self.name));
         }
         require(self.cut.is_empty() || !self.finetune, "`finetune` trains the whole network: leave `cut` out")?;
+        require(
+            self.compute == Compute::F32 || !self.finetune,
+            "`compute` must be `f32` with `finetune`: a network is trained in f32 only",
+        )?;
         if self.finetune && network.train.is_none() {
             let known = names(|network| network.train.is_some());
             return Err(format!("`finetune` does not apply to `{}`, which stays frozen; known: {known}", self.name));
@@ -92,6 +101,10 @@ impl Params for BackboneConfig {
         if self.cut.is_empty() {
             idle.push("cut");
         }
+        // Runs in f32 keep the names that they had before there was a choice.
+        if self.compute == Compute::F32 {
+            idle.push("compute");
+        }
         idle
     }
 }
@@ -100,6 +113,26 @@ impl Params for BackboneConfig {
 fn names(choose: impl Fn(&Entry) -> bool) -> String {
     let names = BACKBONES.iter().filter(|network| choose(network)).map(|network| network.name);
     names.collect::<Vec<_>>().join(", ")
+}
+
+/// Types in which a frozen network computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Compute {
+    /// Single precision.
+    F32,
+    /// The upper half of single precision: its range, with 8 bits of precision.
+    Bf16,
+}
+
+impl Compute {
+    /// The type of tensors.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+        }
+    }
 }
 
 /// How batch norms act in a network that is trained.
@@ -276,6 +309,15 @@ mod tests {
         let (_, known) = error.split_once("known: ").unwrap();
         let known: Vec<_> = known.split(", ").collect();
         assert!(known.contains(&"resnet18") && !known.contains(&"squeezenet1_1"), "{error}");
+    }
+
+    #[test]
+    fn a_network_is_trained_in_f32_only() {
+        let bf16 = |finetune| BackboneConfig { compute: Compute::Bf16, finetune, ..finetuned("resnet18") };
+        assert_eq!(bf16(false).check(), Ok(()));
+        assert!(bf16(true).check().unwrap_err().contains("`compute` must be `f32`"));
+        assert!(!bf16(false).idle().contains(&"compute"));
+        assert!(BackboneConfig::default().idle().contains(&"compute"));
     }
 
     #[test]

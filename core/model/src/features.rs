@@ -8,16 +8,16 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
-use candle_core::{Device, Tensor};
-use hashlab_backbones::{Backbone, Cut, Norm, Trainable, Weights};
+use candle_core::{DType, Device, Tensor};
+use hashlab_backbones::{Backbone, Cut, Norm, Place, Trainable, Weights};
 use hashlab_bank::{Bank, Progress as Extraction, Segment, SegmentKey, Shape, items_digest};
 use hashlab_data::{Dataset, Labels};
-use hashlab_image::{Normalize, Transform, to_hwc};
+use hashlab_image::{Normalize, Transform};
 use hashlab_kernels::threads::serial;
-use hashlab_rng::{Stream, stream};
+use hashlab_rng::stream;
 use rayon::prelude::*;
 
-use crate::config::{self, BackboneConfig};
+use crate::config::{self, BackboneConfig, Compute};
 use crate::inputs::Images;
 
 /// Items whose features are stored and checked together.
@@ -128,6 +128,18 @@ impl<'a> Features<'a> {
             .collect()
     }
 
+    /// Names what computes the features. In f32 it has the name that it had before there was a choice.
+    fn identify(&self) -> String {
+        let network = match self.cut() {
+            Some(cut) => format!("{}/{} r{REVISION}", self.network.name, cut.name),
+            None => format!("{} r{REVISION}", self.network.name),
+        };
+        match self.config.compute {
+            Compute::F32 => network,
+            Compute::Bf16 => network + " bf16",
+        }
+    }
+
     fn segment(
         &self,
         items: &[u32],
@@ -139,10 +151,7 @@ impl<'a> Features<'a> {
         let key = SegmentKey {
             dataset: self.identity.clone(),
             items: items_digest(items),
-            backbone: match self.cut() {
-                Some(cut) => format!("{}/{} r{REVISION}", self.network.name, cut.name),
-                None => format!("{} r{REVISION}", self.network.name),
-            },
+            backbone: self.identify(),
             weights: self.config.digest.clone(),
             transform: transform.to_string(),
             view,
@@ -154,49 +163,34 @@ impl<'a> Features<'a> {
         self.bank.ensure(&key, shape, extract, |at| progress(name, at))
     }
 
-    /// Computes features of `items` on all threads of the current pool; row-major `(items, dim)`.
+    /// Computes features of a view of `items`; row-major `(items, dim)`.
     fn extract(&self, items: &[u32], transform: &Transform, view: u32) -> Result<Vec<f32>> {
-        let backbone = self.backbone()?;
-        let [mean, std] = backbone.normalize();
-        let (size, normalize) = (self.config.size, Normalize { mean, std });
-        let images = Images { dataset: self.dataset, size, normalize, device: &self.device };
         // The view's stream does not depend on the run's seed, so that all runs share it.
         let purpose = format!("view/{transform}");
         let draw = |item: u32| stream(0, &purpose, &[u64::from(view), u64::from(item)]);
-        let parts: Result<Vec<Vec<f32>>> = if self.device.is_cpu() {
-            // No thread shall be without work.
-            let share = items.len().div_ceil(rayon::current_num_threads()).max(1);
-            let micro_batch = self.network.micro_batch(self.config.size).min(share);
-            let part = |items: &[u32]| self.extract_part(backbone, items, transform, &draw, &normalize);
-            items.par_chunks(micro_batch).map(part).collect()
-        } else {
-            // Queued: the GPU computes while the next images are decoded.
-            let queue = |items: &[u32]| {
-                let views = images.load_views(items, transform, |at| draw(items[at]))?;
-                anyhow::Ok(backbone.forward(&views)?)
-            };
-            let queued: Result<Vec<Tensor>> = items.chunks(GPU_BATCH).map(queue).collect();
-            queued?.iter().map(|features| anyhow::Ok(features.flatten_all()?.to_vec1()?)).collect()
-        };
-        Ok(parts?.concat())
+        let backbone = self.backbone()?;
+        let [mean, std] = backbone.normalize();
+        let normalize = Normalize { mean, std };
+        let images = Images { dataset: self.dataset, size: self.config.size, normalize, device: &self.device };
+        let dtype = self.config.compute.dtype();
+        // The bank takes f32.
+        let forward = |views: Tensor| backbone.forward(&views.to_dtype(dtype)?)?.flatten_all()?.to_dtype(DType::F32);
+        match self.device.is_cpu() {
+            true => self.on_threads(items, |items| {
+                let views = images.load_views_serially(items, transform, draw)?;
+                Ok(serial(|| forward(views))?)
+            }),
+            false => queued(items, |items| Ok(forward(images.load_views(items, transform, |at| draw(items[at]))?)?)),
+        }
     }
 
-    fn extract_part(
-        &self,
-        backbone: &dyn Backbone,
-        items: &[u32],
-        transform: &Transform,
-        draw: &(impl Fn(u32) -> Stream + Sync),
-        normalize: &Normalize,
-    ) -> Result<Vec<f32>> {
-        let size = self.config.size;
-        let mut pixels = vec![0f32; items.len() * size * size * 3];
-        for (&item, out) in items.iter().zip(pixels.chunks_exact_mut(size * size * 3)) {
-            let image = self.dataset.image(item as usize)?;
-            to_hwc(&transform.apply(&image, &mut draw(item)), normalize, out);
-        }
-        let input = Tensor::from_vec(pixels, (items.len(), size, size, 3), &Device::Cpu)?;
-        Ok(serial(|| backbone.forward(&input))?.flatten_all()?.to_vec1::<f32>()?)
+    /// Maps micro-batches of `items` on all threads of the current pool, each on one thread.
+    fn on_threads(&self, items: &[u32], map: impl Fn(&[u32]) -> Result<Tensor> + Sync) -> Result<Vec<f32>> {
+        // No thread shall be without work.
+        let share = items.len().div_ceil(rayon::current_num_threads()).max(1);
+        let micro_batch = self.network.micro_batch(self.config.size).min(share);
+        let parts = items.par_chunks(micro_batch).map(|items| Ok(map(items)?.to_vec1()?));
+        Ok(parts.collect::<Result<Vec<Vec<f32>>>>()?.concat())
     }
 
     /// Opens the backbone to be trained in a run: from its weights, or from the run's `seed`.
@@ -219,11 +213,19 @@ impl<'a> Features<'a> {
             // Verifies the pixels against the data set's declared digest, too.
             self.dataset.digest()?;
             let open = self.cut().map_or(self.network.open, |cut| cut.trunk);
-            let opened = open(self.weights()?.as_ref(), 0, &self.device)?;
+            let place = Place { device: &self.device, dtype: self.config.compute.dtype() };
+            let opened = open(self.weights()?.as_ref(), 0, place)?;
             let _ = self.backbone.set(opened); // another thread may have been faster
         }
         Ok(self.backbone.get().expect("set above").as_ref())
     }
+}
+
+/// Maps batches of `items`, whose results are fetched when all are queued: a GPU computes while the next images are
+/// decoded.
+fn queued(items: &[u32], map: impl Fn(&[u32]) -> Result<Tensor>) -> Result<Vec<f32>> {
+    let batches = items.chunks(GPU_BATCH).map(map).collect::<Result<Vec<Tensor>>>()?;
+    Ok(Tensor::cat(&batches, 0)?.to_vec1()?)
 }
 
 /// Reads rows of the plain features as a tensor `(rows, dim)`.

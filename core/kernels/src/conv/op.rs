@@ -11,6 +11,7 @@ use super::{Activation, dense, depthwise};
 use crate::backward::deposit;
 use crate::linear::{accumulate, column_sums};
 use crate::matmul::Matrix;
+use crate::wide::wide;
 use crate::{cpu, threads};
 
 /// Convolves `x` with `w`, adds `b` and applies `activation`.
@@ -70,22 +71,48 @@ impl Conv {
     /// The formulation in candle's own operations.
     pub(super) fn plain(&self, x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
         let g = self.geometry(x.dims(), w.dims(), b.dims())?;
-        let x = x.pad_with_zeros(1, g.before.0, g.after.0)?.pad_with_zeros(2, g.before.1, g.after.1)?;
-        let y = if self.depthwise {
-            // candle takes a convolution of groups one group after the other; there are fewer taps than channels.
-            let taps = w.permute((2, 3, 1, 0))?.reshape((g.taps(), 1, 1, w.dim(0)?))?;
-            let views = g.views(&x)?;
-            let mut terms = views.iter().enumerate().map(|(tap, x)| x.broadcast_mul(&taps.get(tap)?));
-            let first = terms.next().expect("a window has a tap")?;
-            terms.try_fold(first, |sum, term| sum + term?)?
-        } else {
-            // candle's backward pass fails where the last row and column of windows leave different rests of the image.
-            let (rows, cols) = ((g.output.0 - 1) * g.stride + g.kernel.0, (g.output.1 - 1) * g.stride + g.kernel.1);
-            let x = x.narrow(1, 0, rows)?.narrow(2, 0, cols)?.permute((0, 3, 1, 2))?.contiguous()?;
-            x.conv2d(w, 0, g.stride, 1, 1)?.permute((0, 2, 3, 1))?.contiguous()?
+        let y = match (self.depthwise, g.kernel, g.stride) {
+            (true, ..) => plain_depthwise(&g, x, w)?,
+            (false, (1, 1), 1) => plain_pixels(&g, x, w)?,
+            (false, ..) => plain_windows(&g, x, w)?,
         };
         self.activation.plain(y.broadcast_add(b)?)
     }
+}
+
+fn padded(g: &Geometry, x: &Tensor) -> Result<Tensor> {
+    x.pad_with_zeros(1, g.before.0, g.after.0)?.pad_with_zeros(2, g.before.1, g.after.1)
+}
+
+/// Sums over taps: candle takes a convolution of groups one group after the other, and there are fewer taps than channels.
+fn plain_depthwise(g: &Geometry, x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    let taps = wide(w)?.permute((2, 3, 1, 0))?.reshape((g.taps(), 1, 1, w.dim(0)?))?;
+    let views = g.views(&wide(&padded(g, x)?)?)?;
+    let mut terms = views.iter().enumerate().map(|(tap, x)| x.broadcast_mul(&taps.get(tap)?));
+    let first = terms.next().expect("a window has a tap")?;
+    terms.try_fold(first, |sum, term| sum + term?)?.to_dtype(x.dtype())
+}
+
+/// Multiplies pixels as they lie: candle would copy them, and transpose them twice.
+fn plain_pixels(g: &Geometry, x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    let pixels = padded(g, x)?.reshape((g.output_pixels(), ()))?;
+    pixels.matmul(&w.flatten_from(1)?.t()?)?.reshape((g.images, g.output.0, g.output.1, ()))
+}
+
+/// Convolves as candle does.
+fn plain_windows(g: &Geometry, x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    let even = [g.before.1, g.after.0, g.after.1] == [g.before.0; 3];
+    let (image, padding) = if even && g.stride == 1 {
+        (x.clone(), g.before.0)
+    } else {
+        // candle's backward pass fails where the last row and column of windows leave different rests of the image.
+        let (rows, cols) = ((g.output.0 - 1) * g.stride + g.kernel.0, (g.output.1 - 1) * g.stride + g.kernel.1);
+        (padded(g, x)?.narrow(1, 0, rows)?.narrow(2, 0, cols)?, 0)
+    };
+    let image = image.permute((0, 3, 1, 2))?.contiguous()?;
+    // On the CPU candle convolves f32 and f64 only. Its products widen half precision there, too.
+    let [image, w] = if x.device().is_cpu() { [wide(&image)?, wide(w)?] } else { [image, w.clone()] };
+    image.conv2d(&w, padding, g.stride, 1, 1)?.to_dtype(x.dtype())?.permute((0, 2, 3, 1))?.contiguous()
 }
 
 impl CustomOp3 for Conv {

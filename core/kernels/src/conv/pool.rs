@@ -8,6 +8,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use super::geometry::{Geometry, Window};
 use super::rows::{Rows, by_pixels};
 use crate::simd::vectorized;
+use crate::wide::wide;
 use crate::{cpu, linear};
 
 /// Pixels per chunk.
@@ -40,7 +41,7 @@ pub fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
     if h * w * c == 0 {
         bail!("the mean over images of {h} by {w} pixels and {c} channels");
     }
-    if cpu::is_f32(&[x]) { x.contiguous()?.apply_op1(GlobalMean) } else { x.mean((1, 2)) }
+    if cpu::is_f32(&[x]) { x.contiguous()?.apply_op1(GlobalMean) } else { wide(x)?.mean((1, 2))?.to_dtype(x.dtype()) }
 }
 
 /// Takes means over windows that divide the image into `(h', w')` overlapping or touching cells.

@@ -11,6 +11,7 @@ use crate::conv::by_pixels;
 use crate::cpu;
 use crate::linear::column_sums;
 use crate::simd::vectorized;
+use crate::wide::wide;
 
 /// Computes `y = (x − mean) / √(variance + eps) · weight + bias` with the moments of each row of `x`.
 ///
@@ -27,9 +28,11 @@ pub fn layer_norm(x: &Tensor, [weight, bias]: [&Tensor; 2], eps: f64) -> Result<
         let op = LayerNorm { eps: eps as f32 };
         return x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op);
     }
-    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let values = wide(x)?;
+    let centred = values.broadcast_sub(&values.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-    centred.broadcast_div(&(variance + eps)?.sqrt()?)?.broadcast_mul(weight)?.broadcast_add(bias)
+    let normalised = centred.broadcast_div(&(variance + eps)?.sqrt()?)?.to_dtype(x.dtype())?;
+    normalised.broadcast_mul(weight)?.broadcast_add(bias)
 }
 
 struct LayerNorm {

@@ -34,12 +34,16 @@ impl Images<'_> {
     fn pixels(&self, items: &[u32], transform: &Transform, draw: impl Fn(usize) -> Stream + Sync) -> Result<Vec<f32>> {
         let pixels = self.size * self.size * 3;
         let mut values = vec![0f32; items.len() * pixels];
-        values.par_chunks_exact_mut(pixels).zip(items).enumerate().try_for_each(|(at, (out, &item))| {
-            let image = self.dataset.image(item as usize)?;
-            to_hwc(&transform.apply(&image, &mut draw(at)), &self.normalize, out);
-            anyhow::Ok(())
-        })?;
+        let each = values.par_chunks_exact_mut(pixels).zip(items).enumerate();
+        each.try_for_each(|(at, (out, &item))| self.read(item, transform, draw(at), out))?;
         Ok(values)
+    }
+
+    /// Decodes and transforms one image.
+    fn read(&self, item: u32, transform: &Transform, mut draws: Stream, out: &mut [f32]) -> Result<()> {
+        let image = self.dataset.image(item as usize)?;
+        to_hwc(&transform.apply(&image, &mut draws), &self.normalize, out);
+        Ok(())
     }
 
     fn tensor(&self, values: Vec<f32>) -> Result<Tensor> {
@@ -55,6 +59,20 @@ impl Images<'_> {
         draw: impl Fn(usize) -> Stream + Sync,
     ) -> Result<Tensor> {
         self.tensor(self.pixels(items, transform, draw)?)
+    }
+
+    /// Loads views of `items` on this thread; `draw` opens the stream of each item.
+    pub(crate) fn load_views_serially(
+        &self,
+        items: &[u32],
+        transform: &Transform,
+        draw: impl Fn(u32) -> Stream,
+    ) -> Result<Tensor> {
+        let pixels = self.size * self.size * 3;
+        let mut values = vec![0f32; items.len() * pixels];
+        let mut each = values.chunks_exact_mut(pixels).zip(items);
+        each.try_for_each(|(out, &item)| self.read(item, transform, draw(item), out))?;
+        self.tensor(values)
     }
 }
 

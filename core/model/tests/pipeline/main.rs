@@ -8,7 +8,7 @@ use candle_core::{DType, Tensor};
 use hashlab_bank::{Bank, Precision};
 use hashlab_engine::{RunConfig, RunResult, Settings, Status};
 use hashlab_kernels::device;
-use hashlab_model::config::{BackboneConfig, TrainConfig};
+use hashlab_model::config::{BackboneConfig, Compute, TrainConfig};
 use hashlab_model::features::Features;
 use hashlab_model::nn::{Linear, Parameters};
 use hashlab_model::run::{Finish, Job, run};
@@ -336,21 +336,44 @@ fn brightness_is_found_by_a_closed_form_method() {
     assert!(result.test["map_at_k"] > 0.9, "{:?}", result.test);
 }
 
+/// Features without augmentation, as they are stored under a configuration.
+fn stored(bank: &Bank, backbone: &BackboneConfig) -> (Precision, Vec<f32>) {
+    let dataset = Squares::new();
+    let features = Features::new(bank, &dataset, "squares v1".into(), backbone, None, device::for_tests()).unwrap();
+    let segment = features.plain(&mut |_, _| Ok(())).unwrap();
+    let mut values = Vec::new();
+    segment.read_range(0..ITEMS, &mut values).unwrap();
+    (segment.precision(), values)
+}
+
 #[test]
 fn features_are_stored_as_the_configuration_says() {
     let folder = tempfile::tempdir().unwrap();
-    let (bank, dataset) = (Bank::open(folder.path(), None).unwrap(), Squares::new());
+    let bank = Bank::open(folder.path(), None).unwrap();
     let [full, half] = [Precision::F32, Precision::F16].map(|precision| {
         let backbone = BackboneConfig { size: 8, precision, digest: "random".into(), ..BackboneConfig::default() };
-        let features =
-            Features::new(&bank, &dataset, "squares v1".into(), &backbone, None, device::for_tests()).unwrap();
-        let segment = features.plain(&mut |_, _| Ok(())).unwrap();
-        assert_eq!(segment.precision(), precision);
-        let mut values = Vec::new();
-        segment.read_range(0..ITEMS, &mut values).unwrap();
+        let (found, values) = stored(&bank, &backbone);
+        assert_eq!(found, precision);
         values
     });
     let rounding = full.iter().zip(&half).map(|(full, half)| (full - half).abs() / full.abs().max(1e-3));
     let most = rounding.fold(0.0, f32::max);
     assert!(most > 0.0 && most <= 2f32.powi(-11), "half precision keeps 11 bits, the error is {most}");
+}
+
+/// What f32 is stored under must not change: banks outlive the program.
+#[test]
+fn features_of_bf16_are_other_segments_that_resemble_those_of_f32() {
+    let folder = tempfile::tempdir().unwrap();
+    let bank = Bank::open(folder.path(), None).unwrap();
+    let [full, reduced] = [Compute::F32, Compute::Bf16].map(|compute| {
+        let backbone = BackboneConfig { size: 8, compute, digest: "random".into(), ..BackboneConfig::default() };
+        stored(&bank, &backbone).1
+    });
+    let mut names: Vec<String> = bank.list().unwrap().into_iter().map(|entry| entry.key.unwrap().backbone).collect();
+    names.sort();
+    assert_eq!(names, ["convnet r1", "convnet r1 bf16"]);
+    let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>().sqrt();
+    let error = norm(&mut full.iter().zip(&reduced).map(|(a, b)| a - b)) / norm(&mut full.iter().copied());
+    assert!(error > 1e-4 && error < 0.01, "relative error {error}");
 }
