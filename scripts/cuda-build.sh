@@ -6,4 +6,5 @@ cd "$(dirname "$0")/.."
 source scripts/cuda-env.sh
 
 cargo build --release --package hashlab --features cuda "$@" || fail "the build failed; see above"
-echo "$CARGO_TARGET_DIR/release/hashlab"
+cp scripts/hashlab-cuda "$CARGO_TARGET_DIR/release/"
+echo "$CARGO_TARGET_DIR/release/hashlab-cuda"

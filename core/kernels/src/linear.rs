@@ -1,5 +1,7 @@
 //! Dense layers.
 
+use std::mem::MaybeUninit;
+
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 
 use crate::activation::{Activation, clamp};
@@ -197,22 +199,29 @@ impl Finish<'_> {
     /// Finishes a product `(out, rows)` and returns it as `(rows, out)`.
     fn transposed(&self, product: &[f32], rows: usize) -> Vec<f32> {
         let out = self.bias.len();
-        let mut y = vec![0.0; rows * out];
-        let (finish, to) = (self, &mut y[..]);
-        vectorized!(|finish: &'a Finish<'a>, product: &'a [f32], to: &'a mut [f32], rows: usize, out: usize| {
-            /// Columns that are written together: one cache line.
-            const BLOCK: usize = 16;
-            for start in (0..out).step_by(BLOCK) {
-                let columns = &product[start * rows..(start + BLOCK).min(out) * rows];
-                let bias = &finish.bias[start..];
-                for (row, y) in to.chunks_exact_mut(out).enumerate() {
-                    for ((y, column), b) in y[start..].iter_mut().zip(columns.chunks_exact(rows)).zip(bias) {
-                        *y = finish.apply(column[row], *b);
+        let finish = self;
+        let write = |to: &mut [MaybeUninit<f32>]| {
+            vectorized!(|finish: &'a Finish<'a>,
+                         product: &'a [f32],
+                         to: &'a mut [MaybeUninit<f32>],
+                         rows: usize,
+                         out: usize| {
+                /// Columns that are written together: one cache line.
+                const BLOCK: usize = 16;
+                for start in (0..out).step_by(BLOCK) {
+                    let columns = &product[start * rows..(start + BLOCK).min(out) * rows];
+                    let bias = &finish.bias[start..];
+                    for (row, y) in to.chunks_exact_mut(out).enumerate() {
+                        for ((y, column), b) in y[start..].iter_mut().zip(columns.chunks_exact(rows)).zip(bias) {
+                            y.write(finish.apply(column[row], *b));
+                        }
                     }
                 }
-            }
-        });
-        y
+            });
+        };
+        assert_eq!(product.len(), rows * out, "a product to transpose");
+        // SAFETY: every block of columns of every row is written, and blocks cover the columns.
+        unsafe { cpu::filled(rows * out, write) }
     }
 }
 
