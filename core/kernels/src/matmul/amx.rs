@@ -1,7 +1,7 @@
 //! Products on the matrix unit of Intel's server processors (AMX), as exact as those of f32 arithmetic.
 //!
 //! The unit multiplies tiles of bf16 and adds up in f32, 16 times as fast as AVX-512 multiplies f32. With both factors split
-//! into three terms (see [`terms`]), six of the nine products of terms make up the product; the other three are
+//! into three terms (see the module `terms`), six of the nine products of terms make up the product; the other three are
 //! below its rounding error. That leaves a third of the time.
 
 use std::arch::asm;
