@@ -17,6 +17,10 @@
 //!
 //! Products run on the processor's matrix unit where it has one, as exactly as in f32. Results depend on the instruction set
 //! of the processor but never on the number of threads.
+#![cfg_attr(
+    not(all(target_arch = "x86_64", target_os = "linux")),
+    allow(unused, unreachable_code, reason = "what serves the matrix unit alone")
+)]
 #![allow(unsafe_code, reason = "this crate is where the workspace keeps what safe Rust cannot express fast enough")]
 
 mod activation;
