@@ -12,13 +12,13 @@ use super::tiles::{self, Tiles};
 /// Columns of a panel of packed weights; the last panel may have half of them.
 const PANEL: usize = 32;
 
-/// How many windows meet the weights.
+/// How often weights are used once they are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Windows {
-    /// Thousands.
-    Many,
-    /// One per image: reading the weights is what takes time, and those for the matrix unit are half as large again.
-    Few,
+pub(super) enum Reuse {
+    /// For every pixel.
+    Often,
+    /// Once per image: reading them is what takes time, and those for the matrix unit are half as large again.
+    Once,
 }
 
 /// Weights in the order in which a kernel reads them.
@@ -31,18 +31,18 @@ pub(super) enum Weights {
 
 impl Weights {
     /// Packs a PyTorch weight `(out, in, kh, kw)` for the forward pass.
-    pub(super) fn forward(w: &[f32], [out, channels, taps]: [usize; 3], bias: &[f32], windows: Windows) -> Self {
-        Self::new([taps, channels, out], bias, windows, |tap, c, o| w[(o * channels + c) * taps + tap])
+    pub(super) fn forward(w: &[f32], [out, channels, taps]: [usize; 3], bias: &[f32], reuse: Reuse) -> Self {
+        Self::new([taps, channels, out], bias, reuse, |tap, c, o| w[(o * channels + c) * taps + tap])
     }
 
     /// Packs it for the gradient of the input, which maps `out` channels to `in`.
     pub(super) fn transposed(w: &[f32], [out, channels, taps]: [usize; 3]) -> Self {
-        Self::new([taps, out, channels], &[], Windows::Many, |tap, o, c| w[(o * channels + c) * taps + tap])
+        Self::new([taps, out, channels], &[], Reuse::Often, |tap, o, c| w[(o * channels + c) * taps + tap])
     }
 
-    fn new(shape: [usize; 3], bias: &[f32], windows: Windows, weight: impl Fn(usize, usize, usize) -> f32) -> Self {
+    fn new(shape: [usize; 3], bias: &[f32], reuse: Reuse, weight: impl Fn(usize, usize, usize) -> f32) -> Self {
         let [_, channels, out] = shape;
-        match windows == Windows::Many && Tiles::pay(channels, out) {
+        match reuse == Reuse::Often && Tiles::pay(channels, out) {
             true => Self::Tiles(Tiles::new(shape, bias, weight)),
             false => Self::Vectors(Packed::new(shape, bias, weight)),
         }

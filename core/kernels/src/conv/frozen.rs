@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
-use super::dense::{Epilogue, Windows};
+use super::dense::{Epilogue, Reuse};
 use super::geometry::Window;
 use super::op::Conv;
 use super::{Activation, dense, depthwise};
@@ -29,7 +29,7 @@ impl FrozenConv {
     /// # Errors
     /// If the shapes do not fit together.
     pub fn dense(weight: &Tensor, bias: &Tensor, window: Window, activation: Activation) -> Result<Self> {
-        Self::new(weight, bias, Conv { depthwise: false, window, activation }, Windows::Many)
+        Self::new(weight, bias, Conv { depthwise: false, window, activation }, Reuse::Often)
     }
 
     /// Packs a dense layer over whole images, written as the convolution whose window is the image.
@@ -37,7 +37,7 @@ impl FrozenConv {
     /// # Errors
     /// If the shapes do not fit together.
     pub fn whole(weight: &Tensor, bias: &Tensor, activation: Activation) -> Result<Self> {
-        Self::new(weight, bias, Conv { depthwise: false, window: Window::dense(0), activation }, Windows::Few)
+        Self::new(weight, bias, Conv { depthwise: false, window: Window::dense(0), activation }, Reuse::Once)
     }
 
     /// Packs a depthwise convolution; see [`super::depthwise_conv2d`] for shapes.
@@ -45,10 +45,10 @@ impl FrozenConv {
     /// # Errors
     /// If the shapes do not fit together.
     pub fn depthwise(weight: &Tensor, bias: &Tensor, window: Window, activation: Activation) -> Result<Self> {
-        Self::new(weight, bias, Conv { depthwise: true, window, activation }, Windows::Many)
+        Self::new(weight, bias, Conv { depthwise: true, window, activation }, Reuse::Often)
     }
 
-    fn new(weight: &Tensor, bias: &Tensor, conv: Conv, windows: Windows) -> Result<Self> {
+    fn new(weight: &Tensor, bias: &Tensor, conv: Conv, reuse: Reuse) -> Result<Self> {
         let (out, depth, kh, kw) = weight.dims4()?;
         // An image of one window: whatever is wrong now is wrong with the weights.
         conv.geometry(&[1, kh, kw, if conv.depthwise { out } else { depth }], weight.dims(), bias.dims())?;
@@ -57,7 +57,7 @@ impl FrozenConv {
                 cpu::with_elements(bias, |b| {
                     Ok(match conv.depthwise {
                         true => Weights::Depthwise(depthwise::Packed::new(w, b)),
-                        false => Weights::Dense(dense::Weights::forward(w, [out, depth, kh * kw], b, windows)),
+                        false => Weights::Dense(dense::Weights::forward(w, [out, depth, kh * kw], b, reuse)),
                     })
                 })
             })?

@@ -135,7 +135,7 @@ impl CustomOp3 for Conv {
         let y = if self.depthwise {
             depthwise::forward(&g, x, &depthwise::Packed::new(w, b), limits)
         } else {
-            let packed = dense::Weights::forward(w, [out, channels, g.taps()], b, dense::Windows::Many);
+            let packed = dense::Weights::forward(w, [out, channels, g.taps()], b, dense::Reuse::Often);
             dense::forward(&g, x, channels, &packed, dense::Epilogue { residual: None, limits })
         };
         Ok((CpuStorage::F32(y), (g.images, g.output.0, g.output.1, out).into()))

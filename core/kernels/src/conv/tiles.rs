@@ -15,7 +15,8 @@ pub(super) const CHUNK: usize = 192;
 pub(super) struct Tiles {
     factor: Packed,
     bias: Vec<f32>,
-    out: usize,
+    /// Taps, channels and output channels.
+    shape: [usize; 3],
 }
 
 impl Tiles {
@@ -38,17 +39,18 @@ impl Tiles {
             }
         }
         let factor = Packed::new(Matrix::row_major(&factor, taps * padded, out));
-        Self { factor, bias: bias.to_vec(), out }
+        Self { factor, bias: bias.to_vec(), shape: [taps, channels, out] }
     }
 
     /// Output channels.
     pub(super) fn out(&self) -> usize {
-        self.out
+        self.shape[2]
     }
 
     /// Computes all output channels of the pixels that `rows` lists.
     pub(super) fn product(&self, rows: &Rows<'_>, epilogue: Epilogue<'_>, out: &mut [MaybeUninit<f32>]) {
-        self.factor.windows(out, rows, &Finisher { bias: &self.bias, epilogue, width: self.out });
+        assert_eq!([rows.taps(), rows.channels()], self.shape[..2], "the window the weights were packed for");
+        self.factor.windows(out, rows, &Finisher { bias: &self.bias, epilogue, width: self.out() });
     }
 }
 

@@ -4,14 +4,13 @@
 //! into three terms (see the module `terms`), six of the nine products of terms make up the product; the other three are
 //! below its rounding error. That leaves a third of the time.
 
-use std::arch::asm;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use super::terms::{DEPTH, HALVES, LINES, PANEL, Row, STEP, Side, pack, pack_step};
+use super::terms::{DEPTH, PANEL, Row, STEP, Side, pack, pack_step};
+use super::unit::{Tiles, available, begin, end, step};
 use super::{Finish, Matrix, Windows};
 use crate::threads;
 
@@ -21,34 +20,10 @@ const BLOCK_STEPS: usize = 20;
 const LEFT: usize = 12 << 10;
 const RIGHT: usize = 6 << 10;
 
-/// Returns whether this process may use the unit. The first call asks the system for it.
-pub(crate) fn available() -> bool {
-    static AVAILABLE: OnceLock<bool> = OnceLock::new();
-    *AVAILABLE.get_or_init(|| {
-        let avx = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
-        avx && unit_exists() && permitted()
-    })
-}
-
 /// Returns whether a product of these rows, columns and depth is faster here than in f32: it costs as much to split a
 /// factor that meets few columns as one that meets many.
 pub(crate) fn pays([rows, cols, depth]: [usize; 3]) -> bool {
     rows >= PANEL && cols >= 2 * PANEL && depth >= DEPTH && available()
-}
-
-/// Whether the processor has tiles, and products of bf16 tiles.
-fn unit_exists() -> bool {
-    const BF16_AND_TILES: u32 = 1 << 22 | 1 << 24;
-    std::arch::x86_64::__cpuid(0).eax >= 7
-        && std::arch::x86_64::__cpuid_count(7, 0).edx & BF16_AND_TILES == BF16_AND_TILES
-}
-
-/// Asks the kernel for room to keep tiles when it switches between threads; it then holds for all threads.
-fn permitted() -> bool {
-    const REQUEST_PERMISSION: libc::c_long = 0x1023; // ARCH_REQ_XCOMP_PERM
-    const TILE_DATA: libc::c_long = 18; // XFEATURE_XTILEDATA
-    // SAFETY: takes two numbers and touches no memory of this process.
-    unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0 }
 }
 
 /// A right factor, split and laid out once.
@@ -302,150 +277,5 @@ impl Target {
             let line = unsafe { std::slice::from_raw_parts_mut(self.out.add(row * self.width + column), cols) };
             finish.finish(row, column, line);
         }
-    }
-}
-
-/// Bytes between the halves of a term's tiles, and between the terms of a panel.
-const HALF: usize = LINES * size_of::<Row>();
-const TERM: usize = HALVES * HALF;
-
-/// Sets the result, tiles 0 to 3, to a block of `32×32` elements, whose rows begin `width` elements apart, or to zeros.
-///
-/// # Safety
-/// Tiles must be configured; the block, if any, must be valid and initialised.
-#[inline(always)]
-unsafe fn begin(block: Option<*const f32>, width: usize) {
-    // SAFETY: the caller's promise; no compiler uses tiles.
-    unsafe {
-        match block {
-            None => asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack, nomem)),
-            Some(block) => asm!(
-                "tileloadd tmm0, [{top} + {stride}]",
-                "tileloadd tmm1, [{top} + {stride} + 64]",
-                "tileloadd tmm2, [{bottom} + {stride}]",
-                "tileloadd tmm3, [{bottom} + {stride} + 64]",
-                top = in(reg) block,
-                bottom = in(reg) block.add(LINES * width),
-                stride = in(reg) width * size_of::<f32>(),
-                options(nostack, readonly),
-            ),
-        }
-    }
-}
-
-/// Adds the product of one step of two panels to the result.
-///
-/// # Safety
-/// Tiles must be configured; both panels must be valid for a step.
-#[inline(always)]
-unsafe fn step(a: *const Row, b: *const Row) {
-    // Pairs of terms follow each other so that each but the first changes one factor only. a₀ is read twice: there are tiles
-    // for one term of each factor.
-    // SAFETY: the caller's promise; no compiler uses tiles.
-    unsafe {
-        asm!(
-            // a₀·b₂
-            "tileloadd tmm4, [{a} + {row}]",
-            "tileloadd tmm5, [{a} + {row} + {HALF}]",
-            "tileloadd tmm6, [{b} + {row} + 2 * {TERM}]",
-            "tileloadd tmm7, [{b} + {row} + 2 * {TERM} + {HALF}]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            // a₀·b₁
-            "tileloadd tmm6, [{b} + {row} + {TERM}]",
-            "tileloadd tmm7, [{b} + {row} + {TERM} + {HALF}]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            // a₁·b₁
-            "tileloadd tmm4, [{a} + {row} + {TERM}]",
-            "tileloadd tmm5, [{a} + {row} + {TERM} + {HALF}]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            // a₁·b₀
-            "tileloadd tmm6, [{b} + {row}]",
-            "tileloadd tmm7, [{b} + {row} + {HALF}]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            // a₂·b₀
-            "tileloadd tmm4, [{a} + {row} + 2 * {TERM}]",
-            "tileloadd tmm5, [{a} + {row} + 2 * {TERM} + {HALF}]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            // a₀·b₀
-            "tileloadd tmm4, [{a} + {row}]",
-            "tileloadd tmm5, [{a} + {row} + {HALF}]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            a = in(reg) a,
-            b = in(reg) b,
-            row = in(reg) size_of::<Row>(),
-            TERM = const TERM,
-            HALF = const HALF,
-            options(nostack, readonly),
-        );
-    }
-}
-
-/// Writes the result to a block of `32×32` elements, whose rows begin `width` elements apart.
-///
-/// # Safety
-/// Tiles must be configured, and the block valid.
-#[inline(always)]
-unsafe fn end(block: *mut f32, width: usize) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        asm!(
-            "tilestored [{top} + {stride}], tmm0",
-            "tilestored [{top} + {stride} + 64], tmm1",
-            "tilestored [{bottom} + {stride}], tmm2",
-            "tilestored [{bottom} + {stride} + 64], tmm3",
-            top = in(reg) block,
-            bottom = in(reg) block.add(LINES * width),
-            stride = in(reg) width * size_of::<f32>(),
-            options(nostack),
-        );
-    }
-}
-
-/// The unit of this thread, set to eight whole tiles until dropped.
-struct Tiles;
-
-impl Tiles {
-    fn configure() -> Self {
-        /// The processor's description of its tiles.
-        #[repr(C, align(64))]
-        struct Config {
-            palette: u8,
-            start_row: u8,
-            reserved: [u8; 14],
-            row_bytes: [u16; 16],
-            rows: [u8; 16],
-        }
-        let used = |value| std::array::from_fn(|tile| if tile < 8 { value } else { 0 });
-        let row_bytes = used(64);
-        let rows = used(LINES as u16).map(|rows| rows as u8);
-        let config = Config { palette: 1, start_row: 0, reserved: [0; 14], row_bytes, rows };
-        // SAFETY: the caller holds a packed factor, so that the unit is there; the description is the manual's.
-        unsafe { asm!("ldtilecfg [{}]", in(reg) &config, options(nostack, readonly)) };
-        Self
-    }
-}
-
-impl Drop for Tiles {
-    fn drop(&mut self) {
-        // SAFETY: there is a configuration to release. Released, the kernel has less to keep when it switches threads.
-        unsafe { asm!("tilerelease", options(nostack, nomem)) };
     }
 }

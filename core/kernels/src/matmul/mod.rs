@@ -7,6 +7,8 @@ pub(crate) mod amx;
 pub(crate) mod amx;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod terms;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod unit;
 
 use crate::cpu::filled;
 use crate::threads;
@@ -188,7 +190,7 @@ mod tests {
             // SAFETY: the test's `out` has the size of the product.
             unsafe { amx::Packed::new(b).product(out, a, accumulate) }
         }
-        if !amx::available() {
+        if !amx::pays([PIECE, 2 * PIECE, PIECE]) {
             return;
         }
         check(on_the_unit);
