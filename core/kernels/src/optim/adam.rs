@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor, Var};
 
-use super::elementwise::{check, update2};
+use super::elementwise::{check, or_zero, update2};
 use crate::cpu;
 use crate::simd::vectorized;
 
@@ -91,8 +91,8 @@ impl Step {
             let [shrink, coupled, rate1, beta2, unbias2, eps, size] = factors;
             for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
                 let g = g + coupled * *p;
-                *m += rate1 * (g - *m);
-                *v = beta2 * *v + rate2 * g * g;
+                *m = or_zero(*m + rate1 * (g - *m));
+                *v = or_zero(beta2 * *v + rate2 * g * g);
                 *p = shrink * *p - size * *m / (v.sqrt() * unbias2 + eps);
             }
         });
@@ -112,7 +112,7 @@ impl Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optim::testing::{closest, run};
+    use crate::optim::testing::{closest, none_is_subnormal, run};
 
     /// Adam as its paper writes it, in f64.
     fn scalar(adam: &Adam, p0: f64, gradients: &[f64]) -> f64 {
@@ -142,5 +142,11 @@ mod tests {
             closest(&run(step, false), |p, g| scalar(&adam, p, g), 2e-6);
             closest(&run(step, true), |p, g| scalar(&adam, p, g), 1e-12);
         }
+    }
+
+    #[test]
+    fn moments_without_gradient_end_at_zero() {
+        let adam = Adam { beta2: 0.9, ..Adam::default() };
+        none_is_subnormal(|p, g, [m, v], t| adam_step(p, g, m, v, t, &adam).unwrap());
     }
 }

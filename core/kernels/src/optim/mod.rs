@@ -43,6 +43,19 @@ mod testing {
         (0..LEN).map(|i| (start[i], gradients.iter().map(|g| g[i]).collect(), end[i])).collect()
     }
 
+    /// Runs `step` with one gradient and then with none, until nothing of it can be left.
+    pub(super) fn none_is_subnormal(step: impl Fn(&Var, &Tensor, &mut [Tensor; 2], usize)) {
+        let ones = Tensor::ones(LEN, DType::F32, &Device::Cpu).unwrap();
+        let (param, zeros) = (Var::from_tensor(&ones).unwrap(), ones.zeros_like().unwrap());
+        let mut state = [zeros.copy().unwrap(), zeros.copy().unwrap()];
+        for t in 1..2000 {
+            step(&param, if t == 1 { &ones } else { &zeros }, &mut state, t);
+        }
+        for kept in state {
+            assert!(kept.to_vec1::<f32>().unwrap().into_iter().all(|x| !x.is_subnormal()), "{kept}");
+        }
+    }
+
     /// Compares every end with a scalar reference, relative to its size.
     pub(super) fn closest(trajectories: &Trajectories, reference: impl Fn(f64, &[f64]) -> f64, tolerance: f64) {
         for (start, gradients, end) in trajectories {

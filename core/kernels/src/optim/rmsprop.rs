@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor, Var};
 
-use super::elementwise::{check, update2};
+use super::elementwise::{check, or_zero, update2};
 use crate::cpu;
 use crate::simd::vectorized;
 
@@ -49,8 +49,8 @@ fn slices(p: &mut [f32], g: &[f32], s: &mut [f32], v: &mut [f32], r: &RmsProp) {
         let [lr, alpha, rest, eps, momentum, decay] = factors;
         for (((p, g), s), v) in p.iter_mut().zip(g).zip(s).zip(v) {
             let g = g + decay * *p;
-            *s = alpha * *s + rest * g * g;
-            *v = momentum * *v + g / (s.sqrt() + eps);
+            *s = or_zero(alpha * *s + rest * g * g);
+            *v = or_zero(momentum * *v + g / (s.sqrt() + eps));
             *p -= lr * *v;
         }
     });
@@ -68,7 +68,7 @@ fn tensors(param: &Var, grad: &Tensor, square: &mut Tensor, velocity: &mut Tenso
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optim::testing::{closest, run};
+    use crate::optim::testing::{closest, none_is_subnormal, run};
 
     fn scalar(r: &RmsProp, p0: f64, gradients: &[f64]) -> f64 {
         let (mut p, mut square, mut velocity) = (p0, 0.0, 0.0);
@@ -90,5 +90,11 @@ mod tests {
         };
         closest(&run(step, false), |p, g| scalar(&settings, p, g), 5e-6);
         closest(&run(step, true), |p, g| scalar(&settings, p, g), 1e-12);
+    }
+
+    #[test]
+    fn states_without_gradient_end_at_zero() {
+        let settings = RmsProp { lr: 0.01, alpha: 0.9, eps: 1e-8, momentum: 0.9, weight_decay: 0.0 };
+        none_is_subnormal(|p, g, [square, velocity], _| rmsprop_step(p, g, square, velocity, &settings).unwrap());
     }
 }

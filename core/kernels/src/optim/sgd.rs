@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor, Var};
 
-use super::elementwise::{check, update1};
+use super::elementwise::{check, or_zero, update1};
 use crate::cpu;
 use crate::simd::vectorized;
 
@@ -44,7 +44,7 @@ fn slices(p: &mut [f32], g: &[f32], v: &mut [f32], sgd: &Sgd) {
         let [lr, momentum, decay, mine, ahead] = factors;
         for ((p, g), v) in p.iter_mut().zip(g).zip(v) {
             let g = g + decay * *p;
-            *v = momentum * *v + g;
+            *v = or_zero(momentum * *v + g);
             *p -= lr * (mine * g + ahead * *v);
         }
     });
@@ -62,7 +62,7 @@ fn tensors(param: &Var, grad: &Tensor, velocity: &mut Tensor, sgd: &Sgd) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optim::testing::{closest, run};
+    use crate::optim::testing::{closest, none_is_subnormal, run};
 
     /// PyTorch's documented algorithm in f64, the first velocity being the gradient itself.
     fn scalar(sgd: &Sgd, p0: f64, gradients: &[f64]) -> f64 {
@@ -84,5 +84,11 @@ mod tests {
             closest(&run(step, false), |p, g| scalar(&sgd, p, g), 2e-6);
             closest(&run(step, true), |p, g| scalar(&sgd, p, g), 1e-12);
         }
+    }
+
+    #[test]
+    fn a_velocity_without_gradient_ends_at_zero() {
+        let sgd = Sgd { lr: 0.05, momentum: 0.9, nesterov: false, weight_decay: 0.0 };
+        none_is_subnormal(|p, g, [velocity, _], _| sgd_step(p, g, velocity, &sgd).unwrap());
     }
 }
