@@ -104,7 +104,7 @@ fn train(method: &Entry, built: &mut dyn HashMethod, seed: u64, notes: &mut Note
     if let Learner::ClosedForm(learner) = built.learner() {
         let items: Vec<u32> = (0..ITEMS as u32).collect();
         learner.fit(&TrainSet { features: features(&items, 0), labels: labels(method, &items) }).unwrap();
-        return Outcome::Done { epoch: 0, seconds: 0.0 };
+        return Outcome::Done { epoch: 0, seconds: 0.0, validated: false };
     }
     let config = TrainConfig { epochs: 4, batch_size: 16, validate_every: 2, ..TrainConfig::default() };
     let resume = resume.map(|bytes| Checkpoint::from_bytes(bytes, device::for_tests()).unwrap());

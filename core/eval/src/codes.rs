@@ -46,6 +46,16 @@ impl Codes {
         Ok(())
     }
 
+    /// Appends the codes of more items, which must be equally long.
+    ///
+    /// # Panics
+    /// If they are not.
+    pub fn extend(&mut self, others: &Self) {
+        assert_eq!(self.bits, others.bits, "codes of one list are equally long");
+        self.packed.extend(&others.packed);
+        self.zeros += others.zeros;
+    }
+
     /// Appends `items` codes that nobody will look at, so that those behind them have their own positions.
     pub fn extend_blank(&mut self, items: usize) {
         self.packed.resize(self.packed.len() + items * self.words, 0);
@@ -143,6 +153,9 @@ mod tests {
         chunked.extend_signs(&[]).unwrap();
         chunked.extend_signs(&relaxed[140..]).unwrap();
         assert_eq!(chunked, Codes::from_signs(&relaxed, 70).unwrap());
+        let mut joined = Codes::from_signs(&relaxed[..210], 70).unwrap();
+        joined.extend(&Codes::from_signs(&relaxed[210..], 70).unwrap());
+        assert_eq!(joined, chunked);
         assert_eq!((chunked.len(), chunked.item(4).len()), (5, 2));
     }
 

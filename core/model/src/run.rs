@@ -156,20 +156,20 @@ fn run_on_features(mut job: Job<'_>, split: &Split, mut method: Box<dyn HashMeth
     }
     let device = job.features.device();
     let inputs = Stored { segment: &plain, device };
-    let search = Search::new(options(job.config)?, job.config.bits, job.dataset.labels(), split, &inputs);
+    let mut search = Search::new(options(job.config)?, job.config.bits, job.dataset.labels(), split, &inputs);
     let started = Instant::now();
     let trained = match method.learner() {
         Learner::ClosedForm(learner) => {
             fit_closed_form(learner, &job, split, &plain)?;
-            Outcome::Done { epoch: 0, seconds: started.elapsed().as_secs_f64() }
+            Outcome::Done { epoch: 0, seconds: started.elapsed().as_secs_f64(), validated: false }
         }
         Learner::Gradient(_) => {
             let labels = job.labels().map(|labels| (labels, &split.train[..]));
             let data = BankViews::new(pools, views, streams, labels, device)?;
-            train(method.as_mut(), &mut job, &data, &search)?
+            train(method.as_mut(), &mut job, &data, &mut search)?
         }
     };
-    finish(&job, &search, method.as_ref(), trained)
+    finish(&job, search, method.as_ref(), trained)
 }
 
 /// A run that trains its backbone.
@@ -184,12 +184,12 @@ fn run_on_images(mut job: Job<'_>, split: &Split, method: Box<dyn HashMethod>) -
         device: job.features.device(),
     };
     let mut method = Stacked::new(method, network, backbone.learning_rate_scale)?;
-    let search = Search::new(options(job.config)?, job.config.bits, job.dataset.labels(), split, &images);
+    let mut search = Search::new(options(job.config)?, job.config.bits, job.dataset.labels(), split, &images);
     let trained = std::thread::scope(|scope| {
         let data = LiveViews::start(scope, images, &split.train, job.labels());
-        train(&mut method, &mut job, &data, &search)
+        train(&mut method, &mut job, &data, &mut search)
     })?;
-    finish(&job, &search, &method, trained)
+    finish(&job, search, &method, trained)
 }
 
 fn fit_closed_form(learner: &mut dyn ClosedForm, job: &Job<'_>, split: &Split, plain: &Segment) -> Result<()> {
@@ -198,7 +198,12 @@ fn fit_closed_form(learner: &mut dyn ClosedForm, job: &Job<'_>, split: &Split, p
     learner.fit(&TrainSet { features: gather(plain, &split.train, device)?, labels })
 }
 
-fn train(method: &mut dyn HashMethod, job: &mut Job<'_>, data: &dyn TrainData, search: &Search<'_>) -> Result<Outcome> {
+fn train(
+    method: &mut dyn HashMethod,
+    job: &mut Job<'_>,
+    data: &dyn TrainData,
+    search: &mut Search<'_>,
+) -> Result<Outcome> {
     let config: TrainConfig = section(&job.config.train)?;
     let resume = match job.checkpoint.take() {
         None => None,
@@ -210,10 +215,15 @@ fn train(method: &mut dyn HashMethod, job: &mut Job<'_>, data: &dyn TrainData, s
 }
 
 /// Turns the end of a training into that of the run: evaluates the method, unless there is nothing to evaluate.
-fn finish(job: &Job<'_>, search: &Search<'_>, method: &dyn HashMethod, trained: Outcome) -> Result<Finish> {
+fn finish(job: &Job<'_>, mut search: Search<'_>, method: &dyn HashMethod, trained: Outcome) -> Result<Finish> {
     match trained {
         Outcome::Interrupted => Ok(Finish::Interrupted),
-        Outcome::Done { epoch, seconds } => evaluated(job, search, method, epoch, seconds),
+        Outcome::Done { epoch, seconds, validated } => {
+            if !validated {
+                search.forget();
+            }
+            evaluated(job, &search, method, epoch, seconds)
+        }
         Outcome::Diverged { message, seconds } => {
             let mut result = empty_result(job, Status::Diverged);
             result.message = Some(message);

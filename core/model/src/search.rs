@@ -1,5 +1,7 @@
 //! Codes of a data set's items, and the searches among them.
 
+use std::ops::Range;
+
 use anyhow::Result;
 use candle_core::DType;
 use hashlab_data::{Labels, Split};
@@ -17,6 +19,8 @@ pub(crate) struct Search<'a> {
     inputs: &'a dyn Inputs,
     /// Whether a chunk of items has one that the validation queries' search looks at.
     validated: Vec<bool>,
+    /// The codes of the chunks that the last validation encoded.
+    known: Vec<Option<Codes>>,
 }
 
 impl<'a> Search<'a> {
@@ -32,39 +36,64 @@ impl<'a> Search<'a> {
         for &item in split.validation_query.iter().chain(&split.validation_database) {
             validated[item as usize / inputs.chunk()] = true;
         }
-        Self { options, bits, labels, split, inputs, validated }
+        let known = vec![None; validated.len()];
+        Self { options, bits, labels, split, inputs, validated, known }
     }
 
-    /// Encodes every item of the data set, whatever its role.
+    /// Encodes every item of the data set, whatever its role; not again what the last validation encoded, unless that was
+    /// [forgotten](Self::forget).
     pub(crate) fn encode(&self, method: &dyn HashMethod) -> Result<Codes> {
-        self.encode_chunks(method, |_| true)
-    }
-
-    /// Encodes the chunks that are wanted; the codes of all other items are blank.
-    ///
-    /// Chunks are the same for every search, because a product's rounding may depend on its shape: an item has one code.
-    fn encode_chunks(&self, method: &dyn HashMethod, is_wanted: impl Fn(usize) -> bool) -> Result<Codes> {
-        let items: Vec<u32> = (0..self.inputs.len() as u32).collect();
-        let mut codes = Codes::with_capacity(self.bits, items.len());
-        for (index, chunk) in items.chunks(self.inputs.chunk()).enumerate() {
-            if is_wanted(index) {
-                let relaxed = method.encode(&Items { image: self.inputs.load(chunk)? })?;
-                codes.extend_signs(&relaxed.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?)?;
-            } else {
-                codes.extend_blank(chunk.len());
+        let mut codes = Codes::with_capacity(self.bits, self.inputs.len());
+        for (chunk, known) in self.chunks().zip(&self.known) {
+            match known {
+                Some(known) => codes.extend(known),
+                None => codes.extend(&self.encode_chunk(method, chunk)?),
             }
         }
         Ok(codes)
     }
 
+    /// Drops the codes of the last validation: the method is another than it saw.
+    pub(crate) fn forget(&mut self) {
+        self.known.fill(None);
+    }
+
     /// The validation queries' headline mAP, that of [`Search::validation`], without the codes of other items and
     /// without other metrics.
-    pub(crate) fn headline(&self, method: &dyn HashMethod) -> Result<f64> {
-        let codes = self.encode_chunks(method, |chunk| self.validated[chunk])?;
+    pub(crate) fn headline(&mut self, method: &dyn HashMethod) -> Result<f64> {
+        let mut codes = Codes::with_capacity(self.bits, self.inputs.len());
+        self.forget();
+        for (index, chunk) in self.chunks().enumerate() {
+            if self.validated[index] {
+                let encoded = self.encode_chunk(method, chunk)?;
+                codes.extend(&encoded);
+                self.known[index] = Some(encoded);
+            } else {
+                codes.extend_blank(chunk.len());
+            }
+        }
         let measure = |query: &_, query_labels: LabelSets<'_>, database: &_, database_labels: LabelSets<'_>| {
             map_at_k(query, query_labels, database, database_labels, self.options.map_at)
         };
         self.search(&codes, &self.split.validation_query, &self.split.validation_database, measure)
+    }
+
+    /// The items, in chunks that are the same for every search: a product's rounding may depend on its shape, and an
+    /// item has one code.
+    fn chunks(&self) -> impl Iterator<Item = Range<u32>> + use<> {
+        let (items, chunk) = (self.inputs.len() as u32, self.inputs.chunk());
+        (0..items).step_by(chunk).map(move |start| start..items.min(start + chunk as u32))
+    }
+
+    fn encode_chunk(&self, method: &dyn HashMethod, items: Range<u32>) -> Result<Codes> {
+        let first = items.start as usize;
+        let items: Vec<u32> = items.collect();
+        let relaxed = method.encode(&Items { image: self.inputs.load(&items)? })?;
+        let relaxed = relaxed.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        Codes::from_signs(&relaxed, self.bits).map_err(|error| match error {
+            EvalError::NotANumber { item, bit } => EvalError::NotANumber { item: first + item, bit }.into(),
+            other => other.into(),
+        })
     }
 
     /// Searches with the validation queries.
@@ -163,12 +192,19 @@ mod tests {
         let inputs = Noted(Mutex::default());
         for map_at in [0, 5] {
             let options = Options { map_at, ..Options::default() };
-            let search = Search::new(options, BITS, &labels, &split, &inputs);
-            let all = search.validation(&search.encode(&Relative).unwrap()).unwrap();
-            inputs.0.lock().unwrap().clear();
+            let mut search = Search::new(options, BITS, &labels, &split, &inputs);
+            let loaded = || std::mem::take(&mut *inputs.0.lock().unwrap());
+            let codes = search.encode(&Relative).unwrap();
+            assert_eq!(loaded(), (0..ITEMS as u32).collect::<Vec<_>>());
+            let all = search.validation(&codes).unwrap();
             assert_eq!(search.headline(&Relative).unwrap(), all.map_at_k);
-            let loaded = inputs.0.lock().unwrap().clone();
-            assert_eq!(loaded, (0..12).chain(20..44).collect::<Vec<u32>>());
+            assert_eq!(loaded(), (0..12).chain(20..44).collect::<Vec<_>>());
+            // Only what the validation left out is encoded for the final search, to the same codes.
+            assert_eq!(search.encode(&Relative).unwrap(), codes);
+            assert_eq!(loaded(), (12..20).chain(44..ITEMS as u32).collect::<Vec<_>>());
+            search.forget();
+            assert_eq!(search.encode(&Relative).unwrap(), codes);
+            assert_eq!(loaded(), (0..ITEMS as u32).collect::<Vec<_>>());
         }
     }
 }

@@ -62,6 +62,8 @@ pub enum Outcome {
         epoch: usize,
         /// Seconds spent, over all attempts.
         seconds: f64,
+        /// Whether the selected state is the one that `validate` saw last.
+        validated: bool,
     },
     /// Asked to stop; a checkpoint is kept.
     Interrupted,
@@ -91,6 +93,8 @@ struct Trainer<'a> {
     /// The terms of the steps since the cursor's sums.
     pending: Pending,
     best: State,
+    /// Whether `validate` has seen the current state.
+    validated: bool,
     /// When this attempt started, and how many seconds earlier ones took.
     clock: (Instant, f64),
     /// When the last checkpoint was written, and how long that took.
@@ -115,7 +119,19 @@ impl<'a> Trainer<'a> {
         let now = Instant::now();
         let clock = (now, cursor.seconds);
         let pending = Pending::default();
-        Ok(Self { job, groups, demand, optimizer, cursor, pending, best, clock, saved: now, saving: Duration::ZERO })
+        Ok(Self {
+            job,
+            groups,
+            demand,
+            optimizer,
+            cursor,
+            pending,
+            best,
+            validated: false,
+            clock,
+            saved: now,
+            saving: Duration::ZERO,
+        })
     }
 
     fn run(mut self) -> Result<Outcome> {
@@ -205,6 +221,7 @@ impl<'a> Trainer<'a> {
         self.pending.push(&loss, items.len(), &at)?;
         self.job.journal.step(&Step { at: &at, batch: &batch, loss: &loss, method: &*self.job.method })?;
         self.optimizer.step(&self.groups, &hashlab_kernels::backward(&loss.total)?, at.epoch, at.step)?;
+        self.validated = false;
         self.cursor.batch += 1;
         Ok(())
     }
@@ -227,6 +244,7 @@ impl<'a> Trainer<'a> {
         self.job.journal.epoch(epoch, &terms, left)?;
         if self.validation_due(epoch) {
             let map = (self.job.validate)(self.job.method)?;
+            self.validated = true;
             self.job.journal.validation(epoch, map)?;
             if self.cursor.best.is_none_or(|(_, best)| map > best) {
                 self.cursor.best = Some((epoch, map));
@@ -257,13 +275,14 @@ impl<'a> Trainer<'a> {
         // A finished training is kept too: a crash during evaluation must not train again.
         self.save()?;
         let epoch = match (self.job.config.select, self.cursor.best) {
-            (Select::Best, Some((epoch, _))) => {
+            (Select::Best, Some((epoch, _))) if epoch < self.cursor.epoch => {
                 self.job.method.load_state(&self.best)?;
+                self.validated = false;
                 epoch
             }
             _ => self.job.config.epochs,
         };
-        Ok(Outcome::Done { epoch, seconds: self.seconds() })
+        Ok(Outcome::Done { epoch, seconds: self.seconds(), validated: self.validated })
     }
 
     fn save(&mut self) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The pipeline of a run, with a data set and methods made up for the purpose.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use anyhow::Result;
@@ -8,7 +8,7 @@ use candle_core::{DType, Tensor};
 use hashlab_bank::{Bank, Precision};
 use hashlab_engine::{RunConfig, RunResult, Settings, Status};
 use hashlab_kernels::device;
-use hashlab_model::config::{BackboneConfig, Compute, TrainConfig};
+use hashlab_model::config::{BackboneConfig, Compute, Select, TrainConfig};
 use hashlab_model::features::Features;
 use hashlab_model::nn::{Linear, Parameters};
 use hashlab_model::run::{Finish, Job, run};
@@ -230,12 +230,35 @@ fn labels_reach_the_methods_that_ask_for_them_and_no_other() {
 
 #[test]
 fn the_best_state_on_validation_is_evaluated() {
-    let (result, notes) = execute(&Entry::of::<Probe<false>>(), 0);
-    assert_eq!((result.status, notes.epochs), (Status::Finished, 6));
-    assert_eq!(notes.validations.iter().map(|(epoch, _)| *epoch).collect::<Vec<_>>(), [2, 4, 6]);
-    let (epoch, best) = notes.validations.iter().fold((0, f64::MIN), |best, at| if at.1 > best.1 { *at } else { best });
-    assert_eq!(result.epoch, epoch);
-    assert_eq!(result.validation["map_at_k"], best, "the evaluated state is not the one that was chosen");
+    let method = Entry::of::<Probe<false>>();
+    let finished = |config: &RunConfig| {
+        let mut notes = Notes::default();
+        match execute_config(config, &method, &mut notes, None).unwrap() {
+            Finish::Result(result) => (*result, notes),
+            Finish::Interrupted => panic!("nobody asked it to stop"),
+        }
+    };
+    let mut epochs = BTreeSet::new();
+    for seed in 0..8 {
+        // At this rate, every epoch's codes are others.
+        let train =
+            TrainConfig { epochs: 6, batch_size: 16, validate_every: 2, learning_rate: 0.1, ..TrainConfig::default() };
+        let mut config = RunConfig { seed, train: settings(&train), ..config(&method, 0) };
+        let (result, notes) = finished(&config);
+        assert_eq!((result.status, notes.epochs), (Status::Finished, 6));
+        assert_eq!(notes.validations.iter().map(|(epoch, _)| *epoch).collect::<Vec<_>>(), [2, 4, 6]);
+        let best = |best: (usize, f64), at: &(usize, f64)| if at.1 > best.1 { *at } else { best };
+        let (epoch, best) = notes.validations.iter().fold((0, f64::MIN), best);
+        assert_eq!(result.epoch, epoch);
+        assert_eq!(result.validation["map_at_k"], best, "the evaluated state is not the one that was chosen");
+        // The same state, found without a validation.
+        let train = TrainConfig { epochs: epoch, select: Select::Last, ..train };
+        config.train = settings(&train);
+        let (last, notes) = finished(&config);
+        assert_eq!((last.test, last.validation, notes.validations), (result.test, result.validation, vec![]));
+        epochs.insert(epoch);
+    }
+    assert!(epochs.contains(&6) && epochs.len() > 1, "the best epoch was always one of {epochs:?}");
 }
 
 #[test]
