@@ -48,7 +48,7 @@ check:
 
 # Our times beside PyTorch's for the same work, e.g. `just bench head ranking`; see docs/performance.md
 bench *ARGS:
-    cargo build --release --package hashlab-bench
+    cargo build --release --package hashlab --package hashlab-bench
     python3 bench/compare.py {{ ARGS }}
 
 # A method's first 100 training steps beside PyTorch's, e.g. `just fidelity cibhash`; see docs/fidelity.md

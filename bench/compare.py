@@ -22,7 +22,6 @@ PEERS = ROOT / "bench" / "peers"
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 WORK = TARGET / "bench"
 TICKS = os.sysconf("SC_CLK_TCK")
-SWEEP_RUNS = 4
 
 
 @dataclass
@@ -38,6 +37,29 @@ class Row:
     unit: str = "ms"
     whole: bool = False  # only with --whole
     exact: bool = False  # whether both sides must find the same number
+
+
+@dataclass
+class Sweep:
+    """A line of the table: a whole program that runs an experiment, and a script that does the same runs."""
+
+    work: str
+    experiment: pathlib.Path
+    program: str
+    folder: pathlib.Path  # of our runs, and of the features for both sides
+    places: list
+    settings: list = field(default_factory=list)
+
+    @property
+    def runs(self):
+        return self.folder / "sweep-runs"
+
+    def is_prepared(self):
+        return (self.folder / "features" / "database.npy").exists()
+
+    def ours(self, options):
+        """Our program and where it finds and puts what."""
+        return [options.binaries / self.program, *self.places, "--runs", self.runs]
 
 
 def ways(script, *args, names):
@@ -97,6 +119,16 @@ def rows():
     yield ranking_row("faiss", ["faiss"])
     yield ranking_row("as in repositories", ["repository"])
     yield from (run_row(20, whole=False), run_row(80, whole=True))
+
+
+def sweeps(options):
+    """The second needs CIFAR-10, and is measured only if it is named."""
+    places = ["--data-dir", WORK, "--bank", WORK / "bank"]
+    yield Sweep("sweep of such runs", ROOT / "bench" / "sweep.toml", "hashlab-synthetic", WORK, places)
+    settings = ["--set", "seeds=[0]", *(word for setting in options.set for word in ("--set", setting))]
+    if "cifar10" in options.rows:
+        experiment, places = ROOT / "experiments" / "cifar10.toml", ["--bank", ROOT / "runs" / "bank"]
+        yield Sweep("sweep of one seed of cifar10.toml", experiment, "hashlab", WORK / "cifar10", places, settings)
 
 
 class Server:
@@ -235,19 +267,21 @@ def check(result):
         note(f"  value: hashlab {ours:.4f}, peer {peer:.4f}")
 
 
-def measure_sweep(options):
+def measure_sweep(sweep, options):
     """Times whole programs: `hashlab sweep`, and a script that loads the features once and forks."""
-    runs = WORK / "sweep-runs"
-    places = ["--data-dir", WORK, "--runs", runs, "--bank", WORK / "bank"]
-    sweep = [options.binaries / "hashlab-synthetic", *places, "sweep", ROOT / "bench" / "sweep.toml", "--jobs", "2"]
-    script = [options.python, PEERS / "sweep.py", 2, WORK, SWEEP_RUNS, 80]
-    row = Row(f"sweep of {SWEEP_RUNS} such runs, two at once", 2, [], {}, 0.5, unit="s")
-    result = Result(row, "forked")
+    if not sweep.is_prepared():
+        note("  preparing features")
+        prepare_features(sweep, options)
+    ours = [*sweep.ours(options), "sweep", sweep.experiment, *sweep.settings, "--jobs", "2"]
+    peer = [options.python, PEERS / "sweep.py", 2, sweep.folder / "features", sweep.runs]
+    pairs = []
     for _ in range(min(options.pairs, 3)):
-        shutil.rmtree(runs, ignore_errors=True)
-        result.pairs.append((timed(sweep), timed(script)))
+        shutil.rmtree(sweep.runs, ignore_errors=True)
+        pairs.append((timed(ours), timed(peer)))
+    count = len(list(sweep.runs.rglob("config.json")))
+    result = Result(Row(f"{sweep.work}: {count} runs, two at once", 2, [], {}, 0.5, unit="s"), "forked", pairs)
     for side, name in enumerate(["hashlab", "PyTorch"]):
-        note(f"  {name}: {3600 * SWEEP_RUNS / result.seconds(side):.0f} runs per hour")
+        note(f"  {name}: {3600 * count / result.seconds(side):.0f} runs per hour")
     return result
 
 
@@ -263,13 +297,18 @@ def timed(command):
 
 def prepare(options):
     """Writes the files that both sides read."""
-    if not (WORK / "features" / "database.npy").exists():
+    sweep = next(sweeps(options))
+    if not sweep.is_prepared():
         note("preparing files")
         WORK.mkdir(parents=True, exist_ok=True)
         run([options.binaries / "hashlab-bench", "prepare", WORK])
-        places = ["--data-dir", WORK, "--runs", WORK / "runs", "--bank", WORK / "bank"]
-        export = ["features", ROOT / "bench" / "sweep.toml", "--out", WORK / "features"]
-        run([options.binaries / "hashlab-synthetic", *places, *export])
+        prepare_features(sweep, options)
+
+
+def prepare_features(sweep, options):
+    """Extracts what both sides' runs learn from, and exports it for the peer."""
+    out = ["--out", sweep.folder / "features"]
+    run([*sweep.ours(options), "features", sweep.experiment, *sweep.settings, *out])
 
 
 def python_with_torch():
@@ -309,7 +348,8 @@ def arguments():
     parser.add_argument("rows", nargs="*", help="only rows whose name contains one of these words")
     parser.add_argument("--pairs", type=int, default=9, help="repetitions of each side (3 where one takes over 10 s)")
     parser.add_argument("--seconds", type=float, default=0.5, help="length of a repetition, at least one iteration")
-    parser.add_argument("--whole", action="store_true", help="whole runs and a whole sweep, too: an hour more")
+    parser.add_argument("--whole", action="store_true", help="whole runs and a sweep, too: an hour more")
+    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE for the row `cifar10`, as for `hashlab sweep`")
     parser.add_argument("--binaries", type=pathlib.Path, default=TARGET / "release", help="where hashlab-bench is")
     return parser.parse_args()
 
@@ -330,9 +370,10 @@ def main():
             except SystemExit as failure:  # the other rows are still worth having
                 failed = True
                 note(failure)
-    if options.whole and (not options.rows or "sweep" in options.rows):
-        note("sweep")
-        results.append(measure_sweep(options))
+    for sweep in sweeps(options) if options.whole else ():
+        if not options.rows or any(word.lower() in sweep.work for word in options.rows):
+            note(sweep.work)
+            results.append(measure_sweep(sweep, options))
     print(table(results))
     sys.exit(failed)
 

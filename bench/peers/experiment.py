@@ -31,11 +31,11 @@ def split(folder, *parts):
     return [numpy.load(folder / f"{part}.npy").astype(numpy.int64) for part in parts]
 
 
-def run(data, bits, epochs, seed, tau=0.3, beta=0.001):
+def run(data, bits, epochs, seed, tau=0.3, beta=0.001, learning_rate=LEARNING_RATE):
     """Trains, selects on validation queries, and returns the mAP@1000 of the test queries."""
     torch.manual_seed(seed)
     model = cibhash.head(data.features.shape[1], bits)
-    optimizer, objective = cibhash.adam(model, LEARNING_RATE), cibhash.Objective(tau, beta)
+    optimizer, objective = cibhash.adam(model, learning_rate), cibhash.Objective(tau, beta)
     items, best = len(data.train), (-1.0, None)
     for epoch in range(1, epochs + 1):
         pairs = torch.rand(items, data.count).topk(2).indices * items  # two views of each item, without repetition

@@ -1,23 +1,42 @@
-"""Several runs of CIBHash, one thread each; features are loaded once. Usage: sweep.py PROCESSES DIR RUNS EPOCHS"""
+"""The runs of a sweep of hashlab's again, one thread each. Usage: sweep.py PROCESSES FEATURES RUNS
 
+FEATURES is what `hashlab features` exported; all processes share it. RUNS is hashlab's folder, which tells what to run.
+"""
+
+import json
 import multiprocessing
 import pathlib
 import sys
 
 import torch
 
+import classical
 import experiment
 
 
-def one(seed):
+def one(config):
     torch.set_num_threads(1)
-    return seed, experiment.run(data, bits=64, epochs=epochs, seed=seed)
+    method, bits, seed = config["method"], config["bits"], config["seed"]
+    name = f"{method}, {bits} bits, seed {seed}"
+    if method == "cibhash":
+        train, params = config["train"], config["params"]
+        return name, experiment.run(
+            data, bits, train["epochs"], seed, params["tau"], params["beta"], train["learning_rate"]
+        )
+    encoder = classical.fit(method, data.features[torch.from_numpy(data.train)], bits, seed)
+    return name, experiment.evaluate(encoder, data, data.query, data.database)
+
+
+def planned(runs):
+    """What to run, the longest first, so that no process is left alone for long."""
+    configs = [json.loads(path.read_text()) for path in runs.rglob("config.json")]
+    return sorted(configs, key=lambda config: -config["train"]["epochs"] if config.get("train") else 0)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    processes, folder, runs, epochs = int(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-    data = experiment.Data(folder / "features")  # forked processes share its memory
+    processes, features, runs = int(sys.argv[1]), *map(pathlib.Path, sys.argv[2:])
+    data = experiment.Data(features)  # forked processes share its memory
     with multiprocessing.get_context("fork").Pool(processes) as pool:
-        for seed, score in pool.imap_unordered(one, range(runs)):
-            print(f"seed {seed}: mAP@1000 {score:.4f}")
+        for name, score in pool.imap_unordered(one, planned(runs)):
+            print(f"{name}: mAP@1000 {score:.4f}")
