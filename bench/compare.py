@@ -124,7 +124,7 @@ def rows():
 def sweeps(options):
     """The second needs CIFAR-10, and is measured only if it is named."""
     places = ["--data-dir", WORK, "--bank", WORK / "bank"]
-    yield Sweep("sweep of such runs", ROOT / "bench" / "sweep.toml", "hashlab-synthetic", WORK, places)
+    yield Sweep("sweep of CIBHash", ROOT / "bench" / "sweep.toml", "hashlab-synthetic", WORK, places)
     settings = ["--set", "seeds=[0]", *(word for setting in options.set for word in ("--set", setting))]
     if "cifar10" in options.rows:
         experiment, places = ROOT / "experiments" / "cifar10.toml", ["--bank", ROOT / "runs" / "bank"]
@@ -269,7 +269,7 @@ def check(result):
 
 def measure_sweep(sweep, options):
     """Times whole programs: `hashlab sweep`, and a script that loads the features once and forks."""
-    if not sweep.is_prepared():
+    if options.set or not sweep.is_prepared():
         note("  preparing features")
         prepare_features(sweep, options)
     ours = [*sweep.ours(options), "sweep", sweep.experiment, *sweep.settings, "--jobs", "2"]
@@ -371,9 +371,11 @@ def main():
                 failed = True
                 note(failure)
     for sweep in sweeps(options) if options.whole else ():
-        if not options.rows or any(word.lower() in sweep.work for word in options.rows):
+        if not options.rows or any(word.lower() in sweep.work.lower() for word in options.rows):
             note(sweep.work)
             results.append(measure_sweep(sweep, options))
+    if not results and not failed:
+        sys.exit("no row is named so; whole runs and sweeps need --whole")
     print(table(results))
     sys.exit(failed)
 

@@ -20,6 +20,8 @@ def one(config):
     name = f"{method}, {bits} bits, seed {seed}"
     if method == "cibhash":
         train, params = config["train"], config["params"]
+        if (train["batch_size"], train["validate_every"]) != (experiment.BATCH, experiment.VALIDATE_EVERY):
+            raise NotImplementedError("this peer has one batch size, and validates at one distance")
         return name, experiment.run(
             data, bits, train["epochs"], seed, params["tau"], params["beta"], train["learning_rate"]
         )

@@ -21,29 +21,20 @@ impl Codes {
     /// Binarises relaxed codes of shape `(n, bits)`, row by row: `h >= 0` is bit 1.
     ///
     /// # Errors
-    /// As [`Codes::extend_signs`].
+    /// If they end within an item, or hold NaN.
     pub fn from_signs(relaxed: &[f32], bits: usize) -> Result<Self, EvalError> {
-        let mut codes = Self::with_capacity(bits, relaxed.len() / bits.max(1));
-        codes.extend_signs(relaxed)?;
-        Ok(codes)
-    }
-
-    /// Appends a chunk of relaxed codes of shape `(n, bits)`, binarised as [`Codes::from_signs`] does.
-    ///
-    /// # Errors
-    /// If the chunk ends within an item, or holds NaN. The codes are then as they were.
-    pub fn extend_signs(&mut self, relaxed: &[f32]) -> Result<(), EvalError> {
-        if self.bits == 0 || !relaxed.len().is_multiple_of(self.bits) {
-            return Err(EvalError::Chunk { values: relaxed.len(), bits: self.bits });
+        if bits == 0 || !relaxed.len().is_multiple_of(bits) {
+            return Err(EvalError::Chunk { values: relaxed.len(), bits });
         }
         if let Some(at) = relaxed.iter().position(|h| h.is_nan()) {
-            return Err(EvalError::NotANumber { item: self.len() + at / self.bits, bit: at % self.bits });
+            return Err(EvalError::NotANumber { item: at / bits, bit: at % bits });
         }
-        for row in relaxed.chunks_exact(self.bits) {
-            self.packed.extend(row.chunks(64).map(pack_signs));
+        let mut codes = Self::with_capacity(bits, relaxed.len() / bits);
+        for row in relaxed.chunks_exact(bits) {
+            codes.packed.extend(row.chunks(64).map(pack_signs));
         }
-        self.zeros += relaxed.iter().filter(|&&h| h == 0.0).count() as u64;
-        Ok(())
+        codes.zeros = relaxed.iter().filter(|&&h| h == 0.0).count() as u64;
+        Ok(codes)
     }
 
     /// Appends the codes of more items, which must be equally long.
@@ -149,13 +140,10 @@ mod tests {
     fn chunks_append_to_the_same_codes() {
         let relaxed: Vec<f32> = (0..70 * 5).map(|i| (i as f32 * 0.7).sin()).collect();
         let mut chunked = Codes::with_capacity(70, 5);
-        chunked.extend_signs(&relaxed[..140]).unwrap();
-        chunked.extend_signs(&[]).unwrap();
-        chunked.extend_signs(&relaxed[140..]).unwrap();
+        for chunk in [&relaxed[..140], &[], &relaxed[140..]] {
+            chunked.extend(&Codes::from_signs(chunk, 70).unwrap());
+        }
         assert_eq!(chunked, Codes::from_signs(&relaxed, 70).unwrap());
-        let mut joined = Codes::from_signs(&relaxed[..210], 70).unwrap();
-        joined.extend(&Codes::from_signs(&relaxed[210..], 70).unwrap());
-        assert_eq!(joined, chunked);
         assert_eq!((chunked.len(), chunked.item(4).len()), (5, 2));
     }
 
@@ -164,20 +152,17 @@ mod tests {
         let relaxed: Vec<f32> = (0..70 * 5).map(|i| (i as f32 * 0.7).sin()).collect();
         let mut codes = Codes::from_signs(&relaxed[..70], 70).unwrap();
         codes.extend_blank(3);
-        codes.extend_signs(&relaxed[280..]).unwrap();
+        codes.extend(&Codes::from_signs(&relaxed[280..], 70).unwrap());
         let all = Codes::from_signs(&relaxed, 70).unwrap();
         assert_eq!((codes.len(), codes.item(0), codes.item(4)), (5, all.item(0), all.item(4)));
         assert_eq!(codes.zeros(), 1, "the sine of 0, and no blank");
     }
 
     #[test]
-    fn a_bad_chunk_is_refused_and_changes_nothing() {
-        let mut codes = Codes::from_signs(&[1.0, -1.0], 2).unwrap();
-        let before = codes.clone();
+    fn what_is_no_code_is_refused() {
         let nan = [1.0, 1.0, -1.0, f32::NAN];
-        assert_eq!(codes.extend_signs(&nan), Err(EvalError::NotANumber { item: 2, bit: 1 }));
-        assert_eq!(codes.extend_signs(&[0.0; 3]), Err(EvalError::Chunk { values: 3, bits: 2 }));
-        assert_eq!(codes, before);
+        assert_eq!(Codes::from_signs(&nan, 2), Err(EvalError::NotANumber { item: 1, bit: 1 }));
+        assert_eq!(Codes::from_signs(&[0.0; 3], 2), Err(EvalError::Chunk { values: 3, bits: 2 }));
         assert_eq!(Codes::from_signs(&[], 0), Err(EvalError::Chunk { values: 0, bits: 0 }));
     }
 

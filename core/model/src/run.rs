@@ -17,7 +17,7 @@ use crate::features::{BankViews, Features, OnProgress, Pool, gather, multi_hot};
 use crate::inputs::{Images, LiveViews, Stored};
 use crate::method::{BuildContext, ClosedForm, HashMethod, Learner, Supervision, TrainSet};
 use crate::registry::Entry;
-use crate::search::Search;
+use crate::search::{Encoded, Search};
 use crate::stacked::Stacked;
 use crate::train::{Checkpoint, Fit, Journal, Outcome, TrainData, fit};
 
@@ -222,7 +222,7 @@ fn finish(job: &Job<'_>, mut search: Search<'_>, method: &dyn HashMethod, traine
             if !validated {
                 search.forget();
             }
-            evaluated(job, &search, method, epoch, seconds)
+            evaluated(job, search, method, epoch, seconds)
         }
         Outcome::Diverged { message, seconds } => {
             let mut result = empty_result(job, Status::Diverged);
@@ -233,10 +233,15 @@ fn finish(job: &Job<'_>, mut search: Search<'_>, method: &dyn HashMethod, traine
     }
 }
 
-fn evaluated(job: &Job<'_>, search: &Search<'_>, method: &dyn HashMethod, epoch: usize, train: f64) -> Result<Finish> {
+fn evaluated(
+    job: &Job<'_>,
+    mut search: Search<'_>,
+    method: &dyn HashMethod,
+    epoch: usize,
+    train: f64,
+) -> Result<Finish> {
+    let Encoded { codes, time: encode } = search.encode(method)?;
     let started = Instant::now();
-    let codes = search.encode(method)?;
-    let encode = started.elapsed().as_secs_f64();
     let validation = search.validation(&codes)?;
     let test = search.test(&codes)?;
     let mut result = empty_result(job, Status::Finished);
@@ -244,9 +249,10 @@ fn evaluated(job: &Job<'_>, search: &Search<'_>, method: &dyn HashMethod, epoch:
     result.validation = validation.scalars();
     result.test = test.scalars();
     result.curves = test.curves();
-    let evaluate = started.elapsed().as_secs_f64() - encode;
-    result.seconds =
-        [("train", train), ("encode", encode), ("evaluate", evaluate)].map(|(k, v)| (k.to_owned(), v)).into();
+    let evaluate = started.elapsed().as_secs_f64();
+    result.seconds = [("train", train), ("encode", encode.as_secs_f64()), ("evaluate", evaluate)]
+        .map(|(k, v)| (k.to_owned(), v))
+        .into();
     result.provenance.insert("zero_outputs".into(), codes.zeros().to_string());
     Ok(Finish::Result(Box::new(result)))
 }

@@ -1,6 +1,7 @@
 //! Codes of a data set's items, and the searches among them.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use candle_core::DType;
@@ -19,8 +20,14 @@ pub(crate) struct Search<'a> {
     inputs: &'a dyn Inputs,
     /// Whether a chunk of items has one that the validation queries' search looks at.
     validated: Vec<bool>,
-    /// The codes of the chunks that the last validation encoded.
-    known: Vec<Option<Codes>>,
+    /// What the last validation encoded, by chunk.
+    known: Vec<Option<Encoded>>,
+}
+
+/// Codes of items, and how long it took to encode them.
+pub(crate) struct Encoded {
+    pub(crate) codes: Codes,
+    pub(crate) time: Duration,
 }
 
 impl<'a> Search<'a> {
@@ -36,26 +43,28 @@ impl<'a> Search<'a> {
         for &item in split.validation_query.iter().chain(&split.validation_database) {
             validated[item as usize / inputs.chunk()] = true;
         }
-        let known = vec![None; validated.len()];
+        let known = validated.iter().map(|_| None).collect();
         Self { options, bits, labels, split, inputs, validated, known }
     }
 
     /// Encodes every item of the data set, whatever its role; not again what the last validation encoded, unless that was
-    /// [forgotten](Self::forget).
-    pub(crate) fn encode(&self, method: &dyn HashMethod) -> Result<Codes> {
-        let mut codes = Codes::with_capacity(self.bits, self.inputs.len());
-        for (chunk, known) in self.chunks().zip(&self.known) {
-            match known {
-                Some(known) => codes.extend(known),
-                None => codes.extend(&self.encode_chunk(method, chunk)?),
-            }
+    /// [forgotten](Self::forget). The time is that of all items, whenever they were encoded.
+    pub(crate) fn encode(&mut self, method: &dyn HashMethod) -> Result<Encoded> {
+        let mut all = Encoded { codes: Codes::with_capacity(self.bits, self.inputs.len()), time: Duration::ZERO };
+        for (index, chunk) in self.chunks().enumerate() {
+            let part = match self.known[index].take() {
+                Some(known) => known,
+                None => self.encode_chunk(method, chunk)?,
+            };
+            all.codes.extend(&part.codes);
+            all.time += part.time;
         }
-        Ok(codes)
+        Ok(all)
     }
 
     /// Drops the codes of the last validation: the method is another than it saw.
     pub(crate) fn forget(&mut self) {
-        self.known.fill(None);
+        self.known.fill_with(|| None);
     }
 
     /// The validation queries' headline mAP, that of [`Search::validation`], without the codes of other items and
@@ -66,7 +75,7 @@ impl<'a> Search<'a> {
         for (index, chunk) in self.chunks().enumerate() {
             if self.validated[index] {
                 let encoded = self.encode_chunk(method, chunk)?;
-                codes.extend(&encoded);
+                codes.extend(&encoded.codes);
                 self.known[index] = Some(encoded);
             } else {
                 codes.extend_blank(chunk.len());
@@ -85,15 +94,17 @@ impl<'a> Search<'a> {
         (0..items).step_by(chunk).map(move |start| start..items.min(start + chunk as u32))
     }
 
-    fn encode_chunk(&self, method: &dyn HashMethod, items: Range<u32>) -> Result<Codes> {
+    fn encode_chunk(&self, method: &dyn HashMethod, items: Range<u32>) -> Result<Encoded> {
+        let started = Instant::now();
         let first = items.start as usize;
         let items: Vec<u32> = items.collect();
         let relaxed = method.encode(&Items { image: self.inputs.load(&items)? })?;
         let relaxed = relaxed.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        Codes::from_signs(&relaxed, self.bits).map_err(|error| match error {
-            EvalError::NotANumber { item, bit } => EvalError::NotANumber { item: first + item, bit }.into(),
-            other => other.into(),
-        })
+        let codes = Codes::from_signs(&relaxed, self.bits).map_err(|error| match error {
+            EvalError::NotANumber { item, bit } => EvalError::NotANumber { item: first + item, bit },
+            other => other,
+        })?;
+        Ok(Encoded { codes, time: started.elapsed() })
     }
 
     /// Searches with the validation queries.
@@ -194,16 +205,21 @@ mod tests {
             let options = Options { map_at, ..Options::default() };
             let mut search = Search::new(options, BITS, &labels, &split, &inputs);
             let loaded = || std::mem::take(&mut *inputs.0.lock().unwrap());
-            let codes = search.encode(&Relative).unwrap();
+            let Encoded { codes, time } = search.encode(&Relative).unwrap();
+            assert!(time > Duration::ZERO);
             assert_eq!(loaded(), (0..ITEMS as u32).collect::<Vec<_>>());
             let all = search.validation(&codes).unwrap();
             assert_eq!(search.headline(&Relative).unwrap(), all.map_at_k);
             assert_eq!(loaded(), (0..12).chain(20..44).collect::<Vec<_>>());
             // Only what the validation left out is encoded for the final search, to the same codes.
-            assert_eq!(search.encode(&Relative).unwrap(), codes);
+            let validated: Duration = search.known.iter().flatten().map(|chunk| chunk.time).sum();
+            let again = search.encode(&Relative).unwrap();
+            assert!(again.codes == codes && again.time > validated);
             assert_eq!(loaded(), (12..20).chain(44..ITEMS as u32).collect::<Vec<_>>());
+            search.headline(&Relative).unwrap();
             search.forget();
-            assert_eq!(search.encode(&Relative).unwrap(), codes);
+            loaded();
+            assert!(search.encode(&Relative).unwrap().codes == codes);
             assert_eq!(loaded(), (0..ITEMS as u32).collect::<Vec<_>>());
         }
     }

@@ -12,8 +12,8 @@ const CHUNK: usize = 1 << 16;
 ///
 /// A weight whose gradient stays 0, that of a feature or of a unit that is always off, would keep moments that are no
 /// normal numbers for ever, since nine tenths of the smallest f32 are rounded to itself; and with these, processors
-/// compute a hundred times as slowly. At this size a moment changes no weight, and a tenth or a hundredth of it is
-/// still a normal number.
+/// compute in microcode. At this size a moment changes no weight, and a tenth or a hundredth of it is still a normal
+/// number.
 #[inline(always)]
 pub(super) fn or_zero(x: f32) -> f32 {
     if x.abs() < 1e-35 { 0.0 } else { x }
