@@ -6,11 +6,11 @@ default:
 
 # Run an experiment and print its table; without a file, the built-in quickstart
 sweep *ARGS:
-    cargo sweep {{ ARGS }}
+    cargo run --release --package hashlab -- sweep {{ ARGS }}
 
-# Any other command of the program, e.g. `just hashlab table cifar10 --format latex`
+# Any command of the program, e.g. `just hashlab table cifar10 --format latex`
 hashlab *ARGS:
-    cargo hashlab {{ ARGS }}
+    cargo run --release --package hashlab -- {{ ARGS }}
 
 # Write a small working method and register it, e.g. `just new-method bi_half`; see CONTRIBUTING.md
 new-method NAME="":
@@ -20,12 +20,11 @@ new-method NAME="":
 test *ARGS:
     cargo test --release --workspace {{ ARGS }}
 
-# The tests of networks and methods in the formulation that GPUs take, on the CPU; not those of bits, which depend on the batch there
+# Tests of encoders and methods on candle's own operations, as on other devices; without those of bits that vary by batch
 test-plain:
-    cargo test --release --package hashlab-backbones --package hashlab-methods --package hashlab-model \
-        --features hashlab-kernels/plain --test golden --test torchvision --test compute --test training --test convnet \
-        --test bert --test pipeline --test conformance -- --skip features_do_not_depend_on_batch_or_threads \
-        --skip features_depend_on_a_texts_tokens_alone
+    cargo test --release --workspace --features hashlab-kernels/plain --test golden --test torchvision --test compute \
+        --test training --test convnet --test bert --test pipeline --test conformance \
+        -- --skip features_do_not_depend_on_batch_or_threads --skip features_depend_on_a_texts_tokens_alone
 
 # Build hashlab for NVIDIA GPUs, with an installed CUDA toolkit or one from PyPI; needs no GPU
 cuda-build *ARGS:
@@ -39,32 +38,34 @@ gpu-pack:
 gpu-check *ARGS:
     @python3 scripts/gpu-check.py --pack target/gpu-check {{ ARGS }}
 
-# What CI checks beside the tests: format, lints, documentation, licences
+# CI's checks beside the tests: format, lints, documentation, licenses; needs cargo-deny
 check:
     cargo fmt --all --check
     cargo clippy --release --workspace --all-targets -- -D warnings
     RUSTDOCFLAGS="-D rustdoc::all -A rustdoc::private-doc-tests" cargo doc --release --workspace --no-deps --document-private-items
     cargo deny check bans licenses sources
 
-# Our times beside PyTorch's for the same work, e.g. `just bench head ranking`; see docs/performance.md
+# Times of hashlab and of PyTorch for the same work, e.g. `just bench head ranking`; see docs/performance.md
 bench *ARGS:
-    cargo build --release --package hashlab --package hashlab-bench
+    cargo build --release --workspace
     python3 bench/compare.py {{ ARGS }}
 
-# A method's first 100 training steps beside PyTorch's, e.g. `just fidelity cibhash`; see docs/fidelity.md
+# A method's first 100 training steps, repeated in PyTorch, e.g. `just fidelity cibhash`; see docs/fidelity.md
 fidelity METHOD="cibhash":
     cargo build --release
     python3 bench/fidelity.py steps {{ METHOD }}
 
-# The mAP of trainings over several seeds beside that of PyTorch's own trainings
+# The mAP of whole trainings over several seeds, beside the mAP of PyTorch's
 fidelity-seeds METHOD="cibhash":
     cargo build --release
     python3 bench/fidelity.py seeds {{ METHOD }}
 
-# The crates' documentation, in the browser
+# Build the crates' documentation and open it in the browser
 doc:
     cargo doc --release --workspace --no-deps --open
 
-# Render docs/results again from the committed results.jsonl files
+# Render the tables of docs/results again from the committed .jsonl files
 results:
-    for file in docs/results/*.jsonl; do cargo hashlab table "$file" --format markdown > "${file%.jsonl}.md"; done
+    for file in docs/results/*.jsonl; do \
+        cargo run --release --package hashlab -- table "$file" --format markdown > "${file%.jsonl}.md" || exit; \
+    done

@@ -123,11 +123,11 @@ def rows():
 
 def sweeps(options):
     """The second needs CIFAR-10, and is measured only if it is named."""
-    places = ["--data-dir", WORK, "--bank", WORK / "bank"]
+    places = ["--data-dir", WORK, "--cache-dir", WORK / "cache"]
     yield Sweep("sweep of CIBHash", ROOT / "bench" / "sweep.toml", "hashlab-synthetic", WORK, places)
     settings = ["--set", "seeds=[0]", *(word for setting in options.set for word in ("--set", setting))]
     if "cifar10" in options.rows:
-        experiment, places = ROOT / "experiments" / "cifar10.toml", ["--bank", ROOT / "runs" / "bank"]
+        experiment, places = ROOT / "experiments" / "cifar10.toml", ["--cache-dir", ROOT / "runs" / "cache"]
         yield Sweep("sweep of one seed of cifar10.toml", experiment, "hashlab", WORK / "cifar10", places, settings)
 
 
@@ -358,7 +358,7 @@ def main():
     options = arguments()
     options.python = python_with_torch()
     prepare(options)
-    listed = subprocess.run([options.binaries / "hashlab-bench", "backbones"], capture_output=True, text=True, check=True)
+    listed = subprocess.run([options.binaries / "hashlab-bench", "encoders"], capture_output=True, text=True, check=True)
     results, failed = [], False
     for row in rows():
         named = not options.rows or any(word.lower() in row.work.lower() for word in options.rows)

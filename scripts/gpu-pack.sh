@@ -13,12 +13,12 @@ fi
 target=${CARGO_TARGET_DIR:-$PWD/target}
 out=$PWD/target/gpu-check
 
-build=(--release --package hashlab --package hashlab-methods --package hashlab-backbones --package hashlab-model
+build=(--release --package hashlab --package hashlab-methods --package hashlab-encoders --package hashlab-pipeline
     --package hashlab-kernels --package hashlab-bench --features "$features")
 cargo build "${build[@]}" --bins
 # The tests' files, as CRATE TEST FILE.
 tests=$(cargo test "${build[@]}" --test golden --test conformance --test torchvision --test compute --test training \
-    --test convnet --test bert --test pipeline --no-run --message-format json |
+    --test convnet --test bert --test pipeline --test device --no-run --message-format json |
     python3 -c 'import json, pathlib, sys
 for line in sys.stdin:
     at = json.loads(line)
@@ -27,13 +27,13 @@ for line in sys.stdin:
 
 rm -rf "$out"
 mkdir -p "$out/bin" "$out/tests"
-cp "$target/release/hashlab" "$target/release/hashlab-bench" "$out/bin/"
+cp "$target"/release/{hashlab,hashlab-bench,hashlab-synthetic} "$out/bin/"
 while read -r crate name file; do cp "$file" "$out/tests/$crate-$name"; done <<<"$tests"
 strip "$out"/bin/* "$out"/tests/*
-cp core/backbones/tests/*.safetensors "$out/tests/"
+cp core/encoders/tests/*.safetensors "$out/tests/"
 cp -r golden "$out/golden"
 cp -r bench/peers "$out/peers"
-cp scripts/gpu-check.py scripts/gpu_times.py "$out/"
+cp scripts/gpu-check.py scripts/gpu_*.py "$out/"
 rm -rf "$out/peers/__pycache__"
 # One dictionary over all programs: the kernels in them are the same.
 tar -C "$out/.." --sort=name -c gpu-check | xz -T1 -6 --lzma2=preset=6,dict=256MiB >"$out.tar.xz"

@@ -1,181 +1,169 @@
-"""What scripts/gpu-check.py measures: our work beside PyTorch's on the same device, and many runs in one process."""
+"""What scripts/gpu-check.py measures: our work beside PyTorch's on the same device, and a grid of trainings."""
 
-import concurrent.futures
+import json
 import math
 import os
-import statistics
-import subprocess
 import sys
 import time
-from dataclasses import dataclass
+
+from gpu_process import Failed, OutOfTime, Served
 
 CORES = os.cpu_count()
 
+# Named after CIFAR-10's protocol of CIBHash: 5,000 items with ten views each, 50,000 more and 10,000 queries.
+GRID = """
+dataset = "synthetic"
+bits = [16, 32, 48, 64]
+seeds = {seeds}
+[image]
+encoder = "mobilenet_v2"
+weights = "mobilenet_v2.safetensors"
+image_size = {size}
+views = {views}
+[train]
+epochs = {epochs}
+validate_every = 20
+learning_rate = 1e-4
+[[method]]
+name = "cibhash"
+"""
 
-class Failed(Exception):
-    """A workload that could not be measured, and why."""
-
-
-@dataclass
-class Bench:
-    """Where workloads are and run."""
-
-    pack: object  # the folder of `just gpu-pack`
-    device: str
-    env: dict
-
-    @property
-    def gpu(self):
-        return self.device != "cpu"
-
-    def ours(self, *workload):
-        return Served([self.pack / "bin" / "hashlab-bench", *workload, "--device", self.device], self.env)
-
-    def peer(self, way, script, *arguments):
-        """Starts a script that does the same in PyTorch, in one of its ways."""
-        command = [sys.executable, self.pack / "peers" / script, CORES, *arguments, way, self.device]
-        return Served(command, self.env)
-
-    def once(self, *command, threads=CORES):
-        """Does a workload once, in a process of its own that works with so many threads; returns what it found."""
-        command = [str(part) for part in [self.pack / "bin" / "hashlab-bench", *command]]
-        env = dict(self.env, RAYON_NUM_THREADS=str(threads))
-        done = subprocess.run(command, input="1\n", env=env, capture_output=True, text=True, timeout=550)
-        if done.returncode != 0:
-            raise Failed(f"{' '.join(command)}: exit code {done.returncode}: {done.stderr[-500:]}")
-        return float((done.stdout.split() or ["nan"])[-1])
+# What is switched off to measure what it gains.
+WAYS = {"before": "events,pool,kernels", "without kernels": "kernels", "now": ""}
 
 
-@dataclass
-class Row:
-    """A workload, and the ways to do the same in PyTorch."""
+class Times:
+    """Measures, telling (name, number, unit, remark) as it goes."""
 
-    title: str
-    ours: list
-    peer: list
-    ways: list
-    items: int  # per iteration
-    target: float  # what our work per second should be, as a multiple of PyTorch's
+    def __init__(self, pack, device, env, work):
+        self.pack, self.device, self.env, self.work = pack, device, env, work
+        self.gpu, self.started = device != "cpu", []
 
+    def ours(self, *workload, off=""):
+        command = [self.pack / "bin" / "hashlab-bench", *workload, "--device", self.device]
+        return self.start(command, dict(self.env, HASHLAB_CUDA_OFF=off))
 
-def rows(gpu):
-    """The workloads; small ones for the processor, where nothing but their running is of interest."""
-    size, batch = (224, 128) if gpu else (32, 2)
+    def peer(self, script, *arguments):
+        return self.start([sys.executable, self.pack / "peers" / script, CORES, *arguments, self.device], self.env)
 
-    def head(dim):
-        return Row(f"head {dim}→1024→64, batch 128: steps/s", ["head", dim], ["head.py", dim], ["eager"], 1, 1.5)
+    def start(self, command, env):
+        self.started.append(Served(command, env))
+        return self.started[-1]
 
-    def forward(name, compute, ways):
-        title = f"{name} in {compute}, {size} px, batch {batch}: images/s"
-        ours, peer = ["forward", name, size, batch, "--compute", compute], ["forward.py", name, size, batch]
-        return Row(title, ours, peer, ways, batch, 0.8)
-
-    reduced = ["channels_last+bf16", "channels_last+autocast"]
-    return [
-        head(512),
-        head(1280),
-        forward("resnet50", "f32", ["nchw", "channels_last"]),
-        forward("resnet50", "bf16", reduced),
-        forward("vgg16", "bf16", reduced),
-    ]
-
-
-def beside_pytorch(bench):
-    """Tells of each workload how much of it is done per second, by us and by PyTorch's fastest way, in turns."""
-    for row in rows(bench.gpu):
-        mine = bench.ours(*row.ours)
-        if not mine.ready:
-            raise Failed(f"{row.title}: {mine.said()}")
-        way, other, refusals = fastest(row.ways, lambda way: bench.peer(way, *row.peer))
-        pairs = in_turns(mine, other)
-        rates = [row.items / statistics.median(column) for column in zip(*pairs)]
-        line = f"{row.title} {rates[0]:,.1f}"
-        if other:
-            ratio = statistics.median(theirs / ours for ours, theirs in pairs)
-            line += f", PyTorch {way} {rates[1]:,.1f}, ratio {ratio:.2f} (target {row.target})"
-        for side in filter(None, [mine, other]):
+    def stop(self):
+        """Ends all workloads, also those that a measurement left behind when its time was over."""
+        for side in self.started:
             side.close()
-        yield "; ".join([line, *refusals])
+        self.started = []
 
+    def heads(self, clock):
+        """Steps of CIBHash's head, before and after each improvement, beside PyTorch's."""
+        for dim in [512, 4096] if self.gpu else [64]:
+            sides = {way: self.ours("head", dim, off=off) for way, off in WAYS.items()}
+            sides["PyTorch eager"] = self.peer("head.py", dim, "eager")
+            found = {}
+            for way, side in sides.items():
+                found[way], remark = milliseconds(side, clock)
+                yield f"head {dim}→1024→64, {way}", found[way], "ms", remark
+            yield f"head {dim}→1024→64, now ÷ PyTorch", found["now"] / found["PyTorch eager"], "", "at most 0.5"
+            missing = [way for way in WAYS if math.isnan(found[way])]
+            if missing:
+                raise Failed(f"head {dim}: no time {', '.join(missing)}")
 
-def packs(bench, folder):
-    """Tells how long whole runs take as processes of their own, and as threads that share device and stored features.
+    def networks(self, clock, before=True):
+        """Forward passes of frozen networks, in each type, beside PyTorch's with images stored channels last."""
+        size, batch = (224, 128) if self.gpu else (32, 2)
+        names = ["resnet50", "vit_b_16", "vgg16"] if self.gpu else ["resnet18"]
+        types = {"bf16": (["--compute", "bf16"], "bf16"), "tf32": (["--tf32"], "tf32"), "f32": ([], "exact")}
+        rows = [(name, kind) for kind in (types if self.gpu else ["f32"]) for name in names]
 
-    Times are those of whole processes, from their start. However they are started, the runs must find the same.
-    """
-    runs, epochs = (16, 10) if bench.gpu else (2, 1)
-    place = ["--device", bench.device]
-    bench.once("prepare", folder)
-    bench.once("run", folder, 1, *place)  # extracts the features that all others read
+        def start(row):
+            name, kind = row
+            words, way = types[kind]
+            way = f"channels_last+{way}" if self.gpu else "nchw"
+            return self.ours("forward", name, size, batch, *words), self.peer("forward.py", name, size, batch, way)
 
-    def alone(threads):
-        return lambda seed: bench.once("run", folder, epochs, "--seed", seed, *place, threads=threads)
+        waiting, missing = start(rows[0]), []
+        for index, row in enumerate(rows):
+            sides, title = waiting, f"{row[0]} {row[1]}, {size} px, batch {batch}"
+            for side in sides:
+                side.ready(clock)
+            # The next ones prepare themselves on the processor while these are measured, but not their first passes.
+            waiting = start(rows[index + 1]) if index + 1 < len(rows) else None
+            mine, remark = milliseconds(sides[0], clock)
+            yield title, mine, "ms", remark
+            theirs, remark = milliseconds(sides[1], clock)
+            yield f"{title}, PyTorch", theirs, "ms", remark
+            yield f"{title}, ours ÷ PyTorch", mine / theirs, "", "at most 1.25"
+            missing += [title] if math.isnan(mine) else []
+        if before and self.gpu:
+            side = self.ours("forward", "resnet50", size, batch, "--compute", "bf16", off=WAYS["before"])
+            taken, remark = milliseconds(side, clock)
+            yield f"resnet50 bf16, {size} px, batch {batch}, before", taken, "ms", remark
+        if missing:
+            raise Failed(f"no time of {', '.join(missing)}")
 
-    def pack(*apart):
-        return bench.once("pack", folder, epochs, runs, *apart, *place)
+    def batches(self, clock):
+        """Images per second of the networks that extraction runs, by the number that goes through together."""
+        rows = [("mobilenet_v2", 128, [64, 128, 256, 512]), ("resnet50", 224, [32, 64, 128])]
+        for name, size, batches in rows if self.gpu else [("mobilenet_v2", 32, [2])]:
+            sides = [(batch, self.ours("forward", name, size, batch)) for batch in batches]
+            for batch, side in sides:
+                if not side.ready(clock):
+                    raise Failed(side.said())
+                yield f"{name} f32, {size} px, rate at batch {batch}", batch / side.measure(clock, 0.2, 3), "images/s", ""
+                side.close()
 
-    with concurrent.futures.ThreadPoolExecutor(4) as four:
-        ways = {
-            "processes, one after the other": lambda: statistics.fmean(map(alone(CORES), range(runs))),
-            "processes, 4 at a time": lambda: statistics.fmean(four.map(alone(max(1, CORES // 4)), range(runs))),
-            "threads of one process, on one stream": pack,
-            "threads of one process, a stream each": lambda: pack("--apart"),
-        }
-        found = []
-        for way, work in ways.items():
-            start = time.monotonic()
-            found.append(work())
+    def program(self, clock, *arguments):
+        command = [self.pack / "bin" / "hashlab-synthetic", "--runs", self.work / "grid-runs", *arguments]
+        return clock.run(command, env=self.env, cwd=self.work)
+
+    def grid(self, clock):
+        """48 trainings of 60 epochs with the extraction of their features."""
+        prepared = clock.run([self.pack / "bin" / "hashlab-bench", "prepare", self.work], env=self.env)
+        if prepared.returncode != 0:
+            raise Failed(prepared.stderr[-300:])
+        sizes = {"seeds": list(range(12)), "size": 128, "views": 10, "epochs": 60}
+        sizes = sizes if self.gpu else {"seeds": [0], "size": 16, "views": 2, "epochs": 1}
+        experiment = self.work / "grid.toml"
+        experiment.write_text(GRID.format(**sizes))
+        runs, images = 4 * len(sizes["seeds"]), 60_000 + 5_000 * sizes["views"]
+
+        start = time.monotonic()
+        done = self.program(clock, "features", experiment, "--device", self.device, "--out", self.work / "grid-features")
+        if done.returncode != 0:
+            raise Failed(f"features: {done.stderr[-400:]}")
+        extraction = time.monotonic() - start
+        yield f"extraction, mobilenet_v2 f32, {sizes['size']} px", images / extraction, "images/s", "at least 15,000"
+
+        start = time.monotonic()
+        arguments = ["sweep", experiment, "--device", self.device, "--jobs", min(12, CORES)]
+        try:
+            done = self.program(clock, *arguments)
+        except OutOfTime:
+            finished = sum("run" in json.loads(line) for line in self.results())
             seconds = time.monotonic() - start
-            yield f"{runs} runs of {epochs} epochs, {way}: {seconds:.1f} s, {3600 * runs / seconds:,.0f} per hour"
-    if not max(found) - min(found) < 1e-9:
-        raise Failed(f"the mean mAP of the runs depends on how they are started: {found}")
+            yield f"grid of {runs} trainings, not ended: per finished one", seconds / max(1, finished), "s", f"{finished} finished"
+            raise
+        if done.returncode != 0:
+            raise Failed(f"sweep: {done.stderr[-400:]}")
+        seconds = time.monotonic() - start
+        yield f"grid of {runs} trainings of {sizes['epochs']} epochs", seconds, "s", ""
+        yield "grid with its extraction", seconds + extraction, "s", "less than 90"
+
+    def results(self):
+        return [line for path in (self.work / "grid-runs").rglob("results.jsonl") for line in path.read_text().splitlines()]
 
 
-class Served:
-    """A workload that answers each number of iterations with its seconds."""
-
-    def __init__(self, command, env):
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.process = subprocess.Popen([str(part) for part in command], env=env, text=True, **pipes)
-        self.ready = self.process.stdout.readline().strip() == "ready"
-
-    def seconds(self, iterations):
-        self.process.stdin.write(f"{iterations}\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline().split()[0])
-
-    def warm(self):
-        """Seconds per iteration once kernels are loaded, and chosen."""
-        self.seconds(3)
-        return self.seconds(5) / 5
-
-    def said(self):
-        return self.process.communicate()[1].strip() or "nothing was said"
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-
-
-def fastest(ways, start):
-    """Starts a workload in several ways and keeps the fastest. Returns its way, itself, and why others did not start."""
-    best, refusals = (math.inf, None, None), []
-    for way in ways:
-        side = start(way)
-        if not side.ready:
-            refusals.append(f"PyTorch {way}: {side.said().splitlines()[-1]}")
-            continue
-        seconds = side.warm()
-        slower = side
-        if seconds < best[0]:
-            best, slower = (seconds, way, side), best[2]
-        if slower:
-            slower.close()
-    return best[1], best[2], refusals
-
-
-def in_turns(mine, other):
-    """Seconds per iteration, ours and, where there is one, the other's: ten repetitions of about half a second."""
-    sides = [side for side in (mine, other) if side]
-    counts = [max(1, int(0.5 / side.warm())) for side in sides]
-    return [tuple(side.seconds(n) / n for side, n in zip(sides, counts)) for _ in range(10)]
+def milliseconds(side, clock):
+    """Milliseconds per iteration of a workload, which is then ended; without any, why."""
+    try:
+        if not side.ready(clock):
+            return math.nan, side.said().splitlines()[-1]
+        return 1000 * side.measure(clock), ""
+    except OutOfTime:
+        raise
+    except Failed as reason:
+        return math.nan, str(reason).splitlines()[-1]
+    finally:
+        side.close()

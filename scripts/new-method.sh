@@ -1,6 +1,6 @@
 #!/bin/sh
 # Writes methods/src/NAME.rs, a small working method, and registers it: `just new-method NAME`.
-# The method is a copy of the one that examples/external-method adds from outside. Exit code 2: NAME will not do.
+# The method is a copy of the one in examples/external-method. Exit code 2: NAME is refused.
 set -eu
 export LC_ALL=C
 cd "$(dirname "$0")/.."
@@ -16,7 +16,7 @@ refuse() {
     exit 2
 }
 
-# Names: snake_case, free, and without another meaning in Rust or in the template's code.
+# A name is snake_case and not yet used: by a method, by Rust, or by the template's code.
 case $name in
 '') refuse 'the name of the method is missing' ;;
 main) refuse "$file would be a program" ;;
@@ -34,8 +34,8 @@ fi
 
 sed -e "s/two_views/$name/g" -e "s/TwoViews/$type/g" "$template" >"$file"
 
-# `cargo fmt` sorts the modules; METHODS is in the order of tables, where the new one comes last.
-awk -v module="pub mod $name;" -v entry="Entry::of::<$name::$type>()" '
+# `cargo fmt` sorts the modules. METHODS has the order of tables; the new method comes last.
+awk -v module="pub mod $name;" -v entry="MethodEntry::trained::<$name::$type>()" '
     /^pub mod / && !listed { print module; listed = 1 }
     /^pub const METHODS/ { inside = 1 }
     inside && /^\];$/ { print entry ","; inside = 0 }
@@ -44,4 +44,4 @@ awk -v module="pub mod $name;" -v entry="Entry::of::<$name::$type>()" '
 ' "$registry" >"$registry.new"
 mv "$registry.new" "$registry"
 cargo fmt --package hashlab-methods
-echo "wrote $file and registered it in $registry; next: cargo test --release --package hashlab-methods"
+echo "wrote $file and registered it in $registry; next: cargo test --release --workspace --test conformance"

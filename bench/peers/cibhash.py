@@ -46,7 +46,7 @@ class Objective:
 class Model(nn.Module):
     """CIBHash as `training.py` wants it."""
 
-    streams, views = 1, (0, 0)
+    samplers, views = 1, (0, 0)
 
     def __init__(self, dim, bits, params):
         super().__init__()

@@ -32,7 +32,7 @@ def steps(folder):
 
 
 def from_the_same_weights(trace):
-    """Every step starts from hashlab's weights, with the optimiser state of the peer's own steps so far."""
+    """Every step starts from hashlab's weights, with the optimizer state of the peer's own steps so far."""
     model, peer = trace.peer(torch.float32)
     worst, updates = {}, []
     for step in range(trace.count):
@@ -91,6 +91,7 @@ class Trace:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.content = json.loads((self.folder / "trace.json").read_text())
+        # With every key, whether or not it is at its default.
         self.config, self.count = self.content["config"], len(self.content["steps"])
 
     def terms(self, step):
@@ -122,9 +123,10 @@ def seeds(trace, features, results):
     """Trains the peer once per run of hashlab and compares the mean mAP."""
     config = json.loads(pathlib.Path(trace, "trace.json").read_text())["config"]
     runs = [json.loads(line) for line in pathlib.Path(results).read_text().splitlines()[1:]]
-    if missing := [run["run"] for run in runs if run["outcome"] != "finished"]:
+    finished = {run["seed"]: run["outcome"]["finished"] for run in runs if "finished" in run["outcome"]}
+    if missing := [run["run"] for run in runs if run["seed"] not in finished]:
         sys.exit(f"no result of {', '.join(missing)}")
-    ours = [(run["seed"], run["result"]["test"]["map_at_k"], run["result"]["epoch"]) for run in runs]
+    ours = [(seed, result["test"]["i2i"]["metrics"]["map_at_k"], result["epoch"]) for seed, result in finished.items()]
     data = training.Data(features)
     first, second = [], []
     for seed, score, epoch in ours:

@@ -17,8 +17,8 @@ class Model(nn.Module):
         if params["gradient"] != "autograd":
             raise NotImplementedError("this peer differentiates the loss; it has no gradient of the caffe layer")
         self.params = params
-        self.alpha = params["alpha"] or 10 / bits
-        self.streams = 2 if params["pairs"] == "two_streams" else 1
+        self.alpha = params.get("alpha") or 10 / bits
+        self.samplers = 2 if params["pairs"] == "two_samplers" else 1
         self.hash = nn.Linear(dim, bits)
         nn.init.normal_(self.hash.weight, 0.0, 0.01)
         nn.init.zeros_(self.hash.bias)
@@ -29,7 +29,7 @@ class Model(nn.Module):
     def losses(self, views, labels, step, steps):
         scale = continuation(self.params, step, steps)
         codes = torch.tanh(scale * self.hash(views[0]))
-        (left, right), (one, other) = (x.chunk(2) if self.streams == 2 else (x, x) for x in (codes, labels))
+        (left, right), (one, other) = (x.chunk(2) if self.samplers == 2 else (x, x) for x in (codes, labels))
         loss = pairwise(left, right, one, other, self.alpha, self.params)
         return {"loss": loss, "pairwise": loss, "scale": torch.tensor(scale)}
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 class Model(nn.Module):
     """NSH as `training.py` wants it."""
 
-    streams, views = 1, (0, 1)
+    samplers, views = 1, (0, 1)
 
     def __init__(self, dim, bits, params):
         super().__init__()
@@ -45,7 +45,7 @@ def sorted_nce(codes, latents, params):
     """Codes and latents of view 1 and view 2, (n, bits) and (n, d) each."""
     bits, positives = codes[0].shape[1], params["positives"]
     similarity = codes[0] @ codes[1].T / (2 * bits) + 0.5
-    order = soft_sort(similarity, params["sort_tau"] or 1 / bits)
+    order = soft_sort(similarity, params.get("sort_tau") or 1 / bits)
     sorted_latents = torch.einsum("ijk,kd->ijd", order, latents[0])
     logits = torch.einsum("ijd,id->ij", sorted_latents, latents[1]) / params["tau"]
     negatives = logits[:, positives:]

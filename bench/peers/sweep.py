@@ -14,12 +14,17 @@ import classical
 import experiment
 
 
+# What config.json leaves out where it is hashlab's default.
+PARAMS = {"tau": 0.3, "beta": 0.001}
+TRAIN = {"epochs": 60, "batch_size": 64, "validate_every": 20, "learning_rate": 1e-3}
+
+
 def one(config):
     torch.set_num_threads(1)
     method, bits, seed = config["method"], config["bits"], config["seed"]
     name = f"{method}, {bits} bits, seed {seed}"
     if method == "cibhash":
-        train, params = config["train"], config["params"]
+        train, params = TRAIN | config.get("train", {}), PARAMS | config.get("params", {})
         if (train["batch_size"], train["validate_every"]) != (experiment.BATCH, experiment.VALIDATE_EVERY):
             raise NotImplementedError("this peer has one batch size, and validates at one distance")
         return name, experiment.run(
@@ -32,7 +37,7 @@ def one(config):
 def planned(runs):
     """What to run, the longest first, so that no process is left alone for long."""
     configs = [json.loads(path.read_text()) for path in runs.rglob("config.json")]
-    return sorted(configs, key=lambda config: -config["train"]["epochs"] if config.get("train") else 0)
+    return sorted(configs, key=lambda config: -config["train"].get("epochs", TRAIN["epochs"]) if config.get("train") else 0)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 A peer is a module named as its method, with a class `Model(dim, bits, params)`, a `torch.nn.Module` whose parameters
 have the names of the method's tensors:
 
-* `views`: for each view of a step, the number of its transform; `streams`: how many orders of the items a step draws from
+* `views`: for each view of a step, the number of its transform; `samplers`: orders of the items that a step draws from
 * `groups(learning_rate)`: parameter groups for `torch.optim`
 * `losses(views, labels, step, steps)`: loss terms by name, `loss` being the total
 * `encode(features)`: relaxed codes
@@ -30,7 +30,7 @@ def steps_per_epoch(train, items):
 
 
 class Steps:
-    """The updates of a training: optimiser and schedule by torch.optim."""
+    """The updates of a training: optimizer and schedule by torch.optim."""
 
     def __init__(self, model, config, items):
         self.model, self.step, train = model, 0, config["train"]
@@ -71,7 +71,7 @@ def schedule(updates, train):
         case "constant":
             return schedules.ConstantLR(updates, factor=1.0)
         case "step":
-            return schedules.StepLR(updates, train["schedule_epochs"], train["schedule_factor"])
+            return schedules.StepLR(updates, train["schedule_every"], train["schedule_factor"])
         case "cosine":
             return schedules.CosineAnnealingLR(updates, train["epochs"])
 
@@ -96,7 +96,7 @@ class Data:
 
 
 class Draws:
-    """Batches for an epoch: an own order of the items per stream, own stored views per item, none of them twice."""
+    """Batches for an epoch: an own order of the items per sampler, own stored views per item, none of them twice."""
 
     def __init__(self, model, data, batch_size):
         self.model, self.data, self.batch_size = model, data, batch_size
@@ -104,17 +104,17 @@ class Draws:
         self.labels = data.hot[torch.from_numpy(data.train)]
 
     def epoch(self, batches):
-        streams, of = self.model.streams, self.model.views
-        orders = [torch.randperm(self.items) for _ in range(streams)]
-        picked = [self.pick(stored, streams * of.count(pool)) for pool, stored in enumerate(self.data.views)]
+        samplers, of = self.model.samplers, self.model.views
+        orders = [torch.randperm(self.items) for _ in range(samplers)]
+        picked = [self.pick(stored, samplers * of.count(pool)) for pool, stored in enumerate(self.data.views)]
         for start in range(0, batches * self.batch_size, self.batch_size):
             parts = [order[start : start + self.batch_size] for order in orders]
             views = []
             for view, pool in enumerate(of):
                 place = of[:view].count(pool)
                 rows = [
-                    self.data.views[pool][picked[pool][part, stream * of.count(pool) + place], part]
-                    for stream, part in enumerate(parts)
+                    self.data.views[pool][picked[pool][part, sampler * of.count(pool) + place], part]
+                    for sampler, part in enumerate(parts)
                 ]
                 views.append(torch.cat(rows))
             yield views, self.labels[torch.cat(parts)]

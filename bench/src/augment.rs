@@ -1,13 +1,12 @@
-//! From the bytes of a PNG to a normalised view of it.
+//! From the bytes of a PNG to a normalized view of it.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use candle_core::Device;
-use hashlab_engine::Settings;
-use hashlab_image::{IMAGENET, decode, to_hwc};
-use hashlab_model::{BuildContext, Learner, Transform};
+use hashlab_image::{IMAGENET, Transform, decode, to_hwc};
+use hashlab_method::{AnyMethod, BuildContext, ViewSpec};
 use hashlab_rng::stream;
+use hashlab_settings::Settings;
 use rayon::prelude::*;
 
 use crate::Work;
@@ -43,8 +42,11 @@ pub(crate) fn work(dir: &Path) -> Result<Work> {
 /// The transform that CIBHash asks for.
 fn cibhash_transform() -> Result<Transform> {
     let entry = hashlab_methods::METHODS.iter().find(|m| m.info.name == "cibhash").context("no CIBHash")?;
-    let cx = BuildContext { bits: 16, dim: 16, classes: 1, device: Device::Cpu, seed: 0 };
-    let mut method = entry.build(&Settings::new(), &cx)?;
-    let Learner::Gradient(learner) = method.learner() else { bail!("CIBHash learns by gradients") };
-    Ok((learner.demand().views[0])(SIZE))
+    let AnyMethod::Trained(method) = entry.build(&Settings::new(), &BuildContext::of_images(16, 16))? else {
+        bail!("CIBHash learns by gradients")
+    };
+    match &method.batch_spec().views[0] {
+        ViewSpec::Image(make) => Ok(make(SIZE)),
+        ViewSpec::Text => bail!("CIBHash was built for images"),
+    }
 }

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use hashlab_backbones::{Backbone as _, Weights, mobilenet_v2::MobileNetV2};
 use hashlab_bench::synthetic::{SIZE, Synthetic};
 use hashlab_bench::{Convolution, weights_file_with};
-use hashlab_data::Dataset as _;
+use hashlab_data::Images as _;
+use hashlab_encoders::{Weights, mobilenet_v2};
 use hashlab_image::{Normalize, to_hwc};
 
 const NAME: &str = "mobilenet_v2";
@@ -20,7 +20,7 @@ const SHIFT: f32 = 3.0;
 /// Returns a weights file: random, with the sums of the last convolution at mean 0 and deviation 1 before its ReLU6.
 ///
 /// Items that pass through a deep random network end up nearly parallel; trained networks keep them apart by batch
-/// normalisation, which this is for the one layer where it matters here.
+/// normalization, which this is for the one layer where it matters here.
 pub(crate) fn weights_file() -> Result<Vec<u8>> {
     let measured = features(&weights_file_with(NAME, LAST, |sum| Convolution {
         weight: sum.weight.iter().map(|w| w * SCALE).collect(),
@@ -42,7 +42,7 @@ pub(crate) fn weights_file() -> Result<Vec<u8>> {
 
 /// Computes features of a part of the data set.
 fn features(weights: &[u8]) -> Result<Tensor> {
-    let backbone = MobileNetV2::new(&Weights::from_bytes(weights)?, (&Device::Cpu).into())?;
+    let backbone = (mobilenet_v2::ENTRY.open)(Some(&Weights::from_bytes(weights)?), 0, (&Device::Cpu).into())?;
     let [mean, std] = backbone.normalize();
     let (dataset, mut pixels) = (Synthetic::new(), vec![0f32; IMAGES * SIZE * SIZE * 3]);
     for (item, out) in pixels.chunks_exact_mut(SIZE * SIZE * 3).enumerate() {

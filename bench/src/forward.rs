@@ -1,24 +1,24 @@
-//! Forward passes of a backbone, as features are extracted: micro-batches, each on one thread; on a GPU all at once.
+//! Forward passes of an image encoder, as features are extracted: micro-batches, each on one thread; on a GPU all at once.
 
 use anyhow::{Context as _, Result};
 use candle_core::DType;
-use hashlab_backbones::Place;
+use hashlab_encoders::Place;
 use hashlab_kernels::threads::serial;
-use hashlab_model::config::Compute;
+use hashlab_pipeline::config::ComputeDtype;
 use rayon::prelude::*;
 
 use crate::{Work, normal};
 
 /// Reads the name of a type as experiments write it.
-pub(crate) fn compute(name: &str) -> Result<Compute, String> {
+pub(crate) fn compute(name: &str) -> Result<ComputeDtype, String> {
     serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }
 
 pub(crate) fn work(name: &str, size: usize, batch: usize, place: Place<'_>) -> Result<Work> {
-    let (entry, dtype) = (hashlab_backbones::find(name).context("unknown backbone")?, place.dtype);
+    let (entry, dtype) = (hashlab_encoders::find(name).context("unknown encoder")?, place.dtype);
     let weights = entry.needs_weights.then(|| hashlab_bench::weights(name));
     let backbone = (entry.open)(weights.as_ref(), 0, place)?;
-    // As `hashlab_model::features` does, unless that left threads without images.
+    // As `hashlab_pipeline::ImageFeatures` does, unless that left threads without images.
     let micro_batch = match place.device.is_cpu() {
         true => entry.micro_batch(size).min(batch.div_ceil(rayon::current_num_threads())),
         false => batch,

@@ -3,11 +3,11 @@
 
 use anyhow::{Context as _, Result, bail};
 use candle_core::{Device, Tensor};
-use hashlab_engine::Settings;
 use hashlab_kernels::backward;
 use hashlab_kernels::optim::{Adam, adam_step};
-use hashlab_model::{Batch, BuildContext, HashMethod, Learner, Progress};
+use hashlab_method::{AnyMethod, Batch, BuildContext, Modality, Progress, Trained, View};
 use hashlab_rng::stream;
+use hashlab_settings::Settings;
 
 use crate::{Work, normal};
 
@@ -28,7 +28,7 @@ pub(crate) fn work(dim: usize, device: &Device) -> Result<Work> {
 }
 
 struct Head {
-    method: Box<dyn HashMethod>,
+    method: Box<dyn Trained>,
     /// Two views of every item.
     views: [Tensor; 2],
     device: Device,
@@ -39,9 +39,12 @@ struct Head {
 impl Head {
     fn new(dim: usize, device: &Device) -> Result<Self> {
         let entry = hashlab_methods::METHODS.iter().find(|m| m.info.name == "cibhash").context("no CIBHash")?;
-        let cx = BuildContext { bits: BITS, dim, classes: 1, device: device.clone(), seed: 0 };
+        let cx = BuildContext { device: device.clone(), ..BuildContext::of_images(BITS, dim) };
+        let AnyMethod::Trained(method) = entry.build(&Settings::new(), &cx)? else {
+            bail!("CIBHash learns by gradients")
+        };
         Ok(Self {
-            method: entry.build(&Settings::new(), &cx)?,
+            method,
             views: [normal("first", &[ITEMS, dim], 1.0, device)?, normal("second", &[ITEMS, dim], 1.0, device)?],
             device: device.clone(),
             moments: Vec::new(),
@@ -53,12 +56,12 @@ impl Head {
         let items = stream(0, "items", &[self.at.step as u64]).distinct(BATCH, ITEMS);
         let items: Vec<u32> = items.into_iter().map(|item| item as u32).collect();
         let rows = Tensor::new(&items[..], &self.device)?;
-        let views = self.views.iter().map(|view| view.index_select(&rows, 0)).collect::<Result<_, _>>()?;
-        let Learner::Gradient(learner) = self.method.learner() else { bail!("CIBHash learns by gradients") };
-        let loss = learner.loss(&Batch { items, views, labels: None }, &self.at)?;
+        let view = |all: &Tensor| Ok(View { modality: Modality::Image, x: all.index_select(&rows, 0)? });
+        let views = self.views.iter().map(view).collect::<Result<_>>()?;
+        let loss = self.method.loss(&Batch { items, views, labels: None }, &self.at)?;
         let grads = backward(&loss.total)?;
         self.at.step += 1;
-        let variables = learner.param_groups().into_iter().flat_map(|group| group.vars);
+        let variables = self.method.param_groups().into_iter().flat_map(|group| group.vars);
         for (index, (_, variable)) in variables.enumerate() {
             if index == self.moments.len() {
                 self.moments.push([variable.zeros_like()?, variable.zeros_like()?]);

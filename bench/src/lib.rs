@@ -1,11 +1,11 @@
 //! What both binaries of the benchmarks share: a data set of the size of CIFAR-10, and weights for every backbone.
 
-#[path = "../../core/backbones/tests/formula/mod.rs"]
+#[path = "../../core/encoders/tests/formula/mod.rs"]
 mod formula;
 pub mod synthetic;
 
 use half::f16;
-use hashlab_backbones::Weights;
+use hashlab_encoders::Weights;
 
 /// Makes up weights for a backbone: random, with the variance that keeps that of activations.
 ///

@@ -24,9 +24,9 @@ use std::time::Instant;
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use clap::{Parser, Subcommand};
-use hashlab_backbones::Place;
+use hashlab_encoders::Place;
 use hashlab_kernels::device::DeviceName;
-use hashlab_model::config::Compute;
+use hashlab_pipeline::config::ComputeDtype;
 use hashlab_rng::stream;
 
 #[global_allocator]
@@ -40,6 +40,9 @@ struct Args {
     /// Where tensors live: cpu, cuda or cuda:N
     #[arg(long, global = true, default_value_t)]
     device: DeviceName,
+    /// Lets a GPU round factors of f32 products to TF32
+    #[arg(long, global = true)]
+    tf32: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -48,22 +51,22 @@ struct Args {
 enum Command {
     /// Write the files that workloads of both sides read
     Prepare { dir: PathBuf },
-    /// List the backbones
-    Backbones,
+    /// List the image encoders
+    Encoders,
     /// Product of two square matrices
     Matmul { size: usize },
     /// Training step of CIBHash's head on features of `dim` numbers: 64 items, two views each
     Head { dim: usize },
     /// Forward and backward pass of a 3×3 convolution, 32 images, as many channels out as in
     Conv { channels: usize, size: usize },
-    /// Forward pass of a backbone
+    /// Forward pass of an image encoder
     Forward {
         name: String,
         size: usize,
         batch: usize,
         /// f32 or bf16
         #[arg(long, default_value = "f32", value_parser = forward::compute)]
-        compute: Compute,
+        compute: ComputeDtype,
     },
     /// Forward pass of a text encoder, all-MiniLM-L6-v2, over texts of equal length
     Text { texts: usize, tokens: usize },
@@ -92,29 +95,30 @@ enum Command {
 impl Command {
     /// Whether its work is the processor's wherever tensors live.
     fn needs_no_device(&self) -> bool {
-        matches!(self, Self::Prepare { .. } | Self::Backbones | Self::Augment { .. } | Self::Ranking { .. })
+        matches!(self, Self::Prepare { .. } | Self::Encoders | Self::Augment { .. } | Self::Ranking { .. })
     }
 }
 
 fn main() -> Result<()> {
     hashlab_kernels::keep_freed_memory();
-    let Args { device: name, command } = Args::parse();
+    let Args { device: name, tf32, command } = Args::parse();
     let device = name.open()?;
+    hashlab_kernels::device::allow_tf32(tf32);
     anyhow::ensure!(
         device.is_cpu() || !command.needs_no_device(),
         "`{name}` has no part in this: leave `--device` out"
     );
     let work = match command {
         Command::Prepare { dir } => return prepare::prepare(&dir),
-        Command::Backbones => {
-            hashlab_backbones::BACKBONES.iter().for_each(|entry| println!("{}", entry.name));
+        Command::Encoders => {
+            hashlab_encoders::BACKBONES.iter().for_each(|entry| println!("{}", entry.name));
             return Ok(());
         }
         Command::Matmul { size } => matmul::work(size, &device)?,
         Command::Head { dim } => head::work(dim, &device)?,
         Command::Conv { channels, size } => conv::work(channels, size, &device)?,
         Command::Forward { name, size, batch, compute } => {
-            forward::work(&name, size, batch, Place { device: &device, dtype: compute.dtype() })?
+            forward::work(&name, size, batch, Place { device: &device, dtype: compute.tensor_dtype() })?
         }
         Command::Text { texts, tokens } => text::work(texts, tokens, &device)?,
         Command::Augment { dir } => augment::work(&dir)?,

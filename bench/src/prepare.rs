@@ -14,7 +14,7 @@ pub(crate) const BITS: usize = 64;
 
 const IMAGE_SIZE: usize = 32;
 const CLASSES: usize = 10;
-/// Probability that a bit differs from its class's centre.
+/// Probability that a bit differs from its class's center.
 const NOISE: f64 = 0.3;
 
 /// PNG image number `item`.
@@ -51,7 +51,7 @@ pub(crate) fn prepare(dir: &Path) -> Result<()> {
     Ok(std::fs::write(weights_path(dir), weights_file()?)?)
 }
 
-/// Smooth colours with some noise, as photographs have; they compress as badly.
+/// Smooth colors with some noise, as photographs have; they compress as badly.
 fn waves(item: u64) -> Vec<u8> {
     let mut draws = stream(0, "bench/image", &[item]);
     let scale = draws.uniform_in(0.5, 2.0);
@@ -65,15 +65,15 @@ fn waves(item: u64) -> Vec<u8> {
     pixels
 }
 
-/// Draws codes that scatter around a centre per class, and their classes.
+/// Draws codes that scatter around a center per class, and their classes.
 fn clustered(side: &str, items: usize) -> (Vec<u8>, Vec<u8>) {
-    let mut centres = stream(0, "bench/centres", &[]);
-    let centres: Vec<bool> = (0..CLASSES * BITS).map(|_| centres.bernoulli(0.5)).collect();
+    let mut centers = stream(0, "bench/centres", &[]);
+    let centers: Vec<bool> = (0..CLASSES * BITS).map(|_| centers.bernoulli(0.5)).collect();
     let mut draws = stream(0, "bench/codes", &[side.len() as u64]);
     let labels: Vec<u8> = (0..items).map(|_| draws.below(CLASSES) as u8).collect();
     let mut code = |class: &u8| -> Vec<u8> {
-        let centre = &centres[usize::from(*class) * BITS..][..BITS];
-        centre.iter().map(|&bit| u8::from(bit != draws.bernoulli(NOISE))).collect()
+        let center = &centers[usize::from(*class) * BITS..][..BITS];
+        center.iter().map(|&bit| u8::from(bit != draws.bernoulli(NOISE))).collect()
     };
     (labels.iter().flat_map(&mut code).collect(), labels)
 }

@@ -11,7 +11,7 @@ use crate::prepare::{BITS, codes_path, labels_path};
 pub(crate) fn work(dir: &Path) -> Result<Work> {
     let [query, database] = ["query", "database"].map(|side| read(dir, side));
     let ((query, query_labels), (database, labels)) = (query?, database?);
-    let options = Options { map_at: 1_000, ..Options::default() };
+    let options = Options { map_at: Some(1_000), ..Options::default() };
     Ok(Box::new(move |iterations| {
         let mut map = None;
         for _ in 0..iterations {

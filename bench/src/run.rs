@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use candle_core::Device;
-use hashlab_backbones::Weights;
-use hashlab_bank::Bank;
-use hashlab_bench::synthetic::{SIZE, Synthetic};
-use hashlab_data::Source as _;
-use hashlab_engine::record::SCHEMA;
-use hashlab_engine::{RunConfig, Settings};
+use hashlab_bench::synthetic::{PROTOCOL, SIZE, Synthetic};
+use hashlab_cache::FeatureCache;
+use hashlab_data::{ByModality, Dataset as _, DatasetSource as _, Modality};
+use hashlab_encoders::{BACKBONES, Weights};
 use hashlab_kernels::device::DeviceName;
-use hashlab_model::Entry;
-use hashlab_model::config::{BackboneConfig, EvalConfig, TrainConfig};
-use hashlab_model::features::Features;
-use hashlab_model::run::{Finish, Job, run};
-use hashlab_model::train::Journal;
+use hashlab_method::MethodEntry;
+use hashlab_pipeline::run::{RunEnd, RunJob, run};
+use hashlab_pipeline::{ImageSetup, RunEnvironment};
+use hashlab_settings::Settings;
+use hashlab_store::{RunConfig, SCHEMA};
+use hashlab_train::TrainObserver;
 use rayon::ThreadPoolBuilder;
+use serde_json::json;
 
 use crate::Work;
 use crate::prepare::weights_path;
@@ -32,7 +32,7 @@ pub(crate) fn work(dir: PathBuf, epochs: usize, seed: u64, device: &Device) -> R
     Ok(Box::new(move |iterations| {
         let mut map = None;
         for _ in 0..iterations {
-            map = Some(runs.run(&runs.features(&device)?, seed)?);
+            map = Some(runs.run(&device, seed)?);
         }
         Ok(map)
     }))
@@ -51,12 +51,11 @@ pub(crate) fn pack(
     Ok(Box::new(move |iterations| {
         let mut map = None;
         for _ in 0..iterations {
-            let shared = runs.features(&device)?;
             let one = |seed: u64| {
                 let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
                 match apart {
-                    None => pool.install(|| runs.run(&shared, seed)),
-                    Some(name) => pool.install(|| runs.run(&runs.features(&name.open()?)?, seed)),
+                    None => pool.install(|| runs.run(&device, seed)),
+                    Some(name) => pool.install(|| runs.run(&name.open()?, seed)),
                 }
             };
             let maps: Result<Vec<f64>> = std::thread::scope(|scope| {
@@ -72,90 +71,75 @@ pub(crate) fn pack(
 /// What runs that differ in their seed have in common.
 struct Runs {
     dataset: Synthetic,
-    method: &'static Entry,
-    backbone: BackboneConfig,
+    method: &'static MethodEntry,
     weights: PathBuf,
-    bank: Bank,
+    /// Digest of the weights.
+    digest: String,
+    cache: FeatureCache,
     epochs: usize,
 }
 
 impl Runs {
     fn new(dir: &Path, epochs: usize) -> Result<Self> {
         let weights = weights_path(dir);
-        let backbone = BackboneConfig {
-            name: "mobilenet_v2".into(),
-            size: SIZE,
-            views: 10,
-            digest: Weights::read(&weights)?.digest().to_owned(),
-            ..BackboneConfig::default()
-        };
         Ok(Self {
             dataset: Synthetic::new(),
             method: hashlab_methods::METHODS.iter().find(|m| m.info.name == "cibhash").context("no CIBHash")?,
-            backbone,
+            digest: Weights::read(&weights)?.digest().to_owned(),
             weights,
-            bank: Bank::open(dir.join("bank"), None)?,
+            cache: FeatureCache::open(dir.join("cache"), None)?,
             epochs,
         })
     }
 
-    /// Features under the identity under which `hashlab-synthetic features` keeps the same ones.
-    fn features(&self, device: &Device) -> Result<Features<'_>> {
-        let identity = format!("{} {} {{}}", Synthetic::INFO.name, Synthetic::INFO.identity);
-        Features::new(&self.bank, &self.dataset, identity, &self.backbone, Some(self.weights.clone()), device)
-    }
-
     /// Returns the mAP of the test queries.
-    fn run(&self, features: &Features<'_>, seed: u64) -> Result<f64> {
-        let finish = run(Job {
-            config: &configure(self.method, &self.backbone, self.epochs, seed)?,
+    fn run(&self, device: &Device, seed: u64) -> Result<f64> {
+        let config = &self.configure(seed);
+        let weights = |digest: &str| (digest == self.digest).then(|| self.weights.clone());
+        let setup = ImageSetup { cache: &self.cache, encoders: BACKBONES, weights: &weights };
+        let end = run(RunJob {
+            config,
             method: self.method,
-            dataset: &self.dataset,
-            features,
-            journal: &mut Quiet,
+            environment: &RunEnvironment::new(config, &self.dataset, setup, device)?,
+            observer: &mut Quiet,
             checkpoint: None,
             provenance: BTreeMap::new(),
         })?;
-        let Finish::Result(result) = finish else { bail!("nobody interrupted the run") };
-        result.test.get("map_at_k").copied().context("the run has no mAP")
+        let RunEnd::Result { result, .. } = end else { bail!("nobody interrupted the run") };
+        result.mean_test("map_at_k").context("the run has no mAP")
+    }
+
+    /// The configuration of a run of bench/sweep.toml, so that `hashlab-synthetic features` stores what it works on.
+    fn configure(&self, seed: u64) -> RunConfig {
+        let image = json!({ "encoder": "mobilenet_v2", "image_size": SIZE, "digest": self.digest });
+        let train = json!({ "epochs": self.epochs, "learning_rate": LEARNING_RATE });
+        RunConfig {
+            schema: SCHEMA,
+            method: self.method.info.name.to_owned(),
+            revision: self.method.info.revision,
+            params: Settings::new(),
+            bits: BITS,
+            seed,
+            dataset: Synthetic::SUMMARY.name.to_owned(),
+            dataset_identity: self.dataset.info().identity.clone(),
+            data: Settings::new(),
+            protocol: PROTOCOL.to_owned(),
+            split_seed: 0,
+            encoders: ByModality::one(Modality::Image, table(image)),
+            train: table(train),
+            eval: table(json!({ "map_at": 1_000 })),
+        }
     }
 }
 
-fn configure(method: &Entry, backbone: &BackboneConfig, epochs: usize, seed: u64) -> Result<RunConfig> {
-    let train = TrainConfig {
-        epochs,
-        batch_size: 64,
-        learning_rate: LEARNING_RATE,
-        validate_every: 20,
-        ..TrainConfig::default()
-    };
-    let eval = EvalConfig { map_at: 1_000, ..EvalConfig::default() };
-    Ok(RunConfig {
-        schema: SCHEMA,
-        method: method.info.name.to_owned(),
-        revision: method.info.revision,
-        params: Settings::new(),
-        bits: BITS,
-        seed,
-        dataset: Synthetic::INFO.name.to_owned(),
-        dataset_identity: Synthetic::INFO.identity.to_owned(),
-        data: Settings::new(),
-        protocol: Synthetic::INFO.protocols[0].name.to_owned(),
-        split_seed: 0,
-        backbone: settings(backbone)?,
-        train: settings(&train)?,
-        eval: settings(&eval)?,
-    })
-}
-
-fn settings(section: &impl serde::Serialize) -> Result<Settings> {
-    Ok(serde_json::from_value(serde_json::to_value(section)?)?)
+fn table(value: serde_json::Value) -> Settings {
+    value.as_object().cloned().unwrap_or_default()
 }
 
 /// Keeps nothing. Checkpoints are rendered all the same.
 struct Quiet;
 
-impl Journal for Quiet {
+impl TrainObserver for Quiet {
     fn epoch(&mut self, _: usize, _: &BTreeMap<String, f64>, _: f64) -> Result<()> {
         Ok(())
     }

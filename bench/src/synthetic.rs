@@ -3,8 +3,12 @@
 
 use std::path::PathBuf;
 
-use hashlab_data::{DataDirs, DataError, Dataset, Info, Labels, NoSettings, Protocol, Rgb, Roles, Source, Split};
+use hashlab_data::{
+    ByModality, DataDirs, DataError, DataKind, Dataset, DatasetInfo, DatasetSource, DatasetSummary, Images, ItemData,
+    Labels, Modality, Protocol, Rgb, Roles, Split,
+};
 use hashlab_rng::stream;
+use hashlab_settings::NoParams;
 
 const CLASSES: usize = 10;
 /// Pixels per row, and rows.
@@ -13,13 +17,14 @@ pub const SIZE: usize = 16;
 const TRAIN: u32 = 5_000;
 const DATABASE: u32 = 50_000;
 const QUERIES: u32 = 5_000;
-/// Fields of one colour per row, and rows: so few that crops of an image resemble it.
+/// Fields of one color per row, and rows: so few that crops of an image resemble it.
 const FIELDS: usize = 2;
-/// Weight of an item's own colours beside its class's: enough that classes overlap.
+/// Weight of an item's own colors beside its class's: enough that classes overlap.
 const NOISE: f64 = 0.5;
 
-/// Coloured fields: those of an item are those of its class and its own, mixed.
+/// Colored fields: those of an item are those of its class and its own, mixed.
 pub struct Synthetic {
+    info: DatasetInfo,
     labels: Labels,
     classes: Vec<Vec<f64>>,
 }
@@ -28,8 +33,8 @@ impl Synthetic {
     /// Opens the data set.
     pub fn new() -> Self {
         let items = (DATABASE + 2 * QUERIES) as usize;
-        let classes = (0..CLASSES as u64).map(|class| colours("class", class)).collect();
-        Self { labels: Labels::single(CLASSES, (0..items).map(|item| item % CLASSES)), classes }
+        let classes = (0..CLASSES as u64).map(|class| colors("class", class)).collect();
+        Self { info: info(), labels: Labels::single(CLASSES, (0..items).map(|item| item % CLASSES)), classes }
     }
 }
 
@@ -39,42 +44,51 @@ impl Default for Synthetic {
     }
 }
 
-/// Draws the colours of all fields.
-fn colours(of: &str, index: u64) -> Vec<f64> {
+/// Draws the colors of all fields.
+fn colors(of: &str, index: u64) -> Vec<f64> {
     let mut values = stream(0, of, &[index]);
     (0..FIELDS * FIELDS * 3).map(|_| values.uniform()).collect()
 }
 
-impl Source for Synthetic {
-    const INFO: Info = Info {
-        name: "synthetic",
-        title: "coloured fields on 16 × 16 pixels, 10 classes",
-        source: "generated",
-        licence: "MIT OR Apache-2.0, as hashlab",
-        citation: "cite hashlab",
-        identity: "synthetic-v1",
-        classes: &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
-        captions: false,
-        protocols: &[Protocol {
-            name: "cibhash",
-            description: "5,000 items to train on, 50,000 in the database, 5,000 validation and 5,000 test queries",
-            map_at: 1_000,
-        }],
-    };
-    type Settings = NoSettings;
+/// Identity of the content; raised when items or labels change.
+const IDENTITY: &str = "synthetic-v1";
 
-    fn open(_: &NoSettings, _: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
+/// The name of the only protocol.
+pub const PROTOCOL: &str = "cibhash";
+
+fn info() -> DatasetInfo {
+    let description = "5,000 items to train on, 50,000 in the database, 5,000 validation and 5,000 test queries";
+    DatasetInfo {
+        identity: IDENTITY.to_owned(),
+        modalities: ByModality::one(Modality::Image, DataKind::Pixels),
+        classes: (0..CLASSES).map(|class| class.to_string()).collect(),
+        protocols: vec![Protocol::new(PROTOCOL, description, Some(1_000))],
+    }
+}
+
+impl DatasetSource for Synthetic {
+    const SUMMARY: DatasetSummary = DatasetSummary {
+        name: "synthetic",
+        title: "Synthetic",
+        description: "colored fields on 16 × 16 pixels, 10 classes",
+        source: "generated",
+        license: "MIT OR Apache-2.0, as hashlab",
+        citation: "cite hashlab",
+    };
+    type Settings = NoParams;
+
+    fn describe(_: &NoParams, _: &DataDirs) -> Result<DatasetInfo, DataError> {
+        Ok(info())
+    }
+
+    fn open(_: &NoParams, _: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(Self::new()))
     }
 }
 
-impl Dataset for Synthetic {
-    fn len(&self) -> usize {
-        self.labels.len()
-    }
-
+impl Images for Synthetic {
     fn image(&self, index: usize) -> Result<Rgb, DataError> {
-        let (class, own) = (&self.classes[index % CLASSES], colours("item", index as u64));
+        let (class, own) = (&self.classes[index % CLASSES], colors("item", index as u64));
         let field = |at: usize| at * FIELDS / SIZE;
         let value = |i: usize| {
             let (y, x, channel) = (i / (3 * SIZE), i / 3 % SIZE, i % 3);
@@ -84,21 +98,27 @@ impl Dataset for Synthetic {
         let pixels = (0..SIZE * SIZE * 3).map(value).collect();
         Ok(Rgb { width: SIZE, height: SIZE, pixels })
     }
+}
 
-    fn caption(&self, _: usize) -> Option<String> {
-        None
+impl Dataset for Synthetic {
+    fn info(&self) -> &DatasetInfo {
+        &self.info
     }
 
     fn labels(&self) -> &Labels {
         &self.labels
     }
 
+    fn data(&self, modality: Modality) -> Option<ItemData<'_>> {
+        (modality == Modality::Image).then_some(ItemData::Images(self))
+    }
+
     fn digest(&self) -> Result<&str, DataError> {
-        Ok(Self::INFO.identity)
+        Ok(IDENTITY)
     }
 
     fn split(&self, protocol: &str, split_seed: u64) -> Result<Split, DataError> {
-        Self::INFO.protocol(protocol)?;
+        self.info.protocol(protocol)?;
         let validation = DATABASE..DATABASE + QUERIES;
         let roles = Roles {
             train: (0..TRAIN).collect(),

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
-use hashlab_backbones::bert::{Bert, mean};
+use hashlab_encoders::bert::{Bert, mean};
 use hashlab_kernels::threads::serial;
 use hashlab_rng::stream;
 use rayon::prelude::*;

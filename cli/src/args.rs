@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use hashlab_app::Keep;
 use hashlab_kernels::device::DeviceName;
 
 /// Deep-hashing experiments: from a TOML grid to the comparison table that papers print.
@@ -17,34 +18,34 @@ use hashlab_kernels::device::DeviceName;
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) places: Places,
+    pub(crate) dirs: DirArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// Where things lie.
+/// Directories.
 #[derive(clap::Args, Clone)]
-#[command(next_help_heading = "Places")]
-pub(crate) struct Places {
+#[command(next_help_heading = "Directories")]
+pub(crate) struct DirArgs {
     /// Directory with data sets, and weights in its folder `weights`. Looked at before $HASHLAB_DATA and ./data
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Directory of runs and tables
     #[arg(long, global = true, value_name = "DIR", env = "HASHLAB_RUNS", default_value = "runs")]
     pub(crate) runs: PathBuf,
-    /// Directory of the view bank, where extracted features are kept [default: `bank` in the directory of runs]
-    #[arg(long, global = true, value_name = "DIR", env = "HASHLAB_BANK")]
-    pub(crate) bank: Option<PathBuf>,
-    /// Largest size of the view bank, e.g. 20G; what was not used for longest makes room [default: no limit]
-    #[arg(long, global = true, value_name = "SIZE", env = "HASHLAB_BANK_LIMIT", value_parser = parse_size)]
-    pub(crate) bank_limit: Option<u64>,
+    /// Directory of the feature cache, where extracted features are kept [default: `cache` in the directory of runs]
+    #[arg(long, global = true, value_name = "DIR", env = "HASHLAB_CACHE_DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Largest size of the feature cache, e.g. 20G; the least recently used files make room [default: no limit]
+    #[arg(long, global = true, value_name = "SIZE", env = "HASHLAB_CACHE_LIMIT", value_parser = parse_size)]
+    pub(crate) cache_limit: Option<u64>,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Run an experiment file's grid and print its table
     Sweep(SweepArgs),
-    /// Show what a sweep would run, and what it has
+    /// List a sweep's runs and their status
     Plan(PlanArgs),
     /// Print the table of a sweep
     Table(TableArgs),
@@ -56,13 +57,13 @@ pub(crate) enum Command {
     Methods(NameArgs),
     /// List the data sets, or describe one and its protocols
     Datasets(NameArgs),
-    /// List the backbones
-    Backbones,
+    /// List the encoders and the settings of [image], or describe one
+    Encoders(NameArgs),
     /// Download data sets and weights from the Hugging Face hub, or list what can be had there
     Fetch(FetchArgs),
-    /// List what the view bank holds
-    Bank,
-    /// Execute one prepared run (what a sweep starts; of use to schedulers)
+    /// List the content of the feature cache, or shrink it
+    Cache(CacheArgs),
+    /// Execute prepared runs (a sweep starts this; of use to schedulers)
     #[command(hide = true)]
     Exec(ExecArgs),
 }
@@ -91,10 +92,16 @@ pub(crate) struct SweepArgs {
     pub(crate) experiment: ExperimentArgs,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
-    /// Runs at once [default: one per core, a thread each; on a GPU at most 4; runs that train their backbone one by one, on
+    /// Runs at once [default: one per core, a thread each; on a GPU at most 4; runs that train their encoder one by one, on
     /// all cores]
     #[arg(long, short, value_name = "N", value_parser = parse_jobs)]
     pub(crate) jobs: Option<std::num::NonZero<usize>>,
+    /// Repeat the finished runs of a method, e.g. after a change of its sources (repeatable)
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) rerun: Vec<String>,
+    /// Which runs keep their trained model, `model.safetensors`
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) keep: KeepArg,
     #[command(flatten)]
     pub(crate) table: TableOptions,
 }
@@ -115,21 +122,21 @@ pub(crate) struct TableArgs {
 
 #[derive(clap::Args, Clone)]
 pub(crate) struct TableOptions {
-    /// Form of the table
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: TableFormat,
-    /// One row per trial instead of each method's best on validation
+    /// One row per setting instead of each method's best on validation
     #[arg(long)]
     pub(crate) all: bool,
     /// Leave the times out: what remains is the same, bit for bit, however often the sweep is repeated
     #[arg(long)]
     pub(crate) no_times: bool,
-    /// Further metric to print, e.g. map_at_k_total, precision_radius2, ndcg_at_k (repeatable)
+    /// Further metric to print, e.g. map_at_k_min_divisor, precision_radius2, ndcg_at_k (repeatable)
     #[arg(long, value_name = "NAME")]
     pub(crate) metric: Vec<String>,
 }
 
-/// Forms of a table.
+/// Output formats of a table.
 #[derive(Clone, Copy, Default, ValueEnum)]
 pub(crate) enum TableFormat {
     #[default]
@@ -175,7 +182,7 @@ pub(crate) struct NameArgs {
 
 #[derive(clap::Args)]
 pub(crate) struct FetchArgs {
-    /// Data sets and backbones, e.g. cifar10 mobilenet_v2; without one, all that can be fetched are listed
+    /// Data sets and encoders, e.g. cifar10 mobilenet_v2; without one, all that can be fetched are listed
     pub(crate) names: Vec<String>,
 }
 
@@ -186,12 +193,58 @@ pub(crate) struct ExecArgs {
     pub(crate) run: Vec<String>,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
-    /// File with the backbone's weights, needed where the view bank lacks features
-    #[arg(long)]
-    pub(crate) weights: Option<PathBuf>,
+    /// Weights file of an encoder by its digest, needed where the feature cache lacks features (repeatable)
+    #[arg(long, value_name = "DIGEST=FILE", value_parser = parse_weights)]
+    pub(crate) weights: Vec<(String, PathBuf)>,
     /// Only extract the features that the runs need
-    #[arg(long)]
-    pub(crate) features_only: bool,
+    #[arg(long, value_enum)]
+    pub(crate) features: Option<FeaturesExtent>,
+    /// Which runs keep their trained model
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) keep: KeepArg,
+}
+
+/// Features of an extraction.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum FeaturesExtent {
+    /// Without augmentation.
+    Plain,
+    /// The views of the run's method, too.
+    Views,
+}
+
+/// Runs that keep their model.
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub(crate) enum KeepArg {
+    /// Those of the setting that the table selects.
+    #[default]
+    Selected,
+    /// All.
+    All,
+    /// None.
+    None,
+}
+
+impl From<KeepArg> for Keep {
+    fn from(keep: KeepArg) -> Self {
+        match keep {
+            KeepArg::Selected => Self::Selected,
+            KeepArg::All => Self::All,
+            KeepArg::None => Self::None,
+        }
+    }
+}
+
+#[derive(clap::Args)]
+pub(crate) struct CacheArgs {
+    /// Remove the least recently used features until at most this much is left, e.g. 5G
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) prune: Option<u64>,
+}
+
+fn parse_weights(text: &str) -> Result<(String, PathBuf), String> {
+    let (digest, path) = text.split_once('=').ok_or("it must be DIGEST=FILE")?;
+    Ok((digest.to_owned(), path.into()))
 }
 
 /// Reads a number of runs at once.

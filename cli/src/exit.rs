@@ -1,28 +1,13 @@
-//! Exit codes: 0 done, 1 internal error, 2 bad input, 3 some runs failed.
+//! Exit codes: 0 done, 1 internal error, 2 bad input, 3 some runs failed, 130 interrupted.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use hashlab_app::BadInput;
+pub(crate) use hashlab_app::bad_input;
 use hashlab_data::DataError;
 use hashlab_kernels::device::DeviceError;
-
-/// A mistake of the user: what is wrong and what to do about it.
-#[derive(Debug)]
-pub(crate) struct BadInput(pub(crate) String);
-
-impl std::fmt::Display for BadInput {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for BadInput {}
-
-/// Builds a [`BadInput`] error.
-pub(crate) fn bad_input(message: impl Into<String>) -> anyhow::Error {
-    BadInput(message.into()).into()
-}
 
 /// Reports an error and picks the exit code.
 pub(crate) fn code(done: Result<ExitCode>) -> ExitCode {
@@ -32,11 +17,30 @@ pub(crate) fn code(done: Result<ExitCode>) -> ExitCode {
     };
     let bad = error.chain().find_map(|cause| cause.downcast_ref::<BadInput>());
     let text = match bad {
-        Some(BadInput(text)) if text.starts_with("error") => text.clone(), // diagnostics with their own head
+        Some(BadInput(text)) if has_own_head(text) => text.clone(),
         _ => format!("error: {error:#}"),
     };
     // In one piece: in a run's log, the sweep writes its other output between the lines.
     let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
     let named = |cause: &(dyn std::error::Error + 'static)| cause.is::<DataError>() || cause.is::<DeviceError>();
     if bad.is_some() || error.chain().any(named) { ExitCode::from(2) } else { ExitCode::from(1) }
+}
+
+/// Whether a diagnostic begins with `error`, in color or without.
+fn has_own_head(text: &str) -> bool {
+    let plain =
+        text.trim_start_matches(|c: char| c == '\u{1b}' || c == '[' || c == ';' || c == 'm' || c.is_ascii_digit());
+    plain.starts_with("error")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_diagnostic_in_color_keeps_its_head() {
+        assert!(has_own_head("error: no"));
+        assert!(has_own_head("\u{1b}[1m\u{1b}[91merror\u{1b}[0m: no"));
+        assert!(!has_own_head("unknown method"));
+    }
 }

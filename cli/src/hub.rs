@@ -1,4 +1,4 @@
-//! Downloads files that data sets and backbones have on the Hugging Face hub.
+//! Downloads files that data sets and encoders have on the Hugging Face hub.
 
 use std::fs;
 use std::io::{self, ErrorKind};

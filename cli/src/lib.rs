@@ -1,36 +1,34 @@
-//! The command line of hashlab. A crate with methods or data sets of its own calls [`main`] with longer registries.
+//! The command line of hashlab. A crate with methods, data sets or encoders of its own calls [`main`] with a longer
+//! [`Registry`].
 
 mod args;
 mod commands;
 mod context;
 mod exit;
 mod hub;
-mod published;
-mod report_of;
-mod resolve;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+pub use hashlab_app::Registry;
 
 use args::{Args, Command};
 use context::Context;
 
-/// The methods and data sets that the program offers.
-#[derive(Clone, Copy)]
-pub struct Registry {
-    /// Methods, in the order of listings and tables.
-    pub methods: &'static [hashlab_model::Entry],
-    /// Data sets, in the order of listings.
-    pub datasets: &'static [hashlab_data::Entry],
-}
+/// The sources that this program was built from.
+const BUILD: hashlab_app::Build = hashlab_app::Build {
+    version: env!("CARGO_PKG_VERSION"),
+    commit: env!("HASHLAB_COMMIT"),
+    diff_digest: env!("HASHLAB_DIFF"),
+};
 
 /// Runs the program with the arguments of the process.
 pub fn main(registry: Registry) -> ExitCode {
     hashlab_kernels::keep_freed_memory();
     let args = Args::parse();
     log_to_stderr();
-    let context = Context::new(registry, args.places);
+    hashlab_exec::raise_open_files();
+    let context = Context::new(registry, args.dirs);
     exit::code(context.check().and_then(|()| run(&context, args.command)))
 }
 
@@ -43,17 +41,22 @@ fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::Trace(args) => commands::trace::run(context, &args),
         Command::Methods(args) => commands::methods::run(context, &args),
         Command::Datasets(args) => commands::datasets::run(context, &args),
-        Command::Backbones => commands::backbones::run(),
+        Command::Encoders(args) => commands::encoders::run(context, &args),
         Command::Fetch(args) => commands::fetch::run(context, &args),
-        Command::Bank => commands::bank::run(context),
-        Command::Exec(args) => commands::exec::run(context, &args),
+        Command::Cache(args) => commands::cache::run(context, &args),
+        Command::Exec(args) => commands::exec::run(context, args),
     }
 }
 
-/// Sends log lines to standard error: warnings, or what `HASHLAB_LOG` asks for (e.g. `debug`).
+/// Sends log lines to standard error: warnings, or what `HASHLAB_LOG` asks for (e.g. `debug`). A log that cannot be
+/// written stops nothing.
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("HASHLAB_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(context::color_on_stderr())
+        .log_internal_errors(false)
+        .with_writer(std::io::stderr)
+        .init();
 }

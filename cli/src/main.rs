@@ -1,4 +1,4 @@
-//! The program `hashlab`, with the methods and data sets of this workspace.
+//! The program `hashlab`, with the methods, data sets and encoders of this workspace.
 
 use std::process::ExitCode;
 
@@ -7,5 +7,10 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    hashlab::main(hashlab::Registry { methods: hashlab_methods::METHODS, datasets: hashlab_datasets::DATASETS })
+    hashlab::main(hashlab::Registry {
+        methods: hashlab_methods::METHODS,
+        datasets: hashlab_datasets::DATASETS,
+        encoders: hashlab_encoders::BACKBONES,
+        published: &[hashlab_methods::PUBLISHED],
+    })
 }

@@ -29,11 +29,11 @@ fn assert_tells(text: &str, parts: &[&str]) {
 }
 
 #[test]
-fn without_a_name_everything_is_listed_with_size_and_licence() {
+fn without_a_name_everything_is_listed_with_size_and_license() {
     let folder = tempfile::tempdir().unwrap();
     let listed = hashlab(folder.path(), &["fetch", "--data-dir", "here"]);
     assert_eq!((listed.code, listed.stderr.as_str()), (Some(0), ""));
-    let parts = ["cifar10", "143.6 MB", "mobilenet_v2", "14.2 MB", "licence: Apache-2.0", "downloads into here"];
+    let parts = ["cifar10", "143.6 MB", "mobilenet_v2", "14.2 MB", "license: Apache-2.0", "downloads into here"];
     assert_tells(&listed.stdout, &parts);
 }
 
@@ -59,8 +59,8 @@ fn who_misses_something_is_told_how_to_fetch_it() {
     let folder = tempfile::tempdir().unwrap();
     let experiment = |weights: &str| {
         format!(
-            "dataset = \"shapes\"\nbits = [16]\nseeds = [0]\n[backbone]\nname = \"mobilenet_v2\"\n{weights}\n\
-             [[arm]]\nmethod = \"lsh\"\n"
+            "dataset = \"shapes\"\nbits = [16]\nseeds = [0]\n[image]\nencoder = \"mobilenet_v2\"\n{weights}\n\
+             [[method]]\nname = \"lsh\"\n"
         )
     };
     for weights in ["", "weights = \"absent.safetensors\""] {

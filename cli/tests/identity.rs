@@ -1,41 +1,58 @@
-//! Which settings name a run: over every registered method and every section that it heeds, each key but those that
-//! change nothing under the values of the others.
+//! Identities of runs: a run ID changes if and only if a setting that can affect the result changes.
+//!
+//! Every key of every registered method's hyperparameters, and of the shared sections, is varied beside the defaults and
+//! beside each other value of each other key. `known_ids.txt` holds the IDs of a plan of all methods, so that a version
+//! that renames users' runs is noticed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use hashlab_engine::sweep::{Overrides, load};
-use hashlab_engine::{Catalog, DatasetDecl, MethodDecl, ProtocolDecl, RunId, Schema, Settings};
+use hashlab::Registry;
+use hashlab_data::{ByModality, DataDirs, DataKind, Modality};
+use hashlab_method::MethodEntry;
 use hashlab_methods::METHODS;
-use hashlab_model::Entry;
-use hashlab_model::config::{BackboneConfig, EvalConfig, TrainConfig};
-use hashlab_model::registry::schema_of;
+use hashlab_settings::{NoParams, Schema, Settings, ValueType};
+use hashlab_store::RunId;
+use hashlab_sweep::{Catalog, DatasetDecl, DatasetDescription, Overrides, Plan, ProtocolDecl, load};
 use serde_json::{Value, json};
 
+const REGISTRY: Registry = Registry {
+    methods: METHODS,
+    datasets: hashlab_datasets::DATASETS,
+    encoders: hashlab_encoders::BACKBONES,
+    published: &[],
+};
+
 /// One method with the program's own sections, and a data set without settings.
-fn catalog(method: MethodDecl) -> Catalog {
-    let protocol = ProtocolDecl { name: "all".into(), description: "all items".into(), map_at: 10 };
-    let none = Schema {
-        defaults: Settings::new(),
-        docs: BTreeMap::new(),
-        check: Arc::new(|_| Ok(())),
-        idle: Arc::new(|_| Vec::new()),
-    };
-    let toy = DatasetDecl {
-        name: "toy".into(),
-        title: "toys".into(),
+fn catalog(method: &MethodEntry) -> Catalog {
+    let mut catalog = REGISTRY.catalog(&DataDirs(Vec::new()));
+    catalog.methods.retain(|known| known.name == method.info.name);
+    let toy = DatasetDescription {
         identity: "toy-v1".into(),
-        settings: none,
-        protocols: vec![protocol],
+        modalities: ByModality::one(Modality::Image, DataKind::Pixels),
+        protocols: vec![ProtocolDecl { name: "all".into(), description: "all items".into(), map_at: Some(10) }],
     };
-    Catalog {
-        methods: vec![method],
-        datasets: vec![toy],
-        backbone: schema_of::<BackboneConfig>(),
-        train: schema_of::<TrainConfig>(),
-        eval: schema_of::<EvalConfig>(),
-    }
+    catalog.datasets = vec![DatasetDecl {
+        name: "toy".into(),
+        title: "Toys".into(),
+        settings: Schema::of::<NoParams>(),
+        describe: Arc::new(move |_| Ok(toy.clone())),
+    }];
+    catalog
+}
+
+fn planned(text: &str, catalog: &Catalog) -> Plan {
+    let experiment = load(text, Path::new("toy.toml"), catalog, &Overrides::default());
+    let experiment = experiment.unwrap_or_else(|wrong| panic!("{wrong}\n{text}"));
+    let plan = experiment.plan(&mut |_, section| {
+        let mut section = section.clone();
+        if let Some(weights) = section.shift_remove("weights").filter(|weights| !weights.is_null()) {
+            section.insert("digest".into(), weights);
+        }
+        Ok(section)
+    });
+    plan.unwrap()
 }
 
 /// A section of an experiment with one method.
@@ -43,7 +60,7 @@ fn catalog(method: MethodDecl) -> Catalog {
 enum Section {
     Params,
     Train,
-    Backbone,
+    Image,
 }
 
 impl Section {
@@ -51,79 +68,85 @@ impl Section {
         match self {
             Self::Params => &catalog.methods[0].params,
             Self::Train => &catalog.train,
-            Self::Backbone => &catalog.backbone,
+            Self::Image => catalog.encoders.get(Modality::Image).unwrap(),
         }
     }
 
     /// The run under `settings` of this section and the defaults of the others.
     fn run(self, settings: &Settings, catalog: &Catalog) -> RunId {
-        let (method, table) = (
-            &catalog.methods[0].name,
-            match self {
-                Self::Params => "arm.params",
-                Self::Train => "train",
-                Self::Backbone => "backbone",
-            },
-        );
-        // What an arm sets without effect is refused, so no run can be named by it.
-        let idle = if self == Self::Params { (self.schema(catalog).idle)(settings) } else { Vec::new() };
-        let heeded = settings.iter().filter(|(key, _)| !idle.contains(&key.as_str()));
-        // A scalar is written in TOML as in JSON.
-        let lines: String = heeded.map(|(key, value)| format!("{key} = {value}\n")).collect();
-        let text = format!("dataset = \"toy\"\nbits = [16]\n[[arm]]\nmethod = \"{method}\"\n[{table}]\n{lines}");
-        let overrides = Overrides { env: Vec::new(), set: Vec::new() };
-        let experiment =
-            load(&text, Path::new("toy.toml"), catalog, &overrides).unwrap_or_else(|e| panic!("{e}\n{text}"));
-        let plan = experiment.plan(&mut |section| {
-            let mut section = section.clone();
-            let weights = section.shift_remove("weights").ok_or("no weights")?;
-            section.insert("digest".into(), weights);
-            Ok(section)
-        });
-        plan.unwrap().runs.swap_remove(0).id
+        let table = match self {
+            Self::Params => "method.params",
+            Self::Train => "train",
+            Self::Image => "image",
+        };
+        // What a method sets without effect is refused, so no run can be named by it.
+        let inactive = if self == Self::Params { self.schema(catalog).inactive(settings) } else { Vec::new() };
+        let written = settings.iter().filter(|(key, value)| !inactive.contains(&key.as_str()) && !value.is_null());
+        // Scalars and lists are written in TOML as in JSON.
+        let lines: String = written.map(|(key, value)| format!("{key} = {value}\n")).collect();
+        let name = &catalog.methods[0].name;
+        let text = format!("dataset = \"toy\"\nbits = [16]\n[[method]]\nname = \"{name}\"\n[{table}]\n{lines}");
+        planned(&text, catalog).runs.swap_remove(0).id
     }
 
     /// Whether a key can change a result under `settings`, by what the method is and what the section says itself.
-    fn heeds(self, key: &str, settings: &Settings, catalog: &Catalog) -> bool {
+    fn matters(self, key: &str, settings: &Settings, catalog: &Catalog) -> bool {
         let method = &catalog.methods[0];
         let mut settings = settings.clone();
         let foreign: &[&str] = match self {
             Self::Params => &[],
-            Self::Train if method.gradient => &[],
+            Self::Train if method.deep => &[],
             Self::Train => return false,
-            Self::Backbone if method.gradient => &[],
-            Self::Backbone => &["finetune", "cut"],
+            Self::Image if method.deep => &[],
+            Self::Image => &["finetune", "frozen_until"],
         };
         settings.retain(|key, _| !foreign.contains(&key.as_str()));
-        let unseen = self == Self::Backbone && key == "views" && !method.augmented;
-        !unseen && settings.contains_key(key) && !(self.schema(catalog).idle)(&settings).contains(&key)
+        let unread = self == Self::Image && key == "views" && !method.augmented;
+        !unread && settings.contains_key(key) && !self.schema(catalog).inactive(&settings).contains(&key)
     }
 }
 
-/// The sound tables that differ from `settings` in `key` alone.
+/// The valid tables that differ from `settings` in `key` alone.
 fn changed(settings: &Settings, key: &str, schema: &Schema) -> Vec<Settings> {
     let with = |value: Value| {
         let mut settings = settings.clone();
         settings.insert(key.to_owned(), value);
         settings
     };
-    let values: Vec<Value> = match &settings[key] {
-        Value::Bool(on) => vec![json!(!on)],
-        Value::Number(n) if n.is_f64() => {
-            let x = n.as_f64().unwrap();
+    let now = &settings[key];
+    let mut values: Vec<Value> = match schema.value_type(key).unwrap() {
+        ValueType::Boolean => vec![json!(true), json!(false)],
+        ValueType::Integer(_) => {
+            let n = now.as_i64().unwrap_or(50);
+            vec![json!(n + 1), json!(n - 1)]
+        }
+        ValueType::Number(_) => {
+            let x = now.as_f64().unwrap_or(0.5);
             [x / 2.0, 2.0 * x, x + 0.25].map(Value::from).into()
         }
-        Value::Number(n) => [1, -1].map(|by| json!(n.as_i64().unwrap() + by)).into(),
-        // The refusal of a word that is none lists those that are.
-        Value::String(_) => {
-            let refusal = (schema.check)(&with(json!("?"))).err().map_or("mine".into(), |refusal| refusal.message);
+        ValueType::Choice(words) => words.iter().map(|word| json!(word)).collect(),
+        // The refusal of a name that is none lists those that are.
+        ValueType::Text => {
+            let refusal = schema.check(&with(json!("?"))).to_string();
             let words = refusal.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
-            words.map(Value::from).collect::<Vec<_>>()
+            words.chain(["mine"]).map(Value::from).collect()
         }
-        other => panic!("`{key}` = {other}: say here how it may differ"),
+        ValueType::List { .. } => match now.as_array().unwrap().split_last() {
+            None => vec![json!([2]), json!([2, 5])],
+            Some((last, others)) if last.is_f64() => {
+                vec![json!([others, &[json!(last.as_f64().unwrap() / 2.0)]].concat())]
+            }
+            Some((last, others)) => vec![json!([others, &[json!(last.as_i64().unwrap() + 1)]].concat())],
+        },
+        other => panic!("`{key}` is {}: say here how it may differ", other.describe()),
     };
-    let sound = |other: &Settings| other != settings && (schema.check)(other).is_ok();
-    values.into_iter().map(with).filter(sound).collect()
+    if schema.defaults[key].is_null() {
+        values.push(Value::Null); // not set
+    }
+    // Pixels need an encoder.
+    let pixels = |other: &Settings| key != "encoder" || other[key] != "none";
+    let valid = |other: &Settings| other != settings && pixels(other) && schema.check(other).is_empty();
+    values.into_iter().map(with).filter(valid).collect()
 }
 
 /// Checks every key of a section, beside the defaults and beside each other value of each other key.
@@ -137,7 +160,7 @@ fn check(section: Section, catalog: &Catalog) {
         for key in defaults.keys() {
             for other in changed(&settings, key, schema) {
                 varied.insert(key.clone());
-                let matters = [&settings, &other].iter().any(|table| section.heeds(key, table, catalog));
+                let matters = [&settings, &other].iter().any(|table| section.matters(key, table, catalog));
                 let differs = section.run(&other, catalog) != run;
                 let method = &catalog.methods[0].name;
                 assert_eq!(differs, matters, "{method}: `{key}` of {section:?} from {settings:?} to {}", other[key]);
@@ -147,9 +170,9 @@ fn check(section: Section, catalog: &Catalog) {
     assert_eq!(varied, defaults.keys().cloned().collect(), "every key has another value somewhere");
 }
 
-/// A method of each kind: no more than its kind decides which keys of a shared section it heeds.
-fn kinds() -> impl Iterator<Item = &'static Entry> {
-    let kind = |method: &Entry| (method.info.gradient, method.info.augmented);
+/// A method of each kind: no more than its kind decides which keys of a shared section it reads.
+fn kinds() -> impl Iterator<Item = &'static MethodEntry> {
+    let kind = |method: &MethodEntry| (method.deep, method.info.augmented);
     METHODS
         .iter()
         .enumerate()
@@ -160,20 +183,39 @@ fn kinds() -> impl Iterator<Item = &'static Entry> {
 #[test]
 fn a_run_is_named_by_the_hyperparameters_that_change_it() {
     for method in METHODS {
-        check(Section::Params, &catalog(method.declare()));
+        check(Section::Params, &catalog(method));
     }
 }
 
 #[test]
 fn a_run_is_named_by_the_training_that_changes_it() {
     for method in kinds() {
-        check(Section::Train, &catalog(method.declare()));
+        check(Section::Train, &catalog(method));
     }
 }
 
 #[test]
-fn a_run_is_named_by_the_backbone_that_changes_it() {
+fn a_run_is_named_by_the_encoder_that_changes_it() {
     for method in kinds() {
-        check(Section::Backbone, &catalog(method.declare()));
+        check(Section::Image, &catalog(method));
     }
+}
+
+/// All methods by their defaults on each data set, and settings of every section.
+#[test]
+fn runs_have_the_ids_that_are_written_down() {
+    let catalog = REGISTRY.catalog(&DataDirs(Vec::new()));
+    let all: String = METHODS.iter().map(|method| format!("[[method]]\nname = \"{}\"\n", method.info.name)).collect();
+    let files = [
+        format!("dataset = \"shapes\"\nbits = [16]\n{all}"),
+        format!("dataset = \"cifar10\"\nbits = [32]\nseeds = [1]\n{all}"),
+        "dataset = \"shapes\"\nbits = [64]\nseeds = [2]\nsplit_seed = 3\n[data]\nitems = 500\n\
+         [image]\nencoder = \"mobilenet_v2\"\nweights = \"0a1b2c3d\"\nviews = 4\n\
+         [train]\nepochs = 5\n[eval]\nmap_at = 100\n\
+         [[method]]\nname = \"cibhash\"\nparams = { tau = 0.2 }\n[[method]]\nname = \"lsh\"\n"
+            .to_owned(),
+    ];
+    let runs = files.iter().flat_map(|file| planned(file, &catalog).runs);
+    let ids: String = runs.map(|run| format!("{} {}\n", run.id, run.config.dataset)).collect();
+    assert_eq!(ids, include_str!("known_ids.txt"), "a change here makes users execute all of their runs again");
 }

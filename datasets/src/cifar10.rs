@@ -1,11 +1,11 @@
-//! CIFAR-10: 60,000 colour photos of 32 × 32 pixels in ten classes.
+//! CIFAR-10: 60,000 color photos of 32 × 32 pixels in ten classes.
 //!
 //! Krizhevsky: Learning multiple layers of features from tiny images (2009). Items are numbered in the official
 //! order: 0..50,000 the five training batches, 50,000..60,000 the test batch.
 //!
 //! Two layouts are read, the Hugging Face parquet files and the authors' binary files. Whatever the layout, pixels are
 //! kept in the authors' record format, so that one digest verifies both. Labels are read on opening, pixels on first
-//! use: many runs find their features in a bank and need labels alone.
+//! use: many runs find their features in the cache and need only labels.
 
 mod bin;
 mod files;
@@ -18,14 +18,19 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use hashlab_data::{DataDirs, DataError, Dataset, Info, Labels, NoSettings, Rgb, Source, Split};
+use hashlab_data::{
+    ByModality, DataDirs, DataError, DataKind, Dataset, DatasetInfo, DatasetSource, DatasetSummary, Images, ItemData,
+    Labels, Modality, Rgb, Split,
+};
 use hashlab_hub::{File, Kind, Published};
+use hashlab_settings::NoParams;
 
 use files::Files;
 use records::{CLASSES, OFFICIAL, RECORD, Reference};
 
 /// CIFAR-10, opened.
 pub struct Cifar10 {
+    info: DatasetInfo,
     files: Files,
     reference: Reference,
     labels: Labels,
@@ -35,23 +40,20 @@ pub struct Cifar10 {
     filling: Mutex<()>,
 }
 
-impl Source for Cifar10 {
-    const INFO: Info = Info {
+impl DatasetSource for Cifar10 {
+    const SUMMARY: DatasetSummary = DatasetSummary {
         name: "cifar10",
-        title: "60,000 colour photos of 32 × 32 pixels, ten classes",
+        title: "CIFAR-10",
+        description: "60,000 color photos of 32 × 32 pixels, ten classes",
         source: "https://www.cs.toronto.edu/~kriz/cifar.html (binary version), or uoft-cs/cifar10 on the Hugging Face hub",
-        licence: "none stated; the authors ask for citation",
+        license: "none stated; the authors ask for citation",
         citation: "A. Krizhevsky: Learning multiple layers of features from tiny images. Technical report, University of Toronto, 2009",
-        identity: OFFICIAL.digest(),
-        classes: &["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
-        captions: false,
-        protocols: protocols::PROTOCOLS,
     };
     const PUBLISHED: Option<Published> = Some(Published {
         kind: Kind::Dataset,
         repo: "uoft-cs/cifar10",
         revision: "0b2714987fa478483af9968de7c934580d0bb9a2",
-        licence: Self::INFO.licence,
+        license: Self::SUMMARY.license,
         files: &[
             File {
                 name: "plain_text/train-00000-of-00001.parquet",
@@ -67,19 +69,36 @@ impl Source for Cifar10 {
             },
         ],
     });
-    type Settings = NoSettings;
+    type Settings = NoParams;
 
-    fn open(_: &NoSettings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
+    fn describe(_: &NoParams, _: &DataDirs) -> Result<DatasetInfo, DataError> {
+        Ok(info(OFFICIAL))
+    }
+
+    fn open(_: &NoParams, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(Self::open_as(dirs, OFFICIAL)?))
     }
 }
+
+fn info(reference: Reference) -> DatasetInfo {
+    DatasetInfo {
+        identity: reference.digest().to_owned(),
+        modalities: ByModality::one(Modality::Image, DataKind::Pixels),
+        classes: NAMES.map(str::to_owned).to_vec(),
+        protocols: protocols::protocols(),
+    }
+}
+
+/// Names of the classes, in the order of their numbers.
+const NAMES: [&str; CLASSES] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 impl Cifar10 {
     /// Opens files that must match `reference`.
     fn open_as(dirs: &DataDirs, reference: Reference) -> Result<Self, DataError> {
         let files = Files::find(dirs)?;
         let labels = Labels::single(CLASSES, files.labels(&reference)?);
-        Ok(Self { files, reference, labels, records: OnceLock::new(), filling: Mutex::new(()) })
+        Ok(Self { info: info(reference), files, reference, labels, records: OnceLock::new(), filling: Mutex::new(()) })
     }
 
     /// All records, read and verified on first use.
@@ -97,17 +116,19 @@ impl Cifar10 {
     }
 }
 
-impl Dataset for Cifar10 {
-    fn len(&self) -> usize {
-        self.labels.len()
-    }
-
+impl Images for Cifar10 {
     fn image(&self, index: usize) -> Result<Rgb, DataError> {
         Ok(records::unpack(&self.records()?[index * RECORD..][..RECORD]))
     }
+}
 
-    fn caption(&self, _: usize) -> Option<String> {
-        None
+impl Dataset for Cifar10 {
+    fn info(&self) -> &DatasetInfo {
+        &self.info
+    }
+
+    fn data(&self, modality: Modality) -> Option<ItemData<'_>> {
+        (modality == Modality::Image).then_some(ItemData::Images(self))
     }
 
     fn labels(&self) -> &Labels {

@@ -18,33 +18,25 @@ fn every_file_is_registered() {
         .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
         .filter(|stem| stem != "lib")
         .collect();
-    let registered: BTreeSet<String> = DATASETS.iter().map(|entry| entry.info().name.to_owned()).collect();
+    let registered: BTreeSet<String> = DATASETS.iter().map(|entry| entry.summary.name.to_owned()).collect();
     assert_eq!(stems, registered);
     assert_eq!(registered.len(), DATASETS.len(), "names are unique");
 }
 
 #[test]
 fn declarations_are_complete() {
-    for info in DATASETS.iter().map(|entry| entry.info()) {
-        for text in [info.title, info.source, info.licence, info.citation, info.identity] {
-            assert!(!text.is_empty(), "{}", info.name);
-        }
-        let names: BTreeSet<_> = info.protocols.iter().map(|protocol| protocol.name).collect();
-        assert!(!names.is_empty() && names.len() == info.protocols.len(), "{}", info.name);
-        assert!(info.protocols.iter().all(|protocol| !protocol.description.is_empty()), "{}", info.name);
-    }
-}
-
-#[test]
-fn defaults_pass_their_check_and_are_documented() {
     for entry in DATASETS {
-        let defaults = entry.defaults();
-        assert_eq!(entry.check(&defaults), Ok(()), "{}", entry.info().name);
-        for key in defaults.keys() {
-            assert!(!entry.docs()[key].is_empty(), "{}: `{key}`", entry.info().name);
+        let summary = &entry.summary;
+        for text in [summary.title, summary.description, summary.source, summary.license, summary.citation] {
+            assert!(!text.is_empty(), "{}", summary.name);
+        }
+        let schema = entry.schema();
+        assert!(schema.check(&schema.defaults).is_empty(), "{}", summary.name);
+        for key in schema.defaults.keys() {
+            assert!(!schema.docs[key].is_empty(), "{}: `{key}`", summary.name);
         }
         let unknown = Map::from_iter([("no_such_key".to_owned(), 1.into())]);
-        assert!(entry.check(&unknown).unwrap_err().contains("no_such_key"));
+        assert!(schema.check(&unknown).to_string().contains("no_such_key"));
     }
 }
 
@@ -60,8 +52,16 @@ fn splits_are_sound_and_follow_their_seed() {
             }
             opened => opened.unwrap_or_else(|error| panic!("{error}")),
         };
-        for protocol in entry.info().protocols {
-            let split = |seed| dataset.split(protocol.name, seed).unwrap();
+        let info = dataset.info();
+        assert!(!info.identity.is_empty() && !info.modalities.is_empty(), "{}", entry.summary.name);
+        for (modality, kind) in info.modalities.iter() {
+            assert_eq!(dataset.data(modality).map(|data| data.kind()), Some(*kind), "{}", entry.summary.name);
+        }
+        let names: BTreeSet<_> = info.protocols.iter().map(|protocol| &protocol.name).collect();
+        assert!(!names.is_empty() && names.len() == info.protocols.len(), "{}", entry.summary.name);
+        for protocol in &info.protocols {
+            assert!(!protocol.description.is_empty(), "{}", protocol.name);
+            let split = |seed| dataset.split(&protocol.name, seed).unwrap();
             assert_sound(&split(0), &*dataset);
             assert_eq!(split(1), split(1), "{}", protocol.name);
             assert_ne!(split(0).database, split(1).database, "{}", protocol.name);
@@ -88,7 +88,7 @@ fn assert_sound(split: &Split, dataset: &dyn Dataset) {
     assert!(no_class_order(&split.database, dataset), "the database is in class order");
 }
 
-/// Whether neighbours in `items` share their labels hardly more often than items far apart.
+/// Whether neighbors in `items` share their labels hardly more often than items far apart.
 fn no_class_order(items: &[u32], dataset: &dyn Dataset) -> bool {
     let same = |step: usize| {
         let pairs = (0..items.len()).map(|at| (items[at], items[(at + step) % items.len()]));

@@ -14,8 +14,8 @@
 
 use anyhow::Result;
 use candle_core::Tensor;
-use hashlab_model::{
-    BuildContext, ClosedForm, HashMethod, Info, Items, Learner, Modality, Plugin, State, Supervision, TrainSet,
+use hashlab_method::{
+    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, State, Supervision, TrainSet,
 };
 
 use crate::anchors::{AnchorMap, AnchorParams};
@@ -27,18 +27,24 @@ pub struct Agh1 {
     map: AnchorMap,
 }
 
-impl Plugin for Agh1 {
-    const INFO: Info = Info {
+impl Definition for Agh1 {
+    const INFO: MethodInfo = MethodInfo {
         name: "agh_1",
         title: "AGH-1",
         paper: "Liu et al., Hashing with Graphs, ICML 2011",
-        supervision: Supervision::None,
-        modalities: &[Modality::Image],
-        gradient: false,
-        seeded: true,
+        supervision: Supervision::Unsupervised,
+        needs: Needs::Any,
         augmented: false,
+        seeded: true,
         revision: 1,
     };
+    const SOURCE: &'static str = concat!(
+        include_str!("agh_1.rs"),
+        include_str!("anchors.rs"),
+        include_str!("kmeans.rs"),
+        include_str!("graph.rs"),
+        include_str!("linalg.rs")
+    );
     type Params = AnchorParams;
 
     fn build(params: AnchorParams, cx: &BuildContext) -> Result<Self> {
@@ -47,12 +53,8 @@ impl Plugin for Agh1 {
 }
 
 impl HashMethod for Agh1 {
-    fn learner(&mut self) -> Learner<'_> {
-        Learner::ClosedForm(self)
-    }
-
-    fn encode(&self, items: &Items) -> Result<Tensor> {
-        to_tensor(&self.map.apply(&items.image)?, items.image.device())
+    fn encode(&self, items: &Features, modality: Modality) -> Result<Tensor> {
+        to_tensor(&self.map.apply(items.get(modality)?)?, items.get(modality)?.device())
     }
 
     fn state(&self) -> Result<State> {
@@ -64,9 +66,9 @@ impl HashMethod for Agh1 {
     }
 }
 
-impl ClosedForm for Agh1 {
+impl Fitted for Agh1 {
     fn fit(&mut self, train: &TrainSet) -> Result<()> {
-        let weights = self.map.fit_anchors(&train.features, &mut self.cx.stream("agh_1/anchors"))?;
+        let weights = self.map.fit_anchors(train.features.only()?, &mut self.cx.stream("agh_1/anchors"))?;
         self.map.set_map(&weights.eigenvectors(self.cx.bits)?)
     }
 }
@@ -82,15 +84,15 @@ mod tests {
         let mut rng = hashlab_rng::stream(0, "agh-test", &[]);
         let values: Vec<f32> = (0..300 * 6).map(|_| rng.normal() as f32 + 20.0).collect();
         let features = Tensor::from_vec(values, (300, 6), &Device::Cpu).unwrap();
-        let cx = BuildContext { bits: 8, dim: 6, classes: 0, device: Device::Cpu, seed: 0 };
+        let cx = BuildContext::of_images(8, 6);
         let params = AnchorParams { anchors: 40, nearest: 4, kmeans_iterations: 5 };
         let mut method = Agh1::build(params, &cx).unwrap();
         let weights = method.map.fit_anchors(&features, &mut cx.stream("agh_1/anchors")).unwrap();
         let trained = weights.times(&weights.eigenvectors(8).unwrap());
-        method.fit(&TrainSet { features: features.clone(), labels: None }).unwrap();
+        method.fit(&TrainSet::of_images(features.clone())).unwrap();
         for (start, count) in [(0, 300), (17, 1), (200, 64)] {
-            let image = features.narrow(0, start, count).unwrap();
-            let h = to_matrix(&method.encode(&Items { image }).unwrap()).unwrap();
+            let items = Features::one(Modality::Image, features.narrow(0, start, count).unwrap());
+            let h = to_matrix(&method.encode(&items, Modality::Image).unwrap()).unwrap();
             for i in 0..count {
                 for bit in 0..8 {
                     let (found, expected) = (h[(i, bit)], trained[(start + i, bit)]);

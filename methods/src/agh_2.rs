@@ -2,8 +2,8 @@
 //!
 //! Wei Liu, Jun Wang, Sanjiv Kumar and Shih-Fu Chang, Hashing with Graphs, ICML 2011. Each of the bits/2 leading
 //! eigenvectors y of the anchor graph makes two bits: its sign, as in [`crate::agh_1`], and, within each side of 0, the
-//! side of a second threshold: `y ≥ T⁺` where y ≥ 0, `y ≤ T⁻` where y < 0. The thresholds minimise what the eigenvector
-//! itself minimises, `ŷᵀ(I − A)ŷ` with `1ᵀŷ = 0`, of `ŷ = y − T⁺` where y ≥ 0 and `−y + T⁻` where y < 0.
+//! side of a second threshold: `y ≥ T⁺` where y ≥ 0, `y ≤ T⁻` where y < 0. The thresholds minimize what the eigenvector
+//! itself minimizes, `ŷᵀ(I − A)ŷ` with `1ᵀŷ = 0`, of `ŷ = y − T⁺` where y ≥ 0 and `−y + T⁻` where y < 0.
 //!
 //! # Deviations
 //! Those of [`crate::agh_1`]. The first half of the bits is the first layer, the second half the second.
@@ -11,14 +11,14 @@
 use anyhow::{Result, ensure};
 use candle_core::{DType, Tensor};
 use faer::Mat;
-use hashlab_model::nn::expect;
-use hashlab_model::{
-    BuildContext, ClosedForm, HashMethod, Info, Items, Learner, Modality, Plugin, State, Supervision, TrainSet,
+use hashlab_method::nn::expect;
+use hashlab_method::{
+    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, State, Supervision, TrainSet,
 };
 
 use crate::anchors::{AnchorMap, AnchorParams};
+use crate::graph::Weights;
 use crate::linalg::{to_matrix, to_tensor};
-use crate::weights::Weights;
 
 /// Eigenfunctions of the anchor graph, and thresholds on both sides of each.
 pub struct Agh2 {
@@ -28,18 +28,24 @@ pub struct Agh2 {
     thresholds: Tensor,
 }
 
-impl Plugin for Agh2 {
-    const INFO: Info = Info {
+impl Definition for Agh2 {
+    const INFO: MethodInfo = MethodInfo {
         name: "agh_2",
         title: "AGH-2",
         paper: "Liu et al., Hashing with Graphs, ICML 2011",
-        supervision: Supervision::None,
-        modalities: &[Modality::Image],
-        gradient: false,
-        seeded: true,
+        supervision: Supervision::Unsupervised,
+        needs: Needs::Any,
         augmented: false,
+        seeded: true,
         revision: 1,
     };
+    const SOURCE: &'static str = concat!(
+        include_str!("agh_2.rs"),
+        include_str!("anchors.rs"),
+        include_str!("kmeans.rs"),
+        include_str!("graph.rs"),
+        include_str!("linalg.rs")
+    );
     type Params = AnchorParams;
 
     fn build(params: AnchorParams, cx: &BuildContext) -> Result<Self> {
@@ -55,13 +61,9 @@ impl Plugin for Agh2 {
 }
 
 impl HashMethod for Agh2 {
-    fn learner(&mut self) -> Learner<'_> {
-        Learner::ClosedForm(self)
-    }
-
-    fn encode(&self, items: &Items) -> Result<Tensor> {
-        let y = self.map.apply(&items.image)?;
-        to_tensor(&two_layers(&y, &to_matrix(&self.thresholds)?), items.image.device())
+    fn encode(&self, items: &Features, modality: Modality) -> Result<Tensor> {
+        let y = self.map.apply(items.get(modality)?)?;
+        to_tensor(&two_layers(&y, &to_matrix(&self.thresholds)?), items.get(modality)?.device())
     }
 
     fn state(&self) -> Result<State> {
@@ -80,9 +82,9 @@ impl HashMethod for Agh2 {
     }
 }
 
-impl ClosedForm for Agh2 {
+impl Fitted for Agh2 {
     fn fit(&mut self, train: &TrainSet) -> Result<()> {
-        let weights = self.map.fit_anchors(&train.features, &mut self.cx.stream("agh_2/anchors"))?;
+        let weights = self.map.fit_anchors(train.features.only()?, &mut self.cx.stream("agh_2/anchors"))?;
         let eigenvectors = weights.eigenvectors(self.cx.bits / 2)?;
         let thresholds = thresholds(&weights, &weights.times(&eigenvectors));
         self.map.set_map(&eigenvectors)?;
@@ -129,11 +131,10 @@ fn thresholds(weights: &Weights, y: &Mat<f64>) -> Mat<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::tests::line;
-    use candle_core::Device;
+    use crate::graph::tests::line;
 
     #[test]
-    fn thresholds_minimise_the_objective_of_the_graph_among_balanced_ones() {
+    fn thresholds_minimize_the_objective_of_the_graph_among_balanced_ones() {
         let (n, k) = (300, 4);
         let z = line(n, 12, 3);
         let y = z.times(&z.eigenvectors(k).unwrap());
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn odd_lengths_are_refused() {
-        let cx = BuildContext { bits: 15, dim: 6, classes: 0, device: Device::Cpu, seed: 0 };
+        let cx = BuildContext::of_images(15, 6);
         let Err(error) = Agh2::build(AnchorParams::default(), &cx) else { panic!("built") };
         assert!(error.to_string().contains("even number"), "{error}");
     }

@@ -1,7 +1,7 @@
 //! The anchor graph, which AGH and DGH share, and their out-of-sample half: `h = z(x)W`.
 //!
 //! Wei Liu, Jun Wang, Sanjiv Kumar and Shih-Fu Chang, Hashing with Graphs, ICML 2011. Items are linked through m anchors,
-//! the centres of k-means. Row z(x) holds the weights of an item's s nearest anchors, `exp(−d²/σ²)` divided by their sum,
+//! the centers of k-means. Row z(x) holds the weights of an item's s nearest anchors, `exp(−d²/σ²)` divided by their sum,
 //! where σ is the mean distance of the training items to their s-th nearest anchor (reference code). The graph
 //! of the training items is `A = ZΛ⁻¹Zᵀ`, Λ = diag(Zᵀ1): its rows sum to 1, its Laplacian is I − A.
 //!
@@ -10,15 +10,15 @@
 use anyhow::{Result, ensure};
 use candle_core::{DType, Tensor};
 use faer::Mat;
-use hashlab_model::nn::expect_all;
-use hashlab_model::{BuildContext, Params, State};
+use hashlab_method::nn::expect_all;
+use hashlab_method::{BuildContext, Params, State, Violations};
 use hashlab_rng::Stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::graph::Weights;
 use crate::kmeans::{CHUNK, kmeans, squared_distances};
 use crate::linalg::{to_matrix, to_tensor};
-use crate::weights::Weights;
 
 /// Hyperparameters of anchor graph hashing.
 ///
@@ -28,11 +28,14 @@ use crate::weights::Weights;
 #[serde(default, deny_unknown_fields)]
 pub struct AnchorParams {
     /// Number of anchors m; at most one for every two training items is used. Authors' code: 300.
+    #[schemars(range(min = 2, max = 1_000_000))]
     pub anchors: usize,
     /// Nearest anchors s that an item is linked to, at most all. Authors' code: 2, to be tuned from 2 to a tenth of
     /// the anchors on each data set.
+    #[schemars(range(min = 2))]
     pub nearest: usize,
     /// Iterations of k-means. dengcai78/MatlabFunc: 5.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub kmeans_iterations: usize,
 }
 
@@ -43,17 +46,12 @@ impl Default for AnchorParams {
 }
 
 impl Params for AnchorParams {
-    fn check(&self) -> Result<(), String> {
-        if self.anchors < 2 {
-            return Err("`anchors` must be at least 2".into());
-        }
-        if self.nearest < 2 {
-            return Err("`nearest` must be at least 2: with one anchor per item the graph links nothing else".into());
-        }
-        if self.nearest > self.anchors {
-            return Err("`nearest` must not exceed `anchors`".into());
-        }
-        if self.kmeans_iterations == 0 { Err("`kmeans_iterations` must be at least 1".into()) } else { Ok(()) }
+    fn check(&self) -> Violations {
+        Violations::none().require(
+            self.nearest <= self.anchors,
+            ["nearest", "anchors"],
+            "`nearest` must not exceed `anchors`",
+        )
     }
 }
 
@@ -75,7 +73,8 @@ impl AnchorMap {
     pub(crate) fn zeros(params: AnchorParams, columns: usize, cx: &BuildContext) -> Result<Self> {
         let zeros = |rows, columns| Tensor::zeros((rows, columns), DType::F32, &cx.device);
         let bandwidth = Tensor::zeros(1, DType::F32, &cx.device)?;
-        let (mean, anchors, map) = (zeros(1, cx.dim)?, zeros(params.anchors, cx.dim)?, zeros(params.anchors, columns)?);
+        let (mean, anchors, map) =
+            (zeros(1, cx.dim()?)?, zeros(params.anchors, cx.dim()?)?, zeros(params.anchors, columns)?);
         Ok(Self { params, mean, anchors, bandwidth, map })
     }
 
@@ -180,7 +179,7 @@ mod tests {
 
     #[test]
     fn weights_fall_with_the_distance_as_a_gaussian_of_the_mean_distance() {
-        let cx = BuildContext { bits: 2, dim: 1, classes: 0, device: Device::Cpu, seed: 0 };
+        let cx = BuildContext::of_images(2, 1);
         let mut map = AnchorMap::zeros(AnchorParams::default(), 2, &cx).unwrap();
         // Two pairs around 0 and 10: with two anchors, an item's second nearest lies in the other pair.
         let x = Tensor::new(&[[-1f32], [1.0], [9.0], [11.0]], &Device::Cpu).unwrap();
@@ -198,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_state_of_fewer_anchors_loads_and_one_that_contradicts_itself_does_not() {
-        let cx = BuildContext { bits: 2, dim: 3, classes: 0, device: Device::Cpu, seed: 0 };
+        let cx = BuildContext::of_images(2, 3);
         let build = |anchors| AnchorMap::zeros(AnchorParams { anchors, ..AnchorParams::default() }, 2, &cx).unwrap();
         let few = build(5).state();
         build(8).load_state(&few).unwrap();

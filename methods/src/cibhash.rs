@@ -11,21 +11,21 @@
 //! - `binarization`: the code thresholds probabilities at ½, the paper samples bits; `threshold` is the default.
 //! - `straight_through`: the code passes the gradient of the sign to the probability, so σ′ stays in it.
 //! - `feature_dropout`: the code trains on a frozen VGG16 in training mode, so that its classifier's dropouts
-//!   (p = 0.5) act on the features. With other backbones nothing in the paper calls for it; the default is 0.
+//!   (p = 0.5) act on the features. The paper has no dropout for other encoders; the default is 0.
 //!
-//! The code draws new views in every epoch; a view bank draws pairs from `backbone.views` stored views instead, unless
-//! it holds two per epoch. The code trains for `max(80, epochs)` epochs at 16 bits; experiment files say so openly.
-//! A probability of exactly ½ is bit 1 (the code's `torch.sign` gives 0).
+//! The code draws new views in every epoch. Here a step draws its pair from `image.views` stored views, which are new
+//! in every epoch if there are two per epoch. The code trains for `max(80, epochs)` epochs at 16 bits; experiment files
+//! say so openly. A probability of exactly ½ is bit 1 (the code's `torch.sign` gives 0).
 //!
 //! Defaults are those of the reference code.
 
 use anyhow::Result;
 use candle_core::Tensor;
 use hashlab_image::{ColorJitter, RandomResizedCrop, Step, Transform};
-use hashlab_model::nn::{Linear, Parameters, bernoulli_kl, dropout, nt_xent, sign, straight_through};
-use hashlab_model::{
-    Batch, BuildContext, Demand, Gradient, HashMethod, Info, Items, Learner, Loss, Modality, ParamGroup, Params,
-    Plugin, Progress, State, Supervision,
+use hashlab_method::nn::{Linear, Parameters, bernoulli_kl, dropout, nt_xent, sign, straight_through};
+use hashlab_method::{
+    Batch, BatchSpec, BuildContext, Definition, Features, HashMethod, Loss, MethodInfo, Modality, Needs, ParamGroup,
+    Params, Progress, State, Supervision, Trained, ViewSpec,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,18 +35,32 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct CibHashParams {
     /// Temperature τ of the contrastive loss. Reference code: 0.3.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub tau: f64,
     /// Weight β of the Kullback-Leibler term. Reference code: 0.001.
+    #[schemars(range(min = 0.0))]
     pub beta: f64,
     /// Width of the hidden layer. Reference code: 1024.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub hidden: usize,
     /// How a bit is made of its probability during training: `threshold` at 1/2 (reference code) or `stochastic`
     /// sampling (paper). Encoding always thresholds.
     pub binarization: Binarization,
     /// What receives the gradient of the code: the bit's `probability` (reference code) or its `logit`.
     pub straight_through: StraightThrough,
-    /// Dropout on the backbone's features during training, a probability. Reference code: 0.5, as an effect of its
-    /// VGG16 left in training mode; 0 for backbones that end without dropout.
+    /// Smallest share of the image's area that a view keeps. Reference code: 0.5.
+    #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 1.0))]
+    pub crop_scale: f64,
+    /// Strength of the color jitter, as a factor on brightness, contrast and saturation 0.4 and hue 0.1. Reference
+    /// code: 1.
+    #[schemars(range(min = 0.0, max = 2.5))]
+    pub jitter: f64,
+    /// Probability of the blur. Reference code: 0.5.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub blur: f64,
+    /// Dropout on the encoder's features during training, a probability. Reference code: 0.5, as an effect of its
+    /// VGG16 left in training mode; 0 for encoders that end without dropout.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub feature_dropout: f64,
 }
 
@@ -78,66 +92,56 @@ impl Default for CibHashParams {
             hidden: 1024,
             binarization: Binarization::Threshold,
             straight_through: StraightThrough::Probability,
+            crop_scale: 0.5,
+            jitter: 1.0,
+            blur: 0.5,
             feature_dropout: 0.0,
         }
     }
 }
 
-impl Params for CibHashParams {
-    fn check(&self) -> Result<(), String> {
-        if !(self.tau > 0.0 && self.tau.is_finite()) {
-            return Err("`tau` must be positive".into());
-        }
-        if !(self.beta >= 0.0 && self.beta.is_finite()) {
-            return Err("`beta` must not be negative".into());
-        }
-        if self.hidden == 0 {
-            return Err("`hidden` must be at least 1".into());
-        }
-        if !(0.0..1.0).contains(&self.feature_dropout) {
-            return Err("`feature_dropout` must be at least 0 and less than 1".into());
-        }
-        Ok(())
+impl Params for CibHashParams {}
+
+impl CibHashParams {
+    fn augmentation(&self) -> Augmentation {
+        Augmentation { crop_scale: self.crop_scale, jitter: self.jitter, blur: self.blur }
     }
 }
 
 /// CIBHash with its two-layer head.
 pub struct CibHash {
     params: CibHashParams,
+    modality: Modality,
     vars: Parameters,
     hidden: Linear,
     output: Linear,
 }
 
-impl Plugin for CibHash {
-    const INFO: Info = Info {
+impl Definition for CibHash {
+    const INFO: MethodInfo = MethodInfo {
         name: "cibhash",
         title: "CIBHash",
         paper: "Qiu et al., Unsupervised Hashing with Contrastive Information Bottleneck, IJCAI 2021",
-        supervision: Supervision::None,
-        modalities: &[Modality::Image],
-        gradient: true,
-        seeded: true,
+        supervision: Supervision::Unsupervised,
+        needs: Needs::Any,
         augmented: true,
+        seeded: true,
         revision: 2,
     };
+    const SOURCE: &'static str = include_str!("cibhash.rs");
     type Params = CibHashParams;
 
     fn build(params: CibHashParams, cx: &BuildContext) -> Result<Self> {
         let mut vars = Parameters::default();
-        let hidden = Linear::new(&mut vars, "head.0", (cx.dim, params.hidden), cx)?;
+        let hidden = Linear::new(&mut vars, "head.0", (cx.dim()?, params.hidden), cx)?;
         let output = Linear::new(&mut vars, "head.2", (params.hidden, cx.bits), cx)?;
-        Ok(Self { params, vars, hidden, output })
+        Ok(Self { params, modality: cx.modality()?, vars, hidden, output })
     }
 }
 
 impl HashMethod for CibHash {
-    fn learner(&mut self) -> Learner<'_> {
-        Learner::Gradient(self)
-    }
-
-    fn encode(&self, items: &Items) -> Result<Tensor> {
-        self.logits(&items.image) // σ(z) ≥ ½ exactly where z ≥ 0
+    fn encode(&self, items: &Features, modality: Modality) -> Result<Tensor> {
+        self.logits(items.get(modality)?) // σ(z) ≥ ½ exactly where z ≥ 0
     }
 
     fn state(&self) -> Result<State> {
@@ -149,17 +153,19 @@ impl HashMethod for CibHash {
     }
 }
 
-impl Gradient for CibHash {
-    fn demand(&self) -> Demand {
-        Demand { views: &[augmentation, augmentation], streams: 1 }
+impl Trained for CibHash {
+    fn batch_spec(&self) -> BatchSpec {
+        let strength = self.params.augmentation();
+        let view = ViewSpec::augmented(self.modality, move |size| strength.transform(size));
+        BatchSpec::new([view.clone(), view])
     }
 
     fn param_groups(&self) -> Vec<ParamGroup> {
-        vec![ParamGroup { vars: self.vars.vars(), lr_scale: 1.0 }]
+        vec![ParamGroup::new(self.vars.vars())]
     }
 
     fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss> {
-        let mut features = Tensor::cat(&batch.views, 0)?; // (2n, dim): view 1, then view 2
+        let mut features = batch.stacked(self.modality)?; // (2n, dim): view 1, then view 2
         if self.params.feature_dropout > 0.0 {
             features = dropout(&features, self.params.feature_dropout, &mut at.stream("cibhash/dropout"))?;
         }
@@ -179,19 +185,30 @@ impl CibHash {
     }
 }
 
-/// The transform of a training image, `utils/data.py` of the reference code, to `size × size` pixels.
+/// The transform of a training image, `utils/data.py` of the reference code.
 ///
 /// The code draws the blur from numpy's global generator, which repeats itself across workers and epochs; here every
 /// view has draws of its own.
-fn augmentation(size: usize) -> Transform {
-    let jitter = ColorJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 };
-    Transform::new([
-        Step::RandomResizedCrop(RandomResizedCrop::new(size, (0.5, 1.0))),
-        Step::Flip { p: 0.5 },
-        Step::ColorJitter { jitter, p: 0.7 },
-        Step::Grayscale { p: 0.2 },
-        Step::OpenCvBlur { sigma: (0.1, 2.0), p: 0.5 },
-    ])
+#[derive(Clone, Copy)]
+struct Augmentation {
+    crop_scale: f64,
+    jitter: f64,
+    blur: f64,
+}
+
+impl Augmentation {
+    /// The transform to `size × size` pixels.
+    fn transform(&self, size: usize) -> Transform {
+        let color = 0.4 * self.jitter;
+        let jitter = ColorJitter { brightness: color, contrast: color, saturation: color, hue: 0.1 * self.jitter };
+        Transform::new([
+            Step::RandomResizedCrop(RandomResizedCrop::new(size, (self.crop_scale, 1.0))),
+            Step::Flip { p: 0.5 },
+            Step::ColorJitter { jitter, p: 0.7 },
+            Step::Grayscale { p: 0.2 },
+            Step::OpenCvBlur { sigma: (0.1, 2.0), p: self.blur },
+        ])
+    }
 }
 
 /// The loss and its terms, all scalars.
@@ -269,7 +286,7 @@ mod tests {
     #[test]
     fn views_are_made_as_in_the_reference_code() {
         assert_eq!(
-            augmentation(224).to_string(),
+            CibHashParams::default().augmentation().transform(224).to_string(),
             "random_resized_crop(224,scale=0.5..1,ratio=0.75..1.3333333333333333) flip(p=0.5) \
              color_jitter(0.4,0.4,0.4,0.1,p=0.7) grayscale(p=0.2) opencv_blur(sigma=0.1..2,p=0.5) r1"
         );

@@ -21,34 +21,42 @@
 use anyhow::{Context, Result, ensure};
 use candle_core::Tensor;
 use faer::Mat;
-use hashlab_model::{
-    BuildContext, ClosedForm, HashMethod, Info, Items, Learner, Modality, Params, Plugin, State, Supervision, TrainSet,
+use hashlab_method::{
+    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, Params, State, Supervision,
+    TrainSet, Violations,
 };
 use hashlab_rng::Stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::anchors::{AnchorMap, AnchorParams};
+use crate::graph::Weights;
 use crate::linalg::{center, to_tensor};
-use crate::weights::Weights;
 
 /// Hyperparameters of discrete graph hashing.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DghParams {
     /// Number of anchors m; at most one for every two training items is used. As for AGH: 300.
+    #[schemars(range(min = 2, max = 1_000_000))]
     pub anchors: usize,
     /// Nearest anchors s that an item is linked to, at most all. As for AGH: 2.
+    #[schemars(range(min = 2))]
     pub nearest: usize,
     /// Iterations of k-means. As for AGH: 5.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub kmeans_iterations: usize,
     /// Weight ρ of balanced and uncorrelated bits. In use: 0.1.
+    #[schemars(range(min = 0.0))]
     pub rho: f64,
     /// Most updates of B in one B step. In use: 300.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub updates: usize,
     /// Most alternations of B and Y. In use: 20.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub rounds: usize,
     /// Alternation ends when the objective's relative gain is less. In use: 1e-4.
+    #[schemars(range(min = 0.0))]
     pub tolerance: f64,
 }
 
@@ -67,17 +75,8 @@ impl DghParams {
 }
 
 impl Params for DghParams {
-    fn check(&self) -> Result<(), String> {
-        self.graph().check()?;
-        for (name, value) in [("rho", self.rho), ("tolerance", self.tolerance)] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return Err(format!("`{name}` must not be negative"));
-            }
-        }
-        if self.updates == 0 {
-            return Err("`updates` must be at least 1".into());
-        }
-        if self.rounds == 0 { Err("`rounds` must be at least 1".into()) } else { Ok(()) }
+    fn check(&self) -> Violations {
+        self.graph().check()
     }
 }
 
@@ -88,18 +87,24 @@ pub struct Dgh {
     map: AnchorMap,
 }
 
-impl Plugin for Dgh {
-    const INFO: Info = Info {
+impl Definition for Dgh {
+    const INFO: MethodInfo = MethodInfo {
         name: "dgh",
         title: "DGH",
         paper: "Liu et al., Discrete Graph Hashing, NIPS 2014",
-        supervision: Supervision::None,
-        modalities: &[Modality::Image],
-        gradient: false,
-        seeded: true,
+        supervision: Supervision::Unsupervised,
+        needs: Needs::Any,
         augmented: false,
+        seeded: true,
         revision: 1,
     };
+    const SOURCE: &'static str = concat!(
+        include_str!("dgh.rs"),
+        include_str!("anchors.rs"),
+        include_str!("kmeans.rs"),
+        include_str!("graph.rs"),
+        include_str!("linalg.rs")
+    );
     type Params = DghParams;
 
     fn build(params: DghParams, cx: &BuildContext) -> Result<Self> {
@@ -109,12 +114,8 @@ impl Plugin for Dgh {
 }
 
 impl HashMethod for Dgh {
-    fn learner(&mut self) -> Learner<'_> {
-        Learner::ClosedForm(self)
-    }
-
-    fn encode(&self, items: &Items) -> Result<Tensor> {
-        to_tensor(&self.map.apply(&items.image)?, items.image.device())
+    fn encode(&self, items: &Features, modality: Modality) -> Result<Tensor> {
+        to_tensor(&self.map.apply(items.get(modality)?)?, items.get(modality)?.device())
     }
 
     fn state(&self) -> Result<State> {
@@ -126,17 +127,17 @@ impl HashMethod for Dgh {
     }
 }
 
-impl ClosedForm for Dgh {
+impl Fitted for Dgh {
     fn fit(&mut self, train: &TrainSet) -> Result<()> {
-        let weights = self.map.fit_anchors(&train.features, &mut self.cx.stream("dgh/anchors"))?;
+        let weights = self.map.fit_anchors(train.features.only()?, &mut self.cx.stream("dgh/anchors"))?;
         let start = weights.times(&weights.eigenvectors(self.cx.bits)?);
-        let (codes, _) = maximise(&weights, start, &self.params, &mut self.cx.stream("dgh/completion"))?;
+        let (codes, _) = maximize(&weights, start, &self.params, &mut self.cx.stream("dgh/completion"))?;
         self.map.set_map(&weights.anchor_means(&codes)) // W = Λ⁻¹ZᵀB
     }
 }
 
 /// Alternates B and Y from `y` `(n, bits)`; returns the last of both.
-fn maximise(weights: &Weights, mut y: Mat<f64>, params: &DghParams, rng: &mut Stream) -> Result<(Mat<f64>, Mat<f64>)> {
+fn maximize(weights: &Weights, mut y: Mat<f64>, params: &DghParams, rng: &mut Stream) -> Result<(Mat<f64>, Mat<f64>)> {
     let mut codes = signs(&y, &Mat::ones(y.nrows(), y.ncols()));
     let mut last = objective(weights, &codes, &y, params.rho);
     for _ in 0..params.rounds {
@@ -214,7 +215,7 @@ fn complete(basis: &mut Mat<f64>, rank: usize, rng: &mut Stream) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::tests::line;
+    use crate::graph::tests::line;
 
     fn stream() -> Stream {
         hashlab_rng::stream(0, "dgh-test", &[])
@@ -234,7 +235,7 @@ mod tests {
         for rho in [0.0, 0.1, 10.0] {
             let after = |rounds: usize| {
                 let params = DghParams { rho, rounds, tolerance: 0.0, ..DghParams::default() };
-                let (codes, y) = maximise(&z, start.clone(), &params, &mut stream()).unwrap();
+                let (codes, y) = maximize(&z, start.clone(), &params, &mut stream()).unwrap();
                 check_constraints(&y);
                 objective(&z, &codes, &y, rho)
             };

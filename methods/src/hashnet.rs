@@ -16,7 +16,7 @@
 //! - `continuation`: the code's β = √(1 + ⌊t/200⌋) ends at √50 after 10,000 steps; `sqrt` is this curve, stretched to the
 //!   run's length and to `scale_max`, in `stages` constant pieces. Here: `stages` takes a geometric sequence from 1 to
 //!   `scale_max`. `off` keeps β = 1 (the ablation HashNet+C turned off).
-//! - `pairs`: the official code pairs two independently shuffled streams; DeepHash-pytorch pairs a batch with itself,
+//! - `pairs`: the official code pairs two independently shuffled samplers; DeepHash-pytorch pairs a batch with itself,
 //!   the diagonal included.
 //!
 //! The hash layer learns at ten times the run's rate, as in the official PyTorch code; in caffe its bias learns at twenty
@@ -32,10 +32,10 @@
 use anyhow::Result;
 use candle_core::Tensor;
 use hashlab_image::{Filter, Step, Transform};
-use hashlab_model::nn::{Linear, Parameters};
-use hashlab_model::{
-    Batch, BuildContext, Demand, Gradient, HashMethod, Info, Items, Learner, Loss, Modality, ParamGroup, Params,
-    Plugin, Progress, State, Supervision,
+use hashlab_method::nn::{Linear, Parameters, pair_likelihood};
+use hashlab_method::{
+    Batch, BatchSpec, BuildContext, Definition, Features, HashMethod, Loss, MethodInfo, Modality, Needs, ParamGroup,
+    Params, Progress, State, Supervision, Trained, ViewSpec,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,21 +44,25 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HashNetParams {
-    /// Sharpness α of the pairwise logistic loss; 0 stands for 10 / bits (official code).
-    pub alpha: f64,
+    /// Sharpness α of the pairwise logistic loss. Not set: 10 / bits (official code).
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub alpha: Option<f64>,
     /// How pairs are weighted: `unweighted`, `balanced` (the batch's |S|/|S1| and |S|/|S0|), `balanced_jaccard` (similar
     /// pairs also by the overlap of their labels; paper), `class_num` (similar pairs by a constant; official code).
     pub weighting: Weighting,
     /// `class_num`: weight of similar pairs. Official code: 100 on ImageNet, 5 on NUS-WIDE, 1 on COCO.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub class_num: f64,
     /// How β grows: `sqrt` (official code), `stages` (paper; a geometric sequence) or `off`.
     pub continuation: Continuation,
     /// The largest β, that of the last stage; reached only by a training of at least `stages` steps. Official code: the
     /// root of 50, here rounded to 7.07.
+    #[schemars(range(min = 1.0))]
     pub scale_max: f64,
     /// Constant pieces of the continuation. Official code: 50; paper: 10 (not checked against its text).
+    #[schemars(range(min = 2, max = 1_000_000))]
     pub stages: usize,
-    /// Which pairs a step forms: `two_streams` of items (official code) or all of `one_batch` (DeepHash-pytorch).
+    /// Which pairs a step forms: `two_samplers` of items (official code) or all of `one_batch` (DeepHash-pytorch).
     pub pairs: Pairs,
     /// The gradient: `autograd` of the loss, or the hand-written one of the official `caffe` code.
     pub gradient: PairGradient,
@@ -94,8 +98,8 @@ pub enum Continuation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Pairs {
-    /// Every item of one stream with every item of another.
-    TwoStreams,
+    /// Every item of one sampler with every item of another.
+    TwoSamplers,
     /// Every item of a batch with every item of it.
     OneBatch,
 }
@@ -113,44 +117,28 @@ pub enum PairGradient {
 impl Default for HashNetParams {
     fn default() -> Self {
         Self {
-            alpha: 0.0,
+            alpha: None,
             weighting: Weighting::BalancedJaccard,
             class_num: 1.0,
             continuation: Continuation::Sqrt,
             scale_max: 7.07,
             stages: 50,
-            pairs: Pairs::TwoStreams,
+            pairs: Pairs::TwoSamplers,
             gradient: PairGradient::Autograd,
         }
     }
 }
 
 impl Params for HashNetParams {
-    fn check(&self) -> Result<(), String> {
-        if !(self.alpha >= 0.0 && self.alpha.is_finite()) {
-            return Err("`alpha` must be positive, or 0 for 10 / bits".into());
-        }
-        if !(self.class_num > 0.0 && self.class_num.is_finite()) {
-            return Err("`class_num` must be positive".into());
-        }
-        if !(self.scale_max >= 1.0 && self.scale_max.is_finite()) {
-            return Err("`scale_max` must be at least 1".into());
-        }
-        if self.stages < 2 {
-            return Err("`stages` must be at least 2; `continuation = \"off\"` has one".into());
-        }
-        Ok(())
-    }
-
-    fn idle(&self) -> Vec<&'static str> {
-        let mut idle = Vec::new();
+    fn inactive(&self) -> Vec<&'static str> {
+        let mut inactive = Vec::new();
         if self.weighting != Weighting::ClassNum {
-            idle.push("class_num");
+            inactive.push("class_num");
         }
         if self.continuation == Continuation::Off {
-            idle.extend(["scale_max", "stages"]);
+            inactive.extend(["scale_max", "stages"]);
         }
-        idle
+        inactive
     }
 }
 
@@ -159,40 +147,37 @@ pub struct HashNet {
     params: HashNetParams,
     /// α for the code length.
     alpha: f64,
+    modality: Modality,
     vars: Parameters,
     layer: Linear,
 }
 
-impl Plugin for HashNet {
-    const INFO: Info = Info {
+impl Definition for HashNet {
+    const INFO: MethodInfo = MethodInfo {
         name: "hashnet",
         title: "HashNet",
         paper: "Cao et al., HashNet: Deep Learning to Hash by Continuation, ICCV 2017",
-        supervision: Supervision::Labels,
-        modalities: &[Modality::Image],
-        gradient: true,
-        seeded: true,
+        supervision: Supervision::Supervised,
+        needs: Needs::Any,
         augmented: true,
+        seeded: true,
         revision: 1,
     };
+    const SOURCE: &'static str = include_str!("hashnet.rs");
     type Params = HashNetParams;
 
     fn build(params: HashNetParams, cx: &BuildContext) -> Result<Self> {
         const DEVIATION: f64 = 0.01; // official code
-        let alpha = if params.alpha > 0.0 { params.alpha } else { 10.0 / cx.bits as f64 };
+        let alpha = params.alpha.unwrap_or(10.0 / cx.bits as f64); // official code
         let mut vars = Parameters::default();
-        let layer = Linear::normal(&mut vars, "hash", (cx.dim, cx.bits), DEVIATION, cx)?;
-        Ok(Self { params, alpha, vars, layer })
+        let layer = Linear::normal(&mut vars, "hash", (cx.dim()?, cx.bits), DEVIATION, cx)?;
+        Ok(Self { params, alpha, modality: cx.modality()?, vars, layer })
     }
 }
 
 impl HashMethod for HashNet {
-    fn learner(&mut self) -> Learner<'_> {
-        Learner::Gradient(self)
-    }
-
-    fn encode(&self, items: &Items) -> Result<Tensor> {
-        Ok(self.layer.forward(&items.image)?) // tanh(β z) has the sign of z
+    fn encode(&self, items: &Features, modality: Modality) -> Result<Tensor> {
+        Ok(self.layer.forward(items.get(modality)?)?) // tanh(β z) has the sign of z
     }
 
     fn state(&self) -> Result<State> {
@@ -204,25 +189,25 @@ impl HashMethod for HashNet {
     }
 }
 
-impl Gradient for HashNet {
-    fn demand(&self) -> Demand {
-        let streams = match self.params.pairs {
-            Pairs::TwoStreams => 2,
+impl Trained for HashNet {
+    fn batch_spec(&self) -> BatchSpec {
+        let samplers = match self.params.pairs {
+            Pairs::TwoSamplers => 2,
             Pairs::OneBatch => 1,
         };
-        Demand { views: &[augmentation], streams }
+        BatchSpec { views: vec![ViewSpec::augmented(self.modality, augmentation)], samplers }
     }
 
     fn param_groups(&self) -> Vec<ParamGroup> {
-        vec![ParamGroup { vars: self.vars.vars(), lr_scale: 10.0 }]
+        vec![ParamGroup { lr_scale: Some(10.0), ..ParamGroup::new(self.vars.vars()) }]
     }
 
     fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss> {
         let labels = batch.labels.as_ref().expect("the runner gives labels to methods that declare them");
         let beta = scale(&self.params, at.step, at.steps);
-        let codes = (self.layer.forward(&batch.views[0])? * beta)?.tanh()?; // (b, bits)
+        let codes = (self.layer.forward(&batch.views[0].x)? * beta)?.tanh()?; // (b, bits)
         let (codes, labels) = match self.params.pairs {
-            Pairs::TwoStreams => (halves(&codes)?, halves(labels)?),
+            Pairs::TwoSamplers => (halves(&codes)?, halves(labels)?),
             Pairs::OneBatch => ([codes.clone(), codes], [labels.clone(), labels.clone()]),
         };
         let total = pairwise_loss([&codes[0], &codes[1]], [&labels[0], &labels[1]], self.alpha, &self.params)?;
@@ -231,7 +216,7 @@ impl Gradient for HashNet {
     }
 }
 
-/// The items of the first stream, and those of the second.
+/// The items of the first sampler, and those of the second.
 fn halves(x: &Tensor) -> Result<[Tensor; 2]> {
     let half = x.dim(0)? / 2;
     Ok([x.narrow(0, 0, half)?, x.narrow(0, half, half)?])
@@ -277,7 +262,7 @@ pub fn pairwise_loss(codes: [&Tensor; 2], labels: [&Tensor; 2], alpha: f64, para
     };
     let weights = weights.broadcast_div(&norm)?;
     let x = (inner.detach() * alpha)?;
-    let value = (softplus(&x)? - (&x * &pairs.similar)?)?;
+    let value = pair_likelihood(&x, &pairs.similar)?;
     let residual = (candle_nn::ops::sigmoid(&x)? - &pairs.similar)?; // the derivative of `value` by x
     let slope = match params.gradient {
         PairGradient::Autograd => ((&weights * residual)? * alpha)?,
@@ -290,11 +275,6 @@ pub fn pairwise_loss(codes: [&Tensor; 2], labels: [&Tensor; 2], alpha: f64, para
 fn with_slope(value: &Tensor, x: &Tensor, slope: &Tensor) -> Result<Tensor> {
     let linear = (x * slope)?.sum_all()?;
     Ok((value + (&linear - linear.detach())?)?)
-}
-
-/// `log(1 + e^x)` without overflow.
-fn softplus(x: &Tensor) -> Result<Tensor> {
-    Ok((x.relu()? + (x.abs()?.neg()?.exp()? + 1.0)?.log()?)?)
 }
 
 /// What the labels of the items of a pair have in common; all `(n, m)`.

@@ -1,8 +1,8 @@
-//! ITQ: iterative quantisation.
+//! ITQ: iterative quantization.
 //!
 //! Yunchao Gong and Svetlana Lazebnik, Iterative Quantization: A Procrustean Approach to Learning Binary Codes, CVPR
 //! 2011. Rotates the principal components so that they lie close to the corners of the cube: alternates
-//! `B = sign(VR)` and the orthogonal R that minimises ‖B − VR‖² (eq. 2 and 3), from a random rotation.
+//! `B = sign(VR)` and the orthogonal R that minimizes ‖B − VR‖² (eq. 2 and 3), from a random rotation.
 //!
 //! # Deviations
 //! None in what matters. Implementations differ by one in the number of updates (willard-yuan's loop `0:50` makes
@@ -11,8 +11,9 @@
 use anyhow::{Context, Result};
 use candle_core::Tensor;
 use faer::Mat;
-use hashlab_model::{
-    BuildContext, ClosedForm, HashMethod, Info, Items, Learner, Modality, Params, Plugin, State, Supervision, TrainSet,
+use hashlab_method::{
+    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, Params, State, Supervision,
+    TrainSet,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,7 @@ use crate::projection::Projection;
 #[serde(default, deny_unknown_fields)]
 pub struct ItqParams {
     /// Updates of the rotation. Paper: 50.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub iterations: usize,
 }
 
@@ -34,11 +36,7 @@ impl Default for ItqParams {
     }
 }
 
-impl Params for ItqParams {
-    fn check(&self) -> Result<(), String> {
-        if self.iterations == 0 { Err("`iterations` must be at least 1".into()) } else { Ok(()) }
-    }
-}
+impl Params for ItqParams {}
 
 /// Rotated principal components.
 pub struct Itq {
@@ -47,18 +45,19 @@ pub struct Itq {
     projection: Projection,
 }
 
-impl Plugin for Itq {
-    const INFO: Info = Info {
+impl Definition for Itq {
+    const INFO: MethodInfo = MethodInfo {
         name: "itq",
         title: "ITQ",
         paper: "Gong and Lazebnik, Iterative Quantization, CVPR 2011",
-        supervision: Supervision::None,
-        modalities: &[Modality::Image],
-        gradient: false,
-        seeded: true,
+        supervision: Supervision::Unsupervised,
+        needs: Needs::Any,
         augmented: false,
+        seeded: true,
         revision: 1,
     };
+    const SOURCE: &'static str =
+        concat!(include_str!("itq.rs"), include_str!("linalg.rs"), include_str!("projection.rs"));
     type Params = ItqParams;
 
     fn build(params: ItqParams, cx: &BuildContext) -> Result<Self> {
@@ -68,12 +67,8 @@ impl Plugin for Itq {
 }
 
 impl HashMethod for Itq {
-    fn learner(&mut self) -> Learner<'_> {
-        Learner::ClosedForm(self)
-    }
-
-    fn encode(&self, items: &Items) -> Result<Tensor> {
-        self.projection.apply(&items.image)
+    fn encode(&self, items: &Features, modality: Modality) -> Result<Tensor> {
+        self.projection.apply(items.get(modality)?)
     }
 
     fn state(&self) -> Result<State> {
@@ -85,11 +80,11 @@ impl HashMethod for Itq {
     }
 }
 
-impl ClosedForm for Itq {
+impl Fitted for Itq {
     fn fit(&mut self, train: &TrainSet) -> Result<()> {
         let bits = self.cx.bits;
-        check_items(train.features.dim(0)?, bits)?;
-        let (mean, centered) = center(&to_matrix(&train.features)?);
+        check_items(train.features.only()?.dim(0)?, bits)?;
+        let (mean, centered) = center(&to_matrix(train.features.only()?)?);
         let directions = principal_directions(&centered, bits)?;
         let mut rng = self.cx.stream("itq/rotation");
         let random = Mat::from_fn(bits, bits, |_, _| rng.normal());
@@ -122,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rotation_is_orthogonal_and_every_update_quantises_better() {
+    fn the_rotation_is_orthogonal_and_every_update_quantizes_better() {
         let mut rng = hashlab_rng::stream(0, "itq-test", &[]);
         let v = Mat::from_fn(200, 6, |_, j| rng.normal() * (6 - j) as f64);
         let error = |rotation: &Mat<f64>| {

@@ -1,23 +1,23 @@
 //! k-means, for anchors.
 //!
-//! Lloyd's algorithm from k different random items. The same stream gives the same centres whatever the threads.
+//! Lloyd's algorithm from k different random items. The same stream gives the same centers whatever the threads.
 
 use anyhow::{Result, ensure};
 use candle_core::Tensor;
 use hashlab_rng::Stream;
 
-/// Rows whose distances to all centres are held at once.
+/// Rows whose distances to all centers are held at once.
 pub(crate) const CHUNK: usize = 1024;
 
-/// The `k` centres `(k, d)` of rows `x` `(n, d)`, after `iterations` rounds or when no row changes its centre.
+/// The `k` centers `(k, d)` of rows `x` `(n, d)`, after `iterations` rounds or when no row changes its center.
 ///
-/// A centre that loses all its rows stays where it is.
+/// A center that loses all its rows stays where it is.
 ///
 /// # Errors
-/// If there are fewer rows than centres.
+/// If there are fewer rows than centers.
 pub(crate) fn kmeans(x: &Tensor, k: usize, iterations: usize, rng: &mut Stream) -> Result<Tensor> {
     let (n, d) = x.dims2()?;
-    ensure!(k <= n, "{k} centres need at least {k} items, there are {n}");
+    ensure!(k <= n, "{k} centers need at least {k} items, there are {n}");
     let rows = x.flatten_all()?.to_vec1::<f32>()?;
     let mut centers: Vec<f32> = rng.distinct(k, n).iter().flat_map(|&i| &rows[i * d..(i + 1) * d]).copied().collect();
     let mut owners = Vec::new();
@@ -40,7 +40,7 @@ pub(crate) fn squared_distances(x: &Tensor, centers: &Tensor) -> Result<Tensor> 
     Ok(distances.relu()?) // rounding can make the smallest negative
 }
 
-/// The nearest centre of each row.
+/// The nearest center of each row.
 fn nearest(x: &Tensor, centers: &Tensor) -> Result<Vec<u32>> {
     let n = x.dim(0)?;
     let mut owners = Vec::with_capacity(n);
@@ -51,7 +51,7 @@ fn nearest(x: &Tensor, centers: &Tensor) -> Result<Vec<u32>> {
     Ok(owners)
 }
 
-/// Moves each centre of `d` values to the mean of its rows, summed in f64 and in the order of the rows.
+/// Moves each center of `d` values to the mean of its rows, summed in f64 and in the order of the rows.
 fn move_to_means(centers: &mut [f32], rows: &[f32], owners: &[u32], d: usize) {
     let mut sums = vec![0f64; centers.len()];
     let mut counts = vec![0usize; centers.len() / d];
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn no_iteration_raises_the_cost_and_the_last_leaves_centres_at_means() {
+    fn no_iteration_raises_the_cost_and_the_last_leaves_centers_at_means() {
         let x = clusters();
         let run = |iterations| kmeans(&x, 9, iterations, &mut hashlab_rng::stream(1, "kmeans-test", &[])).unwrap();
         let costs: Vec<f64> = (0..12).map(|iterations| cost(&x, &run(iterations))).collect();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn more_centres_than_items_are_refused() {
+    fn more_centers_than_items_are_refused() {
         assert!(kmeans(&clusters(), 201, 1, &mut hashlab_rng::stream(0, "kmeans-test", &[])).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! The hashing methods. Adding one takes a file here and a line in each of the two lists below.
 
-use hashlab_model::Entry;
+use hashlab_method::MethodEntry;
 
 pub mod agh_1;
 pub mod agh_2;
@@ -16,22 +16,25 @@ pub mod sph;
 
 pub mod anchors;
 
+mod graph;
 mod kmeans;
 mod linalg;
 mod projection;
-mod weights;
+
+/// Published numbers of the methods, with their sources, for the paper rows of tables.
+pub const PUBLISHED: &str = include_str!("../published.toml");
 
 /// Every registered method, in the order of tables and listings.
-pub const METHODS: &[Entry] = &[
-    Entry::of::<lsh::Lsh>(),
-    Entry::of::<pcah::Pcah>(),
-    Entry::of::<sh::Sh>(),
-    Entry::of::<sph::Sph>(),
-    Entry::of::<itq::Itq>(),
-    Entry::of::<agh_1::Agh1>(),
-    Entry::of::<agh_2::Agh2>(),
-    Entry::of::<dgh::Dgh>(),
-    Entry::of::<cibhash::CibHash>(),
-    Entry::of::<nsh::Nsh>(),
-    Entry::of::<hashnet::HashNet>(),
+pub const METHODS: &[MethodEntry] = &[
+    MethodEntry::fitted::<lsh::Lsh>(),
+    MethodEntry::fitted::<pcah::Pcah>(),
+    MethodEntry::fitted::<sh::Sh>(),
+    MethodEntry::fitted::<sph::Sph>(),
+    MethodEntry::fitted::<itq::Itq>(),
+    MethodEntry::fitted::<agh_1::Agh1>(),
+    MethodEntry::fitted::<agh_2::Agh2>(),
+    MethodEntry::fitted::<dgh::Dgh>(),
+    MethodEntry::trained::<cibhash::CibHash>(),
+    MethodEntry::trained::<nsh::Nsh>(),
+    MethodEntry::trained::<hashnet::HashNet>(),
 ];

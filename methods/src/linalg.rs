@@ -1,9 +1,9 @@
-//! Bridges between tensors and the linear algebra of the closed-form methods, which runs in f64 on the CPU.
+//! Conversions between tensors and the linear algebra of shallow methods, which runs in f64 on the CPU.
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use faer::{Mat, Side};
-use hashlab_model::BuildContext;
+use hashlab_method::BuildContext;
 
 /// Copies a tensor `(n, d)` into a matrix.
 pub(crate) fn to_matrix(tensor: &Tensor) -> Result<Mat<f64>> {
@@ -32,12 +32,12 @@ pub(crate) fn center(x: &Mat<f64>) -> (Mat<f64>, Mat<f64>) {
 /// # Errors
 /// If there are fewer feature dimensions than bits.
 pub(crate) fn check_dimensions(cx: &BuildContext) -> Result<()> {
-    let (bits, dim) = (cx.bits, cx.dim);
+    let (bits, dim) = (cx.bits, cx.dim()?);
     ensure!(bits <= dim, "{bits} bits need at least {bits} feature dimensions, there are {dim}");
     Ok(())
 }
 
-/// Whether `items` training items have a principal direction for every bit: centred, they span one dimension less than
+/// Whether `items` training items have a principal direction for every bit: centered, they span one dimension less than
 /// they are.
 ///
 /// # Errors
@@ -47,7 +47,7 @@ pub(crate) fn check_items(items: usize, bits: usize) -> Result<()> {
     Ok(())
 }
 
-/// The `k` leading principal directions `(d, k)` of centred rows `(n, d)`, by falling variance.
+/// The `k` leading principal directions `(d, k)` of centered rows `(n, d)`, by falling variance.
 ///
 /// # Errors
 /// If the eigendecomposition fails.

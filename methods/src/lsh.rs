@@ -9,8 +9,9 @@
 
 use anyhow::Result;
 use candle_core::Tensor;
-use hashlab_model::{
-    BuildContext, ClosedForm, HashMethod, Info, Items, Learner, Modality, Params, Plugin, State, Supervision, TrainSet,
+use hashlab_method::{
+    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, Params, State, Supervision,
+    TrainSet,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,18 +32,19 @@ pub struct Lsh {
     projection: Projection,
 }
 
-impl Plugin for Lsh {
-    const INFO: Info = Info {
+impl Definition for Lsh {
+    const INFO: MethodInfo = MethodInfo {
         name: "lsh",
         title: "LSH",
         paper: "Charikar, Similarity Estimation Techniques from Rounding Algorithms, STOC 2002",
-        supervision: Supervision::None,
-        modalities: &[Modality::Image],
-        gradient: false,
-        seeded: true,
+        supervision: Supervision::Unsupervised,
+        needs: Needs::Any,
         augmented: false,
+        seeded: true,
         revision: 1,
     };
+    const SOURCE: &'static str =
+        concat!(include_str!("lsh.rs"), include_str!("linalg.rs"), include_str!("projection.rs"));
     type Params = LshParams;
 
     fn build(_: LshParams, cx: &BuildContext) -> Result<Self> {
@@ -51,12 +53,8 @@ impl Plugin for Lsh {
 }
 
 impl HashMethod for Lsh {
-    fn learner(&mut self) -> Learner<'_> {
-        Learner::ClosedForm(self)
-    }
-
-    fn encode(&self, items: &Items) -> Result<Tensor> {
-        self.projection.apply(&items.image)
+    fn encode(&self, items: &Features, modality: Modality) -> Result<Tensor> {
+        self.projection.apply(items.get(modality)?)
     }
 
     fn state(&self) -> Result<State> {
@@ -68,11 +66,11 @@ impl HashMethod for Lsh {
     }
 }
 
-impl ClosedForm for Lsh {
+impl Fitted for Lsh {
     fn fit(&mut self, train: &TrainSet) -> Result<()> {
-        let (mean, _) = linalg::center(&linalg::to_matrix(&train.features)?);
+        let (mean, _) = linalg::center(&linalg::to_matrix(train.features.only()?)?);
         let mut rng = self.cx.stream("lsh/hyperplanes");
-        let directions = faer::Mat::from_fn(self.cx.dim, self.cx.bits, |_, _| rng.normal());
+        let directions = faer::Mat::from_fn(self.cx.dim()?, self.cx.bits, |_, _| rng.normal());
         self.projection.set(&mean, &directions)
     }
 }

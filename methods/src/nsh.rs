@@ -6,7 +6,7 @@
 //! Two views of each of n images pass a hash head (codes B̄, B̂) and a latent head (unit vectors Z̄, Ẑ). For each image
 //! the batch is sorted by the similarity of codes, S = B̄B̂ᵀ/2K + ½, through SoftSort's P, which gradients pass. The
 //! first m of the sorted latents are the image's positives, the others its negatives:
-//! `L = L_SortedNCE + λ·L_quantization`. So the nearest neighbours in Hamming space, usually the image itself and one
+//! `L = L_SortedNCE + λ·L_quantization`. So the nearest neighbors in Hamming space, usually the image itself and one
 //! other, teach both heads what belongs together.
 //!
 //! # Deviations
@@ -15,14 +15,15 @@
 //! - `binarization`: the paper sorts by ±1 codes (`ste_sign`), kamwoh/sdc by `tanh` codes during training.
 //! - `double_softmax`: kamwoh/sdc hands softmaxed logits to the cross-entropy, which applies another softmax. That
 //!   bounds the loss and weakens its gradients; `false` is the paper's SortedNCE.
-//! - `quantization`: kamwoh/sdc weights it 1. On features of a frozen network whose codes start nearly alike, that pulls
-//!   all of them into one code before the sorting has told them apart, the gradient of a doubled softmax being too weak
-//!   to stop it (docs/results has the curves). The default 0.1 is this project's; the paper's value is not public.
+//! - `quantization`: kamwoh/sdc weights it 1. On features of a frozen network whose codes start nearly alike, that
+//!   pulls all of them into one code before the sorting has told them apart, the gradient of a doubled softmax being
+//!   too weak to stop it (docs/results has the curves). The default 0.1 is this project's; the paper's value is not
+//!   public.
 //!
 //! A tanh of exactly 0 is bit 1 (PyTorch's sign gives 0). An incomplete last batch with no more than m images has no
-//! negatives and a SortedNCE of 0; a first batch like that is refused. kamwoh/sdc resizes images that it encodes by bicubic, here the data set's transform
-//! does. It draws new views in every epoch; a view bank draws from `backbone.views` stored ones, unless it holds two
-//! per epoch.
+//! negatives and a SortedNCE of 0; a first batch like that is refused. kamwoh/sdc resizes images that it encodes by
+//! bicubic, here the data set's transform does. It draws new views in every epoch; here a step draws its pair from
+//! `image.views` stored ones.
 //!
 //! SoftSort can sort only codes that already differ by about a bit (`sort_tau`). Features that hardly do, such as those
 //! of a network with random weights, leave P nearly uniform and the loss near that of chance.
@@ -33,10 +34,10 @@
 use anyhow::{Result, ensure};
 use candle_core::{D, Tensor};
 use hashlab_image::{ColorJitter, RandomResizedCrop, Step, Transform};
-use hashlab_model::nn::{Linear, Parameters, sign, soft_sort, straight_through};
-use hashlab_model::{
-    Batch, BuildContext, Demand, Gradient, HashMethod, Info, Items, Learner, Loss, Modality, ParamGroup, Params,
-    Plugin, Progress, State, Supervision,
+use hashlab_method::nn::{Linear, Parameters, sign, soft_sort, straight_through};
+use hashlab_method::{
+    Batch, BatchSpec, BuildContext, Definition, Features, HashMethod, Loss, MethodInfo, Modality, Needs, ParamGroup,
+    Params, Progress, State, Supervision, Trained, ViewSpec,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,21 +47,33 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct NshParams {
     /// Temperature τ of SortedNCE. kamwoh/sdc: 0.3.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub tau: f64,
-    /// Temperature of SoftSort, in units of a similarity between 0 and 1; 0 stands for 1/bits, the similarity of one
-    /// bit. kamwoh/sdc: 1/bits.
-    pub sort_tau: f64,
+    /// Temperature of SoftSort, in units of a similarity between 0 and 1. Not set: 1/bits, the similarity of one bit
+    /// (kamwoh/sdc).
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub sort_tau: Option<f64>,
     /// How many of the sorted images are positives, m. kamwoh/sdc: 2.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub positives: usize,
     /// Length of the latent vectors. kamwoh/sdc: 1024.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub latent: usize,
     /// Weight λ of the quantization term. kamwoh/sdc: 1; 0.1 is this project's choice, see the module's documentation.
+    #[schemars(range(min = 0.0))]
     pub quantization: f64,
-    /// What the batch is sorted by during training: signs with straight-through gradients, `ste_sign` (paper), or `tanh`
-    /// codes (kamwoh/sdc). Quantization is that of the tanh either way.
+    /// What the batch is sorted by during training: signs with straight-through gradients, `ste_sign` (paper), or
+    /// `tanh` codes (kamwoh/sdc). Quantization is that of the tanh either way.
     pub binarization: Binarization,
     /// Whether a second softmax is applied to the logits of SortedNCE. kamwoh/sdc: true; the paper's loss: false.
     pub double_softmax: bool,
+    /// Smallest share of the image's area that a view keeps. kamwoh/sdc: 0.2.
+    #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 1.0))]
+    pub crop_scale: f64,
+    /// Strength of the color jitter, as a factor on brightness, contrast and saturation 0.4 and hue 0.1 of the first
+    /// view and 0.4 of the second. kamwoh/sdc: 1.
+    #[schemars(range(min = 0.0, max = 1.25))]
+    pub jitter: f64,
 }
 
 /// What the batch is sorted by during training.
@@ -77,81 +90,65 @@ impl Default for NshParams {
     fn default() -> Self {
         Self {
             tau: 0.3,
-            sort_tau: 0.0,
+            sort_tau: None,
             positives: 2,
             latent: 1024,
             quantization: 0.1,
             binarization: Binarization::SteSign,
             double_softmax: false,
+            crop_scale: 0.2,
+            jitter: 1.0,
         }
     }
 }
 
 impl NshParams {
+    fn augmentation(&self) -> Augmentation {
+        Augmentation { crop_scale: self.crop_scale, jitter: self.jitter }
+    }
+
     /// The temperature of SoftSort for codes of `bits` bits.
     pub fn sort_temperature(&self, bits: usize) -> f64 {
-        if self.sort_tau == 0.0 { 1.0 / bits as f64 } else { self.sort_tau }
+        self.sort_tau.unwrap_or(1.0 / bits as f64)
     }
 }
 
-impl Params for NshParams {
-    fn check(&self) -> Result<(), String> {
-        if !(self.tau > 0.0 && self.tau.is_finite()) {
-            return Err("`tau` must be positive".into());
-        }
-        if !(self.sort_tau >= 0.0 && self.sort_tau.is_finite()) {
-            return Err("`sort_tau` must be positive, or 0 for 1/bits".into());
-        }
-        if self.positives == 0 {
-            return Err("`positives` must be at least 1".into());
-        }
-        if self.latent == 0 {
-            return Err("`latent` must be at least 1".into());
-        }
-        if !(self.quantization >= 0.0 && self.quantization.is_finite()) {
-            return Err("`quantization` must not be negative".into());
-        }
-        Ok(())
-    }
-}
+impl Params for NshParams {}
 
 /// NSH with its two linear heads.
 pub struct Nsh {
     params: NshParams,
+    modality: Modality,
     vars: Parameters,
     hash: Linear,
     latent: Linear,
 }
 
-impl Plugin for Nsh {
-    const INFO: Info = Info {
+impl Definition for Nsh {
+    const INFO: MethodInfo = MethodInfo {
         name: "nsh",
         title: "NSH",
         paper: "Yu et al., Learning to Hash Naturally Sorts, IJCAI 2022",
-        supervision: Supervision::None,
-        modalities: &[Modality::Image],
-        gradient: true,
-        seeded: true,
+        supervision: Supervision::Unsupervised,
+        needs: Needs::Any,
         augmented: true,
+        seeded: true,
         revision: 2,
     };
+    const SOURCE: &'static str = include_str!("nsh.rs");
     type Params = NshParams;
 
     fn build(params: NshParams, cx: &BuildContext) -> Result<Self> {
         let mut vars = Parameters::default();
-        let hash = Linear::new(&mut vars, "hash", (cx.dim, cx.bits), cx)?;
-        let latent = Linear::new(&mut vars, "latent", (cx.dim, params.latent), cx)?;
-        Ok(Self { params, vars, hash, latent })
+        let hash = Linear::new(&mut vars, "hash", (cx.dim()?, cx.bits), cx)?;
+        let latent = Linear::new(&mut vars, "latent", (cx.dim()?, params.latent), cx)?;
+        Ok(Self { params, modality: cx.modality()?, vars, hash, latent })
     }
 }
 
 impl HashMethod for Nsh {
-    fn learner(&mut self) -> Learner<'_> {
-        Learner::Gradient(self)
-    }
-
-    fn encode(&self, items: &Items) -> Result<Tensor> {
-        Ok(self.hash.forward(&items.image)?) // tanh(x) ≥ 0 exactly where x ≥ 0
+    fn encode(&self, items: &Features, modality: Modality) -> Result<Tensor> {
+        Ok(self.hash.forward(items.get(modality)?)?) // tanh(x) ≥ 0 exactly where x ≥ 0
     }
 
     fn state(&self) -> Result<State> {
@@ -163,20 +160,24 @@ impl HashMethod for Nsh {
     }
 }
 
-impl Gradient for Nsh {
-    fn demand(&self) -> Demand {
-        Demand { views: &[first_view, second_view], streams: 1 }
+impl Trained for Nsh {
+    fn batch_spec(&self) -> BatchSpec {
+        let augmentation = self.params.augmentation();
+        BatchSpec::new([
+            ViewSpec::augmented(self.modality, move |size| augmentation.first_view(size)),
+            ViewSpec::augmented(self.modality, move |size| augmentation.second_view(size)),
+        ])
     }
 
     fn param_groups(&self) -> Vec<ParamGroup> {
-        vec![ParamGroup { vars: self.vars.vars(), lr_scale: 1.0 }]
+        vec![ParamGroup::new(self.vars.vars())]
     }
 
     fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss> {
         let (m, n) = (self.params.positives, batch.items.len());
         // The first batch of a training is as large as any; a later one may be what an epoch leaves over.
         ensure!(at.step > 0 || m < n, "`positives` = {m} leaves no negatives in a batch of {n} images");
-        let features = Tensor::cat(&batch.views, 0)?; // (2n, dim): view 1, then view 2
+        let features = batch.stacked(self.modality)?; // (2n, dim): view 1, then view 2
         let objective = objective(&self.hash.forward(&features)?, &self.latent.forward(&features)?, &self.params)?;
         Ok(Loss {
             total: objective.total,
@@ -185,28 +186,40 @@ impl Gradient for Nsh {
     }
 }
 
-/// The transform of the first view, kamwoh/sdc's `mocov2` (MoCo v2's), to `size × size` pixels. Its blur is Pillow's
-/// and always happens.
-fn first_view(size: usize) -> Transform {
-    let jitter = ColorJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 };
-    Transform::new([
-        Step::RandomResizedCrop(RandomResizedCrop::new(size, (0.2, 1.0))),
-        Step::Flip { p: 0.5 },
-        Step::ColorJitter { jitter, p: 0.8 },
-        Step::Grayscale { p: 0.2 },
-        Step::PillowBlur { sigma: (0.1, 2.0), p: 1.0 },
-    ])
+/// The transforms of the views.
+#[derive(Clone, Copy)]
+struct Augmentation {
+    crop_scale: f64,
+    jitter: f64,
 }
 
-/// The transform of the second view: a stronger change of hue, always, and no blur.
-fn second_view(size: usize) -> Transform {
-    let jitter = ColorJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.4 };
-    Transform::new([
-        Step::RandomResizedCrop(RandomResizedCrop::new(size, (0.2, 1.0))),
-        Step::Flip { p: 0.5 },
-        Step::ColorJitter { jitter, p: 1.0 },
-        Step::Grayscale { p: 0.2 },
-    ])
+impl Augmentation {
+    fn color_jitter(&self, hue: f64) -> ColorJitter {
+        let color = 0.4 * self.jitter;
+        ColorJitter { brightness: color, contrast: color, saturation: color, hue: hue * self.jitter }
+    }
+
+    /// The transform of the first view, kamwoh/sdc's `mocov2` (MoCo v2's), to `size × size` pixels. Its blur is
+    /// Pillow's and always happens.
+    fn first_view(&self, size: usize) -> Transform {
+        Transform::new([
+            Step::RandomResizedCrop(RandomResizedCrop::new(size, (self.crop_scale, 1.0))),
+            Step::Flip { p: 0.5 },
+            Step::ColorJitter { jitter: self.color_jitter(0.1), p: 0.8 },
+            Step::Grayscale { p: 0.2 },
+            Step::PillowBlur { sigma: (0.1, 2.0), p: 1.0 },
+        ])
+    }
+
+    /// The transform of the second view: a stronger change of hue, always, and no blur.
+    fn second_view(&self, size: usize) -> Transform {
+        Transform::new([
+            Step::RandomResizedCrop(RandomResizedCrop::new(size, (self.crop_scale, 1.0))),
+            Step::Flip { p: 0.5 },
+            Step::ColorJitter { jitter: self.color_jitter(0.4), p: 1.0 },
+            Step::Grayscale { p: 0.2 },
+        ])
+    }
 }
 
 /// The loss and its terms, all scalars.
@@ -220,7 +233,7 @@ pub struct Objective {
 }
 
 /// Computes `L_SortedNCE + λ·L_quantization` of the outputs of the two heads, `hash` `(2n, bits)` before tanh and
-/// `latent` `(2n, d)` before normalisation: view 1 of n images, then view 2 of the same.
+/// `latent` `(2n, d)` before normalization: view 1 of n images, then view 2 of the same.
 ///
 /// # Errors
 /// If the numbers of rows differ or are odd.
@@ -288,13 +301,18 @@ pub fn sorted_nce(cosines: &Tensor, params: &NshParams) -> Result<Tensor> {
 mod tests {
     use super::*;
     use candle_core::{DType, Device};
+    use hashlab_method::View;
 
     #[test]
     fn batches_without_negatives_are_refused_unless_left_over() {
-        let cx = BuildContext { bits: 4, dim: 3, classes: 0, device: Device::Cpu, seed: 0 };
+        let cx = BuildContext::of_images(4, 3);
         let loss = |positives: usize, step: usize| {
             let view = Tensor::ones((4, 3), DType::F32, &Device::Cpu).unwrap();
-            let batch = Batch { items: (0..4).collect(), views: vec![view; 2], labels: None };
+            let batch = Batch {
+                items: (0..4).collect(),
+                views: vec![View { modality: Modality::Image, x: view }; 2],
+                labels: None,
+            };
             let mut method = Nsh::build(NshParams { positives, ..NshParams::default() }, &cx).unwrap();
             method.loss(&batch, &Progress { epoch: 0, epochs: 1, step, steps: 9, seed: 0 }).map(|_| ())
         };
@@ -304,7 +322,8 @@ mod tests {
         assert_eq!(error.to_string(), "`positives` = 4 leaves no negatives in a batch of 4 images");
     }
 
-    /// A worked example in float64. The codes are small decimals, so the inputs of the hash head are their inverse tanh.
+    /// A worked example in float64. The codes are small decimals, so the inputs of the hash head are their inverse
+    /// tanh.
     #[test]
     fn loss_equals_the_worked_example() {
         let codes: [[f64; 4]; 6] = [

@@ -9,8 +9,9 @@
 
 use anyhow::Result;
 use candle_core::Tensor;
-use hashlab_model::{
-    BuildContext, ClosedForm, HashMethod, Info, Items, Learner, Modality, Params, Plugin, State, Supervision, TrainSet,
+use hashlab_method::{
+    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, Params, State, Supervision,
+    TrainSet,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,18 +32,19 @@ pub struct Pcah {
     projection: Projection,
 }
 
-impl Plugin for Pcah {
-    const INFO: Info = Info {
+impl Definition for Pcah {
+    const INFO: MethodInfo = MethodInfo {
         name: "pcah",
         title: "PCAH",
         paper: "Wang et al., AnnoSearch: Image Auto-Annotation by Search, CVPR 2006",
-        supervision: Supervision::None,
-        modalities: &[Modality::Image],
-        gradient: false,
-        seeded: false,
+        supervision: Supervision::Unsupervised,
+        needs: Needs::Any,
         augmented: false,
+        seeded: false,
         revision: 1,
     };
+    const SOURCE: &'static str =
+        concat!(include_str!("pcah.rs"), include_str!("linalg.rs"), include_str!("projection.rs"));
     type Params = PcahParams;
 
     fn build(_: PcahParams, cx: &BuildContext) -> Result<Self> {
@@ -52,12 +54,8 @@ impl Plugin for Pcah {
 }
 
 impl HashMethod for Pcah {
-    fn learner(&mut self) -> Learner<'_> {
-        Learner::ClosedForm(self)
-    }
-
-    fn encode(&self, items: &Items) -> Result<Tensor> {
-        self.projection.apply(&items.image)
+    fn encode(&self, items: &Features, modality: Modality) -> Result<Tensor> {
+        self.projection.apply(items.get(modality)?)
     }
 
     fn state(&self) -> Result<State> {
@@ -69,10 +67,10 @@ impl HashMethod for Pcah {
     }
 }
 
-impl ClosedForm for Pcah {
+impl Fitted for Pcah {
     fn fit(&mut self, train: &TrainSet) -> Result<()> {
-        check_items(train.features.dim(0)?, self.bits)?;
-        let (mean, centered) = center(&to_matrix(&train.features)?);
+        check_items(train.features.only()?.dim(0)?, self.bits)?;
+        let (mean, centered) = center(&to_matrix(train.features.only()?)?);
         self.projection.set(&mean, &principal_directions(&centered, self.bits)?)
     }
 }
@@ -111,11 +109,11 @@ mod tests {
 
     #[test]
     fn components_are_uncorrelated_and_sorted_by_variance() {
-        let cx = BuildContext { bits: 8, dim: 8, classes: 0, device: Device::Cpu, seed: 0 };
+        let cx = BuildContext::of_images(8, 8);
         let mut method = Pcah::build(PcahParams {}, &cx).unwrap();
         let features = crate::linalg::to_tensor(&skewed(), &Device::Cpu).unwrap();
-        method.fit(&TrainSet { features: features.clone(), labels: None }).unwrap();
-        let h = to_matrix(&method.encode(&Items { image: features }).unwrap()).unwrap();
+        method.fit(&TrainSet::of_images(features.clone())).unwrap();
+        let h = to_matrix(&method.encode(&Features::one(Modality::Image, features), Modality::Image).unwrap()).unwrap();
         let covariance = h.transpose() * &h;
         for i in 0..8 {
             let mean = h.col(i).iter().sum::<f64>() / 300.0;
@@ -130,17 +128,17 @@ mod tests {
 
     #[test]
     fn more_bits_than_dimensions_are_refused_before_anything_is_fitted() {
-        let cx = BuildContext { bits: 9, dim: 8, classes: 0, device: Device::Cpu, seed: 0 };
+        let cx = BuildContext::of_images(9, 8);
         let Err(error) = Pcah::build(PcahParams {}, &cx) else { panic!("built") };
         assert_eq!(error.to_string(), "9 bits need at least 9 feature dimensions, there are 8");
     }
 
     #[test]
     fn items_that_span_fewer_dimensions_than_bits_are_refused() {
-        let cx = BuildContext { bits: 4, dim: 8, classes: 0, device: Device::Cpu, seed: 0 };
+        let cx = BuildContext::of_images(4, 8);
         let fit = |items: usize| {
             let features = crate::linalg::to_tensor(&skewed(), &Device::Cpu).unwrap().narrow(0, 0, items).unwrap();
-            Pcah::build(PcahParams {}, &cx).unwrap().fit(&TrainSet { features, labels: None })
+            Pcah::build(PcahParams {}, &cx).unwrap().fit(&TrainSet::of_images(features))
         };
         fit(5).unwrap();
         assert_eq!(fit(4).unwrap_err().to_string(), "4 bits need more than 4 training items, there are 4");

@@ -3,12 +3,12 @@
 use anyhow::Result;
 use candle_core::{DType, Tensor};
 use faer::Mat;
-use hashlab_model::nn::expect_all;
-use hashlab_model::{BuildContext, State};
+use hashlab_method::nn::expect_all;
+use hashlab_method::{BuildContext, State};
 
 use crate::linalg::to_tensor;
 
-/// A centred linear projection to relaxed codes.
+/// A centered linear projection to relaxed codes.
 pub(crate) struct Projection {
     /// `(1, dim)`.
     mean: Tensor,
@@ -20,7 +20,7 @@ impl Projection {
     /// Starts with zeros, to be replaced by [`Projection::set`] or [`Projection::load_state`].
     pub(crate) fn zeros(cx: &BuildContext) -> Result<Self> {
         let zeros = |shape: (usize, usize)| Tensor::zeros(shape, DType::F32, &cx.device);
-        Ok(Self { mean: zeros((1, cx.dim))?, directions: zeros((cx.dim, cx.bits))? })
+        Ok(Self { mean: zeros((1, cx.dim()?))?, directions: zeros((cx.dim()?, cx.bits))? })
     }
 
     /// Takes over a fitted mean `(1, dim)` and directions `(dim, bits)`.

@@ -20,9 +20,10 @@
 use anyhow::{Result, ensure};
 use candle_core::{DType, Tensor};
 use faer::Mat;
-use hashlab_model::nn::expect;
-use hashlab_model::{
-    BuildContext, ClosedForm, HashMethod, Info, Items, Learner, Modality, Params, Plugin, State, Supervision, TrainSet,
+use hashlab_method::nn::expect;
+use hashlab_method::{
+    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, Params, State, Supervision,
+    TrainSet,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,18 +48,19 @@ pub struct Sh {
     phase: Tensor,
 }
 
-impl Plugin for Sh {
-    const INFO: Info = Info {
+impl Definition for Sh {
+    const INFO: MethodInfo = MethodInfo {
         name: "sh",
         title: "SH",
         paper: "Weiss et al., Spectral Hashing, NIPS 2008",
-        supervision: Supervision::None,
-        modalities: &[Modality::Image],
-        gradient: false,
-        seeded: false,
+        supervision: Supervision::Unsupervised,
+        needs: Needs::Any,
         augmented: false,
+        seeded: false,
         revision: 1,
     };
+    const SOURCE: &'static str =
+        concat!(include_str!("sh.rs"), include_str!("linalg.rs"), include_str!("projection.rs"));
     type Params = ShParams;
 
     fn build(_: ShParams, cx: &BuildContext) -> Result<Self> {
@@ -68,12 +70,8 @@ impl Plugin for Sh {
 }
 
 impl HashMethod for Sh {
-    fn learner(&mut self) -> Learner<'_> {
-        Learner::ClosedForm(self)
-    }
-
-    fn encode(&self, items: &Items) -> Result<Tensor> {
-        Ok(self.projection.apply(&items.image)?.broadcast_sub(&self.phase)?.cos()?) // sin(π/2 + x) = cos x
+    fn encode(&self, items: &Features, modality: Modality) -> Result<Tensor> {
+        Ok(self.projection.apply(items.get(modality)?)?.broadcast_sub(&self.phase)?.cos()?) // sin(π/2 + x) = cos x
     }
 
     fn state(&self) -> Result<State> {
@@ -92,9 +90,9 @@ impl HashMethod for Sh {
     }
 }
 
-impl ClosedForm for Sh {
+impl Fitted for Sh {
     fn fit(&mut self, train: &TrainSet) -> Result<()> {
-        let (mean, centered) = center(&to_matrix(&train.features)?);
+        let (mean, centered) = center(&to_matrix(train.features.only()?)?);
         let directions = principal_directions(&centered, self.bits.min(centered.ncols()))?;
         let sides = sides(&(&centered * &directions));
         let modes = modes(&sides, self.bits);
@@ -157,14 +155,14 @@ mod tests {
     use std::f64::consts::PI;
 
     fn fitted(features: &Tensor, bits: usize) -> Sh {
-        let cx = BuildContext { bits, dim: features.dim(1).unwrap(), classes: 0, device: Device::Cpu, seed: 0 };
+        let cx = BuildContext::of_images(bits, features.dim(1).unwrap());
         let mut method = Sh::build(ShParams {}, &cx).unwrap();
-        method.fit(&TrainSet { features: features.clone(), labels: None }).unwrap();
+        method.fit(&TrainSet::of_images(features.clone())).unwrap();
         method
     }
 
     fn encode(method: &Sh, features: &Tensor) -> Vec<Vec<f32>> {
-        method.encode(&Items { image: features.clone() }).unwrap().to_vec2().unwrap()
+        method.encode(&Features::one(Modality::Image, features.clone()), Modality::Image).unwrap().to_vec2().unwrap()
     }
 
     /// A regular grid over `[3, 3 + width] × [−1, −1 + height]`, 41 × 41 points.
@@ -222,9 +220,9 @@ mod tests {
             assert!((500..1200).contains(&ones), "bit {bit}: {ones} of 1681");
         }
         let equal = Tensor::ones((5, 2), DType::F32, &Device::Cpu).unwrap();
-        let cx = BuildContext { bits: 2, dim: 2, classes: 0, device: Device::Cpu, seed: 0 };
+        let cx = BuildContext::of_images(2, 2);
         let mut method = Sh::build(ShParams {}, &cx).unwrap();
-        let error = method.fit(&TrainSet { features: equal, labels: None }).unwrap_err();
+        let error = method.fit(&TrainSet::of_images(equal)).unwrap_err();
         assert!(error.to_string().contains("items that differ"), "{error}");
     }
 }

@@ -20,9 +20,10 @@
 use anyhow::{Result, ensure};
 use candle_core::{DType, Tensor};
 use faer::Mat;
-use hashlab_model::nn::expect_all;
-use hashlab_model::{
-    BuildContext, ClosedForm, HashMethod, Info, Items, Learner, Modality, Params, Plugin, State, Supervision, TrainSet,
+use hashlab_method::nn::expect_all;
+use hashlab_method::{
+    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, Params, State, Supervision,
+    TrainSet,
 };
 use hashlab_rng::Stream;
 use schemars::JsonSchema;
@@ -34,13 +35,17 @@ use crate::linalg::{center, to_matrix, to_tensor};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SphParams {
-    /// Random training items whose mean is a sphere's first centre. dengcai78/MatlabFunc: 5.
+    /// Random training items whose mean is a sphere's first center. dengcai78/MatlabFunc: 5.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub samples: usize,
     /// Largest mean deviation of the overlaps from n/4, as a fraction of n/4. Paper: 0.1.
+    #[schemars(range(min = 0.0))]
     pub mean_tolerance: f64,
     /// Largest standard deviation of the overlaps, as a fraction of n/4. Paper: 0.15.
+    #[schemars(range(min = 0.0))]
     pub deviation_tolerance: f64,
     /// Most rounds of moving the spheres. dengcai78/MatlabFunc: 100.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub rounds: usize,
 }
 
@@ -50,62 +55,44 @@ impl Default for SphParams {
     }
 }
 
-impl Params for SphParams {
-    fn check(&self) -> Result<(), String> {
-        if self.samples == 0 {
-            return Err("`samples` must be at least 1".into());
-        }
-        for (name, value) in
-            [("mean_tolerance", self.mean_tolerance), ("deviation_tolerance", self.deviation_tolerance)]
-        {
-            if !(value >= 0.0 && value.is_finite()) {
-                return Err(format!("`{name}` must not be negative"));
-            }
-        }
-        if self.rounds == 0 { Err("`rounds` must be at least 1".into()) } else { Ok(()) }
-    }
-}
+impl Params for SphParams {}
 
-/// Spheres around centres.
+/// Spheres around centers.
 pub struct Sph {
     params: SphParams,
     cx: BuildContext,
     /// The mean of the training items `(1, dim)`, which keeps f32 exact where features are far from the origin.
     mean: Tensor,
-    /// Centres relative to the mean, as columns `(dim, bits)`.
+    /// Centers relative to the mean, as columns `(dim, bits)`.
     centers: Tensor,
     /// `r² − ‖c‖²` `(1, bits)`.
     offsets: Tensor,
 }
 
-impl Plugin for Sph {
-    const INFO: Info = Info {
+impl Definition for Sph {
+    const INFO: MethodInfo = MethodInfo {
         name: "sph",
         title: "SpH",
         paper: "Heo et al., Spherical Hashing, CVPR 2012",
-        supervision: Supervision::None,
-        modalities: &[Modality::Image],
-        gradient: false,
-        seeded: true,
+        supervision: Supervision::Unsupervised,
+        needs: Needs::Any,
         augmented: false,
+        seeded: true,
         revision: 1,
     };
+    const SOURCE: &'static str = concat!(include_str!("sph.rs"), include_str!("linalg.rs"));
     type Params = SphParams;
 
     fn build(params: SphParams, cx: &BuildContext) -> Result<Self> {
         let zeros = |rows, columns| Tensor::zeros((rows, columns), DType::F32, &cx.device);
-        let (mean, centers, offsets) = (zeros(1, cx.dim)?, zeros(cx.dim, cx.bits)?, zeros(1, cx.bits)?);
+        let (mean, centers, offsets) = (zeros(1, cx.dim()?)?, zeros(cx.dim()?, cx.bits)?, zeros(1, cx.bits)?);
         Ok(Self { params, cx: cx.clone(), mean, centers, offsets })
     }
 }
 
 impl HashMethod for Sph {
-    fn learner(&mut self) -> Learner<'_> {
-        Learner::ClosedForm(self)
-    }
-
-    fn encode(&self, items: &Items) -> Result<Tensor> {
-        let x = items.image.broadcast_sub(&self.mean)?;
+    fn encode(&self, items: &Features, modality: Modality) -> Result<Tensor> {
+        let x = items.get(modality)?.broadcast_sub(&self.mean)?;
         let squares = x.sqr()?.sum_keepdim(1)?; // (n, 1)
         // r² − ‖x − c‖² = 2xᵀc + (r² − ‖c‖²) − ‖x‖²
         Ok((x.matmul(&self.centers)? * 2.0)?.broadcast_add(&self.offsets)?.broadcast_sub(&squares)?)
@@ -127,9 +114,9 @@ impl HashMethod for Sph {
     }
 }
 
-impl ClosedForm for Sph {
+impl Fitted for Sph {
     fn fit(&mut self, train: &TrainSet) -> Result<()> {
-        let (mean, x) = center(&to_matrix(&train.features)?);
+        let (mean, x) = center(&to_matrix(train.features.only()?)?);
         let (n, samples) = (x.nrows(), self.params.samples);
         ensure!(n >= samples.max(2), "{n} training items cannot place spheres, {} are needed", samples.max(2));
         let centers = first_centers(&x, self.cx.bits, samples, &mut self.cx.stream("sph/centers"));
@@ -144,13 +131,13 @@ impl ClosedForm for Sph {
     }
 }
 
-/// Centres `(bits, dim)` and the squares of the radii.
+/// Centers `(bits, dim)` and the squares of the radii.
 struct Spheres {
     centers: Mat<f64>,
     squared_radii: Vec<f64>,
 }
 
-/// Centres `(bits, dim)`, each the mean of `samples` different random rows of `x`.
+/// Centers `(bits, dim)`, each the mean of `samples` different random rows of `x`.
 fn first_centers(x: &Mat<f64>, bits: usize, samples: usize, rng: &mut Stream) -> Mat<f64> {
     let chosen: Vec<Vec<usize>> = (0..bits).map(|_| rng.distinct(samples, x.nrows())).collect();
     Mat::from_fn(bits, x.ncols(), |k, j| chosen[k].iter().map(|&i| x[(i, j)]).sum::<f64>() / samples as f64)
@@ -177,7 +164,7 @@ fn squared_norms(x: &Mat<f64>) -> Vec<f64> {
     (0..x.nrows()).map(|i| x.row(i).squared_norm_l2()).collect()
 }
 
-/// Squared distances `(n, bits)` between rows of `x`, whose squared norms are `items`, and centres.
+/// Squared distances `(n, bits)` between rows of `x`, whose squared norms are `items`, and centers.
 fn squared_distances(x: &Mat<f64>, items: &[f64], centers: &Mat<f64>) -> Mat<f64> {
     let products = x * centers.transpose();
     let norms = squared_norms(centers);
@@ -225,7 +212,7 @@ impl Balance {
     }
 }
 
-/// The centres after one round of forces.
+/// The centers after one round of forces.
 fn repelled(centers: &Mat<f64>, overlaps: &Mat<f64>, n: usize) -> Mat<f64> {
     let (bits, quarter) = (centers.nrows(), n as f64 / 4.0);
     let force = |i: usize, j: usize| 0.5 * (overlaps[(i, j)] - quarter) / quarter / bits as f64;
@@ -247,10 +234,10 @@ mod tests {
     }
 
     fn fitted(x: &Mat<f64>, bits: usize, params: SphParams) -> (Sph, Tensor) {
-        let cx = BuildContext { bits, dim: x.ncols(), classes: 0, device: Device::Cpu, seed: 0 };
+        let cx = BuildContext::of_images(bits, x.ncols());
         let mut method = Sph::build(params, &cx).unwrap();
         let features = to_tensor(x, &Device::Cpu).unwrap();
-        method.fit(&TrainSet { features: features.clone(), labels: None }).unwrap();
+        method.fit(&TrainSet::of_images(features.clone())).unwrap();
         (method, features)
     }
 
@@ -258,7 +245,7 @@ mod tests {
     fn every_bit_is_balanced_and_every_two_share_a_quarter_within_the_tolerances() {
         let (n, bits) = (1001, 16);
         let (method, features) = fitted(&items(n, 12), bits, SphParams::default());
-        let h = to_matrix(&method.encode(&Items { image: features }).unwrap()).unwrap();
+        let h = to_matrix(&method.encode(&Features::one(Modality::Image, features), Modality::Image).unwrap()).unwrap();
         let overlaps = overlaps(&(Mat::<f64>::zeros(n, bits) - h), &[0.0; 16]); // −h ≤ 0: inside
         for bit in 0..bits {
             assert_eq!(overlaps[(bit, bit)], 500.0);
@@ -298,7 +285,7 @@ mod tests {
         let x = items(40, 5);
         let (_, centered) = center(&x);
         let (method, features) = fitted(&x, 3, SphParams { rounds: 4, ..SphParams::default() });
-        let h = to_matrix(&method.encode(&Items { image: features }).unwrap()).unwrap();
+        let h = to_matrix(&method.encode(&Features::one(Modality::Image, features), Modality::Image).unwrap()).unwrap();
         let centers = to_matrix(&method.centers).unwrap();
         for bit in 0..3 {
             let squared = |i: usize| (0..5).map(|j| (centered[(i, j)] - centers[(j, bit)]).powi(2)).sum::<f64>();
@@ -310,12 +297,12 @@ mod tests {
     #[test]
     fn one_bit_and_few_items_are_handled() {
         let (method, features) = fitted(&items(20, 4), 1, SphParams::default());
-        let h = to_matrix(&method.encode(&Items { image: features }).unwrap()).unwrap();
+        let h = to_matrix(&method.encode(&Features::one(Modality::Image, features), Modality::Image).unwrap()).unwrap();
         assert_eq!((0..20).filter(|&i| h[(i, 0)] >= 0.0).count(), 10);
-        let cx = BuildContext { bits: 4, dim: 2, classes: 0, device: Device::Cpu, seed: 0 };
+        let cx = BuildContext::of_images(4, 2);
         let mut method = Sph::build(SphParams::default(), &cx).unwrap();
         let features = Tensor::ones((4, 2), DType::F32, &Device::Cpu).unwrap();
-        let error = method.fit(&TrainSet { features, labels: None }).unwrap_err();
+        let error = method.fit(&TrainSet::of_images(features)).unwrap_err();
         assert!(error.to_string().contains("5 are needed"), "{error}");
     }
 }

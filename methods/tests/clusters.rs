@@ -1,42 +1,41 @@
-//! Every closed-form method must tell two clusters apart, and keep items of one cluster together.
+//! Every shallow method must tell two clusters apart, and keep items of one cluster together.
 
 use candle_core::Tensor;
 use hashlab_kernels::device;
+use hashlab_method::{AnyMethod, BuildContext, Features, MethodEntry, Modality, TrainSet};
 use hashlab_methods::METHODS;
-use hashlab_model::{BuildContext, Entry, Items, Learner, TrainSet};
 use hashlab_rng::stream;
 
 const DIM: usize = 20;
 const BITS: usize = 16;
 
-/// Items of alternating clusters, whose centres are 22.8 standard deviations of an item's coordinate apart.
+/// Items of alternating clusters, whose centers are 22.8 standard deviations of an item's coordinate apart.
 fn features(items: usize, draw: u64) -> Tensor {
     let mut rng = stream(draw, "clusters", &[]);
-    let centre: Vec<f64> = (0..DIM).map(|j| if j % 2 == 0 { 3.0 } else { 2.0 }).collect();
+    let center: Vec<f64> = (0..DIM).map(|j| if j % 2 == 0 { 3.0 } else { 2.0 }).collect();
     let side = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
-    let values = (0..items * DIM).map(|at| (side(at / DIM) * centre[at % DIM] + rng.normal()) as f32);
+    let values = (0..items * DIM).map(|at| (side(at / DIM) * center[at % DIM] + rng.normal()) as f32);
     Tensor::from_vec(values.collect::<Vec<_>>(), (items, DIM), device::for_tests()).unwrap()
 }
 
 /// Codes of new items after fitting 200 others.
-fn codes(method: &Entry) -> Vec<Vec<bool>> {
+fn codes(method: &MethodEntry) -> Vec<Vec<bool>> {
     let mut params = method.schema().defaults;
     if params.contains_key("nearest") {
         // Half of 20 anchors lie in either cluster: enough neighbours to link the two.
         params.insert("anchors".into(), 20.into());
         params.insert("nearest".into(), 14.into());
     }
-    let cx = BuildContext { bits: BITS, dim: DIM, classes: 2, device: device::for_tests().clone(), seed: 0 };
-    let mut built = method.build(&params, &cx).unwrap();
-    let Learner::ClosedForm(learner) = built.learner() else { panic!("{}", method.info.name) };
-    learner.fit(&TrainSet { features: features(200, 0), labels: None }).unwrap();
-    let relaxed = built.encode(&Items { image: features(100, 1) }).unwrap();
+    let cx = BuildContext { classes: 2, device: device::for_tests().clone(), ..BuildContext::of_images(BITS, DIM) };
+    let AnyMethod::Fitted(mut built) = method.build(&params, &cx).unwrap() else { panic!("{}", method.info.name) };
+    built.fit(&TrainSet::of_images(features(200, 0))).unwrap();
+    let relaxed = built.encode(&Features::one(Modality::Image, features(100, 1)), Modality::Image).unwrap();
     relaxed.to_vec2::<f32>().unwrap().iter().map(|row| row.iter().map(|h| *h >= 0.0).collect()).collect()
 }
 
 #[test]
 fn two_clusters_share_no_code_and_are_farther_from_each_other_than_from_themselves() {
-    for method in METHODS.iter().filter(|method| !method.info.gradient) {
+    for method in METHODS.iter().filter(|method| !method.deep) {
         let codes = codes(method);
         let distance = |i: usize, j: usize| codes[i].iter().zip(&codes[j]).filter(|(a, b)| a != b).count();
         let (mut within, mut between) = (0, 0);

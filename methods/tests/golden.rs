@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use candle_core::{Tensor, Var};
 use faer::Mat;
 use hashlab_kernels::device;
+use hashlab_method::nn::soft_sort;
 use hashlab_methods::cibhash::{CibHashParams, objective};
 use hashlab_methods::hashnet::{HashNetParams, Weighting, pairwise_loss};
 use hashlab_methods::itq::rotate;
 use hashlab_methods::nsh::{self, NshParams};
-use hashlab_model::nn::soft_sort;
 
 type Case = BTreeMap<String, Tensor>;
 
@@ -117,7 +117,7 @@ fn nsh() {
     for case in cases("nsh") {
         let params = NshParams {
             tau: scalar(&case, "tau"),
-            sort_tau: scalar(&case, "tau_sort"),
+            sort_tau: Some(scalar(&case, "tau_sort")),
             positives: scalar(&case, "positives") as usize,
             double_softmax: scalar(&case, "double_softmax") != 0.0,
             binarization: nsh::Binarization::Tanh,

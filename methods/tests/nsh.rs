@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use candle_core::{Tensor, Var};
 use hashlab_kernels::device;
+use hashlab_method::nn::soft_sort;
+use hashlab_method::{
+    AnyMethod, Batch, BatchSpec, BuildContext, Features, HashMethod, MethodEntry, Modality, Progress, Trained, View,
+    ViewSpec,
+};
 use hashlab_methods::METHODS;
 use hashlab_methods::nsh::{Binarization, NshParams, objective};
-use hashlab_model::config::{OptimizerKind, Select, TrainConfig};
-use hashlab_model::nn::soft_sort;
-use hashlab_model::train::{Fit, Journal, Outcome, TrainData, fit};
-use hashlab_model::{Batch, BuildContext, Demand, Entry, HashMethod, Items, Learner, Progress};
 use hashlab_rng::stream;
+use hashlab_train::{Fit, OptimizerKind, Select, TrainConfig, TrainData, TrainEnd, TrainObserver, fit};
 
 fn value(scalar: &Tensor) -> f64 {
     scalar.to_scalar().unwrap()
@@ -57,10 +59,12 @@ fn ste_sign_sorts_by_signs_alone() {
 /// One batch in the place of both views would make every image its own nearest neighbour.
 #[test]
 fn the_views_are_different_transforms_and_the_loss_depends_on_both() {
-    let entry = entry();
-    let mut built = build(entry);
-    let Learner::Gradient(learner) = built.learner() else { panic!("NSH learns by gradients") };
-    let drawn: Vec<String> = learner.demand().views.iter().map(|view| view(224).to_string()).collect();
+    let mut method = build_with(entry(), &[]);
+    let transform = |view: &ViewSpec| match view {
+        ViewSpec::Image(make) => make(224).to_string(),
+        ViewSpec::Text => panic!("a text has no transform"),
+    };
+    let drawn: Vec<String> = method.batch_spec().views.iter().map(transform).collect();
     let crop = "random_resized_crop(224,scale=0.2..1,ratio=0.75..1.3333333333333333) flip(p=0.5)";
     let first = "color_jitter(0.4,0.4,0.4,0.1,p=0.8) grayscale(p=0.2) pillow_blur(sigma=0.1..2,p=1) r1";
     let second = "color_jitter(0.4,0.4,0.4,0.4,p=1) grayscale(p=0.2) r1";
@@ -69,8 +73,9 @@ fn the_views_are_different_transforms_and_the_loss_depends_on_both() {
     let at = Progress { epoch: 0, epochs: 1, step: 0, steps: 1, seed: 0 };
     let views = [1, 2, 3].map(|view| features(&[0, 1, 2, 3, 4, 5, 6, 7], view));
     let mut total = |views: [&Tensor; 2]| {
-        let batch = Batch { items: (0..8).collect(), views: views.map(Clone::clone).to_vec(), labels: None };
-        learner.loss(&batch, &at).unwrap().total.to_scalar::<f32>().unwrap()
+        let views = views.map(|x| View { modality: Modality::Image, x: x.clone() }).to_vec();
+        let batch = Batch { items: (0..8).collect(), views, labels: None };
+        method.loss(&batch, &at).unwrap().total.to_scalar::<f32>().unwrap()
     };
     let usual = total([&views[0], &views[1]]);
     assert_ne!(usual, total([&views[0], &views[2]]));
@@ -92,7 +97,7 @@ fn the_default_temperature_sorts() {
         assert!(peaks(tau) > 0.9, "{bits} bits: {}", peaks(tau));
         assert!(peaks(bits as f64) < 0.22, "{bits} bits: {}", peaks(bits as f64));
     }
-    assert_eq!(NshParams { sort_tau: 0.25, ..NshParams::default() }.sort_temperature(16), 0.25);
+    assert_eq!(NshParams { sort_tau: Some(0.25), ..NshParams::default() }.sort_temperature(16), 0.25);
 }
 
 /// With all codes and latents alike nothing tells the positive from its n − m negatives: the loss is the logarithm of
@@ -148,19 +153,19 @@ const ITEMS: usize = 200;
 const CLASSES: usize = 10;
 const DIM: usize = 32;
 
-fn entry() -> &'static Entry {
+fn entry() -> &'static MethodEntry {
     METHODS.iter().find(|entry| entry.info.name == "nsh").unwrap()
 }
 
-fn build(entry: &Entry) -> Box<dyn HashMethod> {
-    build_with(entry, &[])
-}
-
-fn build_with(entry: &Entry, changed: &[(&str, serde_json::Value)]) -> Box<dyn HashMethod> {
+fn build_with(entry: &MethodEntry, changed: &[(&str, serde_json::Value)]) -> Box<dyn Trained> {
     let mut params = entry.schema().defaults;
     params.extend(changed.iter().map(|(key, value)| (key.to_string(), value.clone())));
-    let cx = BuildContext { bits: 32, dim: DIM, classes: CLASSES, device: device::for_tests().clone(), seed: 0 };
-    entry.build(&params, &cx).unwrap()
+    let device = device::for_tests().clone();
+    let cx = BuildContext { classes: CLASSES, device, ..BuildContext::of_images(32, DIM) };
+    match entry.build(&params, &cx).unwrap() {
+        AnyMethod::Trained(method) => method,
+        AnyMethod::Fitted(_) => panic!("NSH learns by gradients"),
+    }
 }
 
 /// The first half of an image's features tells its class; the second is louder, and differs between views.
@@ -168,10 +173,10 @@ fn features(items: &[u32], view: u64) -> Tensor {
     let values: Vec<f32> = items
         .iter()
         .flat_map(|&item| {
-            let mut centre = stream(0, "centre", &[u64::from(item) % CLASSES as u64]);
+            let mut center = stream(0, "centre", &[u64::from(item) % CLASSES as u64]);
             let mut noise = stream(0, "noise", &[u64::from(item), view]);
             (0..DIM).map(move |d| {
-                let signal = if d < DIM / 2 { centre.normal() + 0.3 * noise.normal() } else { 1.5 * noise.normal() };
+                let signal = if d < DIM / 2 { center.normal() + 0.3 * noise.normal() } else { 1.5 * noise.normal() };
                 signal as f32
             })
         })
@@ -186,15 +191,15 @@ impl TrainData for Clusters {
         ITEMS
     }
 
-    fn batch(&self, items: &[u32], _: &Demand, at: &Progress) -> Result<Batch> {
-        let view = |v: usize| features(items, (2 * at.epoch + v) as u64 + 1);
+    fn batch(&self, items: &[u32], _: &BatchSpec, at: &Progress) -> Result<Batch> {
+        let view = |v: usize| View { modality: Modality::Image, x: features(items, (2 * at.epoch + v) as u64 + 1) };
         Ok(Batch { items: items.to_vec(), views: vec![view(0), view(1)], labels: None })
     }
 }
 
 struct Silent;
 
-impl Journal for Silent {
+impl TrainObserver for Silent {
     fn epoch(&mut self, _: usize, _: &BTreeMap<String, f64>, _: f64) -> Result<()> {
         Ok(())
     }
@@ -212,7 +217,8 @@ impl Journal for Silent {
 /// How many of the ten nearest codes are of the same class, as a fraction, averaged over all items.
 fn precision_at_10(method: &dyn HashMethod) -> f64 {
     let items: Vec<u32> = (0..ITEMS as u32).collect();
-    let relaxed = method.encode(&Items { image: features(&items, 0) }).unwrap().to_vec2::<f32>().unwrap();
+    let items = Features::one(Modality::Image, features(&items, 0));
+    let relaxed = method.encode(&items, Modality::Image).unwrap().to_vec2::<f32>().unwrap();
     let code = |row: &Vec<f32>| row.iter().map(|h| *h >= 0.0).collect::<Vec<bool>>();
     let codes: Vec<Vec<bool>> = relaxed.iter().map(code).collect();
     let found: usize = (0..ITEMS)
@@ -248,7 +254,7 @@ fn training_finds_the_clusters() {
             ("quantization", quantization.into()),
         ];
         let mut method = build_with(entry, &switches);
-        let before = precision_at_10(method.as_ref());
+        let before = precision_at_10(method.as_ref() as &dyn HashMethod);
         let mut validate = |method: &dyn HashMethod| Ok(precision_at_10(method));
         let job = Fit {
             method: method.as_mut(),
@@ -256,11 +262,11 @@ fn training_finds_the_clusters() {
             seed: 0,
             data: &Clusters,
             validate: &mut validate,
-            journal: &mut Silent,
+            observer: &mut Silent,
             resume: None,
         };
-        assert!(matches!(fit(job).unwrap(), Outcome::Done { .. }));
-        let after = precision_at_10(method.as_ref());
+        assert!(matches!(fit(job).unwrap(), TrainEnd::Done { .. }));
+        let after = precision_at_10(method.as_ref() as &dyn HashMethod);
         assert!(after > before + 0.2, "{binarization}, {double_softmax}: {before} to {after}");
     }
 }

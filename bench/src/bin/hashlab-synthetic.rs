@@ -8,6 +8,11 @@ use hashlab_bench::synthetic::Synthetic;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    const DATASETS: &[hashlab_data::Entry] = &[hashlab_data::Entry::of::<Synthetic>()];
-    hashlab::main(hashlab::Registry { methods: hashlab_methods::METHODS, datasets: DATASETS })
+    const DATASETS: &[hashlab_data::DatasetEntry] = &[hashlab_data::DatasetEntry::of::<Synthetic>()];
+    hashlab::main(hashlab::Registry {
+        methods: hashlab_methods::METHODS,
+        datasets: DATASETS,
+        encoders: hashlab_encoders::BACKBONES,
+        published: &[hashlab_methods::PUBLISHED],
+    })
 }

@@ -1,20 +1,20 @@
 //! `hashlab features`: an experiment's features, views, labels and splits as .npy files, for other programs.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use hashlab_bank::{Progress, Segment, npy};
-use hashlab_data::{Dataset, Split};
-use hashlab_engine::RunConfig;
-use hashlab_engine::sweep::PlannedRun;
-use hashlab_model::Entry;
-use hashlab_model::features::Features;
-use hashlab_model::run::{self, RunFeatures, finetunes};
+use hashlab_app::worker::with_environment;
+use hashlab_cache::{Progress, npy};
+use hashlab_data::{Dataset, Modality, Split};
+use hashlab_method::MethodEntry;
+use hashlab_pipeline::run::{self, RunFeatures, finetunes};
+use hashlab_pipeline::{FeatureRows, RunEnvironment};
+use hashlab_store::RunConfig;
+use hashlab_sweep::PlannedRun;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::exec::Workplace;
-use super::sweep::plan;
 use crate::args::FeaturesArgs;
 use crate::context::{Context, print};
 
@@ -22,43 +22,72 @@ use crate::context::{Context, print};
 const ROWS: usize = 4096;
 
 pub(crate) fn run(context: &Context, args: &FeaturesArgs) -> Result<ExitCode> {
-    let planned = plan(context, &args.experiment)?;
+    let planned = context.plan(&args.experiment)?;
     let device = args.device.name.open()?;
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
-    // The run that needs most: with views, if any draws them.
-    let runs = &planned.plan.runs;
-    let stored = |run: &&PlannedRun| matches!(finetunes(&run.config), Ok(false));
-    let with_views = runs.iter().find(|run| run.config.backbone.contains_key("views"));
-    let config = &with_views.or_else(|| runs.iter().find(stored)).unwrap_or(&runs[0]).config;
-    let workplace = Workplace::open(context, config)?;
-    let weights = planned.weights.path_of(&config.backbone).map(Path::to_owned);
-    let features = workplace.features(config, weights, &device)?;
-    let dataset = workplace.dataset.as_ref();
-    let needs = extract(config, context.method(&config.method)?, dataset, &features)?;
-    let mut files = vec![export(&args.out, "features.npy", &needs.plain)?];
-    for (index, pool) in needs.pools.iter().enumerate() {
-        // A method with two transforms has two sets of views.
-        let set = if needs.pools.len() > 1 { format!("{index}_") } else { String::new() };
-        for (view, segment) in pool.segments.iter().enumerate() {
-            files.push(export(&args.out, &format!("view_{set}{view:03}.npy"), segment)?);
-        }
-    }
-    files.extend(export_labels(&args.out, dataset)?);
-    files.extend(export_split(&args.out, &run::split_of(config, dataset)?)?);
+    let config = &fullest(context, &planned.plan.runs)?.config;
+    let method = context.registry().method(&config.method)?;
+    let weights = planned.weights.iter().map(|(digest, path)| (digest.to_owned(), path.to_owned())).collect();
+    let files = with_environment(&context.workspace, config, &weights, &device, |environment| {
+        export_all(&args.out, config, method, environment)
+    })?;
     print(&listing(&args.out, config, &files))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Opens every feature that a run needs; shows how far it is with those that the bank lacks.
-pub(super) fn extract(
+/// The run that needs most features: with views, if any draws them.
+fn fullest<'r>(context: &Context, runs: &'r [PlannedRun]) -> Result<&'r PlannedRun> {
+    let views = |run: &&PlannedRun| {
+        let method = context.registry().method(&run.config.method);
+        method.is_ok_and(|method| method.info.augmented) && matches!(finetunes(&run.config), Ok(false))
+    };
+    let stored = |run: &&PlannedRun| matches!(finetunes(&run.config), Ok(false));
+    let fullest = runs.iter().find(views).or_else(|| runs.iter().find(stored)).or(runs.first());
+    fullest.context("the experiment has no runs")
+}
+
+fn export_all(
+    out: &Path,
     config: &RunConfig,
-    method: &Entry,
-    dataset: &dyn Dataset,
-    features: &Features<'_>,
-) -> Result<RunFeatures> {
+    method: &MethodEntry,
+    environment: &RunEnvironment<'_>,
+) -> Result<Vec<String>> {
+    let needs = extract(config, method, environment)?;
+    let mut files = Vec::new();
+    let several = needs.plain.len() > 1;
+    for (modality, rows) in needs.plain.iter() {
+        files.push(export(out, &format!("{}features.npy", prefix(modality, several)), rows)?);
+    }
+    let mut sets: BTreeMap<Modality, usize> = BTreeMap::new();
+    for pool in &needs.pools {
+        // A method with two transforms has two sets of views.
+        let set = sets.entry(pool.modality).or_default();
+        let same = needs.pools.iter().filter(|other| other.modality == pool.modality).count();
+        let number = if same > 1 { format!("{set}_") } else { String::new() };
+        *set += 1;
+        for (view, rows) in pool.views.iter().enumerate() {
+            let name = format!("{}view_{number}{view:03}.npy", prefix(pool.modality, several));
+            files.push(export(out, &name, rows)?);
+        }
+    }
+    files.extend(export_labels(out, environment.dataset)?);
+    files.extend(export_split(out, &run::split_of(config, environment.dataset)?)?);
+    Ok(files)
+}
+
+fn prefix(modality: Modality, several: bool) -> String {
+    if several { format!("{modality}_") } else { String::new() }
+}
+
+/// Opens every feature that a run needs; shows progress with those that the cache lacks.
+pub(super) fn extract<'a>(
+    config: &RunConfig,
+    method: &MethodEntry,
+    environment: &RunEnvironment<'a>,
+) -> Result<RunFeatures<'a>> {
     let bar = Bar::new();
-    let mut progress = |name: &str, at: Progress| bar.hear(name, at);
-    let needs = run::features_of(config, method, dataset, features, &mut progress)?;
+    let mut progress = |name: &str, at: Progress| bar.on_progress(name, at);
+    let needs = run::features_of(config, method, environment, &mut progress)?;
     bar.0.finish_and_clear();
     Ok(needs)
 }
@@ -68,11 +97,11 @@ struct Bar(ProgressBar);
 
 impl Bar {
     fn new() -> Self {
-        let style = ProgressStyle::with_template("{msg:24} {bar:30} {pos} of {len} images, {eta} left");
+        let style = ProgressStyle::with_template("{msg:24} {bar:30} {pos} of {len} items, {eta} left");
         Self(ProgressBar::new(0).with_style(style.expect("the template is well-formed")))
     }
 
-    fn hear(&self, name: &str, at: Progress) -> Result<()> {
+    fn on_progress(&self, name: &str, at: Progress) -> Result<()> {
         let (Progress::Waiting { done, total } | Progress::Extracting { done, total }) = at;
         if self.0.message() != name {
             self.0.reset();
@@ -86,25 +115,26 @@ impl Bar {
 
 fn listing(out: &Path, config: &RunConfig, files: &[String]) -> String {
     format!(
-        "{}: {} of {} with protocol {}\n  {}\nRows of features.npy and labels.npy are items; rows of view_*.npy are the items of train.npy.\n",
+        "{}: features of {} with protocol {}\n  {}\nRows of features.npy and labels.npy are items; rows of view_*.npy are the items of train.npy.\n",
         out.display(),
-        config.backbone["name"].as_str().unwrap_or_default(),
         config.dataset,
         config.protocol,
         files.join("\n  ")
     )
 }
 
-fn export(out: &Path, name: &str, segment: &Segment) -> Result<String> {
-    let (rows, dim) = (segment.rows(), segment.dim());
-    let mut writer = npy::Writer::<f32>::create(&out.join(name), &[rows, dim])?;
+fn export(out: &Path, name: &str, rows: &FeatureRows<'_>) -> Result<String> {
+    let (count, dim) = (rows.rows(), rows.dim());
+    let mut writer = npy::Writer::<f32>::create(&out.join(name), &[count, dim])?;
+    let indices: Vec<u32> = (0..count as u32).collect();
     let mut values = Vec::new();
-    for start in (0..rows).step_by(ROWS) {
-        segment.read_range(start..rows.min(start + ROWS), &mut values)?;
+    for part in indices.chunks(ROWS) {
+        values.resize(part.len() * dim, 0.0);
+        rows.read(part, &mut values)?;
         writer.write(&values)?;
     }
     writer.finish()?;
-    Ok(format!("{name}  ({rows}, {dim}) f32"))
+    Ok(format!("{name}  ({count}, {dim}) f32"))
 }
 
 /// Multi-hot labels, one row per item.

@@ -1,4 +1,4 @@
-//! `hashlab fetch`: downloads what data sets and backbones have on the Hugging Face hub, or lists it.
+//! `hashlab fetch`: downloads what data sets and encoders have on the Hugging Face hub, or lists it.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use candle_core::Device;
-use hashlab_backbones::{BACKBONES, Weights};
 use hashlab_data::DataError;
+use hashlab_encoders::Weights;
 use hashlab_hub::Published;
+use hashlab_settings::Settings;
 
 use crate::args::FetchArgs;
 use crate::context::{Context, print};
@@ -36,8 +37,8 @@ fn fetch(context: &Context, item: &Item, hub: &Hub) -> Result<()> {
         print(&format!("{} is already here:\n{}", item.name(), lines(&here)))?;
         return print(&item.next());
     }
-    let (published, dir) = (item.published, context.dirs.target());
-    print(&format!("{}: from {}, licence: {}\n", item.name(), published.page(), published.licence))?;
+    let (published, dir) = (item.published, context.dirs().data.target());
+    print(&format!("{}: from {}, license: {}\n", item.name(), published.page(), published.license))?;
     for file in published.files {
         let place = dir.join(file.place);
         if !place.exists() {
@@ -61,11 +62,11 @@ fn list(context: &Context) -> String {
     for item in items {
         let published = item.published;
         let _ = writeln!(text, "{:width$}  {:6.1} MB  {}", item.name(), published.megabytes(), item.title());
-        for line in [published.page(), format!("licence: {}", published.licence)] {
+        for line in [published.page(), format!("license: {}", published.license)] {
             let _ = writeln!(text, "{:width$}             {line}", "");
         }
     }
-    let dir = context.dirs.target().display();
+    let dir = context.dirs().data.target().display();
     text + &format!(
         "\n`hashlab fetch NAME…` downloads into {dir}; --data-dir or HASHLAB_DATA name another directory.\n"
     )
@@ -78,15 +79,15 @@ struct Item<'a> {
 }
 
 enum What<'a> {
-    Dataset(&'a hashlab_data::Entry),
-    Backbone(&'a hashlab_backbones::Entry),
+    Dataset(&'a hashlab_data::DatasetEntry),
+    Encoder(&'a hashlab_encoders::Entry),
 }
 
 impl<'a> Item<'a> {
     fn all(context: &'a Context) -> Vec<Self> {
-        let datasets = context.registry.datasets.iter().map(|entry| (What::Dataset(entry), entry.published()));
-        let backbones = BACKBONES.iter().map(|entry| (What::Backbone(entry), entry.published()));
-        datasets.chain(backbones).filter_map(|(what, published)| Some(Self { what, published: published? })).collect()
+        let datasets = context.registry().datasets.iter().map(|entry| (What::Dataset(entry), entry.published.as_ref()));
+        let encoders = context.registry().encoders.iter().map(|entry| (What::Encoder(entry), entry.published()));
+        datasets.chain(encoders).filter_map(|(what, published)| Some(Self { what, published: published? })).collect()
     }
 
     fn find(context: &'a Context, name: &str) -> Result<Self> {
@@ -99,28 +100,29 @@ impl<'a> Item<'a> {
 
     fn name(&self) -> &'static str {
         match self.what {
-            What::Dataset(entry) => entry.info().name,
-            What::Backbone(entry) => entry.name,
+            What::Dataset(entry) => entry.summary.name,
+            What::Encoder(entry) => entry.name,
         }
     }
 
     fn title(&self) -> &'static str {
         match self.what {
-            What::Dataset(entry) => entry.info().title,
-            What::Backbone(entry) => entry.doc,
+            What::Dataset(entry) => entry.summary.description,
+            What::Encoder(entry) => entry.doc,
         }
     }
 
     /// The files, where all of them are in a data directory already. A data set may be there in another layout.
     fn here(&self, context: &Context) -> Result<Vec<PathBuf>> {
         match self.what {
-            What::Dataset(entry) => match entry.open(&entry.defaults(), &context.dirs) {
+            What::Dataset(entry) => match entry.open(&Settings::new(), &context.dirs().data) {
                 Ok(dataset) => Ok(dataset.found_at()),
                 Err(DataError::Missing { .. }) => Ok(Vec::new()),
                 Err(error) => Err(error.into()),
             },
-            What::Backbone(_) => {
-                let find = |place: &str| context.dirs.0.iter().map(|dir| dir.join(place)).find(|path| path.is_file());
+            What::Encoder(_) => {
+                let find =
+                    |place: &str| context.dirs().data.0.iter().map(|dir| dir.join(place)).find(|path| path.is_file());
                 let files: Option<Vec<_>> = self.published.files.iter().map(|file| find(file.place)).collect();
                 Ok(files.unwrap_or_default())
             }
@@ -131,12 +133,12 @@ impl<'a> Item<'a> {
     fn check(&self, context: &Context) -> Result<()> {
         match self.what {
             What::Dataset(entry) => {
-                entry.open(&entry.defaults(), &context.dirs)?.digest()?;
+                entry.open(&Settings::new(), &context.dirs().data)?.digest()?;
             }
-            What::Backbone(entry) => {
+            What::Encoder(entry) => {
                 for file in self.published.files {
                     (entry.open)(
-                        Some(&Weights::read(&context.dirs.target().join(file.place))?),
+                        Some(&Weights::read(&context.dirs().data.target().join(file.place))?),
                         0,
                         (&Device::Cpu).into(),
                     )?;
@@ -150,13 +152,13 @@ impl<'a> Item<'a> {
     fn next(&self) -> String {
         match self.what {
             What::Dataset(entry) => {
-                let name = entry.info().name;
+                let name = entry.summary.name;
                 format!("In an experiment: dataset = \"{name}\"; `hashlab datasets {name}` describes it.\n")
             }
-            What::Backbone(entry) => {
+            What::Encoder(entry) => {
                 let file = self.published.files.first().and_then(|file| Path::new(file.place).file_name());
                 let file = file.unwrap_or_default().to_string_lossy();
-                format!("In an experiment: [backbone] with name = \"{}\" and weights = \"{file}\".\n", entry.name)
+                format!("In an experiment: [image] with encoder = \"{}\" and weights = \"{file}\".\n", entry.name)
             }
         }
     }
@@ -164,14 +166,14 @@ impl<'a> Item<'a> {
 
 /// Says why `name` cannot be fetched.
 fn unavailable(context: &Context, name: &str) -> String {
-    if let Some(entry) = context.registry.datasets.iter().find(|entry| entry.info().name == name) {
-        return format!("data set `{name}` is not on the hub: {}", entry.info().source);
+    if let Some(entry) = context.registry().datasets.iter().find(|entry| entry.summary.name == name) {
+        return format!("data set `{name}` is not on the hub: {}", entry.summary.source);
     }
-    match BACKBONES.iter().find(|entry| entry.name == name) {
-        None => format!("there is no data set or backbone `{name}`"),
-        Some(entry) if !entry.needs_weights => format!("backbone `{name}` starts from random weights"),
+    match context.registry().encoders.iter().find(|entry| entry.name == name) {
+        None => format!("there is no data set or encoder `{name}`"),
+        Some(entry) if !entry.needs_weights => format!("encoder `{name}` reads no weights file"),
         Some(_) => format!(
-            "weights of backbone `{name}` are not on the hub in a form that is read; in Python, make them from torchvision's:\n  \
+            "weights of encoder `{name}` are not on the hub in a form that is read; in Python, make them from torchvision's:\n  \
              safetensors.torch.save_file(torchvision.models.{name}(weights=\"DEFAULT\").state_dict(), \"{name}.safetensors\")"
         ),
     }

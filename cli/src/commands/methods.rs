@@ -1,49 +1,56 @@
-//! `hashlab methods`: what is registered, and every hyperparameter with its default and meaning.
+//! `hashlab methods`: registered methods, and every hyperparameter with its default and meaning.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use hashlab_engine::Schema;
-use hashlab_model::{Entry, Supervision};
+use hashlab_method::{MethodEntry, Needs, Supervision};
+use hashlab_settings::{Schema, ValueType};
 
 use crate::args::NameArgs;
 use crate::context::{Context, print};
 
 pub(crate) fn run(context: &Context, args: &NameArgs) -> Result<ExitCode> {
     match &args.name {
-        None => print(&list(context.registry.methods))?,
-        Some(name) => print(&describe(context.method(name)?))?,
+        None => print(&list(context.registry().methods))?,
+        Some(name) => print(&describe(context.registry().method(name)?))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(methods: &[Entry]) -> String {
+fn list(methods: &[MethodEntry]) -> String {
     let width = methods.iter().map(|m| m.info.name.len()).max().unwrap_or(0);
     let mut text = String::new();
-    for Entry { info, .. } in methods {
+    for MethodEntry { info, .. } in methods {
         let _ = writeln!(text, "{:width$}  {}", info.name, info.paper);
     }
     text + "\n`hashlab methods NAME` describes a method and its hyperparameters.\n"
 }
 
-fn describe(method: &Entry) -> String {
+fn describe(method: &MethodEntry) -> String {
     let info = method.info;
-    let learns = match (info.gradient, info.augmented) {
-        (true, true) => "by gradient steps, from augmented views",
-        (true, false) => "by gradient steps",
-        (false, _) => "in closed form",
+    let learns = match (method.deep, info.augmented) {
+        (true, true) => "Deep: trained by gradient steps, from augmented views",
+        (true, false) => "Deep: trained by gradient steps",
+        (false, _) => "Shallow: fitted to all training items",
     };
     let labels = match info.supervision {
-        Supervision::None => "no labels",
-        Supervision::Labels => "class labels",
+        Supervision::Unsupervised => "unsupervised",
+        Supervision::Supervised => "supervised by class labels",
+    };
+    let needs = match info.needs {
+        Needs::Any => "one modality".to_owned(),
+        Needs::Separate(modalities) | Needs::Fused(modalities) => {
+            let names: Vec<_> = modalities.iter().map(|modality| modality.name()).collect();
+            names.join(" and ")
+        }
     };
     format!(
-        "{} ({})\n{}\nLearns {learns}; sees {labels}.\n\n{}",
+        "{} ({})\n{}\n{learns}; {labels}; needs {needs}.\n\n{}",
         info.title,
         info.name,
         info.paper,
-        settings("Hyperparameters, for `params` and `grid` of an arm:", &method.schema())
+        settings("Hyperparameters, for `params` and `grid` of a [[method]]:", &method.schema())
     )
 }
 
@@ -53,13 +60,23 @@ pub(crate) fn settings(title: &str, schema: &Schema) -> String {
         return "It has no settings of its own.\n".into();
     }
     let mut text = format!("{title}\n");
-    for (key, default) in &schema.defaults {
-        let _ = writeln!(text, "  {key} = {default}");
-        for line in wrap(schema.docs.get(key).map_or("", String::as_str), 100) {
+    for key in schema.defaults.keys() {
+        let _ = writeln!(text, "  {key} = {}", schema.default_text(key).unwrap_or_default());
+        let doc = schema.docs.get(key).map_or("", String::as_str);
+        let range = range(schema, key).map_or(String::new(), |range| format!(" Range: {range}."));
+        for line in wrap(&format!("{doc}{range}"), 100) {
             let _ = writeln!(text, "      {line}");
         }
     }
     text
+}
+
+/// The range of a number, in words.
+fn range(schema: &Schema, key: &str) -> Option<String> {
+    match schema.value_type(key)? {
+        ValueType::Integer(bounds) | ValueType::Number(bounds) => bounds.describe(),
+        _ => None,
+    }
 }
 
 /// Breaks a paragraph into lines of at most `width` characters.

@@ -1,8 +1,8 @@
 //! One file per subcommand.
 
-pub(crate) mod backbones;
-pub(crate) mod bank;
+pub(crate) mod cache;
 pub(crate) mod datasets;
+pub(crate) mod encoders;
 pub(crate) mod exec;
 pub(crate) mod features;
 pub(crate) mod fetch;

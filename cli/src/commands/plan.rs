@@ -1,18 +1,17 @@
-//! `hashlab plan`: what a sweep would run, and what of it is done.
+//! `hashlab plan`: an experiment's runs and their status.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use hashlab_engine::store::RunState;
+use hashlab_store::RunState;
 
-use super::sweep::plan;
 use crate::args::PlanArgs;
 use crate::context::{Context, print};
 
 pub(crate) fn run(context: &Context, args: &PlanArgs) -> Result<ExitCode> {
-    let plan = plan(context, &args.experiment)?.plan;
-    let store = context.store();
+    let plan = context.plan(&args.experiment)?.plan;
+    let store = context.dirs().store();
     let width = plan.runs.iter().map(|run| run.id.to_string().len()).max().unwrap_or(0);
     let mut text =
         format!("{}: {} with protocol {}, {} runs\n", plan.name, plan.dataset, plan.protocol, plan.runs.len());

@@ -4,13 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use hashlab_engine::report::{Format, Options, ReportError, SweepReport, render, results_jsonl};
+use hashlab_report::{Format, Options, ReportError, SweepReport, render};
 
 use crate::args::{TableArgs, TableFormat, TableOptions};
-use crate::context::{Context, colour_on_stdout, print};
+use crate::context::{Context, color_on_stdout, print};
 use crate::exit::bad_input;
-use crate::published::published;
-use crate::report_of::{present_plan, report_of};
 
 pub(crate) fn run(context: &Context, args: &TableArgs) -> Result<ExitCode> {
     let path = Path::new(&args.sweep);
@@ -18,40 +16,60 @@ pub(crate) fn run(context: &Context, args: &TableArgs) -> Result<ExitCode> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         SweepReport::from_jsonl(&text).map_err(|error| bad_input(format!("{}: {error}", path.display())))?
     } else {
-        let store = context.store();
-        let plan = present_plan(&store, &args.sweep).map_err(|error| {
-            bad_input(format!("{error:#}\nhelp: `hashlab sweep FILE` makes one; its name is the file's, without .toml"))
-        })?;
-        report_of(&store, &plan)?
+        newest(context, &args.sweep)?
     };
-    show(&report, &args.options)?;
+    show(context, &report, &args.options)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints a report as the options say.
-pub(crate) fn show(report: &SweepReport, options: &TableOptions) -> Result<()> {
+/// The report of the plan that was started last, with a word about older ones.
+fn newest(context: &Context, name: &str) -> Result<SweepReport> {
+    let (plan, dir) = context.workspace.newest_plan(name)?;
+    let plans = context.dirs().store().sweep(name)?.plans();
+    if plans > 1 {
+        let folder = dir.path().parent().unwrap_or(dir.path()).display();
+        eprint_note(&format!(
+            "`{name}` was planned in {plans} ways; this is the newest. `table {folder}/PLAN/results.jsonl` prints another"
+        ));
+    }
+    context.workspace.report(&plan, &dir)
+}
+
+fn eprint_note(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "note: {text}");
+}
+
+/// The options of a table as arguments give them.
+pub(crate) fn options(options: &TableOptions) -> Result<Options> {
     let format = match options.format {
         TableFormat::Text => Format::Text,
         TableFormat::Markdown => Format::Markdown,
         TableFormat::Latex => Format::Latex,
         TableFormat::Csv => Format::Csv,
         TableFormat::Json => Format::Json,
-        TableFormat::Jsonl => return print(&results_jsonl(report)),
+        TableFormat::Jsonl => Format::Jsonl,
     };
-    let options = Options {
+    Ok(Options {
         metrics: options.metric.clone(),
         all: options.all,
         times: !options.no_times,
-        colour: colour_on_stdout(),
+        color: color_on_stdout(),
         ..Options::new(format)
-    };
-    print(&text(report, &options)?)
+    })
+}
+
+/// Prints a report as the options say.
+pub(crate) fn show(context: &Context, report: &SweepReport, table: &TableOptions) -> Result<()> {
+    print(&text(context, report, &options(table)?)?)
 }
 
 /// Renders a report, with published values beside the measured ones.
-pub(crate) fn text(report: &SweepReport, options: &Options) -> Result<String> {
-    render(report, &published(), options).map_err(|error| match error {
-        ReportError::Metric { .. } => bad_input(error.to_string()),
+pub(crate) fn text(context: &Context, report: &SweepReport, options: &Options) -> Result<String> {
+    render(report, &context.workspace.published()?, options).map_err(|error| match error {
+        ReportError::UnknownMetric { .. } | ReportError::UnmeasuredMetric { .. } | ReportError::MetricsOfJsonl => {
+            bad_input(error.to_string())
+        }
         other => other.into(),
     })
 }

@@ -1,6 +1,6 @@
 //! `hashlab trace`: what the first training steps were fed with and what they found, for other implementations.
 //!
-//! The steps are those of a run, taken by its own loop: a journal writes them down and stops the training after the last.
+//! The steps are those of a run, taken by its own loop: an observer writes them down and stops the training after the last.
 //!
 //! ```text
 //! DIR/states/SSSSS/NAME.npy      the method's tensors before step SSSSS; the last folder holds them after the last step
@@ -17,17 +17,17 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use candle_core::{DType, Device, Tensor};
-use hashlab_bank::npy;
-use hashlab_engine::RunConfig;
-use hashlab_engine::sweep::PlannedRun;
-use hashlab_model::State;
-use hashlab_model::run::{Finish, Job, finetunes, run as run_job, split_of};
-use hashlab_model::train::{Checkpoint, Journal, Step};
+use hashlab_app::worker::with_environment;
+use hashlab_cache::npy;
+use hashlab_method::State;
+use hashlab_pipeline::run::{RunEnd, RunJob, finetunes, run as run_job, section, split_of};
+use hashlab_settings::Settings;
+use hashlab_store::RunConfig;
+use hashlab_sweep::PlannedRun;
+use hashlab_train::{Checkpoint, StepReport, TrainConfig, TrainObserver};
 use serde::Serialize;
 
-use super::exec::Workplace;
 use super::features::extract;
-use super::sweep::plan;
 use crate::args::TraceArgs;
 use crate::context::{Context, print};
 use crate::exit::bad_input;
@@ -36,6 +36,10 @@ use crate::exit::bad_input;
 #[derive(Serialize)]
 struct Trace<'a> {
     config: &'a RunConfig,
+    /// `[train]` with its defaults.
+    train: TrainConfig,
+    /// Hyperparameters with their defaults.
+    params: Settings,
     /// Number of training items, which with the batch size gives the length of an epoch.
     training_items: usize,
     steps: &'a [Recorded],
@@ -51,40 +55,42 @@ struct Recorded {
 }
 
 pub(crate) fn run(context: &Context, args: &TraceArgs) -> Result<ExitCode> {
-    let planned = plan(context, &args.experiment)?;
-    let trained = |run: &&PlannedRun| context.method(&run.config.method).is_ok_and(|method| method.info.gradient);
-    let config = match planned.plan.runs.iter().find(trained) {
+    let planned = context.plan(&args.experiment)?;
+    let deep = |run: &&PlannedRun| context.registry().method(&run.config.method).is_ok_and(|method| method.deep);
+    let config = match planned.plan.runs.iter().find(deep) {
         Some(run) => &run.config,
         None => return Err(bad_input("no method of the experiment is trained by steps")),
     };
-    let workplace = Workplace::open(context, config)?;
-    let weights = planned.weights.path_of(&config.backbone).map(Path::to_owned);
     let device = args.device.name.open()?;
-    let features = workplace.features(config, weights, &device)?;
-    let (method, dataset) = (context.method(&config.method)?, workplace.dataset.as_ref());
+    let method = context.registry().method(&config.method)?;
     check_empty(&args.out)?;
-    if !finetunes(config)? {
-        extract(config, method, dataset, &features)?;
-    }
-    make_folder(&args.out)?;
-    let mut recorder = Recorder { out: &args.out, asked: args.steps.get(), steps: Vec::new(), end: State::new() };
-    let finish = run_job(Job {
-        config,
-        method,
-        dataset,
-        features: &features,
-        journal: &mut recorder,
-        checkpoint: None,
-        provenance: BTreeMap::new(),
+    let weights = planned.weights.iter().map(|(digest, path)| (digest.to_owned(), path.to_owned())).collect();
+    let steps = with_environment(&context.workspace, config, &weights, &device, |environment| {
+        if !finetunes(config)? {
+            extract(config, method, environment)?;
+        }
+        make_folder(&args.out)?;
+        let mut recorder = Recorder { out: &args.out, asked: args.steps.get(), steps: Vec::new(), end: State::new() };
+        let end = run_job(RunJob {
+            config,
+            method,
+            environment,
+            observer: &mut recorder,
+            checkpoint: None,
+            provenance: BTreeMap::new(),
+        })?;
+        // A training shorter than asked for ends by itself.
+        if let RunEnd::Result { result, .. } = end
+            && let Some(message) = result.message
+        {
+            bail!("the training diverged: {message}");
+        }
+        let mut params = method.schema().defaults;
+        params.extend(config.params.clone());
+        recorder.finish(config, params, split_of(config, environment.dataset)?.train.len())?;
+        Ok(recorder.steps.len())
     })?;
-    // A training shorter than asked for ends by itself.
-    if let Finish::Result(result) = finish
-        && let Some(message) = result.message
-    {
-        bail!("the training diverged: {message}");
-    }
-    recorder.finish(config, split_of(config, dataset)?.train.len())?;
-    print(&format!("{}: {} steps of {}\n", args.out.display(), recorder.steps.len(), config.id()))?;
+    print(&format!("{}: {steps} steps of {}\n", args.out.display(), config.id()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -123,21 +129,22 @@ impl Recorder<'_> {
     }
 
     /// Writes what comes after the last step.
-    fn finish(&self, config: &RunConfig, training_items: usize) -> Result<()> {
+    fn finish(&self, config: &RunConfig, params: Settings, training_items: usize) -> Result<()> {
         self.write_state(&self.end)?;
-        let trace = Trace { config, training_items, steps: &self.steps };
+        let train = section(&config.train)?;
+        let trace = Trace { config, train, params, training_items, steps: &self.steps };
         let path = self.out.join("trace.json");
         std::fs::write(&path, serde_json::to_string_pretty(&trace)? + "\n")
             .with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
-impl Journal for Recorder<'_> {
-    fn step(&mut self, step: &Step<'_>) -> Result<()> {
+impl TrainObserver for Recorder<'_> {
+    fn step(&mut self, step: &StepReport<'_>) -> Result<()> {
         self.write_state(&step.method.state()?)?;
         npy::write(&self.path("items"), &[step.batch.items.len()], &step.batch.items)?;
         for (index, view) in step.batch.views.iter().enumerate() {
-            write_tensor(&self.path(&format!("view_{index}")), view)?;
+            write_tensor(&self.path(&format!("view_{index}")), &view.x)?;
         }
         if let Some(labels) = &step.batch.labels {
             write_tensor(&self.path("labels"), labels)?;

@@ -6,7 +6,7 @@ use super::*;
 const FILE: File = File { name: "plain/a.bin", place: "set/plain/b.bin", sha256: SHA256, megabytes: 0.1 };
 
 const PUBLISHED: Published =
-    Published { kind: Kind::Dataset, repo: "org/set", revision: REVISION, licence: "MIT", files: &[FILE] };
+    Published { kind: Kind::Dataset, repo: "org/set", revision: REVISION, license: "MIT", files: &[FILE] };
 
 /// A data directory, and downloads into it.
 struct Lab(tempfile::TempDir);
@@ -25,7 +25,7 @@ impl Lab {
     #[track_caller]
     fn failure(&self, hub: &Hub) -> String {
         let error = self.fetch(hub).unwrap_err();
-        assert!(error.is::<crate::exit::BadInput>(), "{error:?}");
+        assert!(error.is::<hashlab_app::BadInput>(), "{error:?}");
         assert!(!self.place().exists());
         error.to_string()
     }

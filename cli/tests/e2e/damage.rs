@@ -24,15 +24,19 @@ fn flip(path: &Path) {
 fn damaged_features_are_extracted_again() {
     let lab = Lab::with(&TINY.replace("seeds = [0, 1]", "seeds = [0]"));
     lab.ok(&["sweep", FILE]);
-    let segments = files_named(&lab.path("runs/bank"), "data.f32");
-    let sound: Vec<Vec<u8>> = segments.iter().map(|path| fs::read(path).unwrap()).collect();
-    segments.iter().for_each(|path| flip(path));
+    let files = files_named(&lab.path("runs/cache"), "data.f32");
+    let sound: Vec<Vec<u8>> = files.iter().map(|path| fs::read(path).unwrap()).collect();
+    files.iter().for_each(|path| flip(path));
 
     lab.write(FILE, TINY);
     lab.ok(&["sweep", FILE]);
-    let log = lab.read("runs/sweeps/tiny/features.log");
-    assert_eq!(log.matches("damaged segment: its damaged chunks are extracted again").count(), segments.len(), "{log}");
-    assert_eq!(segments.iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>(), sound);
+    let log = lab.read(&format!("runs/sweeps/tiny/{}/features.log", lab.newest()));
+    assert_eq!(
+        log.matches("damaged feature file: its damaged chunks are extracted again").count(),
+        files.len(),
+        "{log}"
+    );
+    assert_eq!(files.iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>(), sound);
     assert_eq!(Findings::of(&lab), undamaged());
 }
 
@@ -59,7 +63,7 @@ fn runs_of_a_removed_folder_are_executed_again() {
     lab.ok(&["sweep", FILE]);
     let before = Findings::of(&lab);
     fs::remove_dir_all(lab.runs()[2].path()).unwrap();
-    fs::remove_dir_all(lab.path("runs/bank")).unwrap();
+    fs::remove_dir_all(lab.path("runs/cache")).unwrap();
     lab.ok(&["sweep", FILE]);
     assert_eq!(lab.attempts(), [1; 6]);
     assert_eq!(Findings::of(&lab), before);

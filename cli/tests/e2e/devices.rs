@@ -40,4 +40,7 @@ fn the_option_goes_before_the_environment_and_reaches_the_runs() {
     }
     // A sweep without anything left to do needs no device.
     lab.ok(&["sweep", FILE, "--device", ABSENT]);
+    // One that cannot repeat a run keeps the result that it has.
+    lab.refused(&["sweep", FILE, "--device", ABSENT, "--rerun", "lsh"]);
+    assert!(lab.runs().iter().all(|run| run.result().is_some()));
 }

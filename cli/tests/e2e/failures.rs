@@ -1,9 +1,8 @@
 //! Runs that fail, and runs that diverge.
 
-use hashlab_engine::Status;
-use hashlab_engine::store::RunState;
+use hashlab_store::{RunState, Status};
 
-use crate::lab::{FILE, Lab, NAME};
+use crate::lab::{FILE, Lab, NAME, TINY};
 
 /// ITQ cannot make more bits than there are features, of which `convnet` has 128.
 const TOO_LONG: &str = r#"dataset = "shapes"
@@ -13,15 +12,15 @@ seeds = [0]
 items = 100
 size = 16
 
-[backbone]
-size = 16
+[image]
+image_size = 16
 
-[[arm]]
-method = "itq"
+[[method]]
+name = "itq"
 bits = [256, 16]
 
-[[arm]]
-method = "lsh"
+[[method]]
+name = "lsh"
 bits = [16]
 "#;
 
@@ -46,6 +45,34 @@ fn a_failure_stops_nothing_else_and_is_tried_again() {
     assert!(lab.ok(&["table", NAME]).contains(ERROR), "the table alone is no failure");
 }
 
+/// A safetensors file with one tensor of one number, which no network has.
+fn foreign_weights() -> Vec<u8> {
+    let header = br#"{"foreign":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    [&(header.len() as u64).to_le_bytes()[..], header, &[0; 4]].concat()
+}
+
+#[test]
+fn features_that_fail_stop_only_the_runs_that_need_them() {
+    let image = "image = { encoder = \"squeezenet1_1\", weights = \"foreign.safetensors\" }";
+    let other = format!("\n[[method]]\nname = \"lsh\"\nlabel = \"LSH on SqueezeNet\"\n{image}\n");
+    let lab = Lab::with(&(TINY.to_owned() + &other));
+    lab.write("foreign.safetensors", foreign_weights());
+    let ended = lab.run(&["sweep", FILE]);
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    assert_eq!(lab.attempts(), [1, 1, 1, 1, 1, 1, 0, 0]);
+    assert!(ended.stderr.contains("features of shapes by squeezenet1_1 FAILED after "), "{}", ended.stderr);
+    let reason = "the file holds `foreign`";
+    assert!(ended.stderr.contains(reason) && ended.stdout.contains(reason), "{ended:#?}");
+    assert!(!ended.stderr.contains("WARN"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("2 runs that need features of shapes by squeezenet1_1 will not start"),
+        "{}",
+        ended.stderr
+    );
+    let row = |label: &str| ended.stdout.lines().find(|line| line.starts_with(label)).unwrap();
+    assert!(row(" CIBHash").contains(" ± ") && row(" LSH on SqueezeNet").ends_with("failed"), "{}", ended.stdout);
+}
+
 #[test]
 fn a_divergence_is_a_result() {
     let lab = Lab::with(
@@ -57,29 +84,29 @@ seeds = [0]
 items = 100
 size = 16
 
-[backbone]
-size = 16
+[image]
+image_size = 16
 views = 2
 
 [train]
 epochs = 5
 
-[[arm]]
-method = "cibhash"
+[[method]]
+name = "cibhash"
 train = { learning_rate = 1e30 }
 
-[[arm]]
-method = "lsh"
+[[method]]
+name = "lsh"
 "#,
     );
     let first = lab.run(&["sweep", FILE]);
     assert_eq!(first.code, Some(0), "{first:#?}");
     let why = "not finite at step 2 (epoch 1): loss ";
     assert!(first.stderr.contains(" diverged after ") && first.stderr.contains(why), "{}", first.stderr);
-    assert!(first.stdout.contains("CIBHash 16 bits: 1 diverged of 1 runs"), "{}", first.stdout);
+    assert!(first.stdout.contains("CIBHash, 16 bits: 1 diverged of 1 run\n"), "{}", first.stdout);
     let result = lab.runs()[0].result().unwrap();
     assert_eq!((result.status, result.test.len()), (Status::Diverged, 0));
-    assert!(lab.runs()[1].result().unwrap().test["map_at_k"] > 0.0);
+    assert!(lab.runs()[1].result().unwrap().mean_test("map_at_k").unwrap() > 0.0);
 
     assert_eq!(lab.ok(&["sweep", FILE]), first.stdout);
     assert_eq!(lab.attempts(), [1, 1], "it would diverge again");

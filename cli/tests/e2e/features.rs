@@ -57,7 +57,7 @@ fn a_second_call_and_a_sweep_extract_nothing() {
     let lab = Lab::with(TINY);
     let first = lab.ok(&FEATURES);
     let stamps = || {
-        let files = files_named(&lab.path("runs/bank"), "data.f32");
+        let files = files_named(&lab.path("runs/cache"), "data.f32");
         files.iter().map(|file| file.metadata().unwrap().modified().unwrap()).collect::<Vec<_>>()
     };
     let (before, exported) = (stamps(), array(&lab, "features"));
@@ -69,11 +69,18 @@ fn a_second_call_and_a_sweep_extract_nothing() {
 }
 
 #[test]
-fn the_bank_lists_what_it_holds() {
+fn the_cache_lists_its_content_and_shrinks() {
     let lab = Lab::with(TINY);
+    assert_eq!(lab.ok(&["cache"]), "runs/cache: no features yet\n");
     lab.ok(&FEATURES);
-    let listing = lab.ok(&["bank"]);
-    assert!(listing.starts_with("runs/bank: 5 segments, "), "{listing}");
+    let listing = lab.ok(&["cache"]);
+    assert!(listing.starts_with("runs/cache: 5 feature files, "), "{listing}");
     assert_eq!(listing.matches("convnet").count(), 5, "{listing}");
     assert!(!listing.contains("incomplete"), "{listing}");
+
+    let pruned = lab.ok(&["cache", "--prune", "0"]);
+    assert!(pruned.starts_with("removed 5 feature files, ") && pruned.ends_with("; 0.0 MiB are left\n"), "{pruned}");
+    assert!(files_named(&lab.path("runs/cache"), "data.f32").is_empty());
+    lab.ok(&["cache", "--runs", "elsewhere"]);
+    assert!(!lab.path("elsewhere").exists(), "a listing makes nothing");
 }

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use hashlab_engine::store::RunDir;
-use hashlab_engine::{RunConfig, RunResult};
+use hashlab_store::RunDir;
+use hashlab_store::{RunConfig, RunResult};
 
 use crate::lab::{Lab, NAME};
 
@@ -37,7 +37,8 @@ impl RunFindings {
     fn of(run: &RunDir) -> Self {
         let mut result = run.result().unwrap_or_else(|| panic!("{} has no result", run.id()));
         result.seconds.clear();
-        for varying in ["host", "peak_rss_mb", "threads"] {
+        result.attempts = 0;
+        for varying in ["host", "peak_rss_mib", "threads"] {
             result.provenance.remove(varying);
         }
         let metrics = fs::read_to_string(run.path().join("metrics.jsonl")).unwrap();

@@ -1,6 +1,6 @@
-//! Sweeps in which some runs train their backbone.
+//! Sweeps in which some runs train their encoder.
 
-use hashlab_engine::store::RunState;
+use hashlab_store::RunState;
 use insta::assert_snapshot;
 
 use crate::findings::Findings;
@@ -16,8 +16,8 @@ seeds = [0]
 items = 100
 size = 16
 
-[backbone]
-size = 16
+[image]
+image_size = 16
 views = 4
 
 [train]
@@ -25,14 +25,14 @@ epochs = 12
 batch_size = 32
 validate_every = 4
 
-[[arm]]
-method = "cibhash"
+[[method]]
+name = "cibhash"
 label = "frozen"
 
-[[arm]]
-method = "cibhash"
+[[method]]
+name = "cibhash"
 label = "fine-tuned"
-backbone = { finetune = true }
+image = { finetune = true }
 "#;
 
 #[test]
@@ -52,19 +52,23 @@ fn a_fine_tuning_goes_on_from_its_checkpoint_to_the_same_table() {
     assert_eq!(Findings::of(&lab), Findings::of(&undisturbed));
 }
 
-/// The backbone's line tells the rows apart. The software's is left out: it names the commit.
+/// The encoder's line tells the rows apart. The software's names the commit, and warnings depend on
+/// the processor.
 #[test]
-fn the_head_of_a_table_says_which_rows_trained_the_backbone() {
+fn the_head_of_a_table_says_which_rows_trained_the_encoder() {
     let lab = Lab::with(&BOTH.replace("epochs = 12", "epochs = 1"));
     lab.ok(&["sweep", FILE]);
     let table = lab.ok(&["table", NAME, "--no-times"]);
-    let head = table.lines().take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("  software"));
+    let head = table
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter(|line| !["  software", "  warning"].iter().any(|name| line.starts_with(name)));
     assert_snapshot!(head.collect::<Vec<_>>().join("\n"));
 }
 
 /// `finetune = false` changes nothing by itself, and everything beside a shared `true`.
 #[test]
-fn an_arm_may_keep_its_backbone_frozen_where_the_file_trains_it() {
+fn a_method_may_keep_its_encoder_frozen_where_the_file_trains_it() {
     let shared =
         BOTH.replace("views = 4", "views = 4\nfinetune = true").replace("{ finetune = true }", "{ finetune = false }");
     let lab = Lab::with(&shared);
@@ -79,5 +83,5 @@ fn an_arm_may_keep_its_backbone_frozen_where_the_file_trains_it() {
     there.sort();
     assert_eq!(here, there, "the same two runs, the other way round");
     let alone = BOTH.replace("{ finetune = true }", "{ finetune = false }");
-    assert!(Lab::with(&alone).refused(&["plan", FILE]).contains("`backbone.finetune` changes nothing"));
+    assert!(Lab::with(&alone).refused(&["plan", FILE]).contains("rows `frozen` and `fine-tuned` both hold run"));
 }

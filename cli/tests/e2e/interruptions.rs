@@ -3,10 +3,11 @@
 use std::fs;
 use std::sync::LazyLock;
 
-use hashlab_engine::store::{RunDir, RunState};
+use hashlab_store::{RunDir, RunState};
+use rustix::process::Signal;
 
 use crate::findings::Findings;
-use crate::lab::{FILE, Lab, files_named, kill_executor, until};
+use crate::lab::{FILE, Lab, PROGRAM, Started, files_named, signal_worker, until};
 
 /// Long enough to be interrupted anywhere; about a second.
 const LONG: &str = r#"dataset = "shapes"
@@ -17,8 +18,8 @@ seeds = [0, 1]
 items = 200
 size = 16
 
-[backbone]
-size = 16
+[image]
+image_size = 16
 views = 4
 
 [train]
@@ -26,11 +27,11 @@ epochs = 200
 batch_size = 32
 validate_every = 25
 
-[[arm]]
-method = "itq"
+[[method]]
+name = "itq"
 
-[[arm]]
-method = "cibhash"
+[[method]]
+name = "cibhash"
 "#;
 
 /// What an undisturbed sweep of [`LONG`] finds, one run after the other.
@@ -54,7 +55,7 @@ fn runs_killed_at_several_moments_go_on() {
     for (attempt, epochs) in [(1, 0), (2, 5), (3, 40)] {
         let sweep = lab.start(&SWEEP);
         until("an attempt of the victim", || at(victim, attempt, epochs));
-        kill_executor(victim);
+        signal_worker(victim, Signal::KILL);
         let ended = sweep.end();
         assert_eq!(ended.code, Some(3), "{ended:#?}");
         assert!(ended.stderr.contains("FAILED after") && ended.stderr.contains("SIGKILL"), "{}", ended.stderr);
@@ -65,13 +66,51 @@ fn runs_killed_at_several_moments_go_on() {
     assert_eq!(Findings::of(&lab), *UNDISTURBED);
 }
 
+/// As earlyoom or a colleague may do it: nobody stopped the sweep.
+#[test]
+fn a_run_terminated_from_outside_stops_nothing_else() {
+    let lab = Lab::with(LONG);
+    let victim = &lab.runs_of("cibhash")[0];
+    let sweep = lab.start(&SWEEP);
+    until("epochs of the victim", || at(victim, 1, 20));
+    signal_worker(victim, Signal::TERM);
+    let ended = sweep.end();
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    assert!(ended.stderr.contains(&format!("{} INTERRUPTED after ", victim.id())), "{}", ended.stderr);
+    assert!(ended.stderr.contains("received SIGTERM"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the same command resumes from its checkpoint"), "{}", ended.stderr);
+    assert!(ended.stdout.contains("CIBHash, 16 bits: 1 missing of 2 runs"), "{}", ended.stdout);
+    assert_eq!(victim.state(), RunState::Interrupted { checkpoint: true });
+    assert_eq!(lab.attempts(), [1; 4], "the others are finished");
+    lab.ok(&SWEEP);
+    assert_eq!(lab.attempts(), [1, 1, 2, 1]);
+    assert_eq!(Findings::of(&lab), *UNDISTURBED);
+}
+
+/// As an update does: every process of a sweep is the program that the sweep started with.
+#[test]
+fn a_program_replaced_during_a_sweep_is_not_used_by_it() {
+    let lab = Lab::with(LONG);
+    // Copied by another process: this one could pass the open file on to a child, and then nobody can start it.
+    let copied = lab.command_of("cp", &[PROGRAM, "hashlab"]).status().unwrap();
+    assert!(copied.success());
+    lab.write("update", "#!/bin/sh\necho the new program >&2\n");
+    assert!(lab.command_of("chmod", &["+x", "update"]).status().unwrap().success());
+    let sweep = Started::of(lab.command_of(lab.path("hashlab"), &["sweep", FILE, "--jobs", "1"]));
+    until("features are extracted", || !files_named(&lab.path("runs/cache"), "data.f32").is_empty());
+    fs::rename(lab.path("update"), lab.path("hashlab")).unwrap();
+    let ended = sweep.end();
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert_eq!(Findings::of(&lab), *UNDISTURBED);
+}
+
 #[test]
 fn a_sweep_killed_at_several_moments_goes_on() {
     let lab = Lab::with(LONG);
-    let bank = lab.path("runs/bank");
+    let cache = lab.path("runs/cache");
     let victim = &lab.runs_of("cibhash")[0];
     let moments: [(&str, &dyn Fn() -> bool); 4] = [
-        ("features are extracted", &|| !files_named(&bank, "data.f32").is_empty()),
+        ("features are extracted", &|| !files_named(&cache, "data.f32").is_empty()),
         ("a run has begun", &|| at(victim, 1, 0)),
         ("epochs are done", &|| at(victim, 2, 5)),
         ("more epochs are done", &|| at(victim, 3, 40)),
@@ -99,7 +138,7 @@ fn ctrl_c_leaves_checkpoints_to_go_on_from() {
     let ended = sweep.end();
     assert_eq!(ended.code, Some(130), "{ended:#?}");
     assert!(ended.stderr.contains("stopping: 2 processes will write a checkpoint"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("the same command goes on from its checkpoint"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the same command resumes from its checkpoint"), "{}", ended.stderr);
     for run in &victims {
         assert_eq!(run.state(), RunState::Interrupted { checkpoint: true });
     }

@@ -1,5 +1,6 @@
 //! A folder to work in, and the program started in it.
 
+use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,10 +8,12 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hashlab_engine::RunId;
-use hashlab_engine::store::{RunDir, Store};
+use hashlab_store::{RunDir, RunId, Store};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+/// The program.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_hashlab");
 
 /// The name under which every experiment is written.
 pub(crate) const FILE: &str = "tiny.toml";
@@ -27,9 +30,9 @@ seeds = [0, 1]
 items = 300
 size = 16
 
-[backbone]
-name = "convnet"
-size = 16
+[image]
+encoder = "convnet"
+image_size = 16
 views = 4
 
 [train]
@@ -37,14 +40,14 @@ epochs = 8
 batch_size = 32
 validate_every = 4
 
-[[arm]]
-method = "lsh"
+[[method]]
+name = "lsh"
 
-[[arm]]
-method = "itq"
+[[method]]
+name = "itq"
 
-[[arm]]
-method = "cibhash"
+[[method]]
+name = "cibhash"
 "#;
 
 /// After this long, what is waited for will not happen, however busy the machine is.
@@ -87,7 +90,12 @@ impl Lab {
 
     /// The program with arguments, in a plain environment.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hashlab"));
+        self.command_of(PROGRAM, args)
+    }
+
+    /// Another program with arguments, in the same environment.
+    pub(crate) fn command_of(&self, program: impl AsRef<OsStr>, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HASHLAB_")) {
             command.env_remove(name);
         }
@@ -114,7 +122,7 @@ impl Lab {
     }
 
     pub(crate) fn start(&self, args: &[&str]) -> Started {
-        Started(Some(self.command(args).spawn().unwrap()))
+        Started::of(self.command(args))
     }
 
     /// The runs of the plan, in its order.
@@ -128,6 +136,20 @@ impl Lab {
     /// The plan's runs of a method.
     pub(crate) fn runs_of(&self, method: &str) -> Vec<RunDir> {
         self.runs().into_iter().filter(|run| run.id().0.starts_with(method)).collect()
+    }
+
+    /// The digests of the plans of [`NAME`], in order.
+    pub(crate) fn plans(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path(&format!("runs/sweeps/{NAME}"))).unwrap().map(Result::unwrap);
+        let folders = entries.filter(|entry| entry.path().is_dir());
+        let mut plans: Vec<String> = folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        plans.sort();
+        plans
+    }
+
+    /// The digest of the plan of [`NAME`] that was started last.
+    pub(crate) fn newest(&self) -> String {
+        self.read(&format!("runs/sweeps/{NAME}/newest")).trim().to_owned()
     }
 
     /// How many attempts each run took.
@@ -154,6 +176,10 @@ impl From<Output> for Ended {
 pub(crate) struct Started(Option<Child>);
 
 impl Started {
+    pub(crate) fn of(mut command: Command) -> Self {
+        Self(Some(command.spawn().unwrap()))
+    }
+
     fn child(&mut self) -> &mut Child {
         self.0.as_mut().expect("it has not ended")
     }
@@ -186,10 +212,10 @@ impl Drop for Started {
     }
 }
 
-/// Kills the process that executes a run.
-pub(crate) fn kill_executor(run: &RunDir) {
+/// Sends a signal to the process that executes a run.
+pub(crate) fn signal_worker(run: &RunDir, signal: Signal) {
     let pid = run.attempts().last().expect("an attempt has begun").pid;
-    kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::KILL).unwrap();
+    kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
 }
 
 /// Looks until `look` is content.

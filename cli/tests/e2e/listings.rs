@@ -34,8 +34,8 @@ fn a_dataset_that_is_not_here() {
 }
 
 #[test]
-fn backbones() {
-    assert_snapshot!(prints(&["backbones"]));
+fn encoders() {
+    assert_snapshot!(prints(&["encoders"]));
 }
 
 /// The ids are digests of the configurations: where this changes, users' runs are all executed again.
@@ -53,4 +53,9 @@ fn help() {
 #[test]
 fn help_with_sweep() {
     assert_snapshot!(prints(&["sweep", "--help"]));
+}
+
+#[test]
+fn an_encoder() {
+    assert_snapshot!(prints(&["encoders", "mobilenet_v2"]));
 }

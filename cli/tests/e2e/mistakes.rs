@@ -29,6 +29,42 @@ fn a_value_out_of_range() {
 }
 
 #[test]
+fn no_methods() {
+    let lab = Lab::with("dataset = \"shapes\"\nbits = [16]\nmethod = []\n");
+    let said = lab.refused(&["sweep", FILE]);
+    for command in [&["plan", FILE][..], &["features", FILE, "--out", "out"], &["trace", FILE, "--out", "out"]] {
+        assert_eq!(lab.refused(command), said);
+    }
+    assert!(!lab.path("runs").exists() && !lab.path("out").exists());
+    assert_snapshot!(said);
+}
+
+/// Found before anything runs, not with the table at the end.
+#[test]
+fn an_unknown_metric() {
+    let lab = Lab::with(TINY);
+    let said = lab.refused(&["sweep", FILE, "--metric", "map_at_1000"]);
+    assert!(!lab.path("runs").exists(), "nothing has started: {said}");
+    assert_snapshot!(said);
+}
+
+#[test]
+fn a_metric_for_a_format_that_holds_all() {
+    let lab = Lab::with(TINY);
+    let said = lab.refused(&["sweep", FILE, "--format", "jsonl", "--metric", "ndcg_at_k"]);
+    assert!(!lab.path("runs").exists(), "nothing has started: {said}");
+    assert_snapshot!(said);
+}
+
+#[test]
+fn an_unknown_method_to_repeat() {
+    let lab = Lab::with(TINY);
+    let said = lab.refused(&["sweep", FILE, "--rerun", "cbihash"]);
+    assert!(!lab.path("runs").exists(), "nothing has started: {said}");
+    assert_snapshot!(said);
+}
+
+#[test]
 fn no_toml() {
     assert_snapshot!(sweep_with("[train]", "[train"));
 }
@@ -49,12 +85,12 @@ fn an_unknown_protocol() {
 }
 
 #[test]
-fn an_unknown_backbone() {
+fn an_unknown_encoder() {
     assert_snapshot!(sweep_with("\"convnet\"", "\"convnext\""));
 }
 
 #[test]
-fn a_backbone_without_its_weights() {
+fn an_encoder_without_its_weights() {
     assert_snapshot!(sweep_with("\"convnet\"", "\"mobilenet_v2\""));
 }
 
@@ -76,23 +112,23 @@ fn weights_that_nothing_reads() {
 }
 
 #[test]
-fn a_backbone_that_cannot_be_trained() {
-    assert_snapshot!(sweep_with("\"convnet\"", "\"mobilenet_v2\"\nfinetune = true"));
+fn an_encoder_that_cannot_be_trained() {
+    assert_snapshot!(sweep_with("\"convnet\"", "\"squeezenet1_1\"\nfinetune = true"));
 }
 
 #[test]
-fn a_backbone_that_is_to_be_trained_in_bf16() {
-    assert_snapshot!(sweep_with("\"convnet\"", "\"convnet\"\ncompute = \"bf16\"\nfinetune = true"));
+fn an_encoder_that_is_to_be_trained_in_bf16() {
+    assert_snapshot!(sweep_with("\"convnet\"", "\"convnet\"\ndtype = \"bf16\"\nfinetune = true"));
 }
 
 #[test]
-fn a_cut_where_there_is_none() {
-    assert_snapshot!(sweep_with("\"convnet\"", "\"convnet\"\ncut = \"fc6\""));
+fn a_layer_that_the_encoder_lacks() {
+    assert_snapshot!(sweep_with("\"convnet\"", "\"convnet\"\nfrozen_until = \"fc6\""));
 }
 
 #[test]
-fn a_closed_form_method_that_is_to_train_its_backbone() {
-    assert_snapshot!(sweep_with("\"itq\"", "\"itq\"\nbackbone = { finetune = true }"));
+fn a_shallow_method_that_is_to_train_its_encoder() {
+    assert_snapshot!(sweep_with("\"itq\"", "\"itq\"\nimage = { finetune = true }"));
 }
 
 #[test]
@@ -123,7 +159,7 @@ fn a_flag_that_sets_nothing() {
 #[test]
 fn flags_that_set_what_is_not_there() {
     let lab = Lab::with(TINY);
-    let wrong = ["--set", "train.epoch=5", "--set", "bits=16", "--set", "data.items=[1]", "--set", "eval.map_at=all"];
+    let wrong = ["--set", "train.epoch=5", "--set", "bits=16", "--set", "data.items=[1]", "--set", "eval.map_at=most"];
     assert_snapshot!(lab.refused(&[&["sweep", FILE], &wrong[..]].concat()));
 }
 

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use hashlab_engine::Status;
-use hashlab_engine::store::RunState;
+use hashlab_store::RunState;
+use hashlab_store::Status;
 
 use crate::findings::Findings;
 use crate::lab::{FILE, Lab, NAME, TINY};
@@ -15,7 +15,7 @@ fn a_sweep_runs_its_plan_and_a_second_one_starts_nothing() {
 
     let first = lab.run(&["sweep", FILE]);
     assert_eq!(first.code, Some(0), "{first:#?}");
-    assert!(first.stderr.contains("[6/6]"), "{}", first.stderr);
+    assert!(first.stderr.contains("[8/8]"), "{}", first.stderr);
     let found = Findings::of(&lab);
 
     let second = lab.run(&["sweep", FILE]);
@@ -32,11 +32,11 @@ fn every_registered_method_finishes() {
     let listing = lab.ok(&["methods"]);
     let methods: Vec<&str> =
         listing.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split(' ').next()).collect();
-    let (shared, _) = TINY.split_once("[[arm]]").expect("arms come last");
-    let arms: String = methods.iter().map(|method| format!("[[arm]]\nmethod = \"{method}\"\n")).collect();
+    let (shared, _) = TINY.split_once("[[method]]").expect("methods come last");
+    let tables: String = methods.iter().map(|method| format!("[[method]]\nname = \"{method}\"\n")).collect();
     // Some need more items than they have anchors.
     let shared = shared.replace("items = 300", "items = 500").replace("seeds = [0, 1]", "seeds = [0]");
-    lab.write(FILE, shared + &arms);
+    lab.write(FILE, shared + &tables);
     lab.ok(&["sweep", FILE]);
     assert!(methods.contains(&"cibhash") && lab.runs().len() == methods.len(), "{listing}");
     for run in lab.runs() {
@@ -51,7 +51,7 @@ fn the_built_in_experiment_needs_no_file() {
     assert!(plan.starts_with("quickstart: shapes with protocol shapes, "), "{plan}");
     let few = ["--set", "data.items=60", "--set", "train.epochs=1", "--set", "bits=[16]", "--set", "seeds=[0]"];
     let table = lab.ok(&[&["sweep", "--no-times"], &few[..]].concat());
-    assert!(table.starts_with("quickstart: mAP@all on "), "{table}");
+    assert!(table.starts_with("Shapes (protocol shapes): mAP@all\n"), "{table}");
     assert_eq!(lab.ok(&["table", "quickstart", "--no-times"]), table);
 }
 
@@ -78,7 +78,7 @@ fn settings_from_outside_make_runs_of_their_own() {
     let beaten = lab.command(&overridden).env("HASHLAB_SET_TRAIN__EPOCHS", "7").output().unwrap();
     assert_eq!(String::from_utf8(beaten.stdout).unwrap(), flag, "--set beats the environment");
 
-    // Closed-form methods have no epochs: their runs stay.
+    // Shallow methods have no epochs: their runs stay.
     let same = plain.lines().filter(|line| flag.contains(line)).count();
     assert_eq!(same, 1 + 4, "{plain}{flag}");
 }
@@ -86,23 +86,27 @@ fn settings_from_outside_make_runs_of_their_own() {
 #[test]
 fn two_sweeps_at_once_share_the_work() {
     let lab = Lab::with(&TINY.replace("epochs = 8", "epochs = 60"));
-    let places = ["--runs", "runs", "--bank", "bank"];
-    let sweep = [&places[..], &["sweep", FILE, "--no-times"]].concat();
+    let dirs = ["--runs", "runs", "--cache-dir", "cache"];
+    let sweep = [&dirs[..], &["sweep", FILE, "--no-times"]].concat();
     let both = [lab.start(&sweep), lab.start(&sweep)].map(|sweep| sweep.end());
     let [first, second] = &both;
     assert_eq!((first.code, second.code), (Some(0), Some(0)), "{both:#?}");
     assert_eq!(first.stdout, second.stdout);
     assert_eq!(lab.attempts(), [1; 6], "each run is executed by one of them: {both:#?}");
-    assert!(lab.path("bank").is_dir() && !lab.path("runs/bank").exists());
+    assert!(lab.path("cache").is_dir() && !lab.path("runs/cache").exists());
 }
 
 #[test]
 fn a_sweep_leaves_its_file_and_its_table_beside_the_runs() {
     let lab = Lab::with(TINY);
     lab.ok(&["sweep", FILE]);
-    assert_eq!(lab.read("runs/sweeps/tiny/sweep.toml"), TINY);
-    assert_eq!(lab.read("runs/sweeps/tiny/results.jsonl"), lab.ok(&["table", NAME, "--format", "jsonl"]));
-    assert_eq!(lab.read("runs/sweeps/tiny/table.md"), lab.ok(&["table", NAME, "--format", "markdown"]));
+    let [plan] = &lab.plans()[..] else { panic!("{:?}", lab.plans()) };
+    assert_eq!(lab.read("runs/sweeps/tiny/newest").trim(), plan);
+    let kept = |name: &str| lab.read(&format!("runs/sweeps/tiny/{plan}/{name}"));
+    assert_eq!(kept("sweep.toml"), TINY);
+    assert_eq!(kept("command"), "hashlab sweep tiny.toml");
+    assert_eq!(kept("results.jsonl"), lab.ok(&["table", NAME, "--format", "jsonl"]));
+    assert_eq!(kept("table.md"), lab.ok(&["table", NAME, "--format", "markdown"]));
     for run in lab.runs_of("cibhash") {
         let log = fs::read_to_string(run.log_path()).unwrap();
         assert!(log.contains("epoch done epoch=8 loss="), "{log}");

@@ -13,8 +13,8 @@ const DIM: usize = 128;
 
 /// Three epochs of CIBHash on 243 items, the first steps of which are recorded.
 fn traced() -> Lab {
-    let (shared, _) = TINY.split_once("[[arm]]").unwrap();
-    let experiment = shared.replace("epochs = 8", "epochs = 3") + "[[arm]]\nmethod = \"cibhash\"\n";
+    let (shared, _) = TINY.split_once("[[method]]").unwrap();
+    let experiment = shared.replace("epochs = 8", "epochs = 3") + "[[method]]\nname = \"cibhash\"\n";
     let lab = Lab::with(&experiment);
     let printed = lab.ok(&["trace", FILE, "--out", "trace", "--steps", &STEPS.to_string()]);
     assert!(printed.starts_with("trace: 20 steps of cibhash-b16-s0-"), "{printed}");
@@ -117,7 +117,7 @@ fn every_step_moves_the_state_to_where_the_next_begins() {
 
 #[test]
 fn mistakes_are_named() {
-    let lab = Lab::with(&TINY.replace("method = \"cibhash\"", "method = \"lsh\"\nlabel = \"again\"\nbits = [32]"));
+    let lab = Lab::with(&TINY.replace("name = \"cibhash\"", "name = \"lsh\"\nlabel = \"again\"\nbits = [32]"));
     let message = lab.refused(&["trace", FILE, "--out", "trace"]);
     assert!(message.contains("no method of the experiment is trained by steps"), "{message}");
     let lab = traced();

@@ -1,93 +1,155 @@
-//! What a data set declares and what an opened one gives.
+//! Interface of an opened data set.
 
 use std::path::PathBuf;
 
+use hashlab_image::Rgb;
 use serde::Serialize;
 
-use crate::{DataError, Labels, Rgb, Split};
+use crate::{ByModality, DataError, DataKind, Labels, Modality, Split};
 
-/// What a data set holds, for people and for checks.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Info {
-    /// Snake-case name, as experiment files write it.
-    pub name: &'static str,
-    /// One line: what it holds.
-    pub title: &'static str,
-    /// Where it comes from and how to get it.
-    pub source: &'static str,
-    /// Licence or terms, as its authors state them.
-    pub licence: &'static str,
-    /// How to cite it.
-    pub citation: &'static str,
-    /// Identity of the content, part of a run's identity: raised or changed when items or labels change.
-    pub identity: &'static str,
-    /// Names of the classes, where they are fixed.
-    pub classes: &'static [&'static str],
-    /// Whether items have captions beside their images.
-    pub captions: bool,
+/// Facts about a data set under its settings.
+#[derive(Clone, Debug, Serialize)]
+pub struct DatasetInfo {
+    /// Identity of the content, part of a run's identity: a version, raised when items or labels change, or a digest.
+    pub identity: String,
+    /// Modalities of the items, and the form of each.
+    pub modalities: ByModality<DataKind>,
+    /// Names of the classes, where they are known.
+    pub classes: Vec<String>,
     /// Split recipes; the first is the default.
-    pub protocols: &'static [Protocol],
+    pub protocols: Vec<Protocol>,
 }
 
-impl Info {
+impl DatasetInfo {
     /// Finds a protocol by name.
     ///
     /// # Errors
     /// [`DataError::Invalid`], with the known names, if there is none of that name.
-    pub fn protocol(&self, name: &str) -> Result<&'static Protocol, DataError> {
+    pub fn protocol(&self, name: &str) -> Result<&Protocol, DataError> {
         self.protocols.iter().find(|protocol| protocol.name == name).ok_or_else(|| {
-            let known: Vec<_> = self.protocols.iter().map(|protocol| protocol.name).collect();
-            DataError::Invalid(format!(
-                "data set `{}` has no protocol `{name}`\nhelp: known: {}",
-                self.name,
-                known.join(", ")
-            ))
+            let known: Vec<_> = self.protocols.iter().map(|protocol| protocol.name.as_str()).collect();
+            DataError::Invalid(format!("there is no protocol `{name}`\nhelp: known: {}", known.join(", ")))
         })
     }
 }
 
 /// A named split recipe.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Protocol {
     /// Name, e.g. `cifar10-1`.
-    pub name: &'static str,
+    pub name: String,
     /// One line: sizes of query, train and database, and the source of the recipe.
-    pub description: &'static str,
-    /// The depth K of mAP@K that papers use with it; 0 is the whole ranking.
-    pub map_at: usize,
+    pub description: String,
+    /// The depth K of mAP@K that papers use with it; `None` is the whole ranking.
+    pub map_at: Option<usize>,
 }
 
-/// Items with images, labels and perhaps captions. Indices run over all items of all parts of the original.
+impl Protocol {
+    /// A recipe with its depth.
+    pub fn new(name: &str, description: &str, map_at: Option<usize>) -> Self {
+        Self { name: name.to_owned(), description: description.to_owned(), map_at }
+    }
+}
+
+/// Items with labels and one or more modalities. Indices run over all items of all parts of the original.
 ///
-/// Opening, [`labels`](Dataset::labels) and [`split`](Dataset::split) are cheap: a run that finds its features in a
-/// bank never decodes an image.
+/// Opening, [`labels`](Dataset::labels) and [`split`](Dataset::split) are cheap: a run that finds its features in the
+/// cache never decodes an image.
 pub trait Dataset: Send + Sync {
+    /// Facts about it.
+    fn info(&self) -> &DatasetInfo;
+
     /// Number of items.
-    fn len(&self) -> usize;
+    fn len(&self) -> usize {
+        self.labels().len()
+    }
+
     /// Whether there are no items.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// The image of item `index`, decoded.
-    ///
-    /// # Errors
-    /// If the stored images are damaged, or are not those that the data set's identity promises.
-    fn image(&self, index: usize) -> Result<Rgb, DataError>;
-    /// The caption of item `index`, where the data set has captions.
-    fn caption(&self, index: usize) -> Option<String>;
+
     /// The labels of all items.
     fn labels(&self) -> &Labels;
-    /// Digest (hexadecimal blake3) over all decoded pixels and labels, in item order; independent of the file format.
-    /// Reads and verifies every image on first use.
+
+    /// The items' data of a modality; `None` where they have none.
+    fn data(&self, modality: Modality) -> Option<ItemData<'_>>;
+
+    /// Digest (hexadecimal blake3) over all content and labels, in item order; independent of the file format. Reads
+    /// and verifies everything on first use.
     ///
     /// # Errors
-    /// As [`Dataset::image`].
+    /// If stored items are damaged, or are not those that the identity promises.
     fn digest(&self) -> Result<&str, DataError>;
+
     /// Splits the items by a protocol of this data set.
     ///
     /// # Errors
     /// If the protocol is unknown or does not fit the items.
     fn split(&self, protocol: &str, split_seed: u64) -> Result<Split, DataError>;
+
     /// Files or folders that the items were read from; empty where they are generated.
     fn found_at(&self) -> Vec<PathBuf>;
+}
+
+/// The items' data of one modality.
+#[derive(Clone, Copy)]
+pub enum ItemData<'a> {
+    /// Images.
+    Images(&'a dyn Images),
+    /// Texts.
+    Texts(&'a dyn Texts),
+    /// Feature vectors.
+    Features(&'a dyn StoredFeatures),
+}
+
+impl ItemData<'_> {
+    /// The form of the data.
+    pub fn kind(&self) -> DataKind {
+        match self {
+            Self::Images(_) => DataKind::Pixels,
+            Self::Texts(_) => DataKind::Texts,
+            Self::Features(_) => DataKind::Features,
+        }
+    }
+}
+
+/// Images by item.
+pub trait Images: Send + Sync {
+    /// The decoded image of item `index`.
+    ///
+    /// # Errors
+    /// If it is damaged, or is not the one that the data set's identity promises.
+    fn image(&self, index: usize) -> Result<Rgb, DataError>;
+}
+
+/// Texts by item.
+pub trait Texts: Send + Sync {
+    /// Captions of an item, the same number for all; they are its views.
+    fn captions(&self) -> usize {
+        1
+    }
+
+    /// Caption number `caption` of item `index`.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn text(&self, index: usize, caption: usize) -> Result<String, DataError>;
+}
+
+/// Feature vectors by item.
+pub trait StoredFeatures: Send + Sync {
+    /// Length of a vector.
+    fn dim(&self) -> usize;
+
+    /// Views of an item, the same number for all; the first is the one without augmentation.
+    fn views(&self) -> usize {
+        1
+    }
+
+    /// Reads a view of `items` into `out`, `(items, dim)`, row-major.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn read(&self, items: &[u32], view: usize, out: &mut [f32]) -> Result<(), DataError>;
 }

@@ -1,16 +1,16 @@
-//! Where files of data sets and weights are looked for.
+//! Search directories of data sets and weights.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The environment variable that names a folder of data sets.
+/// Environment variable with a directory of data sets.
 pub const DATA_VARIABLE: &str = "HASHLAB_DATA";
 
-/// The folder of data sets where no other is named.
+/// Default directory of data sets.
 const WORKING: &str = "./data";
 
-/// Where data sets and weights are looked for, in order.
+/// Search directories of data sets and weights, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataDirs(pub Vec<PathBuf>);
 
@@ -26,7 +26,7 @@ impl DataDirs {
         self.0.iter().flat_map(|dir| [dir.join(name), dir.clone()]).collect()
     }
 
-    /// The folder that downloads go to: the first.
+    /// Directory of downloads: the first.
     pub fn target(&self) -> &Path {
         self.0.first().map_or(Path::new(WORKING), PathBuf::as_path)
     }

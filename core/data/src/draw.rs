@@ -1,4 +1,4 @@
-//! Seeded draws that protocols are made of.
+//! Seeded draws, the parts of protocols.
 //!
 //! Every draw has its own stream under the protocol's `split_seed`; none depends on the seed of a run.
 

@@ -1,21 +1,21 @@
-//! Why a data set cannot be used.
+//! Errors of data sets.
 
 use std::path::PathBuf;
 
-/// Why a data set cannot be used.
+/// An error of a data set.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// None of the places has it.
+    /// Not found in any of the directories.
     #[error("{what} was not found\n{}\nhelp: {help}", places(.looked))]
     Missing {
-        /// What was looked for.
+        /// The missing files.
         what: String,
         /// Where.
         looked: Vec<PathBuf>,
         /// What to do.
         help: String,
     },
-    /// A file is not what it should be.
+    /// A file is damaged, or another one than expected.
     #[error("{}: {problem}\nhelp: {help}", .path.display())]
     Damaged {
         /// The file.

@@ -2,12 +2,17 @@
 
 use std::path::PathBuf;
 
+use hashlab_settings::Params;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{DataDirs, DataError, Dataset, Info, Labels, Protocol, Rgb, Roles, Settings, Source, Split, draw};
+use crate::{
+    ByModality, DataDirs, DataError, DataKind, Dataset, DatasetInfo, DatasetSource, DatasetSummary, Images, ItemData,
+    Labels, Modality, Protocol, Rgb, Roles, Split, draw,
+};
 
 pub(crate) struct Fake {
+    info: DatasetInfo,
     labels: Labels,
 }
 
@@ -16,6 +21,7 @@ pub(crate) struct Fake {
 pub(crate) struct FakeSettings {
     /// Number of items, in a sentence
     /// of two lines.
+    #[schemars(range(min = 20))]
     items: usize,
     /// Whether odd items have a second label.
     odd: bool,
@@ -27,48 +33,52 @@ impl Default for FakeSettings {
     }
 }
 
-impl Settings for FakeSettings {
-    fn check(&self) -> Result<(), String> {
-        if self.items < 20 { Err("`items` must be at least 20".into()) } else { Ok(()) }
-    }
-}
+impl Params for FakeSettings {}
 
-impl Source for Fake {
-    const INFO: Info = Info {
+impl DatasetSource for Fake {
+    const SUMMARY: DatasetSummary = DatasetSummary {
         name: "fake",
-        title: "grey pixels",
+        title: "Fake",
+        description: "grey pixels",
         source: "generated",
-        licence: "none",
+        license: "none",
         citation: "none",
-        identity: "fake-v1",
-        classes: &["even", "odd"],
-        captions: false,
-        protocols: &[Protocol { name: "fake", description: "a quarter are queries", map_at: 0 }],
     };
     type Settings = FakeSettings;
 
-    fn open(settings: &FakeSettings, _: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
+    fn describe(_: &FakeSettings, _: &DataDirs) -> Result<DatasetInfo, DataError> {
+        Ok(DatasetInfo {
+            identity: "fake-v1".into(),
+            modalities: ByModality::one(Modality::Image, DataKind::Pixels),
+            classes: vec!["even".into(), "odd".into()],
+            protocols: vec![Protocol::new("fake", "a quarter are queries", None)],
+        })
+    }
+
+    fn open(settings: &FakeSettings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
         let first = usize::from(settings.odd);
         let labels = Labels::multi(2, (0..settings.items).map(|i| if i % 2 == first { vec![0, 1] } else { vec![0] }));
-        Ok(Box::new(Self { labels }))
+        Ok(Box::new(Self { info: Self::describe(settings, dirs)?, labels }))
+    }
+}
+
+impl Images for Fake {
+    fn image(&self, index: usize) -> Result<Rgb, DataError> {
+        Ok(Rgb { width: 1, height: 1, pixels: vec![index as u8; 3] })
     }
 }
 
 impl Dataset for Fake {
-    fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    fn image(&self, index: usize) -> Result<Rgb, DataError> {
-        Ok(Rgb { width: 1, height: 1, pixels: vec![index as u8; 3] })
-    }
-
-    fn caption(&self, _: usize) -> Option<String> {
-        None
+    fn info(&self) -> &DatasetInfo {
+        &self.info
     }
 
     fn labels(&self) -> &Labels {
         &self.labels
+    }
+
+    fn data(&self, modality: Modality) -> Option<ItemData<'_>> {
+        (modality == Modality::Image).then_some(ItemData::Images(self))
     }
 
     fn digest(&self) -> Result<&str, DataError> {
@@ -76,7 +86,7 @@ impl Dataset for Fake {
     }
 
     fn split(&self, protocol: &str, split_seed: u64) -> Result<Split, DataError> {
-        Fake::INFO.protocol(protocol)?;
+        self.info.protocol(protocol)?;
         let ([query], rest) = draw::overall(self.len(), split_seed, [self.len() / 4])?;
         let roles = Roles { train: rest.clone(), validation_query: None, query, database: rest };
         roles.into_split(self.len(), split_seed)

@@ -1,4 +1,4 @@
-//! Splits: who is trained on, searched with and searched in.
+//! Splits: the items to train on, the queries, and the databases.
 
 use hashlab_rng::stream;
 use serde::Serialize;
@@ -15,26 +15,26 @@ pub struct Split {
     pub train: Vec<u32>,
     /// Validation queries, ascending: the protocol's own, or held out of its training items.
     pub validation_query: Vec<u32>,
-    /// What validation queries are searched in, in ranking order.
+    /// Database of the validation queries, in ranking order.
     pub validation_database: Vec<u32>,
     /// Test queries, ascending.
     pub query: Vec<u32>,
-    /// What test queries are searched in, in ranking order (ties in distance rank by position here).
+    /// Database of the test queries, in ranking order: ties in distance rank by position here.
     pub database: Vec<u32>,
 }
 
-/// How many items a split has in every role.
+/// Number of items of a split in every role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Sizes {
     /// Items to learn from, after the hold-out.
     pub train: usize,
     /// Validation queries.
     pub validation_query: usize,
-    /// What validation queries are searched in.
+    /// Database of the validation queries.
     pub validation_database: usize,
     /// Test queries.
     pub query: usize,
-    /// What test queries are searched in.
+    /// Database of the test queries.
     pub database: usize,
 }
 
@@ -51,7 +51,7 @@ impl Split {
     }
 }
 
-/// What a protocol draws, in any order, before the rules that hold for all protocols.
+/// Draws of a protocol, in any order, before the rules of all protocols are applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roles {
     /// Items to learn from. They may be in the database.
@@ -60,7 +60,7 @@ pub struct Roles {
     pub validation_query: Option<Vec<u32>>,
     /// Test queries.
     pub query: Vec<u32>,
-    /// What test queries are searched in.
+    /// Database of the test queries.
     pub database: Vec<u32>,
 }
 
@@ -117,7 +117,7 @@ fn hold_out(train: &mut Vec<u32>, split_seed: u64) -> Vec<u32> {
     held
 }
 
-/// Which items have a role.
+/// Items that have a role.
 struct Members {
     role: &'static str,
     has: Vec<bool>,

@@ -1,6 +1,6 @@
 //! Queries per second of `evaluate`, with curves, and of `map_at_k`, beside sorting the whole database for every query.
 //!
-//! One thread, single labels of ten classes, codes that scatter around a centre per class.
+//! One thread, single labels of ten classes, codes that scatter around a center per class.
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 use std::hint::black_box;
@@ -13,7 +13,7 @@ const DATABASE: usize = 50_000;
 const QUERIES: usize = 1_000;
 const SORTED_QUERIES: usize = 50;
 const CLASSES: usize = 10;
-/// Probability that a bit differs from its class's centre.
+/// Probability that a bit differs from its class's center.
 const NOISE: f64 = 0.25;
 
 fn main() {
@@ -29,8 +29,8 @@ fn main() {
 fn compare(bits: usize) {
     let (query, query_labels) = clustered("query", bits, QUERIES);
     let (database, labels) = clustered("database", bits, DATABASE);
-    let grid = (1..=20).map(|step| step * DATABASE / 20).collect();
-    let options = Options { map_at: 1_000, grid, curves: true };
+    let ranks = (1..=20).map(|step| step * DATABASE / 20).collect();
+    let options = Options { map_at: Some(1_000), ranks, curves: true };
     let sets = |labels| LabelSets::new(labels, 1).expect("one word per item");
 
     let clock = Instant::now();
@@ -38,15 +38,15 @@ fn compare(bits: usize) {
     let evaluated = QUERIES as f64 / clock.elapsed().as_secs_f64();
 
     let clock = Instant::now();
-    black_box(map_at_k(&query, sets(&query_labels), &database, sets(&labels), 1_000).expect("the sides fit"));
-    let headline = QUERIES as f64 / clock.elapsed().as_secs_f64();
+    black_box(map_at_k(&query, sets(&query_labels), &database, sets(&labels), Some(1_000)).expect("the sides fit"));
+    let primary = QUERIES as f64 / clock.elapsed().as_secs_f64();
 
     let clock = Instant::now();
     for (index, &label) in query_labels.iter().enumerate().take(SORTED_QUERIES) {
         black_box(sorted_average_precision(&query, index, label, &database, &labels));
     }
     let sorted = SORTED_QUERIES as f64 / clock.elapsed().as_secs_f64();
-    println!("{bits:>5} {evaluated:>10.0} {headline:>10.0} {sorted:>10.0}");
+    println!("{bits:>5} {evaluated:>10.0} {primary:>10.0} {sorted:>10.0}");
 }
 
 /// Average precision over the whole ranking, by a stable sort of it.
@@ -66,13 +66,13 @@ fn sorted_average_precision(query: &Codes, index: usize, label: u64, database: &
 /// Draws codes and their single labels.
 fn clustered(purpose: &str, bits: usize, items: usize) -> (Codes, Vec<u64>) {
     let mut rng = stream(0, purpose, &[bits as u64]);
-    let mut centres = stream(0, "centres", &[bits as u64]);
-    let centres: Vec<f32> = (0..CLASSES * bits).map(|_| if centres.bernoulli(0.5) { 1.0 } else { -1.0 }).collect();
+    let mut centers = stream(0, "centers", &[bits as u64]);
+    let centers: Vec<f32> = (0..CLASSES * bits).map(|_| if centers.bernoulli(0.5) { 1.0 } else { -1.0 }).collect();
     let (mut relaxed, mut labels) = (Vec::with_capacity(items * bits), Vec::with_capacity(items));
     for _ in 0..items {
         let class = rng.below(CLASSES);
-        let centre = &centres[class * bits..][..bits];
-        relaxed.extend(centre.iter().map(|&h| if rng.bernoulli(NOISE) { -h } else { h }));
+        let center = &centers[class * bits..][..bits];
+        relaxed.extend(center.iter().map(|&h| if rng.bernoulli(NOISE) { -h } else { h }));
         labels.push(1 << class);
     }
     (Codes::from_signs(&relaxed, bits).expect("whole items of finite values"), labels)

@@ -1,4 +1,4 @@
-//! Average precision, by the definitions in use, and normalised discounted cumulative gain.
+//! Average precision, by the definitions in use, and normalized discounted cumulative gain.
 //!
 //! With `rel_r` the relevance of rank `r` and `h(r)` the relevant items up to it, all share the sum
 //! `Σ_{r<=K} rel_r h(r)/r` and differ in what it is divided by.
@@ -14,7 +14,7 @@ pub(crate) struct Scores {
     /// Divided by the relevant items in the top K; 0 if there are none.
     pub(crate) ap_at_k: f64,
     /// Divided by the smaller of K and all relevant items.
-    pub(crate) ap_at_k_total: f64,
+    pub(crate) ap_at_k_min_divisor: f64,
     /// Over the whole ranking.
     pub(crate) ap_all: f64,
     /// Over the whole ranking, expected when each group of equal distance stands in a random order.
@@ -35,7 +35,7 @@ impl Scores {
         let all = top + precisions.sum::<f64>();
         Self {
             ap_at_k: ratio(top, hits),
-            ap_at_k_total: ratio(top, relevant.min(depth)),
+            ap_at_k_min_divisor: ratio(top, relevant.min(depth)),
             ap_all: ratio(all, relevant),
             ap_all_expected: ratio(expected_precisions(ranking.groups(), &weights.harmonic), relevant),
             ndcg_at_k: ndcg(ranking, hits, &weights.gains),
@@ -47,7 +47,7 @@ impl Scores {
 impl AddAssign for Scores {
     fn add_assign(&mut self, other: Self) {
         self.ap_at_k += other.ap_at_k;
-        self.ap_at_k_total += other.ap_at_k_total;
+        self.ap_at_k_min_divisor += other.ap_at_k_min_divisor;
         self.ap_all += other.ap_all;
         self.ap_all_expected += other.ap_all_expected;
         self.ndcg_at_k += other.ndcg_at_k;

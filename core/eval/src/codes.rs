@@ -1,4 +1,4 @@
-//! Binary codes, packed. The only place in hashlab that binarises.
+//! Binary codes, packed. The only place in hashlab that binarizes.
 
 use crate::EvalError;
 
@@ -18,7 +18,7 @@ impl Codes {
         Self { bits, words, packed: Vec::with_capacity(items * words), zeros: 0 }
     }
 
-    /// Binarises relaxed codes of shape `(n, bits)`, row by row: `h >= 0` is bit 1.
+    /// Binarizes relaxed codes of shape `(n, bits)`, row by row: `h >= 0` is bit 1.
     ///
     /// # Errors
     /// If they end within an item, or hold NaN.
@@ -47,7 +47,7 @@ impl Codes {
         self.zeros += others.zeros;
     }
 
-    /// Appends `items` codes that nobody will look at, so that those behind them have their own positions.
+    /// Appends `items` placeholder codes, so that the codes after them keep their positions.
     pub fn extend_blank(&mut self, items: usize) {
         self.packed.resize(self.packed.len() + items * self.words, 0);
     }
@@ -69,7 +69,7 @@ impl Codes {
 
     /// Number of relaxed values that were exactly zero, and so became bit 1 by convention alone.
     ///
-    /// More than a handful means that the method does not decide: a dead unit, or features of zeros.
+    /// More than a few point to a dead unit, or to features of zeros.
     pub fn zeros(&self) -> u64 {
         self.zeros
     }

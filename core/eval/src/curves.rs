@@ -6,7 +6,7 @@ use crate::ranking::Ranking;
 /// Curves summed over queries.
 #[derive(Clone, Debug)]
 pub(crate) struct Curves {
-    /// Per depth of the grid.
+    /// Per rank of [`Options::ranks`](crate::Options).
     pub(crate) precision_at: Vec<f64>,
     pub(crate) recall_at: Vec<f64>,
     /// Per radius, `0..=bits`; only over queries whose ball is not empty.
@@ -17,12 +17,12 @@ pub(crate) struct Curves {
 }
 
 impl Curves {
-    /// Makes sums over no queries, for `depths` depths and `radii` radii.
-    pub(crate) fn zero(depths: usize, radii: usize) -> Self {
-        let (by_depth, by_radius) = (vec![0.0; depths], vec![0.0; radii]);
+    /// Makes sums over no queries, for `ranks` ranks and `radii` radii.
+    pub(crate) fn zero(ranks: usize, radii: usize) -> Self {
+        let (by_rank, by_radius) = (vec![0.0; ranks], vec![0.0; radii]);
         Self {
-            precision_at: by_depth.clone(),
-            recall_at: by_depth,
+            precision_at: by_rank.clone(),
+            recall_at: by_rank,
             radius_precision: by_radius.clone(),
             radius_recall: by_radius,
             radius_nonempty: vec![0; radii],
@@ -30,8 +30,8 @@ impl Curves {
     }
 
     /// Adds one query's curves.
-    pub(crate) fn add(&mut self, ranking: &Ranking, grid: &[usize]) {
-        self.add_depths(ranking, grid);
+    pub(crate) fn add(&mut self, ranking: &Ranking, ranks: &[usize]) {
+        self.add_ranks(ranking, ranks);
         self.add_radii(ranking);
     }
 
@@ -48,10 +48,10 @@ impl Curves {
         self.radius_nonempty.iter_mut().zip(&other.radius_nonempty).for_each(|(sum, more)| *sum += more);
     }
 
-    fn add_depths(&mut self, ranking: &Ranking, grid: &[usize]) {
-        for (at, &depth) in grid.iter().enumerate() {
-            let hits = ranking.hits_within(depth);
-            self.precision_at[at] += ratio(hits as f64, depth.min(ranking.items()));
+    fn add_ranks(&mut self, ranking: &Ranking, ranks: &[usize]) {
+        for (at, &rank) in ranks.iter().enumerate() {
+            let hits = ranking.hits_within(rank);
+            self.precision_at[at] += ratio(hits as f64, rank.min(ranking.items()));
             self.recall_at[at] += ratio(hits as f64, ranking.relevant());
         }
     }

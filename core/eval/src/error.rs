@@ -1,6 +1,6 @@
-//! Why codes or labels cannot be evaluated.
+//! Errors of an evaluation.
 
-/// Input that does not fit together. Every message says what was expected and what was found.
+/// Inconsistent input. Every message states the expected and the actual value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EvalError {
     /// A chunk of relaxed codes does not end at the end of an item.
@@ -33,7 +33,7 @@ pub enum EvalError {
         /// Words per item.
         words: usize,
     },
-    /// There are no queries, or there is nothing to search in.
+    /// There are no queries, or the database is empty.
     #[error("the {side} holds no items\nhelp: a mean over nothing is not defined; check the split")]
     Empty {
         /// `query` or `database`.
@@ -59,10 +59,13 @@ pub enum EvalError {
         /// Found in the database.
         database: usize,
     },
-    /// The grid of depths asks for the first 0 items.
-    #[error("the grid of depths holds 0 at position {position}\nhelp: depths count items from 1")]
-    Depth {
-        /// Position in the grid, counted from 0.
+    /// The depth K of mAP@K is 0.
+    #[error("the depth of mAP is 0\nhelp: ranks count from 1; give no depth for the whole ranking")]
+    Depth,
+    /// The list of ranks holds 0.
+    #[error("the list of ranks holds 0 at position {position}\nhelp: ranks count from 1")]
+    Rank {
+        /// Position in the list, counted from 0.
         position: usize,
     },
 }

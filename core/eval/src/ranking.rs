@@ -1,7 +1,7 @@
 //! Ranking by (distance, position): one counting sort per query.
 //!
-//! Every metric asks only where the relevant items stand, so nothing else is written down: a ranking is one bit per
-//! rank, and two counts per distance.
+//! Metrics depend only on the ranks of relevant items, so a ranking is stored as one bit per rank and two counts per
+//! distance.
 
 use crate::scan::{self, BLOCK};
 use crate::{Codes, LabelSets};
@@ -15,7 +15,7 @@ pub(crate) struct Group {
     pub(crate) relevant: usize,
 }
 
-/// Where the relevant items stand among the nearest items to one query.
+/// Ranks of the relevant items among the nearest items to one query.
 #[derive(Debug)]
 pub(crate) struct Ranking {
     items: usize,
@@ -105,7 +105,7 @@ fn set_bits_of(mut word: u64) -> impl Iterator<Item = usize> {
     })
 }
 
-/// A relevant item as the scan meets it, before the sizes of the nearer groups are known.
+/// A relevant item found by the scan, before the sizes of the nearer groups are known.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sighting {
     distance: u32,
@@ -175,8 +175,8 @@ impl<'a> Ranker<'a> {
         found
     }
 
-    /// The distance from which on items stand behind as many as are ranked, if it is known: those of a smaller distance, and those of
-    /// the same distance that came before.
+    /// The distance from which on no item can be among the nearest any more, where it is known: items of smaller
+    /// distance, and those of the same distance that came before, already fill the ranks.
     fn limit(&self) -> Option<u32> {
         let mut items = 0;
         let full = self.ranking.groups.iter().position(|group| {

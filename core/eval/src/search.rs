@@ -1,4 +1,4 @@
-//! A search: every query against the database, and what is summed over the rankings.
+//! A search: every query against the database, and sums over the rankings.
 
 use rayon::prelude::*;
 
@@ -27,13 +27,14 @@ impl<'a> Search<'a> {
         Ok(Self { query, database })
     }
 
-    /// The depth K that is asked for as `map_at`: 0, or more than there is, is all of the database.
-    pub(crate) fn depth(&self, map_at: usize) -> usize {
+    /// The depth K of an mAP: all of the database where none is given.
+    pub(crate) fn depth(&self, map_at: Option<usize>) -> Result<usize, EvalError> {
         let items = self.database.0.len();
-        if map_at == 0 { items } else { map_at.min(items) }
+        if map_at == Some(0) { Err(EvalError::Depth) } else { Ok(map_at.map_or(items, |depth| depth.min(items))) }
     }
 
-    /// Ranks the nearest `depth` items for every query, and sums what is found in an order that depends on no threads.
+    /// Ranks the nearest `depth` items for every query, and sums what is found in an order that does not depend on
+    /// threads.
     pub(crate) fn sum<T: Send>(
         &self,
         depth: usize,

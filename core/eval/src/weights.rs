@@ -1,4 +1,4 @@
-//! What every query's score needs of a database of a given size; computed once.
+//! Tables that depend on the size of the database alone; computed once for all queries.
 
 /// Tables for rankings of one size to one depth.
 pub(crate) struct Weights {
@@ -15,7 +15,7 @@ impl Weights {
     }
 }
 
-/// Harmonic numbers, each as a sum and what rounding took from it.
+/// Harmonic numbers, each as a sum and its rounding error.
 ///
 /// The closed form for ties takes small differences of them and multiplies these by ranks: the plain sums would
 /// leave six digits of the expectation of two items at rank 50,000.

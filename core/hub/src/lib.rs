@@ -1,8 +1,8 @@
-//! Declares files on the Hugging Face hub: where they are published, where they go, and how to recognise them.
+//! Declarations of files on the Hugging Face hub: repository, revision, digest, and path in the data directory.
 //!
-//! Data sets and backbones declare what they have there; the program's `fetch` downloads it.
+//! Data sets and encoders declare their files; `hashlab fetch` downloads them.
 
-/// Where the hub is, unless a mirror is named.
+/// Address of the hub, unless a mirror is named.
 pub const ENDPOINT: &str = "https://huggingface.co";
 
 /// The kind of a repository on the hub.
@@ -21,10 +21,10 @@ pub struct Published {
     pub kind: Kind,
     /// Its name, e.g. `uoft-cs/cifar10`.
     pub repo: &'static str,
-    /// The commit, in full: what is fetched today is what is fetched in ten years.
+    /// The full commit, so that the same files are fetched at any time.
     pub revision: &'static str,
-    /// Licence or terms of the files.
-    pub licence: &'static str,
+    /// License or terms of the files.
+    pub license: &'static str,
     /// The files that are needed.
     pub files: &'static [File],
 }
@@ -74,7 +74,7 @@ mod tests {
     fn addresses_are_those_of_the_hub() {
         const FILE: File = File { name: "a/b.parquet", place: "x/b.parquet", sha256: "", megabytes: 1.5 };
         let files = &[FILE, FILE];
-        let data = Published { kind: Kind::Dataset, repo: "o/n", revision: "abc", licence: "MIT", files };
+        let data = Published { kind: Kind::Dataset, repo: "o/n", revision: "abc", license: "MIT", files };
         assert_eq!(data.page(), "https://huggingface.co/datasets/o/n");
         assert_eq!(data.url(&FILE), "https://huggingface.co/datasets/o/n/resolve/abc/a/b.parquet");
         assert_eq!(data.megabytes(), 3.0);

@@ -34,13 +34,13 @@ fn main() {
     let crop = Step::RandomResizedCrop(RandomResizedCrop::new(SIZE, (0.5, 1.0)));
     let flip = Step::Flip { p: 0.5 };
     let jitter = ColorJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 };
-    let colours = [Step::ColorJitter { jitter, p: 0.7 }, Step::Grayscale { p: 0.2 }];
+    let colors = [Step::ColorJitter { jitter, p: 0.7 }, Step::Grayscale { p: 0.2 }];
     let sigma = (0.1, 2.0);
     for (name, transform) in [
         ("crop + flip", Transform::new([crop, flip])),
-        ("… + colours", Transform::new([crop, flip, colours[0], colours[1]])),
-        ("… + opencv_blur", Transform::new([crop, flip, colours[0], colours[1], Step::OpenCvBlur { sigma, p: 0.5 }])),
-        ("… + pillow_blur", Transform::new([crop, flip, colours[0], colours[1], Step::PillowBlur { sigma, p: 1.0 }])),
+        ("… + colors", Transform::new([crop, flip, colors[0], colors[1]])),
+        ("… + opencv_blur", Transform::new([crop, flip, colors[0], colors[1], Step::OpenCvBlur { sigma, p: 0.5 }])),
+        ("… + pillow_blur", Transform::new([crop, flip, colors[0], colors[1], Step::PillowBlur { sigma, p: 1.0 }])),
     ] {
         measure_many(name, VIEWS, || {
             for item in 0..VIEWS {
@@ -77,7 +77,7 @@ fn measure_many(name: &str, images: u32, mut step: impl FnMut()) {
     println!("{name:<20} {:>12.0} {:>10.4}", 1.0 / best.as_secs_f64(), 1e3 * best.as_secs_f64());
 }
 
-/// A square image of smooth colours with some noise, as photographs have.
+/// A square image of smooth colors with some noise, as photographs have.
 fn waves(size: usize) -> Rgb {
     let mut stream = hashlab_rng::stream(0, "bench", &[]);
     let mut pixels = Vec::with_capacity(size * size * 3);

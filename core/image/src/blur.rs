@@ -19,7 +19,7 @@ pub fn gaussian_blur_3(image: &mut Rgb, sigma: f64) {
     }
     let row = |y: usize| &rows[y * 3 * width..][..3 * width];
     for (y, out) in image.pixels.chunks_exact_mut(3 * width).enumerate() {
-        let (above, below) = mirrored_neighbours(y, height);
+        let (above, below) = mirrored_neighbors(y, height);
         for (((out, &a), &b), &c) in out.iter_mut().zip(row(above)).zip(row(y)).zip(row(below)) {
             let sum = (u32::from(a) + u32::from(c)) * u32::from(side) + u32::from(b) * u32::from(center);
             *out = ((sum + (1 << 15)) >> 16) as u8;
@@ -27,10 +27,10 @@ pub fn gaussian_blur_3(image: &mut Rgb, sigma: f64) {
     }
 }
 
-/// Weight of either neighbour in 256ths, rounded half to even.
+/// Weight of either neighbor in 256ths, rounded half to even.
 fn kernel_side(sigma: f64) -> u16 {
-    let neighbour = (-0.5 / (sigma * sigma)).exp();
-    (neighbour / (1.0 + 2.0 * neighbour) * 256.0).round_ties_even() as u16
+    let neighbor = (-0.5 / (sigma * sigma)).exp();
+    (neighbor / (1.0 + 2.0 * neighbor) * 256.0).round_ties_even() as u16
 }
 
 /// Blurs one row of pixels, keeping 8 fraction bits: at most 255 · 256, which fits.
@@ -38,21 +38,21 @@ fn blur_row(row: &[u8], out: &mut [u16], side: u16, center: u16) {
     let width = row.len() / 3;
     let weigh = |a: u8, b: u8, c: u8| (u16::from(a) + u16::from(c)) * side + u16::from(b) * center;
     for x in [0, width - 1] {
-        let (left, right) = mirrored_neighbours(x, width);
+        let (left, right) = mirrored_neighbors(x, width);
         for channel in 0..3 {
             out[3 * x + channel] = weigh(row[3 * left + channel], row[3 * x + channel], row[3 * right + channel]);
         }
     }
     if width > 2 {
-        let neighbours = row.iter().zip(&row[3..]).zip(&row[6..]);
-        for (out, ((&a, &b), &c)) in out[3..].iter_mut().zip(neighbours) {
+        let neighbors = row.iter().zip(&row[3..]).zip(&row[6..]);
+        for (out, ((&a, &b), &c)) in out[3..].iter_mut().zip(neighbors) {
             *out = weigh(a, b, c);
         }
     }
 }
 
 /// Positions before and after `i` of `0..n`, mirrored at the ends.
-fn mirrored_neighbours(i: usize, n: usize) -> (usize, usize) {
+fn mirrored_neighbors(i: usize, n: usize) -> (usize, usize) {
     let inside = n - 1;
     (if i == 0 { 1.min(inside) } else { i - 1 }, if i == inside { inside.saturating_sub(1) } else { i + 1 })
 }

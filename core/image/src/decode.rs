@@ -2,7 +2,7 @@
 
 use crate::Rgb;
 
-/// Why bytes are not an image that can be decoded.
+/// A decoding error.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot decode an image file of {bytes} bytes: {source}\nhelp: PNG, JPEG and WebP files can be read")]
 pub struct ImageError {
@@ -10,10 +10,11 @@ pub struct ImageError {
     source: image::ImageError,
 }
 
-/// Decodes a PNG, JPEG or WebP file, recognised by its first bytes, to RGB.
+/// Decodes a PNG, JPEG or WebP file, recognized by its first bytes, to RGB.
 ///
 /// As Pillow's `convert("RGB")` does, it drops an alpha channel, repeats a grey one and ignores an EXIF orientation.
-/// Lossless files give Pillow's pixels; JPEG leaves rounding to the decoder, so there a pixel may differ by a few units.
+/// Lossless files give Pillow's pixels; JPEG leaves rounding to the decoder, so there a pixel may differ by a few
+/// units.
 ///
 /// # Errors
 /// If the format is another one, or the file is damaged or too large for memory.

@@ -2,7 +2,7 @@
 
 use hashlab_rng::Stream;
 
-use crate::{Rgb, resize_region};
+use crate::{Filter, Rgb, resize, resize_region};
 
 /// A rectangle of whole pixels within an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,17 @@ pub fn crop(image: &Rgb, region: Region) -> Rgb {
         pixels.extend_from_slice(&image.pixels[3 * (y * image.width + region.left)..][..3 * region.width]);
     }
     Rgb { width: region.width, height: region.height, pixels }
+}
+
+/// Resizes the shorter side to `shorter` pixels and cuts `size × size` from the middle, as `Resize(shorter)` and
+/// `CenterCrop(size)` of torchvision do.
+pub(crate) fn resize_crop(image: &Rgb, shorter: usize, size: usize, filter: Filter) -> Rgb {
+    let least = image.width.min(image.height);
+    let scaled = |side: usize| if side == least { shorter } else { shorter * side / least };
+    let resized = resize(image, scaled(image.width), scaled(image.height), filter);
+    // Python's `round` takes halves to the even number.
+    let middle = |side: usize| ((side - size) as f64 / 2.0).round_ties_even() as usize;
+    crop(&resized, Region { left: middle(resized.width), top: middle(resized.height), width: size, height: size })
 }
 
 /// Mirrors an image left to right.

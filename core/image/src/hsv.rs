@@ -6,7 +6,7 @@ use crate::Rgb;
 
 /// Turns the hue by `factor` of the circle (−½ to ½) as `torchvision.transforms.functional.adjust_hue` does.
 ///
-/// Even a factor of 0 changes pixels, because 8-bit HSV does not hold every colour.
+/// Even a factor of 0 changes pixels, because 8-bit HSV does not hold every color.
 pub fn adjust_hue(image: &mut Rgb, factor: f64) {
     // The cast to int truncates, the one to a byte wraps.
     let shift = (factor * 255.0) as i32 as u8;
@@ -133,7 +133,7 @@ mod tests {
     // Both digests are printed by tests/fixtures/generate.py (`Image.convert`, Pillow 12.3.0).
 
     #[test]
-    fn every_rgb_colour_becomes_pillows_hsv() {
+    fn every_rgb_color_becomes_pillows_hsv() {
         assert_eq!(
             digest_of_all(|rgb| TABLES.to_hsv(rgb)),
             "82eb82b271dc490864226446e899e333497568dd25181e5bb107461b78bd5eb5"
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn every_hsv_colour_becomes_pillows_rgb() {
+    fn every_hsv_color_becomes_pillows_rgb() {
         assert_eq!(
             digest_of_all(|hsv| TABLES.to_rgb(hsv)),
             "71cfd268c5f3694c49ffefb76121ce8ce26c74dd5ff9ac443327e8733b84a737"

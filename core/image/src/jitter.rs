@@ -1,10 +1,10 @@
-//! Random changes of colour.
+//! Random changes of color.
 
 use hashlab_rng::Stream;
 
 use crate::{Rgb, adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation};
 
-/// torchvision's `ColorJitter`: four changes of colour, in random order.
+/// torchvision's `ColorJitter`: four changes of color, in random order.
 ///
 /// Brightness, contrast and saturation are scaled by a factor uniform in `1 ± strength`, cut at 0; the hue turns by a
 /// fraction of the circle uniform in `± hue`.

@@ -1,12 +1,12 @@
-//! Images in memory, their decoding, and transforms that equal Pillow's, torchvision's and OpenCV's bit for bit.
+//! Images in memory, their decoding, and transforms equal to Pillow's, torchvision's and OpenCV's bit for bit.
 //!
 //! Published hashing results rest on augmentation done by Pillow (through torchvision) and OpenCV on 8-bit images.
 //! Each primitive here does the same arithmetic, with the same rounding, so its output is equal in every pixel;
-//! `tests/fixtures/generate.py` writes what the originals give. One image is one call on one thread: parallelism
-//! is the caller's.
+//! `tests/fixtures/generate.py` writes the originals' output. A call processes one image on one thread; callers
+//! parallelize over images.
 //!
-//! Colour primitives change an image in place; those that change its size return a new one. A [`Transform`] is a sequence
-//! of them; which sequence a method trains with is the method's to say.
+//! Color primitives change an image in place; those that change its size return a new one. A [`Transform`] is a
+//! sequence of them, chosen by the method that trains with it.
 
 mod blur;
 mod color;

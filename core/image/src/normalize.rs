@@ -1,4 +1,4 @@
-//! From bytes to the numbers a network takes.
+//! Conversion of bytes to the normalized input of a network.
 
 use crate::Rgb;
 
@@ -17,7 +17,7 @@ pub const IMAGENET: Normalize = Normalize { mean: [0.485, 0.456, 0.406], std: [0
 /// From −1 to 1, as networks of the Inception family expect.
 pub const INCEPTION: Normalize = Normalize { mean: [0.5; 3], std: [0.5; 3] };
 
-/// Writes the normalised image with channels last: `out` has shape `(height, width, 3)`.
+/// Writes the normalized image with channels last: `out` has shape `(height, width, 3)`.
 ///
 /// # Panics
 /// If `out` is not of length `height · width · 3`.

@@ -1,10 +1,11 @@
-//! The steps that transforms are composed of.
+//! Steps of a transform.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use hashlab_rng::Stream;
 
+use crate::geometry::resize_crop;
 use crate::{
     ColorJitter, Filter, RandomResizedCrop, Region, Rgb, crop, gaussian_blur, gaussian_blur_3, grayscale, hflip, resize,
 };
@@ -17,6 +18,16 @@ use crate::{
 pub enum Step {
     /// Resizes to `size × size`, without regard to the aspect ratio.
     Resize {
+        /// Edge of the output.
+        size: usize,
+        /// How pixels are interpolated.
+        filter: Filter,
+    },
+    /// Resizes so that the shorter side has `shorter` pixels, keeping the aspect ratio, and cuts `size × size` pixels from
+    /// the middle: torchvision's `Resize(shorter)`, then `CenterCrop(size)`.
+    ResizeCrop {
+        /// Shorter side after resizing, at least `size`.
+        shorter: usize,
         /// Edge of the output.
         size: usize,
         /// How pixels are interpolated.
@@ -50,7 +61,7 @@ pub enum Step {
         /// Probability.
         p: f64,
     },
-    /// Takes the colour away; three equal channels stay.
+    /// Takes the color away; three equal channels stay.
     Grayscale {
         /// Probability.
         p: f64,
@@ -79,6 +90,10 @@ impl Step {
     pub(crate) fn edge(&self, input: Option<usize>) -> Option<usize> {
         match *self {
             Self::Resize { size, .. } => Some(size),
+            Self::ResizeCrop { shorter, size, .. } => {
+                assert!(size <= shorter, "{self} cuts out more than what it resizes to");
+                Some(size)
+            }
             Self::RandomResizedCrop(crop) => Some(crop.size),
             Self::Crop { left, top, size } => {
                 let inside = input.is_some_and(|edge| left.max(top) + size <= edge);
@@ -96,7 +111,7 @@ impl Step {
     /// Whether the step draws from the stream. One that always happens draws nothing to decide so.
     pub(crate) fn is_random(&self) -> bool {
         match *self {
-            Self::Resize { .. } | Self::Crop { .. } => false,
+            Self::Resize { .. } | Self::ResizeCrop { .. } | Self::Crop { .. } => false,
             Self::Flip { p } | Self::Grayscale { p } => p < 1.0,
             Self::RandomCrop { .. }
             | Self::RandomResizedCrop(_)
@@ -113,6 +128,9 @@ impl Step {
         }
         match *self {
             Self::Resize { size, filter } => *image = Cow::Owned(resize(image, size, size, filter)),
+            Self::ResizeCrop { shorter, size, filter } => {
+                *image = Cow::Owned(resize_crop(image, shorter, size, filter))
+            }
             Self::Crop { left, top, size } => {
                 *image = Cow::Owned(crop(image, Region { left, top, width: size, height: size }));
             }
@@ -132,7 +150,11 @@ impl Step {
     /// How often the step happens, if not always.
     fn probability(&self) -> Option<f64> {
         match *self {
-            Self::Resize { .. } | Self::Crop { .. } | Self::RandomCrop { .. } | Self::RandomResizedCrop(_) => None,
+            Self::Resize { .. }
+            | Self::ResizeCrop { .. }
+            | Self::Crop { .. }
+            | Self::RandomCrop { .. }
+            | Self::RandomResizedCrop(_) => None,
             Self::Flip { p }
             | Self::ColorJitter { p, .. }
             | Self::Grayscale { p }
@@ -147,6 +169,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Resize { size, filter } => write!(f, "resize({size},{filter})"),
+            Self::ResizeCrop { shorter, size, filter } => write!(f, "resize_crop({shorter},{size},{filter})"),
             Self::Crop { left, top, size } => write!(f, "crop({size},at={left},{top})"),
             Self::RandomCrop { size } => write!(f, "random_crop({size})"),
             Self::RandomResizedCrop(RandomResizedCrop { size, scale, ratio }) => {

@@ -12,8 +12,8 @@ const REVISION: u32 = 1;
 
 /// A sequence of steps that takes an image of any size to one of `size × size` pixels.
 ///
-/// Printed, it names every step with all its settings, and the revision of the code behind them:
-/// `resize(128,bilinear) flip(p=0.5) r1`. That is its identity in cache keys: the same text means the same pixels.
+/// Its `Display` lists every step with all its settings, and the revision of their code:
+/// `resize(128,bilinear) flip(p=0.5) r1`. This text is its identity in cache keys: equal texts give equal pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transform {
     steps: Vec<Step>,
@@ -41,7 +41,7 @@ impl Transform {
         self.size
     }
 
-    /// Whether the output depends on the stream, which is not drawn from otherwise.
+    /// Whether the output depends on the stream. A fixed transform draws nothing from it.
     pub fn is_random(&self) -> bool {
         self.steps.iter().any(Step::is_random)
     }

@@ -83,7 +83,7 @@ fn crop_and_flip_equal_pillows() {
 }
 
 #[test]
-fn colour_changes_equal_torchvisions() {
+fn color_changes_equal_torchvisions() {
     check_all(&["brightness", "contrast", "saturation", "hue", "grayscale"]);
 }
 

@@ -1,4 +1,4 @@
-//! Whole transforms: reproducible, of the right size, and as random as they say.
+//! Whole transforms: reproducibility, output size, frequencies of random steps.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ fn noise() -> Rgb {
 }
 
 const JITTER: ColorJitter = ColorJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 };
-/// Colours turn a quarter of the circle and more.
+/// Colors turn a quarter of the circle and more.
 const STRONG_JITTER: ColorJitter = ColorJitter { hue: 0.4, ..JITTER };
 
 /// Recipes as they are written with torchvision's `Compose`, each made of other steps.
@@ -214,7 +214,7 @@ fn empty_images_and_sizes_do_not_panic() {
     }
 }
 
-/// An image that is dark on its left and light on its right, in a colour: a crop keeps the order, a flip turns it.
+/// An image that is dark on its left and light on its right, in a color: a crop keeps the order, a flip turns it.
 fn ramp() -> Rgb {
     let pixels = (0..32 * 32).flat_map(|i| [i % 32 * 6, i % 32 * 4, i % 32 * 2].map(|channel| channel as u8 + 20));
     Rgb { width: 32, height: 32, pixels: pixels.collect() }
@@ -247,8 +247,8 @@ fn a_fifth_of_the_views_are_grey() {
 }
 
 #[test]
-fn colour_is_jittered_as_often_as_the_recipes_say() {
-    // Without jitter a single colour is kept or becomes grey: crops and blurs do not change it.
+fn color_is_jittered_as_often_as_the_recipes_say() {
+    // Without jitter a single color is kept or becomes grey: crops and blurs do not change it.
     let pixels = [200, 120, 40].repeat(32 * 32);
     let single = Rgb { width: 32, height: 32, pixels };
     let grey = 135;

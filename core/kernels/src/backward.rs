@@ -15,8 +15,14 @@ use crate::cpu;
 /// Variables with the sums of their gradients.
 type Deposits = Vec<(Tensor, Vec<f32>)>;
 
+/// The same on a GPU, in whose memory they are.
+#[cfg(feature = "cuda")]
+type Tensors = Vec<(Tensor, Tensor)>;
+
 thread_local! {
     static SINK: RefCell<Option<Deposits>> = const { RefCell::new(None) };
+    #[cfg(feature = "cuda")]
+    static GPU_SINK: RefCell<Tensors> = const { RefCell::new(Vec::new()) };
 }
 
 /// Back-propagates from `loss` like `loss.backward()`, and faster through the layers of this crate.
@@ -27,7 +33,11 @@ thread_local! {
 /// Those of candle's own `backward`.
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
     let outer = SINK.replace(Some(Vec::new()));
+    #[cfg(feature = "cuda")]
+    let outer_tensors = GPU_SINK.take();
     let grads = loss.backward();
+    #[cfg(feature = "cuda")]
+    let tensors = GPU_SINK.replace(outer_tensors);
     let deposits = SINK.replace(outer).unwrap_or_default();
     let mut grads = grads?;
     for (variable, gradient) in deposits {
@@ -37,7 +47,37 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
         }
         grads.insert(&variable, gradient);
     }
+    #[cfg(feature = "cuda")]
+    for (variable, gradient) in tensors {
+        let gradient = match grads.remove(&variable) {
+            Some(other) => gradient.add(&other)?,
+            None => gradient,
+        };
+        grads.insert(&variable, gradient);
+    }
     Ok(grads)
+}
+
+/// [`deposit`] for a gradient on a GPU.
+#[cfg(feature = "cuda")]
+pub(crate) fn deposit_tensor(of: &Tensor, compute: impl FnOnce() -> Result<Tensor>) -> Result<Option<Tensor>> {
+    if !of.track_op() {
+        return Ok(None);
+    }
+    let gradient = compute()?.detach();
+    if !(SINK.with_borrow(Option::is_some) && of.is_variable()) {
+        return Ok(Some(gradient));
+    }
+    let earlier = GPU_SINK.with_borrow_mut(|sink| {
+        let index = sink.iter().position(|(other, _)| other.id() == of.id())?;
+        Some(sink.swap_remove(index).1)
+    });
+    let sum = match earlier {
+        Some(earlier) => earlier.add(&gradient)?,
+        None => gradient,
+    };
+    GPU_SINK.with_borrow_mut(|sink| sink.push((of.clone(), sum)));
+    Ok(None)
 }
 
 /// Hands the gradient of `of` to a running [`backward`], or returns it if there is none or `of` is no variable.

@@ -1,11 +1,16 @@
 //! Where tensors live, by name: `cpu`, `cuda` or `cuda:N`.
 
+#[cfg(feature = "cuda")]
+mod cuda;
+mod staging;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
 use candle_core::Device;
-use candle_core::utils::cuda_is_available;
+
+pub use staging::Staging;
 
 /// A device as users name it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,28 +60,34 @@ impl fmt::Display for DeviceName {
 }
 
 impl DeviceName {
-    /// Opens the device. Tensors of two calls do not mix, so a process does this once.
+    /// Opens the device; a GPU once in a process, so that all its work is on one stream, and tensors of several calls mix.
     ///
     /// # Errors
     /// If the program was built without CUDA, or there is no such GPU, or no driver for it.
     pub fn open(self) -> Result<Device, DeviceError> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda(_) if !cuda_is_available() => Err(DeviceError::NotBuilt(self)),
-            // A stream of the device's own: on candle's default, one per thread, work of two threads has no order.
-            Self::Cuda(ordinal) => {
-                Device::new_cuda_with_stream(ordinal).map_err(|error| DeviceError::Unavailable(self, cause(error)))
-            }
+            #[cfg(feature = "cuda")]
+            Self::Cuda(ordinal) => cuda::open(ordinal).map_err(|error| DeviceError::Unavailable(self, cause(error))),
+            #[cfg(not(feature = "cuda"))]
+            Self::Cuda(_) => Err(DeviceError::NotBuilt(self)),
         }
     }
 }
 
 /// Says what went wrong, without the backtrace that RUST_BACKTRACE makes candle add.
+#[cfg(feature = "cuda")]
 fn cause(error: candle_core::Error) -> String {
     match error {
         candle_core::Error::WithBacktrace { inner, .. } => cause(*inner),
         other => other.to_string(),
     }
+}
+
+/// Lets GPUs round the factors of f32 products to TF32, which has 10 bits after the point instead of 23, or forbids it, as
+/// it is at first. Holds for the whole process.
+pub fn allow_tf32(allowed: bool) {
+    candle_core::cuda::set_gemm_reduced_precision_f32(allowed);
 }
 
 /// Says what `device` is, for records: `cpu`, or number and model of a GPU.
@@ -167,7 +178,7 @@ mod tests {
     fn a_gpu_that_cannot_be_used_is_an_error_that_names_it() {
         // No machine has so many, whether or not CUDA is built in.
         let error = DeviceName::Cuda(4096).open().unwrap_err();
-        assert_eq!(matches!(error, DeviceError::NotBuilt(_)), !cuda_is_available());
+        assert_eq!(matches!(error, DeviceError::NotBuilt(_)), !cfg!(feature = "cuda"));
         let message = error.to_string();
         assert!(message.contains("`cuda:4096`") && message.contains("help: "), "{message}");
     }

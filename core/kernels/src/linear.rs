@@ -1,14 +1,19 @@
 //! Dense layers.
 
+#[cfg(feature = "cuda")]
+mod cuda;
+
 use std::mem::MaybeUninit;
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 
 use crate::activation::{Activation, clamp};
 use crate::backward::deposit;
-use crate::cpu;
 use crate::matmul::{Matrix, matmul, matmul_add};
 use crate::simd::vectorized;
+use crate::{cpu, gpu};
 
 /// Computes `y = x·wᵀ + b`.
 ///
@@ -36,8 +41,8 @@ fn apply(x: &Tensor, w: &Tensor, b: Option<&Tensor>, op: Dense) -> Result<Tensor
     if w.elem_count() == 0 || x.dim(D::Minus1)? != features || b.is_some_and(|b| b.dims() != [out]) {
         bail!("linear layer of weight {:?} and bias {:?} on input {:?}", w.dims(), b.map(Tensor::dims), x.dims());
     }
-    let fast = cpu::is_f32(&[x, w]) && b.is_none_or(|b| cpu::is_f32(&[b]));
-    if !fast {
+    let all: Vec<&Tensor> = [x, w].into_iter().chain(b).collect();
+    if !cpu::is_f32(&all) && !gpu::is_f32(&all) {
         return op.plain(x, w, b);
     }
     let (x, w) = (x.contiguous()?, w.contiguous()?);
@@ -106,6 +111,10 @@ impl Dense {
         y: &Tensor,
         dy: &Tensor,
     ) -> Result<[Option<Tensor>; 3]> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return cuda::gradients(self.0, [x, w], b, y, dy);
+        }
         let Sizes { rows, features, out } = Sizes::of(x.dims(), w.dims());
         let dy = self.0.gradient(y, dy)?;
         cpu::with_elements(&dy, |dy| {
@@ -135,6 +144,11 @@ impl CustomOp2 for Dense {
         self.forward((x, xl), (w, wl), None)
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, xl: &Layout, w: &CudaStorage, wl: &Layout) -> Result<(CudaStorage, Shape)> {
+        cuda::forward(self.0, (x, xl), (w, wl), None)
+    }
+
     fn bwd(&self, x: &Tensor, w: &Tensor, y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let [dx, dw, _] = self.gradients(x, w, None, y, dy)?;
         Ok((dx, dw))
@@ -156,6 +170,19 @@ impl CustomOp3 for Dense {
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         self.forward((x, xl), (w, wl), Some((b, bl)))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        xl: &Layout,
+        w: &CudaStorage,
+        wl: &Layout,
+        b: &CudaStorage,
+        bl: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        cuda::forward(self.0, (x, xl), (w, wl), Some((b, bl)))
     }
 
     fn bwd(

@@ -1,7 +1,15 @@
-//! The only source of randomness.
+//! Seeded random streams: the only source of randomness in hashlab.
 //!
-//! Every draw comes from a stream that is named by a seed, a purpose and indices (item, epoch, step …). A stream
-//! depends on nothing else, so results do not change with threads, batch order or a restart.
+//! A stream is named by a seed, a purpose and indices (item, epoch, step …), and depends on nothing else. So results do
+//! not change with threads, batch order or a restart.
+//!
+//! ```
+//! use hashlab_rng::stream;
+//!
+//! let mut views = stream(0, "view", &[17, 3]); // item 17, view 3
+//! let mut again = stream(0, "view", &[17, 3]);
+//! assert_eq!(views.uniform(), again.uniform());
+//! ```
 #![allow(clippy::disallowed_methods, reason = "this crate is where the generators live")]
 
 use rand_chacha::ChaCha8Rng;

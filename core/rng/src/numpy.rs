@@ -1,8 +1,8 @@
-//! numpy's legacy generator, for splits that published code drew with it.
+//! numpy's legacy generator, to reproduce the splits of published code.
 
 use rand_mt::Mt;
 
-/// `numpy.random.RandomState(seed)`, as far as shuffling goes.
+/// The shuffling part of `numpy.random.RandomState(seed)`.
 pub struct LegacyRandomState(Mt);
 
 impl LegacyRandomState {

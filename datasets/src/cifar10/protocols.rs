@@ -1,55 +1,59 @@
 //! How papers split CIFAR-10.
 
-use hashlab_data::{DataError, Labels, Protocol, Roles, Source as _, Split, draw};
+use hashlab_data::{DataError, Labels, Protocol, Roles, Split, draw};
 use hashlab_rng::numpy::LegacyRandomState;
-
-use super::Cifar10;
 
 /// Items of the official training part; the official test part follows.
 const TRAIN: u32 = 50_000;
 /// Items of the official test part.
 const TEST: u32 = 10_000;
 
-/// The protocols, the default first.
-pub(super) const PROTOCOLS: &[Protocol] = &[
-    Protocol {
-        name: "cifar10",
-        description: "1,000 queries and 5,000 train drawn per class from all 60,000 items, database the other 54,000 (DeepHash-pytorch)",
-        map_at: 0,
-    },
-    Protocol {
-        name: "cifar10-1",
-        description: "as cifar10, but database 59,000: all but the queries, so train too (DeepHash-pytorch)",
-        map_at: 0,
-    },
-    Protocol {
-        name: "cifar10-2",
-        description: "10,000 queries drawn per class from all 60,000 items, train and database the other 50,000 (DeepHash-pytorch)",
-        map_at: 0,
-    },
-    Protocol {
-        name: "official",
-        description: "queries the official test part (10,000), train and database the official training part (50,000) (sdc, ep 5)",
-        map_at: 1000,
-    },
-    Protocol {
-        name: "cibhash",
-        description: "train 5,000 of the official training part, database all 50,000 of it, the official test part halved into validation and test queries; drawn as CIBHash's code draws (numpy, seed 0), so split_seed orders the database alone",
-        map_at: 1000,
-    },
+/// Name, description and depth of mAP of each protocol, the default first.
+const PROTOCOLS: [(&str, &str, Option<usize>); 5] = [
+    (
+        "cifar10",
+        "1,000 queries and 5,000 train drawn per class from all 60,000 items, database the other 54,000 (DeepHash-pytorch)",
+        None,
+    ),
+    ("cifar10-1", "as cifar10, but database 59,000: all but the queries, so train too (DeepHash-pytorch)", None),
+    (
+        "cifar10-2",
+        "10,000 queries drawn per class from all 60,000 items, train and database the other 50,000 (DeepHash-pytorch)",
+        None,
+    ),
+    (
+        "official",
+        "queries the official test part (10,000), train and database the official training part (50,000) (sdc, ep 5)",
+        Some(1000),
+    ),
+    (
+        "cibhash",
+        "train 5,000 of the official training part, database all 50,000 of it, the official test part halved into validation and test queries; drawn as CIBHash's code draws (numpy, seed 0), so split_seed orders the database alone",
+        Some(1000),
+    ),
 ];
+
+/// The protocols, the default first.
+pub(super) fn protocols() -> Vec<Protocol> {
+    PROTOCOLS.iter().map(|(name, description, map_at)| Protocol::new(name, description, *map_at)).collect()
+}
 
 /// Splits items with these labels.
 pub(super) fn split(labels: &Labels, protocol: &str, split_seed: u64) -> Result<Split, DataError> {
-    let roles = match Cifar10::INFO.protocol(protocol)?.name {
+    let roles = match protocol {
         "cifar10" => deephash(labels, split_seed, false)?,
         "cifar10-1" => deephash(labels, split_seed, true)?,
         "cifar10-2" => deephash_all(labels, split_seed)?,
         "official" => official(),
         "cibhash" => cibhash(labels),
-        name => unreachable!("protocol `{name}` is declared without a recipe"),
+        name => return Err(unknown(name)),
     };
     roles.into_split(labels.len(), split_seed)
+}
+
+fn unknown(name: &str) -> DataError {
+    let known: Vec<&str> = PROTOCOLS.iter().map(|protocol| protocol.0).collect();
+    DataError::Invalid(format!("data set `cifar10` has no protocol `{name}`\nhelp: known: {}", known.join(", ")))
 }
 
 /// 100 queries and 500 training items of every class; the database is the rest, with the training items or without.
@@ -118,7 +122,7 @@ mod tests {
 
     #[test]
     fn no_query_is_learned_from_or_searched_in() {
-        for (protocol, seed) in PROTOCOLS.iter().flat_map(|protocol| [(protocol.name, 0), (protocol.name, 1)]) {
+        for (protocol, seed) in PROTOCOLS.iter().flat_map(|protocol| [(protocol.0, 0), (protocol.0, 1)]) {
             let split = split(&labels(), protocol, seed).unwrap();
             let [query, validation] = [&split.query, &split.validation_query].map(|role| membership(role));
             for role in [&split.train, &split.validation_query, &split.database, &split.validation_database] {
@@ -127,9 +131,9 @@ mod tests {
             for role in [&split.train, &split.validation_database] {
                 assert!(role.iter().all(|&item| !validation[item as usize]), "{protocol}");
             }
-            let neighbours = split.database.windows(2).filter(|pair| pair[0] % 10 == pair[1] % 10).count();
-            let share = neighbours as f64 / split.database.len() as f64;
-            assert!((share - 0.1).abs() < 0.01, "{protocol}: {share} of neighbours are of one class");
+            let neighbors = split.database.windows(2).filter(|pair| pair[0] % 10 == pair[1] % 10).count();
+            let share = neighbors as f64 / split.database.len() as f64;
+            assert!((share - 0.1).abs() < 0.01, "{protocol}: {share} of neighbors are of one class");
         }
     }
 
@@ -142,7 +146,7 @@ mod tests {
     #[test]
     fn a_seed_gives_one_split() {
         for protocol in PROTOCOLS {
-            let [a, b, c] = [5, 5, 6].map(|seed| split(&labels(), protocol.name, seed).unwrap());
+            let [a, b, c] = [5, 5, 6].map(|seed| split(&labels(), protocol.0, seed).unwrap());
             assert_eq!(a, b);
             assert_ne!(a.database, c.database);
         }
@@ -204,7 +208,7 @@ mod tests {
     fn items_that_are_not_cifar10s_are_refused() {
         let few = Labels::single(10, (0..60).map(|item| item % 10));
         for protocol in PROTOCOLS {
-            assert!(matches!(split(&few, protocol.name, 0), Err(DataError::Invalid(_))), "{}", protocol.name);
+            assert!(matches!(split(&few, protocol.0, 0), Err(DataError::Invalid(_))), "{}", protocol.0);
         }
         assert!(split(&labels(), "cifar100", 0).unwrap_err().to_string().contains("cifar10-2"));
     }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use hashlab_data::{DataDirs, DataError, Dataset as _};
+use hashlab_data::{DataDirs, DataError, Dataset as _, Images as _};
 use hashlab_rng::stream;
 use image::ImageFormat;
 use parquet::data_type::{ByteArray, Int64Type};

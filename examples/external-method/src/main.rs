@@ -1,10 +1,10 @@
 //! The program `hashlab` with one more method: its commands, its sweeps and its tables, with `two_views` among them.
 //!
-//! Data sets of your own join in the same way: entries behind `DATASETS`.
+//! Data sets and encoders of your own join in the same way: entries behind `DATASETS` and `BACKBONES`.
 
 use std::process::ExitCode;
 
-use hashlab_model::Entry;
+use hashlab_method::MethodEntry;
 
 mod two_views;
 
@@ -12,6 +12,11 @@ mod two_views;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let methods = [hashlab_methods::METHODS, &[Entry::of::<two_views::TwoViews>()]].concat();
-    hashlab::main(hashlab::Registry { methods: methods.leak(), datasets: hashlab_datasets::DATASETS })
+    let methods = [hashlab_methods::METHODS, &[MethodEntry::trained::<two_views::TwoViews>()]].concat();
+    hashlab::main(hashlab::Registry {
+        methods: methods.leak(),
+        datasets: hashlab_datasets::DATASETS,
+        encoders: hashlab_encoders::BACKBONES,
+        published: &[hashlab_methods::PUBLISHED],
+    })
 }

@@ -12,10 +12,10 @@
 use anyhow::Result;
 use candle_core::{D, Tensor};
 use hashlab_image::{ColorJitter, RandomResizedCrop, Step, Transform};
-use hashlab_model::nn::{Linear, Parameters, sign};
-use hashlab_model::{
-    Batch, BuildContext, Demand, Gradient, HashMethod, Info, Items, Learner, Loss, Modality, ParamGroup, Params,
-    Plugin, Progress, State, Supervision,
+use hashlab_method::nn::{Linear, Parameters, sign};
+use hashlab_method::{
+    Batch, BatchSpec, BuildContext, Definition, Features, HashMethod, Loss, MethodInfo, Modality, Needs, ParamGroup,
+    Params, Progress, State, Supervision, Trained, ViewSpec,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,8 +26,10 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct TwoViewsParams {
     /// Temperature τ of the contrastive term, in units of a cosine. 0.3 as in CIBHash's reference code.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub tau: f64,
     /// Weight λ of the quantization term. Chosen by hand.
+    #[schemars(range(min = 0.0))]
     pub quantization: f64,
 }
 
@@ -37,53 +39,40 @@ impl Default for TwoViewsParams {
     }
 }
 
-impl Params for TwoViewsParams {
-    fn check(&self) -> Result<(), String> {
-        if !(self.tau > 0.0 && self.tau.is_finite()) {
-            return Err("`tau` must be positive".into());
-        }
-        if !(self.quantization >= 0.0 && self.quantization.is_finite()) {
-            return Err("`quantization` must not be negative".into());
-        }
-        Ok(())
-    }
-}
+impl Params for TwoViewsParams {}
 
 /// The method: its hyperparameters and its trainable layers.
 pub struct TwoViews {
     params: TwoViewsParams,
+    modality: Modality,
     vars: Parameters,
     head: Linear,
 }
 
-impl Plugin for TwoViews {
-    const INFO: Info = Info {
+impl Definition for TwoViews {
+    const INFO: MethodInfo = MethodInfo {
         name: "two_views",
         title: "TwoViews",
         paper: "no paper: a contrastive linear head to start a method from",
-        supervision: Supervision::None,
-        modalities: &[Modality::Image],
-        gradient: true,
-        seeded: true,
+        supervision: Supervision::Unsupervised,
+        needs: Needs::Any,
         augmented: true,
+        seeded: true,
         revision: 1,
     };
+    const SOURCE: &'static str = include_str!("two_views.rs");
     type Params = TwoViewsParams;
 
     fn build(params: TwoViewsParams, cx: &BuildContext) -> Result<Self> {
         let mut vars = Parameters::default();
-        let head = Linear::new(&mut vars, "head", (cx.dim, cx.bits), cx)?;
-        Ok(Self { params, vars, head })
+        let head = Linear::new(&mut vars, "head", (cx.dim()?, cx.bits), cx)?;
+        Ok(Self { params, modality: cx.modality()?, vars, head })
     }
 }
 
 impl HashMethod for TwoViews {
-    fn learner(&mut self) -> Learner<'_> {
-        Learner::Gradient(self)
-    }
-
-    fn encode(&self, items: &Items) -> Result<Tensor> {
-        Ok(self.head.forward(&items.image)?) // (n, bits); tanh would not change the signs
+    fn encode(&self, items: &Features, modality: Modality) -> Result<Tensor> {
+        Ok(self.head.forward(items.get(modality)?)?) // (n, bits); tanh would not change the signs
     }
 
     fn state(&self) -> Result<State> {
@@ -95,18 +84,19 @@ impl HashMethod for TwoViews {
     }
 }
 
-impl Gradient for TwoViews {
-    fn demand(&self) -> Demand {
-        Demand { views: &[augmentation, augmentation], streams: 1 }
+impl Trained for TwoViews {
+    fn batch_spec(&self) -> BatchSpec {
+        let view = ViewSpec::augmented(self.modality, augmentation);
+        BatchSpec::new([view.clone(), view])
     }
 
     fn param_groups(&self) -> Vec<ParamGroup> {
-        vec![ParamGroup { vars: self.vars.vars(), lr_scale: 1.0 }]
+        vec![ParamGroup::new(self.vars.vars())]
     }
 
     fn loss(&mut self, batch: &Batch, _: &Progress) -> Result<Loss> {
-        let first = self.head.forward(&batch.views[0])?.tanh()?; // (n, bits)
-        let second = self.head.forward(&batch.views[1])?.tanh()?;
+        let first = self.head.forward(&batch.views[0].x)?.tanh()?; // (n, bits)
+        let second = self.head.forward(&batch.views[1].x)?.tanh()?;
         let contrastive = contrastive(&first, &second, self.params.tau)?;
         let quantization = ((quantization(&first)? + quantization(&second)?)? * 0.5)?;
         let total = (&contrastive + (&quantization * self.params.quantization)?)?;

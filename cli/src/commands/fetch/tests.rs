@@ -1,86 +1,102 @@
 use std::fs;
 
-use hashlab_data::{DataDirs, Dataset, Entry, Info, Labels, NoSettings, Rgb, Source, Split};
+use hashlab_data::{
+    ByModality, DataDirs, DataKind, Dataset, DatasetEntry, DatasetInfo, DatasetSource, DatasetSummary, Images,
+    ItemData, Labels, Modality, Rgb, Split,
+};
 use hashlab_hub::{File, Kind};
 use hashlab_methods::METHODS;
+use hashlab_settings::NoParams;
 
 use super::*;
 use crate::Registry;
-use crate::args::Places;
+use crate::args::DirArgs;
 use crate::hub::local::{CONTENT, Fault, LocalHub, REVISION, SHA256, proxied};
 
 /// A data set of one file. Any file opens; only the published one has the right digest.
-struct Tiny(PathBuf, Labels);
+struct Tiny {
+    path: PathBuf,
+    info: DatasetInfo,
+    labels: Labels,
+}
 
 const PLACE: &str = "tiny/a.bin";
 
-impl Source for Tiny {
-    const INFO: Info = Info {
+impl DatasetSource for Tiny {
+    const SUMMARY: DatasetSummary = DatasetSummary {
         name: "tiny",
-        title: "one file",
+        title: "Tiny",
+        description: "one file",
         source: "a test",
-        licence: "MIT",
+        license: "MIT",
         citation: "none",
-        identity: SHA256,
-        classes: &["x"],
-        captions: false,
-        protocols: &[],
     };
     const PUBLISHED: Option<Published> = Some(Published {
         kind: Kind::Dataset,
         repo: "org/tiny",
         revision: REVISION,
-        licence: "MIT",
+        license: "MIT",
         files: &[File { name: "a.bin", place: PLACE, sha256: SHA256, megabytes: 0.1 }],
     });
-    type Settings = NoSettings;
+    type Settings = NoParams;
 
-    fn open(_: &NoSettings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
+    fn describe(_: &NoParams, _: &DataDirs) -> Result<DatasetInfo, DataError> {
+        let modalities = ByModality::one(Modality::Image, DataKind::Pixels);
+        Ok(DatasetInfo { identity: SHA256.into(), modalities, classes: vec!["x".into()], protocols: Vec::new() })
+    }
+
+    fn open(settings: &NoParams, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
         let looked: Vec<_> = dirs.0.iter().map(|dir| dir.join(PLACE)).collect();
         match looked.iter().find(|path| path.exists()) {
-            Some(path) => Ok(Box::new(Self(path.clone(), Labels::single(1, [0])))),
+            Some(path) => {
+                let (path, info) = (path.clone(), Self::describe(settings, dirs)?);
+                Ok(Box::new(Self { path, info, labels: Labels::single(1, [0]) }))
+            }
             None => Err(DataError::Missing { what: "tiny".into(), looked, help: "fetch it".into() }),
         }
     }
 }
 
-impl Dataset for Tiny {
-    fn len(&self) -> usize {
-        1
-    }
-
+impl Images for Tiny {
     fn image(&self, _: usize) -> Result<Rgb, DataError> {
         Ok(Rgb { width: 1, height: 1, pixels: vec![0; 3] })
     }
+}
 
-    fn caption(&self, _: usize) -> Option<String> {
-        None
+impl Dataset for Tiny {
+    fn info(&self) -> &DatasetInfo {
+        &self.info
     }
 
     fn labels(&self) -> &Labels {
-        &self.1
+        &self.labels
+    }
+
+    fn data(&self, modality: Modality) -> Option<ItemData<'_>> {
+        (modality == Modality::Image).then_some(ItemData::Images(self))
     }
 
     fn digest(&self) -> Result<&str, DataError> {
-        let bytes = fs::read(&self.0).map_err(|source| DataError::Io { path: self.0.clone(), source })?;
+        let bytes = fs::read(&self.path).map_err(|source| DataError::Io { path: self.path.clone(), source })?;
         if bytes == CONTENT { Ok(SHA256) } else { Err(DataError::Invalid("another digest".into())) }
     }
 
     fn split(&self, protocol: &str, _: u64) -> Result<Split, DataError> {
-        Err(Self::INFO.protocol(protocol).unwrap_err())
+        Err(self.info.protocol(protocol).unwrap_err())
     }
 
     fn found_at(&self) -> Vec<PathBuf> {
-        vec![self.0.clone()]
+        vec![self.path.clone()]
     }
 }
 
-fn context(datasets: &'static [Entry], dir: &Path) -> Context {
-    let places = Places { data_dir: Some(dir.to_owned()), runs: dir.join("runs"), bank: None, bank_limit: None };
-    Context::new(Registry { methods: METHODS, datasets }, places)
+fn context(datasets: &'static [DatasetEntry], dir: &Path) -> Context {
+    let dirs = DirArgs { data_dir: Some(dir.to_owned()), runs: dir.join("runs"), cache_dir: None, cache_limit: None };
+    let registry = Registry { methods: METHODS, datasets, encoders: hashlab_encoders::BACKBONES, published: &[] };
+    Context::new(registry, dirs)
 }
 
-const TINY: &[Entry] = &[Entry::of::<Tiny>()];
+const TINY: &[DatasetEntry] = &[DatasetEntry::of::<Tiny>()];
 
 #[test]
 fn what_is_absent_is_fetched_once() {
@@ -117,9 +133,9 @@ fn names_that_cannot_be_fetched_are_explained() {
     let context = context(hashlab_datasets::DATASETS, Path::new("data"));
     let message = |name: &str| Item::find(&context, name).map(|_| ()).unwrap_err().to_string();
     for (name, part) in [
-        ("cifar", "no data set or backbone `cifar`"),
+        ("cifar", "no data set or encoder `cifar`"),
         ("shapes", "data set `shapes` is not on the hub"),
-        ("convnet", "random weights"),
+        ("convnet", "reads no weights file"),
         ("squeezenet1_1", "torchvision.models.squeezenet1_1(weights=\"DEFAULT\")"),
     ] {
         assert!(message(name).contains(part), "{}", message(name));
@@ -132,8 +148,8 @@ fn declarations_are_whole() {
     let context = context(hashlab_datasets::DATASETS, Path::new("data"));
     let hexadecimal = |text: &str, len| text.len() == len && text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
     for item in Item::all(&context) {
-        let Published { repo, revision, licence, files, .. } = *item.published;
-        assert!(hexadecimal(revision, 40) && !licence.is_empty() && repo.contains('/'), "{repo}");
+        let Published { repo, revision, license, files, .. } = *item.published;
+        assert!(hexadecimal(revision, 40) && !license.is_empty() && repo.contains('/'), "{repo}");
         for file in files {
             assert!(hexadecimal(file.sha256, 64) && file.megabytes > 0.0, "{}", file.name);
             assert!(Path::new(file.place).is_relative() && !file.place.contains(".."), "{}", file.place);

@@ -1,4 +1,4 @@
-//! Whole evaluations: against reference values, against the definitions, and against what must not change them.
+//! Whole evaluations: against reference values and definitions, and their invariances.
 
 mod golden;
 mod properties;

@@ -1,4 +1,4 @@
-//! A tiny retrieval problem, and every metric worked out the slow way.
+//! A tiny retrieval problem, and every metric computed directly from its definition.
 
 use std::collections::BTreeMap;
 
@@ -56,20 +56,20 @@ impl Problem {
         evaluate(&query, query_labels, &database, labels, options)
     }
 
-    pub(crate) fn map_at_k(&self, k: usize) -> Result<f64, EvalError> {
+    pub(crate) fn map_at_k(&self, k: Option<usize>) -> Result<f64, EvalError> {
         let [(query, query_labels), (database, labels)] = self.sides()?;
         map_at_k(&query, query_labels, &database, labels, k)
     }
 
     /// Codes and labels of the query and of the database.
-    fn sides(&self) -> Result<[(Codes, LabelSets<'_>); 2], EvalError> {
+    pub(crate) fn sides(&self) -> Result<[(Codes, LabelSets<'_>); 2], EvalError> {
         let side = |side: &'_ Side| Codes::from_signs(&side.relaxed, self.bits);
         let labels = |side| LabelSets::new(side, self.words);
         Ok([(side(&self.query)?, labels(&self.query.labels)?), (side(&self.database)?, labels(&self.database.labels)?)])
     }
 
     /// Distance and relevance of every item, ranked for one query.
-    fn ranked(&self, query: usize) -> Vec<(usize, bool)> {
+    pub(crate) fn ranked(&self, query: usize) -> Vec<(usize, bool)> {
         let row = |side: &Side, i: usize| side.relaxed[i * self.bits..][..self.bits].to_vec();
         let labels = |side: &Side, i: usize| side.labels[i * self.words..][..self.words].to_vec();
         let code = row(&self.query, query);
@@ -104,7 +104,7 @@ impl Side {
 pub(crate) fn reference(problem: &Problem, options: &Options) -> Metrics {
     let rankings: Vec<_> = (0..problem.query.relaxed.len() / problem.bits).map(|q| problem.ranked(q)).collect();
     let items = problem.items();
-    let depth = if options.map_at == 0 { items } else { options.map_at };
+    let depth = options.map_at.unwrap_or(items);
     let over = |score: Score<'_>| rankings.iter().map(|r| score(r)).collect::<Vec<f64>>();
     let mean = |score: Score<'_>| average(&over(score));
     let ball = |ranking: &Ranked, radius| ranking.iter().filter(|item| item.0 <= radius).count();
@@ -113,7 +113,7 @@ pub(crate) fn reference(problem: &Problem, options: &Options) -> Metrics {
     let mut metrics = BTreeMap::from(
         [
             ("map_at_k", mean(&|r| share(precisions(r, depth), hits(r, depth)))),
-            ("map_at_k_total", mean(&|r| share(precisions(r, depth), depth.min(hits(r, items))))),
+            ("map_at_k_min_divisor", mean(&|r| share(precisions(r, depth), depth.min(hits(r, items))))),
             ("map_all", mean(&|r| share(precisions(r, items), hits(r, items)))),
             ("map_all_expected", mean(&|r| share(expected_precisions(r), hits(r, items)))),
             ("ndcg_at_k", mean(&|r| ndcg(r, depth))),
@@ -124,12 +124,12 @@ pub(crate) fn reference(problem: &Problem, options: &Options) -> Metrics {
     );
     let successful: Vec<f64> =
         rankings.iter().filter(|r| found(r)).map(|r| share(precisions(r, depth), hits(r, depth))).collect();
-    metrics.insert("map_at_k_skip_empty".into(), vec![average(&successful)]);
+    metrics.insert("map_at_k_hit_queries".into(), vec![average(&successful)]);
 
-    let grid = |score: ScoreAt<'_>| -> Vec<f64> { options.grid.iter().map(|&n| mean(&|r| score(r, n))).collect() };
-    metrics.insert("grid".into(), options.grid.iter().map(|&n| n as f64).collect());
-    metrics.insert("precision_at".into(), grid(&|r, n| share(hits(r, n) as f64, n.min(items))));
-    metrics.insert("recall_at".into(), grid(&|r, n| share(hits(r, n) as f64, hits(r, items))));
+    let by_rank = |score: ScoreAt<'_>| -> Vec<f64> { options.ranks.iter().map(|&n| mean(&|r| score(r, n))).collect() };
+    metrics.insert("ranks".into(), options.ranks.iter().map(|&n| n as f64).collect());
+    metrics.insert("precision_at".into(), by_rank(&|r, n| share(hits(r, n) as f64, n.min(items))));
+    metrics.insert("recall_at".into(), by_rank(&|r, n| share(hits(r, n) as f64, hits(r, items))));
 
     let radii = 0..=problem.bits;
     let nonempty = |radius| rankings.iter().filter(move |r| ball(r, radius) > 0);

@@ -4,12 +4,14 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
 
 use super::dense::{clamp, load, store};
 use super::geometry::Geometry;
 use super::rows::{Rows, by_pixels};
-use crate::activation;
+use crate::linear::column_sums;
 use crate::simd::vectorized;
+use crate::{activation, threads};
 
 /// Pixels per chunk.
 const CHUNK: usize = 64;
@@ -48,11 +50,31 @@ pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &Packed) -> Vec<
 
 /// Returns the gradient of the weight in PyTorch's order.
 pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], channels: usize) -> Vec<f32> {
-    let fill = vec![0.0; channels];
-    let mut sums = vec![0.0; g.taps() * channels];
-    for start in (0..g.output_pixels()).step_by(CHUNK) {
-        let rows = Rows::gather(g, x, &fill, start..(start + CHUNK).min(g.output_pixels()));
-        let (to, rows, dy) = (&mut sums[..], &rows, &dy[start * channels..]);
+    /// Parts of the pixels whose sums are added up in order: a fixed number, so that no bit depends on the threads.
+    const PARTS: usize = 16;
+    let (pixels, size) = (g.output_pixels(), g.taps() * channels);
+    let part = pixels.div_ceil(PARTS).max(1).next_multiple_of(CHUNK);
+    let mut sums = vec![0.0; size * pixels.div_ceil(part)];
+    let run = |(index, sums): (usize, &mut [f32])| {
+        let range = index * part..((index + 1) * part).min(pixels);
+        add_products(g, x, [dy, &vec![0.0; channels]], range, sums);
+    };
+    match threads::available() {
+        1 => sums.chunks_exact_mut(size).enumerate().for_each(run),
+        _ => sums.par_chunks_exact_mut(size).enumerate().for_each(run),
+    }
+    let sum = column_sums(None, &sums, size);
+    let taps = |channel: usize| (0..g.taps()).map(move |tap| tap * channels + channel);
+    (0..channels).flat_map(taps).map(|at| sum[at]).collect()
+}
+
+/// Adds the products of what windows read and the gradients of output pixels `range`: for each tap, the channels side
+/// by side. Taps in the padding read `fill`.
+fn add_products(g: &Geometry, x: &[f32], [dy, fill]: [&[f32]; 2], range: Range<usize>, sums: &mut [f32]) {
+    let channels = fill.len();
+    for start in range.clone().step_by(CHUNK) {
+        let rows = Rows::gather(g, x, fill, start..(start + CHUNK).min(range.end));
+        let (to, rows, dy) = (&mut *sums, &rows, &dy[start * channels..]);
         vectorized!(|to: &'a mut [f32], rows: &'a Rows<'a>, dy: &'a [f32], channels: usize| {
             for (tap, sums) in to.chunks_exact_mut(channels).enumerate() {
                 for pixel in 0..rows.pixels() {
@@ -64,10 +86,6 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], channels: usi
             }
         });
     }
-    (0..channels)
-        .flat_map(|c| (0..g.taps()).map(move |tap| (tap, c)))
-        .map(|(tap, c)| sums[tap * channels + c])
-        .collect()
 }
 
 fn run<'a>(

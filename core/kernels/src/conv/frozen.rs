@@ -1,5 +1,7 @@
 //! Convolutions with fixed weights.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use super::dense::{Epilogue, Reuse};
@@ -19,6 +21,8 @@ pub struct FrozenConv {
 enum Weights {
     Dense(dense::Weights),
     Depthwise(depthwise::Packed),
+    #[cfg(feature = "cuda")]
+    Gpu(super::cuda::Packed),
     /// Weight and bias, where the kernels do not apply.
     Plain([Tensor; 2]),
 }
@@ -52,6 +56,11 @@ impl FrozenConv {
         let (out, depth, kh, kw) = weight.dims4()?;
         // An image of one window: whatever is wrong now is wrong with the weights.
         conv.geometry(&[1, kh, kw, if conv.depthwise { out } else { depth }], weight.dims(), bias.dims())?;
+        #[cfg(feature = "cuda")]
+        if crate::gpu::takes(&[weight, bias]) {
+            let weights = Weights::Gpu(super::cuda::Packed::new(conv.depthwise, weight, bias)?);
+            return Ok(Self { conv, shape: [out, depth, kh, kw], weights });
+        }
         let weights = if cpu::is_f32(&[weight, bias]) {
             cpu::with_elements(weight, |w| {
                 cpu::with_elements(bias, |b| {
@@ -118,15 +127,40 @@ impl FrozenConv {
             }
             (Weights::Depthwise(packed), None) => depthwise::forward(&g, x, packed, limits),
             (Weights::Depthwise(_), Some(_)) => bail!("a depthwise convolution adds no residual"),
-            (Weights::Plain(_), _) => bail!("a CPU kernel met weights of another device or type"),
+            _ => bail!("a CPU kernel met weights of another device or type"),
         };
         Ok((CpuStorage::F32(y), Shape::from_dims(&shape)))
+    }
+}
+
+/// A storage and how a tensor lies in it.
+#[cfg(feature = "cuda")]
+type OnGpu<'a> = (&'a CudaStorage, &'a Layout);
+
+#[cfg(feature = "cuda")]
+impl FrozenConv {
+    /// Convolves on a GPU; `residual` is as long as the result.
+    fn packed_on_gpu(&self, (x, layout): OnGpu<'_>, residual: Option<OnGpu<'_>>) -> Result<(CudaStorage, Shape)> {
+        let Weights::Gpu(packed) = &self.weights else { bail!("a GPU's kernel met weights of another device") };
+        let [out, ..] = self.shape;
+        let g = self.conv.geometry(layout.dims(), &self.shape, &[out])?;
+        let shape = [g.images, g.output.0, g.output.1, out];
+        if residual.is_some_and(|(_, layout)| layout.dims() != shape) {
+            bail!("a residual of another shape for a convolution whose result is {shape:?}");
+        }
+        let y = packed.convolve(&g, (x, layout), residual, self.conv.activation.limits())?;
+        Ok((y, Shape::from_dims(&shape)))
     }
 }
 
 impl CustomOp1 for FrozenConv {
     fn name(&self) -> &'static str {
         "frozen-conv2d"
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.packed_on_gpu((x, layout), None)
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
@@ -141,5 +175,10 @@ impl CustomOp2 for FrozenConv {
 
     fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, r: &CpuStorage, rl: &Layout) -> Result<(CpuStorage, Shape)> {
         self.packed((x, xl), Some((r, rl)))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, xl: &Layout, r: &CudaStorage, rl: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.packed_on_gpu((x, xl), Some((r, rl)))
     }
 }

@@ -8,6 +8,8 @@
 //! (the indirect convolution of Dukhan, arXiv 1907.02129). The gradient of the input is the same walk over the
 //! transposed table.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod dense;
 mod depthwise;
 mod frozen;

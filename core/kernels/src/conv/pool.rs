@@ -25,7 +25,11 @@ const CHUNK: usize = 64;
 /// If the window is larger than the padded image, or the padding more than half of the window.
 pub fn max_pool2d(x: &Tensor, size: usize, window: Window, ceil: bool) -> Result<Tensor> {
     let pool = MaxPool { size, window, ceil };
-    pool.geometry(x.dims())?;
+    let _g = pool.geometry(x.dims())?;
+    #[cfg(feature = "cuda")]
+    if crate::gpu::takes_frozen(&[x]) {
+        return super::cuda::max_pool(x, &_g);
+    }
     if cpu::is_f32(&[x]) { x.contiguous()?.apply_op1(pool) } else { pool.plain(x) }
 }
 
@@ -40,6 +44,10 @@ pub fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
     let (_, h, w, c) = x.dims4()?;
     if h * w * c == 0 {
         bail!("the mean over images of {h} by {w} pixels and {c} channels");
+    }
+    #[cfg(feature = "cuda")]
+    if crate::gpu::takes_frozen(&[x]) {
+        return super::cuda::mean_pixels(x);
     }
     if cpu::is_f32(&[x]) { x.contiguous()?.apply_op1(GlobalMean) } else { wide(x)?.mean((1, 2))?.to_dtype(x.dtype()) }
 }

@@ -1,11 +1,13 @@
 //! The divergence of bit probabilities.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use super::ln::ln;
-use crate::cpu;
 use crate::simd::vectorized;
 use crate::transformer::sum;
+use crate::{cpu, gpu};
 
 /// Added to what a logarithm is taken of (zexuanqiu/CIBHash, commit 4c896ee).
 const EPSILON: f64 = 1e-8;
@@ -21,7 +23,7 @@ pub fn bernoulli_kl(p: &Tensor, q: &Tensor) -> Result<Tensor> {
     if p.dims2()? != q.dims2()? || p.elem_count() == 0 {
         bail!("the divergence of probabilities {:?} from {:?}", p.dims(), q.dims());
     }
-    if cpu::is_f32(&[p, q]) {
+    if cpu::is_f32(&[p, q]) || gpu::is_f32(&[p, q]) {
         return p.contiguous()?.apply_op2(&q.contiguous()?, BernoulliKl);
     }
     let log = |x: &Tensor| (x + EPSILON)?.log();
@@ -78,7 +80,16 @@ impl CustomOp2 for BernoulliKl {
         Ok((CpuStorage::F32(vec![total / pl.dims()[0] as f32]), Shape::from(())))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, p: &CudaStorage, pl: &Layout, q: &CudaStorage, ql: &Layout) -> Result<(CudaStorage, Shape)> {
+        super::cuda::bernoulli_kl((p, pl), (q, ql))
+    }
+
     fn bwd(&self, p: &Tensor, q: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if p.device().is_cuda() {
+            return super::cuda::bernoulli_kl_gradients(p, q, dy);
+        }
         let scale = dy.to_scalar::<f32>()? / p.dim(0)? as f32;
         let wanted = q.track_op();
         let [dp, dq] = cpu::with_elements(p, |p| cpu::with_elements(q, |q| Ok(Self::gradients(p, q, scale, wanted))))?;

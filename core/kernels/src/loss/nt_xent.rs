@@ -3,13 +3,15 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
 
 use super::ln::ln;
 use crate::conv::by_pixels;
-use crate::cpu;
 use crate::simd::vectorized;
 use crate::transformer::{exp, sum};
+use crate::{cpu, gpu};
 
 /// Computes NT-Xent (Chen et al., ICML 2020, eq. 1, summed as in Algorithm 1): the mean over all rows of −log softmax of
 /// the row's partner, among all columns but the row itself.
@@ -28,7 +30,7 @@ pub fn nt_xent(similarity: &Tensor) -> Result<Tensor> {
             similarity.dims()
         );
     }
-    if cpu::is_f32(&[similarity]) {
+    if cpu::is_f32(&[similarity]) || gpu::is_f32(&[similarity]) {
         return similarity.contiguous()?.apply_op1(NtXent);
     }
     let (dtype, device) = (similarity.dtype(), similarity.device());
@@ -92,8 +94,17 @@ impl CustomOp1 for NtXent {
         Ok((CpuStorage::F32(vec![sum(rows, |i| losses[i]) / rows as f32]), Shape::from(())))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, storage: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        super::cuda::nt_xent(storage, layout)
+    }
+
     /// The gradient of a row is the softmax minus 1 at the partner, over the number of rows.
     fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return super::cuda::nt_xent_gradient(x, dy).map(Some);
+        }
         let rows = x.dim(0)?;
         let scale = dy.to_scalar::<f32>()? / rows as f32;
         let dx = cpu::with_elements(x, |x| {

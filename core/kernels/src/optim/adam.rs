@@ -3,8 +3,9 @@
 use candle_core::{Result, Tensor, Var};
 
 use super::elementwise::{check, or_zero, update2};
-use crate::cpu;
+use crate::gpu::launch::Factor;
 use crate::simd::vectorized;
+use crate::{cpu, gpu};
 
 /// The settings of `torch.optim.Adam` and `torch.optim.AdamW`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,12 +39,37 @@ impl Default for Adam {
 /// # Errors
 /// If the shapes differ.
 pub fn adam_step(param: &Var, grad: &Tensor, m: &mut Tensor, v: &mut Tensor, t: usize, adam: &Adam) -> Result<()> {
-    check(param, &[("gradient", grad), ("first moment", m), ("second moment", v)])?;
+    adam_steps(&mut [(param, grad, m, v)], t, adam)
+}
+
+/// Takes [`adam_step`] on several parameters, each with its gradient and moments: on a GPU all at once.
+///
+/// # Errors
+/// If the shapes of a parameter's tensors differ.
+pub fn adam_steps(group: &mut [AdamParameter<'_>], t: usize, adam: &Adam) -> Result<()> {
     let step = Step::new(adam, t);
-    if cpu::is_f32(&[param, grad, m, v]) {
-        update2(param, grad, [m, v], |p, g, m, v| step.slices(p, g, m, v))
-    } else {
-        step.tensors(param, grad, m, v)
+    let mut together = Vec::new();
+    for (param, grad, m, v) in group {
+        check(param, &[("gradient", grad), ("first moment", m), ("second moment", v)])?;
+        if cpu::is_f32(&[param, grad, m, v]) {
+            update2(param, grad, [m, v], |p, g, m, v| step.slices(p, g, m, v))?;
+        } else if gpu::is_f32(&[param, grad, m, v]) {
+            together.push([param.as_tensor(), *grad, m, v]);
+        } else {
+            step.tensors(param, grad, m, v)?;
+        }
+    }
+    gpu::optimize("adam", &together, &step.factors())
+}
+
+/// A parameter, its gradient, and the moments of that and of its square.
+pub type AdamParameter<'a> = (&'a Var, &'a Tensor, &'a mut Tensor, &'a mut Tensor);
+
+#[cfg(test)]
+impl Adam {
+    /// The factors of step `t` as the GPU's kernel takes them.
+    pub(crate) fn factors(&self, t: usize) -> Vec<Factor> {
+        Step::new(self, t).factors()
     }
 }
 
@@ -77,6 +103,12 @@ impl Step {
             eps: adam.eps,
             size: adam.lr / (1.0 - adam.beta1.powi(exponent)),
         }
+    }
+
+    fn factors(&self) -> Vec<Factor> {
+        let rate2 = 1.0 - self.beta2;
+        let factors = [self.shrink, self.coupled, self.rate1, self.beta2, rate2, self.unbias2, self.eps, self.size];
+        factors.map(|x| Factor::Number(x as f32)).into()
     }
 
     fn slices(&self, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {

@@ -3,8 +3,9 @@
 use candle_core::{Result, Tensor, Var};
 
 use super::elementwise::{check, or_zero, update2};
-use crate::cpu;
+use crate::gpu::launch::Factor;
 use crate::simd::vectorized;
+use crate::{cpu, gpu};
 
 /// The settings of `torch.optim.RMSprop` (not centred).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,13 +39,26 @@ pub fn rmsprop_step(
     check(param, &[("gradient", grad), ("mean square", square), ("velocity", velocity)])?;
     if cpu::is_f32(&[param, grad, square, velocity]) {
         update2(param, grad, [square, velocity], |p, g, s, v| slices(p, g, s, v, settings))
+    } else if gpu::is_f32(&[param, grad, square, velocity]) {
+        gpu::optimize("rmsprop", &[[param, grad, square, velocity]], &settings.factors())
     } else {
         tensors(param, grad, square, velocity, settings)
     }
 }
 
+impl RmsProp {
+    /// The factors of the rule as the kernels take them.
+    fn numbers(&self) -> [f32; 6] {
+        [self.lr, self.alpha, 1.0 - self.alpha, self.eps, self.momentum, self.weight_decay].map(|x| x as f32)
+    }
+
+    pub(crate) fn factors(&self) -> Vec<Factor> {
+        self.numbers().map(Factor::Number).into()
+    }
+}
+
 fn slices(p: &mut [f32], g: &[f32], s: &mut [f32], v: &mut [f32], r: &RmsProp) {
-    let factors = [r.lr, r.alpha, 1.0 - r.alpha, r.eps, r.momentum, r.weight_decay].map(|x| x as f32);
+    let factors = r.numbers();
     vectorized!(|p: &'a mut [f32], g: &'a [f32], s: &'a mut [f32], v: &'a mut [f32], factors: [f32; 6]| {
         let [lr, alpha, rest, eps, momentum, decay] = factors;
         for (((p, g), s), v) in p.iter_mut().zip(g).zip(s).zip(v) {

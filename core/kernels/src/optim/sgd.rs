@@ -3,8 +3,9 @@
 use candle_core::{Result, Tensor, Var};
 
 use super::elementwise::{check, or_zero, update1};
-use crate::cpu;
+use crate::gpu::launch::Factor;
 use crate::simd::vectorized;
+use crate::{cpu, gpu};
 
 /// The settings of `torch.optim.SGD` (its dampening is 0).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,8 +31,20 @@ pub fn sgd_step(param: &Var, grad: &Tensor, velocity: &mut Tensor, sgd: &Sgd) ->
     check(param, &[("gradient", grad), ("velocity", velocity)])?;
     if cpu::is_f32(&[param, grad, velocity]) {
         update1(param, grad, velocity, |p, g, v| slices(p, g, v, sgd))
+    } else if gpu::is_f32(&[param, grad, velocity]) {
+        // The kernel does not look at the second state.
+        gpu::optimize("sgd", &[[param, grad, velocity, velocity]], &sgd.factors())
     } else {
         tensors(param, grad, velocity, sgd)
+    }
+}
+
+impl Sgd {
+    /// The factors of the rule as the GPU's kernel takes them.
+    pub(crate) fn factors(&self) -> Vec<Factor> {
+        let mut factors = [self.lr, self.momentum, self.weight_decay].map(|x| Factor::Number(x as f32)).to_vec();
+        factors.push(Factor::Flag(self.nesterov));
+        factors
     }
 }
 

@@ -18,7 +18,19 @@ use crate::{cpu, threads};
 ///
 /// # Errors
 /// If shapes differ, `lengths` does not add up to `tokens`, or `heads` does not divide `dim`.
-pub fn attention([q, k, v]: [&Tensor; 3], lengths: &[usize], heads: usize) -> Result<Tensor> {
+pub fn attention(inputs: [&Tensor; 3], lengths: &[usize], heads: usize) -> Result<Tensor> {
+    attend(inputs, lengths, heads, false)
+}
+
+/// Computes the same, each token attending to itself and those before it.
+///
+/// # Errors
+/// As [`attention`].
+pub fn causal_attention(inputs: [&Tensor; 3], lengths: &[usize], heads: usize) -> Result<Tensor> {
+    attend(inputs, lengths, heads, true)
+}
+
+fn attend([q, k, v]: [&Tensor; 3], lengths: &[usize], heads: usize, causal: bool) -> Result<Tensor> {
     let (tokens, dim) = q.dims2()?;
     if k.dims() != q.dims() || v.dims() != q.dims() {
         bail!("attention of queries {:?}, keys {:?} and values {:?}", q.dims(), k.dims(), v.dims());
@@ -26,7 +38,11 @@ pub fn attention([q, k, v]: [&Tensor; 3], lengths: &[usize], heads: usize) -> Re
     if lengths.iter().sum::<usize>() != tokens || heads == 0 || dim == 0 || !dim.is_multiple_of(heads) {
         bail!("attention with {heads} heads within sequences of {lengths:?} tokens over {:?}", q.dims());
     }
-    let op = Attention { lengths: lengths.into(), heads, dim };
+    let op = Attention { lengths: lengths.into(), heads, dim, causal };
+    #[cfg(feature = "cuda")]
+    if !causal && crate::gpu::takes_frozen(&[q, k, v]) {
+        return op.by_sequences([q, k, v], |qkv, sizes| super::cuda::attention(qkv, sizes, heads, op.scale()));
+    }
     match cpu::is_f32(&[q, k, v]) {
         true => q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op),
         false => op.plain([q, k, v]),
@@ -37,6 +53,8 @@ struct Attention {
     lengths: Vec<usize>,
     heads: usize,
     dim: usize,
+    /// Whether tokens see none behind them.
+    causal: bool,
 }
 
 impl Attention {
@@ -44,22 +62,42 @@ impl Attention {
         (self.heads as f32 / self.dim as f32).sqrt()
     }
 
-    /// The formulation in candle's own operations. Neighbours of the same length go together: each operation is a call
-    /// to a GPU.
+    /// The formulation in candle's own operations.
     fn plain(&self, tensors: [&Tensor; 3]) -> Result<Tensor> {
+        self.by_sequences(tensors, |tensors, [n, len]| {
+            let split = |x: &Tensor| {
+                let x = x.reshape((n, len, self.heads, self.dim / self.heads))?;
+                x.transpose(1, 2)?.contiguous()
+            };
+            let [q, k, v] = [split(&tensors[0])?, split(&tensors[1])?, split(&tensors[2])?];
+            let mut products = (q.matmul(&k.t()?)? * f64::from(self.scale()))?;
+            if self.causal {
+                products = products.broadcast_add(&causal_mask(len, &products)?)?;
+            }
+            let weights = softmax::plain(&products)?;
+            weights.matmul(&v)?.transpose(1, 2)?.reshape((n * len, self.dim))
+        })
+    }
+
+    /// Calls `f` with parts of all tensors, each of so many sequences of so many tokens, and joins the results. Neighbours
+    /// of the same length go together: each operation is a call to a GPU.
+    fn by_sequences(
+        &self,
+        tensors: [&Tensor; 3],
+        f: impl Fn([Tensor; 3], [usize; 2]) -> Result<Tensor>,
+    ) -> Result<Tensor> {
         let (mut start, mut parts) = (0, Vec::new());
         for alike in self.lengths.chunk_by(|a, b| a == b).filter(|alike| alike[0] > 0) {
             let (n, len) = (alike.len(), alike[0]);
-            let split = |x: &Tensor| {
-                let x = x.narrow(0, start, n * len)?.reshape((n, len, self.heads, self.dim / self.heads))?;
-                x.transpose(1, 2)?.contiguous()
-            };
-            let [q, k, v] = [split(tensors[0])?, split(tensors[1])?, split(tensors[2])?];
-            let weights = softmax::plain(&(q.matmul(&k.t()?)? * f64::from(self.scale()))?)?;
-            parts.push(weights.matmul(&v)?.transpose(1, 2)?.reshape((n * len, self.dim))?);
+            let part = |x: &Tensor| x.narrow(0, start, n * len);
+            parts.push(f([part(tensors[0])?, part(tensors[1])?, part(tensors[2])?], [n, len])?);
             start += n * len;
         }
-        if parts.is_empty() { tensors[0].zeros_like() } else { Tensor::cat(&parts, 0) }
+        match parts.len() {
+            0 => tensors[0].zeros_like(),
+            1 => Ok(parts.remove(0)),
+            _ => Tensor::cat(&parts, 0),
+        }
     }
 
     /// Calls `f` with each sequence's part of all inputs and outputs, on as many threads as are available.
@@ -98,7 +136,17 @@ impl Attention {
     fn weights(&self, q: &[f32], k: &[f32], head: usize, out: &mut [f32]) {
         let len = q.len() / self.dim;
         product(out, len, self.scale(), self.columns(q, head), self.columns(k, head).t());
-        vectorized!(|out: &'a mut [f32], len: usize| { out.chunks_exact_mut(len).for_each(softmax::row) });
+        if self.causal {
+            vectorized!(|out: &'a mut [f32], len: usize| {
+                for (token, row) in out.chunks_exact_mut(len).enumerate() {
+                    let (seen, behind) = row.split_at_mut(token + 1);
+                    softmax::row(seen);
+                    behind.fill(0.0);
+                }
+            });
+        } else {
+            vectorized!(|out: &'a mut [f32], len: usize| { out.chunks_exact_mut(len).for_each(softmax::row) });
+        }
     }
 
     fn forward(&self, [q, k, v]: [&[f32]; 3], out: &mut [f32]) {
@@ -133,6 +181,12 @@ impl Attention {
             self.put(dv, head, weights.t(), dy);
         }
     }
+}
+
+/// Returns what excludes the tokens behind each one from a softmax, `(len, len)`, of the type and at the place of `like`.
+fn causal_mask(len: usize, like: &Tensor) -> Result<Tensor> {
+    let behind = |i: usize| if i % len > i / len { f32::NEG_INFINITY } else { 0.0 };
+    Tensor::from_iter((0..len * len).map(behind), like.device())?.reshape((len, len))?.to_dtype(like.dtype())
 }
 
 impl CustomOp3 for Attention {

@@ -28,6 +28,10 @@ pub fn layer_norm(x: &Tensor, [weight, bias]: [&Tensor; 2], eps: f64) -> Result<
         let op = LayerNorm { eps: eps as f32 };
         return x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op);
     }
+    #[cfg(feature = "cuda")]
+    if crate::gpu::takes_frozen(&[x, weight, bias]) {
+        return super::cuda::layer_norm(x, [weight, bias], eps);
+    }
     let values = wide(x)?;
     let centred = values.broadcast_sub(&values.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;

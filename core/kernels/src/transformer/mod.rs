@@ -4,14 +4,16 @@
 
 mod attention;
 mod block;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod exp;
 mod gelu;
 mod layer_norm;
 mod softmax;
 
-pub use attention::attention;
+pub use attention::{attention, causal_attention};
 pub(crate) use exp::exp;
-pub use gelu::gelu;
+pub use gelu::{Gelu, gelu};
 pub use layer_norm::layer_norm;
 
 /// Elements that a pass takes together.

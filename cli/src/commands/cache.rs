@@ -1,0 +1,49 @@
+//! `hashlab cache`: the content of the feature cache.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use hashlab_cache::FeatureCache;
+
+use crate::args::CacheArgs;
+use crate::context::{Context, print};
+
+pub(crate) fn run(context: &Context, args: &CacheArgs) -> Result<ExitCode> {
+    let path = context.dirs().cache_path();
+    if !path.is_dir() {
+        print(&format!("{}: no features yet\n", path.display()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let cache = context.dirs().cache()?;
+    match args.prune {
+        None => print(&listing(&cache)?)?,
+        Some(keep) => {
+            let pruned = cache.prune(keep)?;
+            let (files, freed, left) = (pruned.feature_files, mib(pruned.bytes), mib(pruned.left));
+            print(&format!("removed {files} feature files, {freed:.1} MiB; {left:.1} MiB are left\n"))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn listing(cache: &FeatureCache) -> Result<String> {
+    let files = cache.list()?;
+    let total: u64 = files.iter().map(|file| file.bytes).sum();
+    let mut text = format!("{}: {} feature files, {:.1} MiB\n", cache.root().display(), files.len(), mib(total));
+    for file in &files {
+        let state = if file.complete { "" } else { " (incomplete)" };
+        let what = match &file.key {
+            Some(key) => {
+                format!("{}, {}, view {}, {}, of {}", key.encoder, key.transform, key.view, key.dtype, key.dataset)
+            }
+            None => format!("unknown: {}", file.path.display()),
+        };
+        let _ = writeln!(text, "  {:8.1} MiB  {what}{state}", mib(file.bytes));
+    }
+    Ok(text)
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}

@@ -1,0 +1,82 @@
+//! Results that are made again, and models that are kept.
+
+use std::fs;
+
+use hashlab_store::RunDir;
+use serde_json::Value;
+
+use crate::lab::{FILE, Lab, NAME, TINY};
+
+/// Makes a run's result one of other sources of its method.
+fn age(run: &RunDir) {
+    let path = run.path().join("result.json");
+    let mut result: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    assert!(result["provenance"]["sources_digest"].is_string(), "{result:#}");
+    result["provenance"]["sources_digest"] = "0123456789abcdef".into();
+    fs::write(path, result.to_string()).unwrap();
+}
+
+#[test]
+fn results_of_other_sources_are_named_and_repeated_on_request() {
+    let lab = Lab::with(TINY);
+    lab.ok(&["sweep", FILE]);
+    let before: Vec<_> = lab.runs().iter().map(|run| run.result().unwrap().test).collect();
+    age(&lab.runs_of("itq")[1]);
+    age(&lab.runs_of("cibhash")[0]);
+    age(&lab.runs_of("cibhash")[1]);
+
+    let warned = lab.run(&["sweep", FILE]);
+    assert_eq!(warned.code, Some(0), "{warned:#?}");
+    for warning in [
+        "warning: 1 finished run of `itq` was made by other sources of the method; `--rerun itq` repeats it\n",
+        "warning: 2 finished runs of `cibhash` were made by other sources of the method; `--rerun cibhash` repeats them\n",
+    ] {
+        assert!(warned.stderr.contains(warning), "{}", warned.stderr);
+    }
+    assert_eq!(lab.attempts(), [1; 6], "a warning repeats nothing");
+    assert!(warned.stdout.contains("1 run was made by other sources of itq (0123456789ab) than the rest"));
+
+    let repeated = lab.run(&["sweep", FILE, "--rerun", "cibhash"]);
+    assert_eq!(repeated.code, Some(0), "{repeated:#?}");
+    assert!(!repeated.stderr.contains("of `cibhash` were"), "{}", repeated.stderr);
+    assert!(repeated.stderr.contains("of `itq` was"), "{}", repeated.stderr);
+    assert_eq!(lab.attempts(), [1, 1, 1, 1, 2, 2]);
+    assert!(lab.runs().iter().map(|run| run.result().unwrap().test).eq(before), "the same numbers");
+    assert!(!lab.run(&["sweep", FILE]).stderr.contains("`cibhash`"));
+}
+
+/// Runs with a model, by the names of their methods and the states of their settings.
+fn models(lab: &Lab) -> Vec<(String, bool)> {
+    let document: Value = serde_json::from_str(&lab.ok(&["table", NAME, "--all", "--format", "json"])).unwrap();
+    let mut models = Vec::new();
+    for row in document["rows"].as_array().unwrap() {
+        for run in row["runs"].as_array().unwrap() {
+            let id = run["run"].as_str().unwrap();
+            let kept = lab.runs().iter().any(|run| run.id().0 == id && run.model_path().is_file());
+            assert!(!kept || id.starts_with(row["method"].as_str().unwrap()));
+            if kept {
+                models.push((row["method"].as_str().unwrap().to_owned(), row["selected"] == true));
+            }
+        }
+    }
+    models
+}
+
+fn kept(options: &[&str]) -> Vec<(String, bool)> {
+    let lab = Lab::with(&(TINY.to_owned() + "grid = { tau = [0.3, 0.2] }\n"));
+    lab.ok(&[&["sweep", FILE], options].concat());
+    models(&lab)
+}
+
+#[test]
+fn the_models_of_selected_settings_are_kept() {
+    let expected = ["lsh", "lsh", "itq", "itq", "cibhash", "cibhash"].map(|method| (method.to_owned(), true));
+    assert_eq!(kept(&[]), expected, "both seeds of one setting each");
+}
+
+#[test]
+fn all_models_are_kept_or_none() {
+    let all = kept(&["--keep", "all"]);
+    assert_eq!((all.len(), all.iter().filter(|(_, selected)| !selected).count()), (8, 2), "{all:?}");
+    assert_eq!(kept(&["--keep", "none"]), []);
+}

@@ -1,0 +1,108 @@
+//! Logs, terminals and files that cannot take what is written to them.
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use crate::findings::Findings;
+use crate::lab::{FILE, Lab, NAME, PROGRAM, TINY};
+
+/// The device on which every write fails as on a full disk.
+const FULL: &str = "/dev/full";
+
+fn full() -> File {
+    File::options().write(true).open(FULL).unwrap()
+}
+
+#[test]
+fn logs_on_a_full_disk_fail_no_run() {
+    let lab = Lab::with(TINY);
+    lab.ok(&["sweep", FILE]);
+    let before = Findings::of(&lab);
+    let log = lab.path(&format!("runs/sweeps/{NAME}/{}/features.log", lab.newest()));
+    fs::remove_dir_all(lab.path("runs/cache")).unwrap();
+    fs::remove_file(&log).unwrap();
+    symlink(FULL, log).unwrap();
+    for run in lab.runs() {
+        fs::remove_dir_all(run.path()).unwrap();
+        fs::create_dir(run.path()).unwrap();
+        symlink(FULL, run.log_path()).unwrap();
+    }
+    lab.ok(&["sweep", FILE]);
+    assert_eq!(lab.attempts(), [1; 6]);
+    assert_eq!(Findings::of(&lab), before);
+}
+
+#[test]
+fn a_warning_that_cannot_be_written_stops_nothing() {
+    let lab = Lab::with(TINY);
+    lab.ok(&["sweep", FILE]);
+    let result = lab.runs()[0].path().join("result.json");
+    fs::write(result, "half of").unwrap();
+    for (args, code, part) in [
+        (&["table", NAME][..], 0, "LSH, 16 bits: 1 missing of 2 runs"),
+        (&["plan", FILE], 0, "interrupted"),
+        (&["sweep", FILE], 0, " LSH "),
+    ] {
+        let ended = lab.command(args).stderr(full()).output().unwrap();
+        let printed = String::from_utf8(ended.stdout).unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{args:?}: {printed}");
+        assert!(printed.contains(part), "{args:?}: {printed}");
+    }
+}
+
+#[test]
+fn a_table_is_printed_even_if_its_files_cannot_be_written() {
+    let lab = Lab::with(TINY);
+    let table = lab.ok(&["sweep", FILE]);
+    let file = lab.path(&format!("runs/sweeps/{NAME}/{}/results.jsonl", lab.newest()));
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    let ended = lab.run(&["sweep", FILE]);
+    assert_eq!((ended.code, ended.stdout), (Some(0), table.clone()));
+    assert!(ended.stderr.starts_with("warning: cannot write "), "{}", ended.stderr);
+    assert!(ended.stderr.contains("results.jsonl"), "{}", ended.stderr);
+
+    // Nothing of the sweep's own can be written: its runs are kept elsewhere.
+    fs::remove_dir_all(lab.path("runs/sweeps")).unwrap();
+    lab.write("runs/sweeps", "no folder");
+    let ended = lab.run(&["sweep", FILE]);
+    assert_eq!((ended.code, ended.stdout), (Some(0), table));
+    assert!(ended.stderr.starts_with("warning: cannot write "), "{}", ended.stderr);
+}
+
+/// Runs the program on a terminal of the kind `term`; returns what the terminal receives.
+fn on_terminal(lab: &Lab, args: &str, term: Option<&str>) -> String {
+    let mut command: Command = lab.command_of("script", &["-qec", &format!("{PROGRAM} {args}"), "/dev/null"]);
+    command.env_remove("TERM").env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").env_remove("CLICOLOR");
+    if let Some(term) = term {
+        command.env("TERM", term);
+    }
+    let output = command.output().expect("`script`, of util-linux, makes the terminal");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_terminal_without_bars_shows_lines() {
+    for term in [Some("dumb"), None] {
+        let lab = Lab::with(TINY);
+        let text = on_terminal(&lab, &format!("sweep {FILE}"), term);
+        assert!(text.contains("2 shared stages and 6 runs to do"), "{term:?}: {text}");
+        assert!(text.contains("[8/8] ") && text.contains(" finished in "), "{term:?}: {text}");
+        assert!(text.contains(" CIBHash "), "the table: {text}");
+        assert!(!text.contains('\x1b'), "{term:?}: {text:?}");
+        // Failures, too.
+        lab.write(FILE, TINY.replace("[16]", "[256]"));
+        assert!(on_terminal(&lab, &format!("sweep {FILE}"), term).contains(" FAILED after "));
+    }
+}
+
+#[test]
+fn a_mistake_in_color_has_one_head() {
+    let lab = Lab::with(&TINY.replace("batch_size", "batchsize"));
+    let text = on_terminal(&lab, &format!("plan {FILE}"), Some("xterm"));
+    assert!(text.contains('\x1b'), "in color: {text:?}");
+    let plain: String = text.split('\x1b').map(|part| part.split_once('m').map_or(part, |(_, rest)| rest)).collect();
+    assert!(plain.starts_with("error: `[train]` has no key `batchsize`"), "{plain}");
+    assert_eq!(plain.matches("error").count(), 1, "{plain}");
+}

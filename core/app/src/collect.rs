@@ -1,0 +1,178 @@
+//! Gathers what a plan's runs left on disk into the data of a report.
+
+use anyhow::{Context as _, Result, ensure};
+use hashlab_data::{ByModality, Modality};
+use hashlab_encoders::Entry as EncoderEntry;
+use hashlab_method::MethodEntry;
+use hashlab_pipeline::config::{ImageConfig, NO_ENCODER, NormMode, TextConfig};
+use hashlab_pipeline::run::section;
+use hashlab_report::{
+    EncoderSummary, EncoderWeights, Finetuning, Header, Outcome, Published, ReportedRun, Selection, Setup, SweepReport,
+    parse_published,
+};
+use hashlab_settings::Settings;
+use hashlab_store::{PlanDir, RunConfig, RunState, Status};
+use hashlab_sweep::{Plan, PlannedRun};
+use hashlab_train::{Select, TrainConfig};
+
+use crate::error::bad_input;
+use crate::weights::RANDOM;
+use crate::{Registry, Workspace};
+
+/// Name of the file that holds the command that made a plan.
+pub(crate) const COMMAND: &str = "command";
+
+impl Workspace {
+    /// Reads the plan of the sweep `name` that was started last.
+    ///
+    /// # Errors
+    /// [`BadInput`](crate::BadInput) if there is none.
+    pub fn newest_plan(&self, name: &str) -> Result<(Plan, PlanDir)> {
+        let store = self.dirs.store();
+        let sweep = store.sweep(name)?;
+        let Some(dir) = sweep.newest()? else {
+            let root = store.root().display();
+            return Err(bad_input(format!(
+                "there is no sweep `{name}` under {root}\nhelp: `sweep FILE` makes one; its name is the file's, without .toml"
+            )));
+        };
+        let lines = String::from_utf8(dir.read_plan()?)?;
+        Ok((Plan::from_jsonl(&lines)?, dir))
+    }
+
+    /// Collects the outcomes of a plan.
+    ///
+    /// # Errors
+    /// If the plan holds no runs, or a configuration does not fit this program.
+    pub fn report(&self, plan: &Plan, dir: &PlanDir) -> Result<SweepReport> {
+        let command = dir.read(COMMAND).unwrap_or_else(|| format!("hashlab sweep {}.toml", plan.name));
+        report(self, plan, command)
+    }
+
+    /// The published numbers of all registered methods.
+    ///
+    /// # Errors
+    /// If a list cannot be read.
+    pub fn published(&self) -> Result<Vec<Published>> {
+        let mut all = Vec::new();
+        for text in self.registry.published {
+            all.extend(parse_published(text)?);
+        }
+        Ok(all)
+    }
+}
+
+/// Collects the outcomes of a plan under the command that made it.
+///
+/// # Errors
+/// If the plan holds no runs, or a configuration does not fit this program.
+pub fn report(workspace: &Workspace, plan: &Plan, command: String) -> Result<SweepReport> {
+    ensure!(!plan.runs.is_empty(), "the plan holds no runs");
+    let runs = plan.runs.iter().enumerate().map(|(at, run)| reported(workspace, at, run)).collect::<Result<_>>()?;
+    Ok(SweepReport { name: plan.name.clone(), header: header(&workspace.registry, plan, command)?, runs })
+}
+
+fn header(registry: &Registry, plan: &Plan, command: String) -> Result<Header> {
+    let config = &plan.runs[0].config;
+    let map_at = config.eval.get("map_at").cloned().context("a plan without `map_at`")?;
+    let description = registry.dataset(&plan.dataset).map_or("", |dataset| dataset.summary.description);
+    Ok(Header {
+        dataset: plan.dataset.clone(),
+        dataset_display: plan.dataset_title.clone(),
+        dataset_description: description.to_owned(),
+        dataset_digest: Some(config.dataset_identity.clone()),
+        protocol: plan.protocol.clone(),
+        protocol_description: plan.protocol_description.clone(),
+        map_at: serde_json::from_value(map_at)?,
+        command,
+        notes: vec![format!(
+            "database order drawn by split_seed {}; ties in distance rank by position",
+            config.split_seed
+        )],
+    })
+}
+
+fn reported(workspace: &Workspace, position: usize, planned: &PlannedRun) -> Result<ReportedRun> {
+    let config = &planned.config;
+    let method = workspace.registry.method(&config.method)?;
+    let outcome = match workspace.dirs.store().run(&planned.id)?.state() {
+        RunState::Finished(result) => match result.status {
+            Status::Finished => Outcome::Finished(*result),
+            Status::Diverged => Outcome::Diverged(*result),
+        },
+        RunState::Failed(failure) => {
+            Outcome::Failed { first_line: failure.message.lines().next().unwrap_or_default().to_owned() }
+        }
+        RunState::Running | RunState::Interrupted { .. } | RunState::Missing => Outcome::Missing,
+    };
+    Ok(ReportedRun {
+        position,
+        label: planned.label.clone(),
+        method: config.method.clone(),
+        setting: planned.setting.clone(),
+        point: planned.point.clone(),
+        bits: config.bits,
+        seed: config.seed,
+        seeded: method.info.seeded,
+        setup: setup(&workspace.registry, method, config)?,
+        run: planned.id.clone(),
+        outcome,
+    })
+}
+
+fn setup(registry: &Registry, method: &MethodEntry, config: &RunConfig) -> Result<Setup> {
+    let selection = match (method.deep, section::<TrainConfig>(&config.train)?.select) {
+        (false, _) => Selection::None,
+        (true, Select::Best) => Selection::Best,
+        (true, Select::Last) => Selection::Last,
+    };
+    let encoders: ByModality<EncoderSummary> = config.encoders.try_map(|modality, settings| match modality {
+        Modality::Text => text_summary(settings),
+        _ => image_summary(registry, method, settings),
+    })?;
+    Ok(Setup { selection, encoders })
+}
+
+fn text_summary(settings: &Settings) -> Result<EncoderSummary> {
+    let config: TextConfig = section(settings)?;
+    Ok(EncoderSummary::frozen(&config.encoder, weights(config.digest)))
+}
+
+fn image_summary(registry: &Registry, method: &MethodEntry, settings: &Settings) -> Result<EncoderSummary> {
+    let config: ImageConfig = section(settings)?;
+    let network: Option<&EncoderEntry> = registry.encoders.iter().find(|encoder| encoder.name == config.encoder);
+    let mut summary = EncoderSummary::frozen(&config.encoder, weights(config.digest));
+    if config.encoder == NO_ENCODER {
+        return Ok(summary);
+    }
+    // A network that can be trained without a file starts from random weights.
+    if network.is_some_and(|network| !network.needs_weights && network.train.is_some()) {
+        summary.weights = EncoderWeights::Random;
+    }
+    summary.image_size = config.image_size.or(network.map(|network| network.image_size));
+    summary.dtype = text(&config.dtype)?;
+    summary.cache_dtype = config.cache_dtype.to_string();
+    summary.frozen_until = config.frozen_until;
+    summary.views = (method.info.augmented && !config.finetune).then_some(config.views);
+    summary.finetuning = config.finetune.then(|| Finetuning {
+        lr_scale: config.lr_scale,
+        norm: network.is_some_and(|network| network.normed).then(|| match config.norm {
+            NormMode::Batch => "batch".to_owned(),
+            NormMode::Frozen => "frozen".to_owned(),
+        }),
+    });
+    Ok(summary)
+}
+
+/// A unit variant as files write it.
+fn text(value: &impl serde::Serialize) -> Result<String> {
+    Ok(serde_json::to_value(value)?.as_str().unwrap_or_default().to_owned())
+}
+
+fn weights(digest: Option<String>) -> EncoderWeights {
+    match digest {
+        None => EncoderWeights::None,
+        Some(digest) if digest == RANDOM => EncoderWeights::Random,
+        Some(digest) => EncoderWeights::Digest(digest),
+    }
+}

@@ -1,0 +1,210 @@
+//! The job graph of a sweep: extractions of features, and the runs that need them.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use hashlab_data::Modality;
+use hashlab_exec::{CommandLine, Job, JobGraph, JobId, Program};
+use hashlab_kernels::device::DeviceName;
+use hashlab_pipeline::config::{ImageConfig, NO_ENCODER, TextConfig};
+use hashlab_pipeline::run::{finetunes, section};
+use hashlab_settings::{Settings, canonical};
+use hashlab_store::{PlanDir, RunConfig};
+use hashlab_sweep::PlannedRun;
+use serde_json::{Value, json};
+
+use crate::weights::WeightFiles;
+use crate::{Dirs, Keep, Workspace};
+
+/// Name of the stage that runs share, and of its log.
+const STAGE: &str = "features";
+
+/// Log level of workers, unless `HASHLAB_LOG` names one.
+const LOG: &str = "info";
+
+/// The features that a stage extracts.
+#[derive(Clone, Copy)]
+enum Extent {
+    /// Those without augmentation: all runs on the same encoders share them.
+    Plain,
+    /// The views of a method, too.
+    Views,
+}
+
+impl Extent {
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Views => "views",
+        }
+    }
+}
+
+/// How the processes of workers are started: this program, in the same directories.
+pub struct Launch<'a> {
+    program: Program,
+    dirs: &'a Dirs,
+    weights: &'a WeightFiles,
+    device: DeviceName,
+    keep: Keep,
+}
+
+impl<'a> Launch<'a> {
+    /// Takes hold of the running program, so that jobs are started from it even if its file is replaced.
+    ///
+    /// # Errors
+    /// If the system does not say where the program is.
+    pub fn new(workspace: &'a Workspace, weights: &'a WeightFiles, device: DeviceName, keep: Keep) -> Result<Self> {
+        let program = Program::current().context("cannot find this program's own file")?;
+        Ok(Self { program, dirs: &workspace.dirs, weights, device, keep })
+    }
+
+    /// The command of a worker. The executor appends the runs' ids; a stage works on behalf of one run.
+    fn command(&self, config: &RunConfig, stage: Option<(Extent, &PlannedRun)>) -> CommandLine {
+        let mut args: Vec<OsString> = vec!["--runs".into(), self.dirs.runs.clone().into()];
+        let mut option = |name: &str, value: Option<OsString>| {
+            if let Some(value) = value {
+                args.extend([OsString::from(name), value]);
+            }
+        };
+        option("--data-dir", self.dirs.data_dir.clone().map(Into::into));
+        option("--cache-dir", self.dirs.cache_dir.clone().map(Into::into));
+        option("--cache-limit", self.dirs.cache_limit.map(|bytes| bytes.to_string().into()));
+        args.extend(["exec".into(), "--device".into(), self.device.to_string().into()]);
+        args.extend(["--keep".into(), self.keep.name().into()]);
+        for (digest, path) in used_weights(config, self.weights) {
+            let mut pair = OsString::from(format!("{digest}="));
+            pair.push(path);
+            args.extend(["--weights".into(), pair]);
+        }
+        if let Some((extent, run)) = stage {
+            args.extend(["--features".into(), extent.flag().into(), run.id.to_string().into()]);
+        }
+        let log = std::env::var_os("HASHLAB_LOG").unwrap_or_else(|| LOG.into());
+        CommandLine { program: self.program.clone(), args, env: vec![("HASHLAB_LOG".into(), log)] }
+    }
+}
+
+/// The weights files that a run's encoders need.
+fn used_weights<'w>(config: &'w RunConfig, weights: &'w WeightFiles) -> impl Iterator<Item = (&'w str, &'w Path)> {
+    config.encoders.values().filter_map(|settings| {
+        let digest = settings.get("digest")?.as_str()?;
+        Some((digest, weights.path_of(digest)?))
+    })
+}
+
+/// A run and what the graph needs to know of it.
+pub(crate) struct PendingRun<'p> {
+    pub(crate) run: &'p PlannedRun,
+    /// Whether its method is deep, and so may want views of its own.
+    pub(crate) deep: bool,
+}
+
+/// Builds the graph: stages first, then runs on frozen encoders, then the runs that train their encoder and so keep all
+/// cores busy by themselves.
+pub(crate) fn job_graph(
+    workspace: &Workspace,
+    launch: &Launch<'_>,
+    plan: &PlanDir,
+    pending: &[PendingRun<'_>],
+) -> Result<JobGraph> {
+    let store = workspace.dirs.store();
+    let mut stages = Stages { graph: JobGraph::new(), launch, workspace, plan, known: BTreeMap::new() };
+    let needs: Vec<Vec<JobId>> = pending.iter().map(|run| stages.needed_by(run)).collect::<Result<_>>()?;
+    let mut graph = stages.graph;
+    let mut commands: BTreeMap<String, Arc<CommandLine>> = BTreeMap::new();
+    let mut training = Vec::new();
+    for (pending, needs) in pending.iter().zip(needs) {
+        let run = pending.run;
+        let key = canonical(&json!(run.config.encoders));
+        let command = commands.entry(key).or_insert_with(|| Arc::new(launch.command(&run.config, None)));
+        let job = Job::run(store.run(&run.id)?, &run.config.method, metric(&run.config), Arc::clone(command));
+        if finetunes(&run.config)? {
+            training.push(job.on_all_cores());
+        } else {
+            graph.add(job, &needs);
+        }
+    }
+    for job in training {
+        graph.add(job, &[]);
+    }
+    Ok(graph)
+}
+
+/// The primary metric as progress prints it.
+fn metric(config: &RunConfig) -> String {
+    match config.eval.get("map_at").and_then(Value::as_u64) {
+        Some(depth) => format!("mAP@{depth}"),
+        None => "mAP".to_owned(),
+    }
+}
+
+/// The stages of a graph, each added once.
+struct Stages<'a> {
+    graph: JobGraph,
+    launch: &'a Launch<'a>,
+    workspace: &'a Workspace,
+    plan: &'a PlanDir,
+    known: BTreeMap<String, JobId>,
+}
+
+impl Stages<'_> {
+    /// Adds the stages that a run needs, unless they are there.
+    fn needed_by(&mut self, pending: &PendingRun<'_>) -> Result<Vec<JobId>> {
+        let (run, config) = (pending.run, &pending.run.config);
+        if finetunes(config)? || encoders(config)?.is_empty() {
+            return Ok(Vec::new()); // it works on images, or on features of the data set
+        }
+        let features = json!([config.data, without_views(config)]);
+        let plain = self.stage(canonical(&features), run, Extent::Plain, &[])?;
+        if !pending.deep {
+            return Ok(vec![plain]);
+        }
+        let views =
+            json!([config.data, config.protocol, config.split_seed, config.encoders, config.method, config.params]);
+        Ok(vec![plain, self.stage(canonical(&views), run, Extent::Views, &[plain])?])
+    }
+
+    fn stage(&mut self, key: String, run: &PlannedRun, extent: Extent, needs: &[JobId]) -> Result<JobId> {
+        if let Some(known) = self.known.get(&key) {
+            return Ok(*known);
+        }
+        let title = match extent {
+            Extent::Plain => format!("features of {} by {}", run.config.dataset, encoders(&run.config)?.join(" and ")),
+            Extent::Views => format!("views of {} for {}", run.config.dataset, run.label),
+        };
+        let command = self.launch.command(&run.config, Some((extent, run)));
+        let job = Job::stage(STAGE, title.as_str(), self.plan.log_path(STAGE)?, command);
+        let id = match self.workspace.dirs.store().run(&run.id)?.prepare(&run.config) {
+            Ok(()) => self.graph.add(job, needs),
+            Err(error) => self.graph.add_failed(job, error.to_string()),
+        };
+        self.known.insert(key, id);
+        Ok(id)
+    }
+}
+
+/// The names of a run's encoders, without those that pass features of the data set through.
+fn encoders(config: &RunConfig) -> Result<Vec<String>> {
+    let name = |modality: Modality, settings: &Settings| -> Result<String> {
+        Ok(match modality {
+            Modality::Text => section::<TextConfig>(settings)?.encoder,
+            _ => section::<ImageConfig>(settings)?.encoder,
+        })
+    };
+    let names = config.encoders.iter().map(|(modality, settings)| name(modality, settings));
+    let names: Vec<String> = names.collect::<Result<_>>()?;
+    Ok(names.into_iter().filter(|name| name != NO_ENCODER).collect())
+}
+
+/// The encoders without the number of views, which features without augmentation do not depend on.
+fn without_views(config: &RunConfig) -> Value {
+    let mut encoders = config.encoders.clone();
+    if let Some(image) = encoders.get_mut(Modality::Image) {
+        image.shift_remove("views");
+    }
+    json!(encoders)
+}

@@ -1,0 +1,26 @@
+//! The application as a library: what `hashlab` does, without its command line.
+//!
+//! A [`Workspace`] holds the [`Registry`] of methods, data sets and encoders, and the [`Dirs`] of a user. It loads an
+//! experiment into a [`PlannedSweep`], whose [`execute`](PlannedSweep::execute) turns it into one job graph (features, then
+//! runs) and hands that to a scheduler; [`collect`](collect::report) turns what the runs left into a report.
+//! [`worker`] is the other side: one run, or one extraction of features, in a process of its own.
+
+pub mod collect;
+mod dirs;
+mod error;
+mod graph;
+mod models;
+mod provenance;
+mod registry;
+mod sweep;
+pub mod weights;
+pub mod worker;
+mod workspace;
+
+pub use dirs::Dirs;
+pub use error::{BadInput, bad_input};
+pub use graph::Launch;
+pub use provenance::Build;
+pub use registry::Registry;
+pub use sweep::{Executed, Keep, PlannedSweep, StaleRuns, SweepOptions};
+pub use workspace::{ExperimentText, Workspace};

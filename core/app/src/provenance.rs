@@ -1,0 +1,57 @@
+//! Facts about an execution that do not change its result.
+
+use std::collections::BTreeMap;
+
+use candle_core::Device;
+use hashlab_kernels::device::describe;
+use hashlab_method::MethodEntry;
+use hashlab_store::RunConfig;
+
+/// The sources that a program was built from.
+#[derive(Clone, Copy, Debug)]
+pub struct Build {
+    /// Version of hashlab.
+    pub version: &'static str,
+    /// Commit, or `unknown` outside of a checkout.
+    pub commit: &'static str,
+    /// Digest of the changes since that commit; empty for none.
+    pub diff_digest: &'static str,
+}
+
+/// Where a run's provenance keeps the digest of its method's source.
+pub(crate) const SOURCES: &str = "sources_digest";
+
+/// Lists the provenance of a run that starts now.
+pub(crate) fn provenance(
+    build: &Build,
+    config: &RunConfig,
+    method: &MethodEntry,
+    device: &Device,
+) -> BTreeMap<String, String> {
+    let uname = rustix::system::uname();
+    let mut facts: BTreeMap<String, String> = [
+        ("hashlab", build.version.to_owned()),
+        ("commit", build.commit.to_owned()),
+        ("diff_digest", build.diff_digest.to_owned()),
+        (SOURCES, method.source_digest()),
+        ("dataset_digest", config.dataset_identity.clone()),
+        ("host", uname.nodename().to_string_lossy().into_owned()),
+        ("device", describe(device)),
+        ("threads", rayon::current_num_threads().to_string()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into();
+    for (modality, settings) in config.encoders.iter() {
+        if let Some(digest) = settings.get("digest").and_then(|digest| digest.as_str()) {
+            facts.insert(format!("{modality}_weights_digest"), digest.to_owned());
+        }
+    }
+    facts
+}
+
+/// The largest resident size of this process so far, in MiB, where the system tells.
+pub(crate) fn peak_memory_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()? / 1024)
+}

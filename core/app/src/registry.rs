@@ -1,0 +1,117 @@
+//! What is registered: methods, data sets, encoders and published numbers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use anyhow::Result;
+use hashlab_data::{ByModality, DataDirs, DatasetEntry, Modality};
+use hashlab_encoders::Entry as EncoderEntry;
+use hashlab_method::MethodEntry;
+use hashlab_pipeline::config::{EvalConfig, image_schema, text_schema};
+use hashlab_settings::Schema;
+use hashlab_sweep::{Catalog, DatasetDecl, DatasetDescription, MethodDecl, ProtocolDecl, did_you_mean};
+use hashlab_train::TrainConfig;
+
+use crate::error::bad_input;
+
+/// The methods, data sets and encoders that a program offers. A crate with some of its own passes longer slices.
+#[derive(Clone, Copy)]
+pub struct Registry {
+    /// Methods, in the order of listings and tables.
+    pub methods: &'static [MethodEntry],
+    /// Data sets, in the order of listings.
+    pub datasets: &'static [DatasetEntry],
+    /// Encoders of images, in the order of listings.
+    pub encoders: &'static [EncoderEntry],
+    /// Published numbers for the paper rows of tables, as [`hashlab_report::parse_published`] reads them.
+    pub published: &'static [&'static str],
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let methods: Vec<_> = self.methods.iter().map(|method| method.info.name).collect();
+        let datasets: Vec<_> = self.datasets.iter().map(|dataset| dataset.summary.name).collect();
+        f.debug_struct("Registry").field("methods", &methods).field("datasets", &datasets).finish_non_exhaustive()
+    }
+}
+
+impl Registry {
+    /// Finds a method.
+    ///
+    /// # Errors
+    /// [`BadInput`](crate::BadInput), with the known names.
+    pub fn method(&self, name: &str) -> Result<&'static MethodEntry> {
+        let known = self.methods.iter().map(|method| method.info.name);
+        let found = self.methods.iter().find(|method| method.info.name == name);
+        found.ok_or_else(|| unknown("method", name, known))
+    }
+
+    /// Finds a data set.
+    ///
+    /// # Errors
+    /// [`BadInput`](crate::BadInput), with the known names.
+    pub fn dataset(&self, name: &str) -> Result<&'static DatasetEntry> {
+        let known = self.datasets.iter().map(|dataset| dataset.summary.name);
+        let found = self.datasets.iter().find(|dataset| dataset.summary.name == name);
+        found.ok_or_else(|| unknown("data set", name, known))
+    }
+
+    /// Finds an encoder.
+    ///
+    /// # Errors
+    /// [`BadInput`](crate::BadInput), with the known names.
+    pub fn encoder(&self, name: &str) -> Result<&'static EncoderEntry> {
+        let known = self.encoders.iter().map(|encoder| encoder.name);
+        let found = self.encoders.iter().find(|encoder| encoder.name == name);
+        found.ok_or_else(|| unknown("encoder", name, known))
+    }
+
+    /// Declares everything that an experiment file may name. Data sets are looked for in `data`.
+    pub fn catalog(&self, data: &DataDirs) -> Catalog {
+        let encoders = [(Modality::Image, image_schema(self.encoders)), (Modality::Text, text_schema())];
+        Catalog {
+            methods: self.methods.iter().map(declare_method).collect(),
+            datasets: self.datasets.iter().map(|dataset| declare_dataset(*dataset, data.clone())).collect(),
+            encoders: encoders.into_iter().collect::<ByModality<Schema>>(),
+            train: Schema::of::<TrainConfig>(),
+            eval: Schema::of::<EvalConfig>(),
+        }
+    }
+}
+
+/// Says that there is no `what` called `name`, and which there are.
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> anyhow::Error {
+    bad_input(format!("unknown {what} `{name}`\nhelp: {}", did_you_mean(name, known)))
+}
+
+fn declare_method(method: &MethodEntry) -> MethodDecl {
+    MethodDecl {
+        name: method.info.name.to_owned(),
+        title: method.info.title.to_owned(),
+        paper: method.info.paper.to_owned(),
+        revision: method.info.revision,
+        deep: method.deep,
+        augmented: method.info.augmented,
+        seeded: method.info.seeded,
+        needs: method.info.needs,
+        params: method.schema(),
+    }
+}
+
+fn declare_dataset(dataset: DatasetEntry, dirs: DataDirs) -> DatasetDecl {
+    let describe = move |settings: &hashlab_settings::Settings| {
+        let info = dataset.describe(settings, &dirs).map_err(|error| error.to_string())?;
+        let protocols = info.protocols.into_iter().map(|protocol| ProtocolDecl {
+            name: protocol.name,
+            description: protocol.description,
+            map_at: protocol.map_at,
+        });
+        Ok(DatasetDescription { identity: info.identity, modalities: info.modalities, protocols: protocols.collect() })
+    };
+    DatasetDecl {
+        name: dataset.summary.name.to_owned(),
+        title: dataset.summary.title.to_owned(),
+        settings: dataset.schema(),
+        describe: Arc::new(describe),
+    }
+}

@@ -1,0 +1,254 @@
+//! The worker side: runs, or extractions of features, in a process that a sweep started.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use candle_core::Device;
+use hashlab_cache::Progress;
+use hashlab_exec::Event;
+use hashlab_exec::worker::{self, StopFlag};
+use hashlab_kernels::device::DeviceName;
+use hashlab_pipeline::run::{self, RunEnd, RunJob, features_of, plain_features};
+use hashlab_pipeline::{ImageSetup, RunEnvironment};
+use hashlab_store::{Claim, Journal, RunConfig, RunDir, RunId, RunResult};
+use hashlab_train::{Checkpoint, TrainConfig, TrainObserver};
+
+use crate::provenance::{peak_memory_mib, provenance};
+use crate::{Keep, Workspace};
+
+/// What a worker is asked to do.
+pub struct WorkerOptions {
+    /// Runs to execute, one after the other.
+    pub runs: Vec<RunId>,
+    /// Where to compute.
+    pub device: DeviceName,
+    /// Weights files by digest.
+    pub weights: BTreeMap<String, PathBuf>,
+    /// Only extract features.
+    pub features: Option<Features>,
+    /// Which models are kept.
+    pub keep: Keep,
+}
+
+/// The features that a worker extracts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Features {
+    /// Those without augmentation.
+    Plain,
+    /// The views of the run's method, too.
+    Views,
+}
+
+/// Executes what the options say. Returns the exit code of the process.
+///
+/// # Errors
+/// If a run or an extraction fails; the reason was sent to the sweep.
+pub fn execute(workspace: &Workspace, options: &WorkerOptions) -> Result<i32> {
+    let stop = worker::init()?;
+    let worker = Worker { workspace, options, stop: &stop };
+    worker.all().inspect_err(|error| worker::emit(&Event::failed(format!("{error:#}"))))
+}
+
+struct Worker<'a> {
+    workspace: &'a Workspace,
+    options: &'a WorkerOptions,
+    stop: &'a StopFlag,
+}
+
+impl Worker<'_> {
+    /// Executes runs one after the other; a failure or a run that another process holds stops none of those behind it.
+    fn all(&self) -> Result<i32> {
+        let device = self.options.device.open()?;
+        let store = self.workspace.dirs.store();
+        let mut code = worker::DONE;
+        let mut failed = None;
+        for id in &self.options.runs {
+            let dir = store.run(id)?;
+            let ended = match self.options.features {
+                Some(features) => self.extract(&device, &dir, features),
+                None => self.run(&device, &dir),
+            };
+            match ended {
+                Ok(worker::DONE) => {}
+                Ok(worker::INTERRUPTED) => return Ok(self.stop.interrupted()),
+                Ok(other) => code = other,
+                Err(error) => {
+                    worker::emit(&Event::Failed { run: Some(id.clone()), message: format!("{error:#}") });
+                    failed = Some(error);
+                }
+            }
+        }
+        failed.map_or(Ok(code), Err)
+    }
+
+    /// Calls `work` with a run's environment.
+    fn with_environment<T>(
+        &self,
+        config: &RunConfig,
+        device: &Device,
+        work: impl FnOnce(&RunEnvironment<'_>) -> Result<T>,
+    ) -> Result<T> {
+        with_environment(self.workspace, config, &self.options.weights, device, work)
+    }
+
+    /// Fills the feature cache with what the run needs.
+    fn extract(&self, device: &Device, dir: &RunDir, features: Features) -> Result<i32> {
+        let config = dir.config()?;
+        let method = self.workspace.registry.method(&config.method)?;
+        let mut progress = |name: &str, at: Progress| {
+            let (name, done, total) = match at {
+                Progress::Waiting { done, total } => (format!("{name} (another process extracts)"), done, total),
+                Progress::Extracting { done, total } => (name.to_owned(), done, total),
+            };
+            worker::emit(&Event::Stage { name, done: done as u64, total: total as u64, unit: "items".into() });
+            ensure!(!self.stop.is_raised(), Interrupted);
+            Ok(())
+        };
+        let extracted = self.with_environment(&config, device, |environment| match features {
+            Features::Plain => plain_features(environment, &mut progress).map(drop),
+            Features::Views => features_of(&config, method, environment, &mut progress).map(drop),
+        });
+        match extracted {
+            Err(error) if error.is::<Interrupted>() => Ok(worker::INTERRUPTED),
+            done => done.map(|()| worker::DONE),
+        }
+    }
+
+    /// Executes the run unless another process does, or has.
+    fn run(&self, device: &Device, dir: &RunDir) -> Result<i32> {
+        let Some(claim) = dir.try_claim()? else { return Ok(worker::BUSY) };
+        match self.train_and_evaluate(device, dir, &claim) {
+            Ok(None) => Ok(worker::INTERRUPTED),
+            Ok(Some(result)) => {
+                claim.finish(&result)?;
+                Ok(worker::DONE)
+            }
+            Err(error) => {
+                let message = format!("{error:#}");
+                if let Err(unwritten) = claim.fail(&message) {
+                    tracing::warn!("cannot record the failure: {unwritten}");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn train_and_evaluate(&self, device: &Device, dir: &RunDir, claim: &Claim) -> Result<Option<RunResult>> {
+        let config = dir.config()?;
+        let method = self.workspace.registry.method(&config.method)?;
+        let checkpoint = dir.read_checkpoint().map(|bytes| Checkpoint::from_bytes(&bytes, device)).transpose()?;
+        let mut recorder = Recorder::open(claim, checkpoint.as_ref(), self.stop, &config)?;
+        let provenance = provenance(&self.workspace.build, &config, method, device);
+        let end = self.with_environment(&config, device, |environment| {
+            run::run(RunJob { config: &config, method, environment, observer: &mut recorder, checkpoint, provenance })
+        })?;
+        let RunEnd::Result { mut result, model, queries } = end else { return Ok(None) };
+        result.attempts = claim.attempt();
+        result.provenance.extend(peak_memory_mib().map(|peak| ("peak_rss_mib".to_owned(), peak.to_string())));
+        warn_of_collapse(&config, &result);
+        if let Some(queries) = queries {
+            claim.write_queries(&queries)?;
+        }
+        if self.options.keep != Keep::None
+            && let Some(model) = model
+        {
+            claim.write_model(&model_file(&model, &config)?)?;
+        }
+        Ok(Some(*result))
+    }
+}
+
+/// Opens a run's data set and encoders, and calls `work` with them.
+///
+/// # Errors
+/// If the data set cannot be opened, or `work` fails.
+pub fn with_environment<T>(
+    workspace: &Workspace,
+    config: &RunConfig,
+    weights: &BTreeMap<String, PathBuf>,
+    device: &Device,
+    work: impl FnOnce(&RunEnvironment<'_>) -> Result<T>,
+) -> Result<T> {
+    let dataset = workspace.registry.dataset(&config.dataset)?.open(&config.data, &workspace.dirs.data)?;
+    let cache = workspace.dirs.cache()?;
+    let find = |digest: &str| weights.get(digest).cloned();
+    let setup = ImageSetup { cache: &cache, encoders: workspace.registry.encoders, weights: &find };
+    let environment = RunEnvironment::new(config, dataset.as_ref(), setup, device)?;
+    work(&environment)
+}
+
+/// Says that codes collapsed: their metrics then measure the database's order.
+fn warn_of_collapse(config: &RunConfig, result: &RunResult) {
+    for (modality, codes) in result.codes.iter().filter(|(_, codes)| codes.collapsed) {
+        tracing::warn!(
+            "{} {} collapsed: {} of {} {modality} codes are the same, so that its ranking is that of ties",
+            config.method,
+            config.id(),
+            codes.most_common,
+            codes.items
+        );
+    }
+}
+
+/// A method's tensors as a safetensors file, with the run's configuration in its header.
+fn model_file(model: &hashlab_method::State, config: &RunConfig) -> Result<Vec<u8>> {
+    let mut tensors = BTreeMap::new();
+    for (name, tensor) in model {
+        tensors.insert(name.clone(), tensor.to_device(&Device::Cpu)?.contiguous()?);
+    }
+    let header = HashMap::from([("config".to_owned(), serde_json::to_string(config)?)]);
+    Ok(safetensors::serialize(tensors, Some(header))?)
+}
+
+/// The sweep's request to stop, carried through the feature cache as an error.
+#[derive(Debug)]
+struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// Writes what training reports into the run's directory, and sends it to the sweep.
+struct Recorder<'a> {
+    claim: &'a Claim,
+    journal: Journal,
+    stop: &'a StopFlag,
+    epochs: usize,
+}
+
+impl<'a> Recorder<'a> {
+    fn open(claim: &'a Claim, checkpoint: Option<&Checkpoint>, stop: &'a StopFlag, config: &RunConfig) -> Result<Self> {
+        let resumed = checkpoint.map(|checkpoint| checkpoint.position.epoch as u64);
+        let epochs = run::section::<TrainConfig>(&config.train)?.epochs;
+        Ok(Self { claim, journal: claim.journal(resumed)?, stop, epochs })
+    }
+}
+
+impl TrainObserver for Recorder<'_> {
+    fn epoch(&mut self, epoch: usize, terms: &BTreeMap<String, f64>, left: f64) -> Result<()> {
+        let loss = *terms.get("loss").ok_or_else(|| anyhow!("an epoch without a loss"))?;
+        tracing::info!(epoch, loss, "epoch done");
+        worker::emit(&Event::Epoch { epoch, epochs: self.epochs, loss, left: Some(left) });
+        Ok(self.journal.append(epoch as u64, terms)?)
+    }
+
+    fn validation(&mut self, epoch: usize, map: f64) -> Result<()> {
+        tracing::info!(epoch, map, "validated");
+        worker::emit(&Event::Validation { epoch, map });
+        let values = BTreeMap::from([(hashlab_exec::event::VALIDATION.to_owned(), map)]);
+        Ok(self.journal.append(epoch as u64, &values)?)
+    }
+
+    fn checkpoint(&mut self, bytes: &[u8]) -> Result<()> {
+        self.claim.write_checkpoint(bytes).context("cannot keep a checkpoint")
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.is_raised()
+    }
+}

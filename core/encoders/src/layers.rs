@@ -1,0 +1,178 @@
+//! Layers that serve frozen and trainable networks alike, so that an architecture is written once.
+
+use candle_core::{Result, Tensor, Var};
+use hashlab_kernels::conv::{
+    Activation, FrozenConv, Moments, Window, add, batch_norm, conv2d, depthwise_conv2d, fixed_norm,
+};
+use hashlab_kernels::linear_relu;
+
+use crate::Draws;
+
+/// How a pass through a network acts.
+pub(crate) struct Pass<'a>(Option<Draws<'a>>);
+
+impl<'a> Pass<'a> {
+    /// Without dropout and without a graph.
+    pub(crate) fn evaluation() -> Self {
+        Self(None)
+    }
+
+    /// Differentiable, with dropout from `draws`.
+    pub(crate) fn training(draws: Draws<'a>) -> Self {
+        Self(Some(draws))
+    }
+
+    /// Whether the pass is differentiable.
+    pub(crate) fn is_training(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Returns a variable's value, through which only a training pass is differentiated.
+    pub(crate) fn value(&self, var: &Var) -> Tensor {
+        if self.0.is_some() { var.as_tensor().clone() } else { var.as_detached_tensor() }
+    }
+
+    /// In training, zeroes each element with probability `p` and scales the others by `1 / (1 − p)`.
+    pub(crate) fn dropout(&mut self, name: &str, x: &Tensor, p: f64) -> Result<Tensor> {
+        let Some(draws) = &mut self.0 else { return Ok(x.clone()) };
+        let (mut stream, keep) = (draws(name), (1.0 / (1.0 - p)) as f32);
+        let mask: Vec<f32> = (0..x.elem_count()).map(|_| if stream.bernoulli(p) { 0.0 } else { keep }).collect();
+        x * Tensor::from_vec(mask, x.shape(), x.device())?
+    }
+}
+
+/// A convolution and what stands behind it.
+pub(crate) enum Conv {
+    /// Packed once, a batch norm folded into it.
+    Frozen(FrozenConv),
+    /// With variables.
+    Trainable(Convolution),
+}
+
+/// A convolution with variables.
+pub(crate) struct Convolution {
+    /// The filters in PyTorch's order.
+    pub(crate) weight: Var,
+    /// What is added or applied to their sums.
+    pub(crate) then: Then,
+    /// What they sum over.
+    pub(crate) sums: Sums,
+    /// How they move over the image.
+    pub(crate) window: Window,
+    /// What comes last.
+    pub(crate) activation: Activation,
+}
+
+/// What the filters of a convolution sum over.
+#[derive(Clone, Copy)]
+pub(crate) enum Sums {
+    /// A window of all channels.
+    Dense,
+    /// A window of one channel each.
+    Depthwise,
+}
+
+/// What stands between a convolution and its activation.
+pub(crate) enum Then {
+    /// Neither of the others.
+    Nothing,
+    /// A bias per channel.
+    Bias(Var),
+    /// A batch norm.
+    Norm(BatchNorm),
+}
+
+impl Conv {
+    /// Maps `(n, h, w, in)` to `(n, h', w', out)`.
+    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        match self {
+            Self::Frozen(conv) => conv.forward(x),
+            Self::Trainable(conv) => conv.forward(x, conv.activation, pass),
+        }
+    }
+
+    /// The same with `residual` added before the activation.
+    pub(crate) fn forward_add(&self, x: &Tensor, residual: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        match self {
+            Self::Frozen(conv) => conv.forward_add(x, residual),
+            Self::Trainable(conv) => add(&conv.forward(x, Activation::None, pass)?, residual, conv.activation),
+        }
+    }
+}
+
+impl Convolution {
+    fn forward(&self, x: &Tensor, activation: Activation, pass: &Pass<'_>) -> Result<Tensor> {
+        let (weight, window) = (pass.value(&self.weight), self.window);
+        let convolve = match self.sums {
+            Sums::Dense => conv2d,
+            Sums::Depthwise => depthwise_conv2d,
+        };
+        let zeros = || Tensor::zeros(weight.dim(0)?, weight.dtype(), weight.device());
+        match &self.then {
+            Then::Nothing => convolve(x, &weight, &zeros()?, window, activation),
+            Then::Bias(bias) => convolve(x, &weight, &pass.value(bias), window, activation),
+            Then::Norm(norm) => {
+                norm.forward(&convolve(x, &weight, &zeros()?, window, Activation::None)?, activation, pass)
+            }
+        }
+    }
+}
+
+/// A batch norm with its running statistics.
+pub(crate) struct BatchNorm {
+    pub(crate) weight: Var,
+    pub(crate) bias: Var,
+    pub(crate) mean: Var,
+    pub(crate) variance: Var,
+    /// Whether training takes the statistics of the batch, and updates the running ones.
+    pub(crate) of_batch: bool,
+}
+
+impl BatchNorm {
+    /// As `torch.nn.BatchNorm2d`.
+    const EPS: f64 = 1e-5;
+    const MOMENTUM: f64 = 0.1;
+
+    fn forward(&self, x: &Tensor, activation: Activation, pass: &Pass<'_>) -> Result<Tensor> {
+        if self.of_batch && pass.0.is_some() {
+            let (y, moments) = batch_norm(x, [&self.weight, &self.bias], Self::EPS, activation)?;
+            self.update(&moments, x.elem_count() / self.mean.elem_count())?;
+            return Ok(y);
+        }
+        let [weight, bias, mean, variance] =
+            [&self.weight, &self.bias, &self.mean, &self.variance].map(|var| var.as_detached_tensor());
+        fixed_norm(x, &Moments { mean, variance }, [&weight, &bias], Self::EPS, activation)
+    }
+
+    /// Moves the running statistics towards those of a batch of `count` values per channel.
+    fn update(&self, moments: &Moments, count: usize) -> Result<()> {
+        let blend = |running: &Var, now: &Tensor| {
+            running.set(&((running.as_detached_tensor() * (1.0 - Self::MOMENTUM))? + (now * Self::MOMENTUM)?)?)
+        };
+        blend(&self.mean, &moments.mean)?;
+        // The batch is normalised by its own variance; what is kept is the unbiased estimate.
+        blend(&self.variance, &(&moments.variance * (count as f64 / (count - 1) as f64))?)
+    }
+}
+
+/// A dense layer with a rectifier, over all pixels of an image.
+pub(crate) enum Dense {
+    /// As one window over the whole image: PyTorch flattens `(channels, h, w)`, so the weight's rows have the order of a
+    /// convolution's weight.
+    Frozen(FrozenConv),
+    /// Weight `(out, channels · h · w)` and bias.
+    Trainable([Var; 2]),
+}
+
+impl Dense {
+    /// Maps `(n, h, w, channels)` to `(n, 1, 1, out)`.
+    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        match self {
+            Self::Frozen(conv) => conv.forward(x),
+            Self::Trainable([weight, bias]) => {
+                let flat = x.permute((0, 3, 1, 2))?.contiguous()?.reshape((x.dim(0)?, 1, 1, ()))?;
+                linear_relu(&flat, &pass.value(weight), Some(&pass.value(bias)))
+            }
+        }
+    }
+}

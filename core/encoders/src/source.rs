@@ -1,0 +1,303 @@
+//! Where the layers of a network come from: a weights file, or draws from a seed.
+
+use std::cell::RefCell;
+
+use candle_core::{Tensor, Var};
+use hashlab_kernels::conv::{Activation, FrozenConv, Padding, Window};
+use hashlab_rng::stream;
+
+use crate::layers::{BatchNorm, Conv, Convolution, Dense, Sums, Then};
+use crate::transformer::Affine;
+use crate::weights::{Reader, Weights, WeightsError, norm_after};
+use crate::{BackboneError, Norm, Place};
+
+/// How the weight and the bias of a layer are drawn where no file gives them.
+#[derive(Clone, Copy)]
+pub(crate) enum Init {
+    /// Normal weights that keep the variance of rectified activations on the way forth (He et al., ICCV 2015); bias 0.
+    HeForward,
+    /// The same on the way back, as torchvision's ResNets and VGGs start.
+    HeBackward,
+    /// Normal weights of this deviation; bias 0.
+    Normal(f64),
+    /// PyTorch's default: weight and bias uniform within one over the root of the number of inputs.
+    Default,
+}
+
+/// The distribution of a tensor's entries.
+#[derive(Clone, Copy)]
+pub(crate) enum Draw {
+    /// No randomness.
+    Constant(f64),
+    /// Normal around 0 with this deviation.
+    Normal(f64),
+    /// Uniform from minus this to this.
+    Uniform(f64),
+}
+
+impl Init {
+    /// The distributions of a weight `(out, in, …)` and of its bias.
+    fn draws(self, shape: &[usize]) -> [Draw; 2] {
+        let taps: usize = shape[2..].iter().product();
+        let (inputs, outputs) = ((shape[1] * taps) as f64, (shape[0] * taps) as f64);
+        match self {
+            Self::HeForward => [Draw::Normal((2.0 / inputs).sqrt()), Draw::Constant(0.0)],
+            Self::HeBackward => [Draw::Normal((2.0 / outputs).sqrt()), Draw::Constant(0.0)],
+            Self::Normal(deviation) => [Draw::Normal(deviation), Draw::Constant(0.0)],
+            Self::Default => [Draw::Uniform(inputs.sqrt().recip()); 2],
+        }
+    }
+}
+
+/// A convolution to be made.
+pub(crate) struct Plan<'a> {
+    /// Its name in torchvision.
+    pub(crate) name: &'a str,
+    /// `(out, in, kh, kw)`.
+    pub(crate) shape: [usize; 4],
+    pub(crate) window: Window,
+    pub(crate) activation: Activation,
+    pub(crate) init: Init,
+}
+
+impl Plan<'_> {
+    fn trainable(&self, weight: Var, then: Then, sums: Sums) -> Conv {
+        Conv::Trainable(Convolution { weight, then, sums, window: self.window, activation: self.activation })
+    }
+}
+
+/// A dense layer over tokens to be made.
+pub(crate) struct AffinePlan<'a> {
+    /// The name of its weight.
+    pub(crate) weight: &'a str,
+    /// The name of its bias, if it has one.
+    pub(crate) bias: Option<&'a str>,
+    /// The name of a factor per output, if there is one.
+    pub(crate) scale: Option<&'a str>,
+    /// `(out, in)`.
+    pub(crate) shape: [usize; 2],
+    /// How weight and bias are drawn.
+    pub(crate) draws: [Draw; 2],
+}
+
+/// Makes the layers of a network and keeps account of its state.
+pub(crate) struct Source<'a> {
+    /// Absent where parameters are drawn.
+    reader: Option<Reader<'a>>,
+    place: Place<'a>,
+    /// Whether the file may hold other parts of the network.
+    part: bool,
+    seed: u64,
+    /// How batch norms act in training; absent for a frozen network.
+    norm: Option<Norm>,
+    state: RefCell<State>,
+}
+
+/// The variables of a network by name, in the order in which they were made.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) vars: Vec<(String, Var)>,
+    pub(crate) buffers: Vec<(String, Var)>,
+}
+
+impl<'a> Source<'a> {
+    /// Makes frozen layers.
+    pub(crate) fn frozen(
+        backbone: &'static str,
+        weights: Option<&'a Weights>,
+        place: Place<'a>,
+    ) -> Result<Self, BackboneError> {
+        let weights = weights.ok_or(BackboneError::NeedsWeights(backbone))?;
+        let reader = Some(Reader::new(weights, backbone, place));
+        Ok(Self { reader, place, part: false, seed: 0, norm: None, state: RefCell::default() })
+    }
+
+    /// Makes trainable layers, which start from `weights` or, without them, from draws.
+    pub(crate) fn trainable(
+        backbone: &'static str,
+        weights: Option<&'a Weights>,
+        (seed, norm): (u64, Norm),
+        place: Place<'a>,
+    ) -> Self {
+        let reader = weights.map(|weights| Reader::new(weights, backbone, place));
+        Self { reader, place, part: false, seed, norm: Some(norm), state: RefCell::default() }
+    }
+
+    /// Makes layers of a part of the network.
+    pub(crate) fn of_part(self) -> Self {
+        Self { part: true, ..self }
+    }
+
+    /// Makes a convolution with a bias.
+    pub(crate) fn conv(&self, plan: &Plan<'_>) -> Result<Conv, WeightsError> {
+        if let Some(conv) = self.frozen_conv(plan, Sums::Dense)? {
+            return Ok(conv);
+        }
+        let [_, bias] = plan.init.draws(&plan.shape);
+        let weight = self.conv_weight(plan, plan.name)?;
+        let bias = self.var(&format!("{}.bias", plan.name), &plan.shape[..1], bias)?;
+        Ok(plan.trainable(weight, Then::Bias(bias), Sums::Dense))
+    }
+
+    /// Makes a convolution without a bias, behind which nothing stands.
+    pub(crate) fn bare_conv(&self, plan: &Plan<'_>) -> Result<Conv, WeightsError> {
+        if let (None, Some(reader)) = (self.norm, &self.reader) {
+            let weight = reader.tensor(&format!("{}.weight", plan.name), &plan.shape)?;
+            let zeros = Tensor::zeros(plan.shape[0], weight.dtype(), weight.device())?;
+            return Ok(Conv::Frozen(FrozenConv::dense(&weight, &zeros, plan.window, plan.activation)?));
+        }
+        Ok(plan.trainable(self.conv_weight(plan, plan.name)?, Then::Nothing, Sums::Dense))
+    }
+
+    /// Makes a convolution without a bias and the batch norm behind it.
+    pub(crate) fn normed_conv(&self, plan: &Plan<'_>) -> Result<Conv, WeightsError> {
+        self.normed(plan, Sums::Dense)
+    }
+
+    /// Makes a convolution of every channel by itself, without a bias, and the batch norm behind it.
+    pub(crate) fn normed_depthwise_conv(&self, plan: &Plan<'_>) -> Result<Conv, WeightsError> {
+        self.normed(plan, Sums::Depthwise)
+    }
+
+    fn normed(&self, plan: &Plan<'_>, sums: Sums) -> Result<Conv, WeightsError> {
+        if let Some(conv) = self.frozen_conv(plan, sums)? {
+            return Ok(conv);
+        }
+        let norm = norm_after(plan.name).expect("a convolution's name says where its norm is");
+        let stored = match &self.reader {
+            Some(reader) => {
+                let (conv, norm) = reader.modules(plan.name);
+                let norm = norm.expect("what stands behind the convolution in torchvision does so in timm");
+                reader.refuse_folded(&conv, &norm)?;
+                [conv, norm]
+            }
+            None => [plan.name.to_owned(), norm.clone()],
+        };
+        let weight = self.conv_weight(plan, &stored[0])?;
+        let norm = self.batch_norm([&norm, &stored[1]], plan.shape[0])?;
+        Ok(plan.trainable(weight, Then::Norm(norm), sums))
+    }
+
+    /// Makes a batch norm of this name, and of this one in the file.
+    fn batch_norm(&self, [name, stored]: [&str; 2], channels: usize) -> Result<BatchNorm, WeightsError> {
+        let of_batch = self.norm == Some(Norm::Batch);
+        let part = |part: &str, start: f64, trained: bool| {
+            let (name, stored, draw) = (format!("{name}.{part}"), format!("{stored}.{part}"), Draw::Constant(start));
+            let var = Var::from_tensor(&self.tensor([&name, &stored], &[channels], draw)?)?;
+            let mut state = self.state.borrow_mut();
+            if trained { &mut state.vars } else { &mut state.buffers }.push((name, var.clone()));
+            Ok::<_, WeightsError>(var)
+        };
+        Ok(BatchNorm {
+            weight: part("weight", 1.0, of_batch)?,
+            bias: part("bias", 0.0, of_batch)?,
+            mean: part("running_mean", 0.0, false)?,
+            variance: part("running_var", 1.0, false)?,
+            of_batch,
+        })
+    }
+
+    /// Makes a convolution whose weights are packed, if the network is frozen.
+    fn frozen_conv(&self, plan: &Plan<'_>, sums: Sums) -> Result<Option<Conv>, WeightsError> {
+        let (None, Some(reader)) = (self.norm, &self.reader) else { return Ok(None) };
+        let [w, b] = reader.conv(plan.name, plan.shape)?;
+        let pack = match sums {
+            Sums::Dense => FrozenConv::dense,
+            Sums::Depthwise => FrozenConv::depthwise,
+        };
+        Ok(Some(Conv::Frozen(pack(&w, &b, plan.window, plan.activation)?)))
+    }
+
+    /// Makes the weight of a convolution, which the file calls `stored`.
+    fn conv_weight(&self, plan: &Plan<'_>, stored: &str) -> Result<Var, WeightsError> {
+        let ([draw, _], name) = (plan.init.draws(&plan.shape), format!("{}.weight", plan.name));
+        let var = Var::from_tensor(&self.tensor([&name, &format!("{stored}.weight")], &plan.shape, draw)?)?;
+        self.state.borrow_mut().vars.push((name, var.clone()));
+        Ok(var)
+    }
+
+    /// Makes a dense layer over images `(h, w, channels)`.
+    pub(crate) fn dense(
+        &self,
+        name: &str,
+        out: usize,
+        [h, w, channels]: [usize; 3],
+        init: Init,
+    ) -> Result<Dense, WeightsError> {
+        let shape = [out, channels * h * w];
+        match (self.norm, &self.reader) {
+            (None, Some(reader)) => {
+                let [weight, bias] = reader.dense(name, shape)?;
+                let weight = weight.reshape((out, channels, h, w))?;
+                Ok(Dense::Frozen(FrozenConv::whole(&weight, &bias, Activation::Relu)?))
+            }
+            _ => {
+                let [weight, bias] = init.draws(&shape);
+                let weight = self.var(&format!("{name}.weight"), &shape, weight)?;
+                Ok(Dense::Trainable([weight, self.var(&format!("{name}.bias"), &shape[..1], bias)?]))
+            }
+        }
+    }
+
+    /// Makes a dense layer over tokens.
+    pub(crate) fn affine(&self, plan: &AffinePlan<'_>) -> Result<Affine, WeightsError> {
+        let &AffinePlan { weight, bias, scale, shape: [out, inputs], draws } = plan;
+        match (self.norm, &self.reader) {
+            (None, Some(reader)) => {
+                let mut weight = reader.tensor(weight, &[out, inputs])?;
+                let mut bias = match bias {
+                    Some(bias) => reader.tensor(bias, &[out])?,
+                    None => Tensor::zeros(out, weight.dtype(), weight.device())?,
+                };
+                if let Some(scale) = scale {
+                    let scale = reader.tensor(scale, &[out])?;
+                    weight = weight.broadcast_mul(&scale.unsqueeze(1)?)?;
+                    bias = (bias * scale)?;
+                }
+                let weight = weight.reshape((out, inputs, 1, 1))?;
+                Ok(Affine::Frozen(FrozenConv::dense(&weight, &bias, Window::dense(0), Activation::None)?))
+            }
+            _ => Ok(Affine::Trainable {
+                weight: self.var(weight, &[out, inputs], draws[0])?,
+                bias: bias.map(|bias| self.var(bias, &[out], draws[1])).transpose()?,
+                scale: scale.map(|scale| self.var(scale, &[out], Draw::Constant(1.0))).transpose()?,
+            }),
+        }
+    }
+
+    /// Makes a trainable parameter.
+    pub(crate) fn var(&self, name: &str, shape: &[usize], draw: Draw) -> Result<Var, WeightsError> {
+        let var = Var::from_tensor(&self.tensor([name, name], shape, draw)?)?;
+        self.state.borrow_mut().vars.push((name.to_owned(), var.clone()));
+        Ok(var)
+    }
+
+    /// Returns the padding of strided 3×3 convolutions that the file's header asks for; without a file, torchvision's.
+    pub(crate) fn padding(&self) -> Result<Padding, WeightsError> {
+        self.reader.as_ref().map_or(Ok(Padding::Symmetric(1)), Reader::padding)
+    }
+
+    /// Reads the tensor that the file calls `stored`, or draws it under its `name`.
+    fn tensor(&self, [name, stored]: [&str; 2], shape: &[usize], draw: Draw) -> Result<Tensor, WeightsError> {
+        if let Some(reader) = &self.reader {
+            return reader.tensor(stored, shape);
+        }
+        let mut draws = stream(self.seed, &format!("init/{name}"), &[]);
+        let mut next = || match draw {
+            Draw::Constant(value) => value,
+            Draw::Normal(deviation) => deviation * draws.normal(),
+            Draw::Uniform(bound) => draws.uniform_in(-bound, bound),
+        };
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| next() as f32).collect();
+        Ok(Tensor::from_vec(values, shape, self.place.device)?.to_dtype(self.place.dtype)?)
+    }
+
+    /// Returns the state, and the normalisation that the weights file asks for; without its word, `normalize`.
+    ///
+    /// # Errors
+    /// If the file holds more than the network, or its header is not understood.
+    pub(crate) fn finish(self, normalize: [[f32; 3]; 2]) -> Result<(State, [[f32; 3]; 2]), WeightsError> {
+        let normalize = self.reader.map_or(Ok(normalize), |reader| reader.finish(self.part, normalize))?;
+        Ok((self.state.into_inner(), normalize))
+    }
+}

@@ -1,0 +1,92 @@
+//! Batches of texts of different lengths.
+
+use candle_core::{DType, Device, Result, Tensor, bail};
+
+/// The tokens of a batch, text after text, without padding.
+pub(crate) struct Texts {
+    /// The place of each token among those with padding.
+    places: Vec<u32>,
+    /// How many tokens each text has.
+    pub(crate) lengths: Vec<usize>,
+    /// Texts, and tokens of each with padding.
+    padded: (usize, usize),
+}
+
+impl Texts {
+    /// Finds the tokens: `mask`, shape `(n, t)`, is not 0 there.
+    pub(crate) fn new(mask: &Tensor) -> Result<Self> {
+        let padded = mask.dims2()?;
+        let present: Vec<f32> = mask.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+        let places = (0..).zip(&present).filter(|(_, present)| **present != 0.0).map(|(place, _)| place).collect();
+        let count = |text: &[f32]| text.iter().filter(|present| **present != 0.0).count();
+        let lengths: Vec<usize> = present.chunks(padded.1.max(1)).map(count).collect();
+        if let Some(text) = lengths.iter().position(|len| *len == 0) {
+            bail!("text {text} has no tokens");
+        }
+        Ok(Self { places, lengths, padded })
+    }
+
+    /// Takes texts of these lengths.
+    pub(crate) fn of(lengths: Vec<usize>) -> Result<Self> {
+        if let Some(text) = lengths.iter().position(|len| *len == 0) {
+            bail!("text {text} has no tokens");
+        }
+        let padded = (lengths.len(), lengths.iter().copied().max().unwrap_or(0));
+        let places = (0..).zip(&lengths).flat_map(|(text, len)| {
+            let start = text * padded.1 as u32;
+            start..start + *len as u32
+        });
+        Ok(Self { places: places.collect(), lengths, padded })
+    }
+
+    /// Returns where each text begins among the tokens, u32, on `device`.
+    pub(crate) fn first(&self, device: &Device) -> Result<Tensor> {
+        Tensor::new(self.ends().zip(&self.lengths).map(|(end, len)| end - *len as u32).collect::<Vec<_>>(), device)
+    }
+
+    /// Returns where the last token of each text is, u32, on `device`.
+    pub(crate) fn last(&self, device: &Device) -> Result<Tensor> {
+        Tensor::new(self.ends().map(|end| end - 1).collect::<Vec<_>>(), device)
+    }
+
+    /// Returns where the texts end.
+    fn ends(&self) -> impl Iterator<Item = u32> {
+        self.lengths.iter().scan(0, |end, len| {
+            *end += *len as u32;
+            Some(*end)
+        })
+    }
+
+    /// Maps rows of tokens `(tokens, dim)` to the mean of each text, `(n, dim)`.
+    pub(crate) fn mean(&self, rows: &Tensor) -> Result<Tensor> {
+        let lengths: Vec<f32> = self.lengths.iter().map(|len| *len as f32).collect();
+        let lengths = Tensor::new(lengths, rows.device())?.to_dtype(rows.dtype())?.unsqueeze(1)?;
+        self.pad(rows)?.sum(1)?.broadcast_div(&lengths)
+    }
+
+    /// Returns the positions of the tokens in their texts, u32, on `device`.
+    pub(crate) fn positions(&self, device: &Device) -> Result<Tensor> {
+        let positions: Vec<u32> = self.places.iter().map(|place| place % self.padded.1 as u32).collect();
+        Tensor::new(positions, device)
+    }
+
+    /// Takes the tokens out of a padded batch `(n, t)`.
+    pub(crate) fn pack(&self, x: &Tensor) -> Result<Tensor> {
+        x.flatten_all()?.index_select(&Tensor::new(self.places.as_slice(), x.device())?, 0)
+    }
+
+    /// Maps rows of tokens `(tokens, dim)` to `(n, t, dim)`, with zeros as padding.
+    pub(crate) fn pad(&self, rows: &Tensor) -> Result<Tensor> {
+        let ((n, t), (tokens, dim)) = (self.padded, rows.dims2()?);
+        if tokens == n * t {
+            return rows.reshape((n, t, dim));
+        }
+        let mut sources = vec![tokens as u32; n * t];
+        for (row, place) in (0..).zip(&self.places) {
+            sources[*place as usize] = row;
+        }
+        let zero = Tensor::zeros((1, dim), rows.dtype(), rows.device())?;
+        let sources = Tensor::new(sources, rows.device())?;
+        Tensor::cat(&[rows, &zero], 0)?.index_select(&sources, 0)?.reshape((n, t, dim))
+    }
+}

@@ -1,0 +1,107 @@
+//! From texts to token ids, as Hugging Face's tokenizers do it.
+
+use std::path::{Path, PathBuf};
+
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::normalizers::bert::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::processors::bert::BertProcessing;
+use tokenizers::{AddedToken, Model as _, TruncationParams};
+
+/// Why texts cannot be made tokens.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizerError {
+    /// The file cannot be read.
+    #[error("cannot read the tokenizer {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no tokenizer.
+    #[error("{path} is no tokenizer: {message}\nhelp: known are `tokenizer.json` and BERT's `vocab.txt`")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A text cannot be made tokens.
+    #[error("cannot tokenize `{text}`: {message}")]
+    Text {
+        /// The beginning of the text.
+        text: String,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+/// Makes token ids of texts, with those that mark their start and end.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    digest: String,
+    max_tokens: usize,
+    padding: Option<u32>,
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`, or, from a file of any other ending, the words of an uncased BERT, one a line.
+    ///
+    /// Of longer texts the first `max_tokens` tokens count, those that mark start and end included. `padding` is the token
+    /// that fills shorter ones, for networks that were trained so.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is no tokenizer.
+    pub fn read(path: &Path, max_tokens: usize, padding: Option<u32>) -> Result<Self, TokenizerError> {
+        let bytes = std::fs::read(path).map_err(|source| TokenizerError::Read { path: path.into(), source })?;
+        let parsed = match path.extension().is_some_and(|ending| ending == "json") {
+            true => tokenizers::Tokenizer::from_bytes(&bytes),
+            false => of_words(&bytes),
+        };
+        let cut = |mut inner: tokenizers::Tokenizer| {
+            inner.with_truncation(Some(TruncationParams { max_length: max_tokens, ..TruncationParams::default() }))?;
+            inner.with_padding(None); // a file may ask for some
+            Ok(inner)
+        };
+        let inner = parsed
+            .and_then(cut)
+            .map_err(|error| TokenizerError::Format { path: path.into(), message: error.to_string() })?;
+        Ok(Self { inner, digest: blake3::hash(&bytes).to_hex().to_string(), max_tokens, padding })
+    }
+
+    /// Returns the BLAKE3 digest of the file's bytes, in hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Returns the ids of a text's tokens.
+    ///
+    /// # Errors
+    /// If the tokenizer knows no token for a part of it.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        let encoding = self.inner.encode_fast(text, true).map_err(|error| TokenizerError::Text {
+            text: text.chars().take(40).collect(),
+            message: error.to_string(),
+        })?;
+        let mut ids = encoding.get_ids().to_vec();
+        if let Some(padding) = self.padding {
+            ids.resize(self.max_tokens, padding);
+        }
+        Ok(ids)
+    }
+}
+
+/// Makes the tokenizer of an uncased BERT from its words, one a line.
+fn of_words(bytes: &[u8]) -> tokenizers::Result<tokenizers::Tokenizer> {
+    let words = WordPiece::builder().vocab(WordPiece::read_bytes(bytes)?).build()?;
+    let id = |token: &str| words.token_to_id(token).ok_or_else(|| format!("the word `{token}` is missing"));
+    let ends = BertProcessing::new(("[SEP]".into(), id("[SEP]")?), ("[CLS]".into(), id("[CLS]")?));
+    let special = ["[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"];
+    let special: Vec<_> = special.into_iter().filter(|token| id(token).is_ok()).collect();
+    let mut tokenizer = tokenizers::Tokenizer::new(words);
+    tokenizer.with_normalizer(Some(BertNormalizer::default()))?;
+    tokenizer.with_pre_tokenizer(Some(BertPreTokenizer)).with_post_processor(Some(ends));
+    tokenizer.add_special_tokens(special.into_iter().map(|token| AddedToken::from(token, true)))?;
+    Ok(tokenizer)
+}

@@ -1,0 +1,148 @@
+//! What CLIP's and SigLIP's networks have in common: the layers of transformers' `CLIPEncoder`, and their names.
+
+use candle_core::{Result, Tensor, Var, bail};
+use hashlab_kernels::conv::{Activation, Padding, Window};
+use hashlab_kernels::transformer::Gelu;
+
+use crate::layers::Pass;
+use crate::patches::{Others, Patches};
+use crate::source::{Draw, Init, Plan, Source};
+use crate::texts::Texts;
+use crate::transformer::{Affine, Inputs, LayerNorm, Mlp, PreNormBlock, STORED, SelfAttention};
+use crate::weights::{Weights, WeightsError};
+
+type Built<T> = std::result::Result<T, WeightsError>;
+
+/// Features of a head of attention.
+pub(crate) const HEAD: usize = 64;
+
+/// What no tensor's shape tells of a family of networks.
+#[derive(Clone, Copy)]
+pub(crate) struct Family {
+    /// The activation of dense layers.
+    pub(crate) activation: Gelu,
+    /// What norms add to the variance.
+    pub(crate) eps: f64,
+}
+
+/// The sizes of a network, of its images' side or its texts'.
+#[derive(Clone, Copy)]
+pub(crate) struct Sizes {
+    /// `vision_model` or `text_model`.
+    pub(crate) prefix: &'static str,
+    pub(crate) dim: usize,
+    pub(crate) hidden: usize,
+    pub(crate) blocks: usize,
+    /// Rows of the table of positions.
+    pub(crate) positions: usize,
+    /// The side length of a patch; of texts 0.
+    pub(crate) patch: usize,
+    /// The size of the vocabulary; of images 0.
+    pub(crate) words: usize,
+}
+
+impl Sizes {
+    /// Reads them off the shapes of a file.
+    pub(crate) fn of(weights: &Weights, prefix: &'static str) -> Result<Self> {
+        let size =
+            |name: &str, axis: usize| weights.shape(&format!("{prefix}.{name}")).get(axis).copied().unwrap_or_default();
+        let hidden = |block: usize| size(&format!("encoder.layers.{block}.mlp.fc1.weight"), 0);
+        let sizes = Self {
+            prefix,
+            dim: size("embeddings.position_embedding.weight", 1),
+            hidden: hidden(0),
+            blocks: (0..).take_while(|block| hidden(*block) > 0).count(),
+            positions: size("embeddings.position_embedding.weight", 0),
+            patch: size("embeddings.patch_embedding.weight", 2),
+            words: size("embeddings.token_embedding.weight", 0),
+        };
+        if !sizes.dim.is_multiple_of(HEAD) {
+            bail!("{prefix} has {} features, which heads of {HEAD} do not divide", sizes.dim);
+        }
+        Ok(sizes)
+    }
+
+    /// Names a tensor.
+    pub(crate) fn name(&self, part: &str) -> String {
+        format!("{}.{part}", self.prefix)
+    }
+
+    pub(crate) fn norm(&self, source: &Source<'_>, part: &str, family: Family) -> Built<LayerNorm> {
+        LayerNorm::new(source, &self.name(part), self.dim, family.eps)
+    }
+
+    pub(crate) fn mlp(&self, source: &Source<'_>, part: &str, family: Family) -> Built<Mlp> {
+        let names = ["fc1", "fc2"].map(|layer| self.name(&format!("{part}.{layer}")));
+        Ok(Mlp { activation: family.activation, ..Mlp::new(source, names, [self.dim, self.hidden], STORED)? })
+    }
+
+    /// Makes all blocks.
+    pub(crate) fn blocks(&self, source: &Source<'_>, family: Family, causal: bool) -> Built<Vec<PreNormBlock>> {
+        (0..self.blocks).map(|index| self.block(source, index, family, causal)).collect()
+    }
+
+    fn block(&self, source: &Source<'_>, index: usize, family: Family, causal: bool) -> Built<PreNormBlock> {
+        let part = |part: &str| format!("encoder.layers.{index}.{part}");
+        let layer =
+            |name: &str| Affine::new(source, &self.name(&part(&format!("self_attn.{name}"))), [self.dim; 2], STORED);
+        let inputs = Inputs::Three(Box::new([layer("q_proj")?, layer("k_proj")?, layer("v_proj")?]));
+        let attention = SelfAttention { inputs, output: layer("out_proj")?, heads: self.dim / HEAD, causal };
+        let norms =
+            [self.norm(source, &part("layer_norm1"), family)?, self.norm(source, &part("layer_norm2"), family)?];
+        Ok(PreNormBlock { norms, attention, mlp: self.mlp(source, &part("mlp"), family)? })
+    }
+
+    /// Makes what maps images to tokens, with a class token or without.
+    pub(crate) fn patches(&self, source: &Source<'_>, class: bool) -> Built<Patches> {
+        let var = |name: &str, shape: &[usize]| source.var(&self.name(name), shape, Draw::Constant(0.0));
+        let class = class.then(|| var("embeddings.class_embedding", &[self.dim])).transpose()?;
+        let name = self.name("embeddings.patch_embedding");
+        let plan = Plan {
+            name: &name,
+            shape: [self.dim, 3, self.patch, self.patch],
+            window: Window { stride: self.patch, padding: Padding::NONE },
+            activation: Activation::None,
+            init: Init::Normal(0.0),
+        };
+        // CLIP's patches have a class token and no bias, SigLIP's a bias and no class token.
+        let conv = if class.is_some() { source.bare_conv(&plan)? } else { source.conv(&plan)? };
+        let positions = var("embeddings.position_embedding.weight", &[self.positions, self.dim])?;
+        Ok(Patches { conv, size: self.patch, class, positions, others: Others::Refused })
+    }
+}
+
+/// The text network of either, up to the norm behind the last block.
+pub(crate) struct TextTower {
+    pub(crate) sizes: Sizes,
+    words: Var,
+    positions: Var,
+    blocks: Vec<PreNormBlock>,
+    norm: LayerNorm,
+}
+
+impl TextTower {
+    pub(crate) fn new(source: &Source<'_>, sizes: Sizes, family: Family, causal: bool) -> Built<Self> {
+        let table = |name: &str, len: usize| {
+            let name = sizes.name(&format!("embeddings.{name}_embedding.weight"));
+            source.var(&name, &[len, sizes.dim], Draw::Constant(0.0))
+        };
+        Ok(Self {
+            words: table("token", sizes.words)?,
+            positions: table("position", sizes.positions)?,
+            blocks: sizes.blocks(source, family, causal)?,
+            norm: sizes.norm(source, "final_layer_norm", family)?,
+            sizes,
+        })
+    }
+
+    /// Maps texts to what their last tokens have become, `(n, dim)`.
+    pub(crate) fn last(&self, tokens: &Tensor, texts: &Texts, pass: &Pass<'_>) -> Result<Tensor> {
+        let words = pass.value(&self.words).index_select(tokens, 0)?;
+        let positions = pass.value(&self.positions).index_select(&texts.positions(tokens.device())?, 0)?;
+        let mut x = (words + positions)?;
+        for block in &self.blocks {
+            x = block.forward(&x, &texts.lengths, pass)?;
+        }
+        self.norm.forward(&x.index_select(&texts.last(tokens.device())?, 0)?, pass)
+    }
+}

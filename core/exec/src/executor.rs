@@ -1,0 +1,93 @@
+//! The interface between the scheduler and what starts jobs.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::Job;
+use crate::Event;
+use hashlab_store::RunDir;
+
+/// Starts, follows and stops jobs: on this machine, on a cluster, or in a test.
+///
+/// Calls return without waiting for jobs. Nothing here decides the outcome of a run: its directory does.
+pub trait Executor {
+    /// Returns the number of slots. The jobs that are submitted at a time never take more.
+    fn capacity(&self) -> NonZeroUsize;
+
+    /// Returns the slots that a job takes; the scheduler grants at most the capacity.
+    fn slots(&self, job: &Job) -> NonZeroUsize;
+
+    /// Submits a job. `runs` are its unfinished runs, prepared; empty for a stage.
+    ///
+    /// # Errors
+    /// A job that cannot be started.
+    fn submit(&mut self, job: &Job, runs: &[RunDir]) -> Result<Handle, SubmitError>;
+
+    /// Returns what happened since the last call. A state that cannot be found out is no update. Every handle gets
+    /// one [`Update::Exited`], its last.
+    fn poll(&mut self) -> Vec<(Handle, Update)>;
+
+    /// Stops a job; its [`Update::Exited`] follows. Does nothing for a job that has exited.
+    fn cancel(&mut self, handle: Handle, urgency: Urgency);
+
+    /// Waits until there may be updates, and returns the time that passed.
+    fn pause(&mut self) -> Duration;
+}
+
+/// A submitted job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Handle(pub u64);
+
+/// News of a submitted job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Update {
+    /// It runs.
+    Started,
+    /// Its process reported progress. Optional: the scheduler also reads the journals of runs.
+    Event(Event),
+    /// It ended.
+    Exited {
+        /// How.
+        exit: Exit,
+        /// How long it ran.
+        took: Duration,
+    },
+}
+
+/// How a job's process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It reported success.
+    Done,
+    /// Another process holds its runs.
+    Busy,
+    /// It was stopped, by [`Executor::cancel`] or from outside.
+    Interrupted {
+        /// The reason, e.g. `received SIGTERM`.
+        reason: String,
+    },
+    /// It ended in another way.
+    Failed {
+        /// The reason; its first line stands alone.
+        message: String,
+    },
+    /// The executor lost track of it. The scheduler submits it again, a few times, unless its runs are finished.
+    Unknown {
+        /// What is known.
+        message: String,
+    },
+}
+
+/// How urgently to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Runs write a checkpoint and end.
+    Gently,
+    /// Processes are killed.
+    AtOnce,
+}
+
+/// A job that could not be submitted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SubmitError(pub String);

@@ -1,0 +1,164 @@
+//! The local executor: child processes of this one.
+
+mod exit_report;
+mod options;
+mod process;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use signal_hook::consts::SIGKILL;
+
+use super::signals::{STOPPING, name};
+use super::worker::{BUSY, DONE, INTERRUPTED};
+use super::{Executor, Exit, Handle, Job, SubmitError, Update, Urgency};
+use crate::Event;
+use exit_report::exit_report;
+use hashlab_store::RunDir;
+pub use options::LocalOptions;
+use process::Process;
+
+/// Between two looks at the children; short beside any run, long beside the looks.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a killed child is waited for: one that hangs in the kernel does not hang the sweep.
+const REAP: Duration = Duration::from_secs(2);
+
+/// Executes each job in a child process, the leader of its own process group.
+///
+/// The children die with the *thread* that submits them, so that should be the main thread. Dropped, the executor
+/// kills them.
+pub struct LocalExecutor {
+    options: LocalOptions,
+    children: BTreeMap<Handle, Child>,
+    next: u64,
+}
+
+struct Child {
+    process: Process,
+    announced: bool,
+    /// The most urgent request to stop, and when it was made.
+    cancelled: Option<(Urgency, Instant)>,
+    /// The signal that it said it received.
+    received: Option<String>,
+}
+
+impl LocalExecutor {
+    /// Creates an executor without children.
+    pub fn new(options: LocalOptions) -> Self {
+        Self { options, children: BTreeMap::new(), next: 0 }
+    }
+}
+
+impl Executor for LocalExecutor {
+    fn capacity(&self) -> NonZeroUsize {
+        self.options.capacity()
+    }
+
+    fn slots(&self, job: &Job) -> NonZeroUsize {
+        self.options.share(job).slots
+    }
+
+    fn submit(&mut self, job: &Job, runs: &[RunDir]) -> Result<Handle, SubmitError> {
+        let ids: Vec<OsString> = runs.iter().map(|run| run.id().to_string().into()).collect();
+        let threads = self.options.share(job).threads;
+        let process = Process::start(&job.command, &ids, threads.get(), &job.log)
+            .map_err(|error| SubmitError(error.to_string()))?;
+        let handle = Handle(self.next);
+        self.next += 1;
+        self.children.insert(handle, Child { process, announced: false, cancelled: None, received: None });
+        Ok(handle)
+    }
+
+    fn poll(&mut self) -> Vec<(Handle, Update)> {
+        let mut updates = Vec::new();
+        let mut exited = Vec::new();
+        for (handle, child) in &mut self.children {
+            if !std::mem::replace(&mut child.announced, true) {
+                updates.push((*handle, Update::Started));
+            }
+            // Looked at before the events, so that those of an exited child are complete.
+            let end = child.end();
+            updates.extend(child.events().into_iter().map(|event| (*handle, Update::Event(event))));
+            if let Some(end) = end {
+                let exit = child.exit(end, &self.options);
+                updates.push((*handle, Update::Exited { exit, took: child.process.age() }));
+                exited.push(*handle);
+            }
+        }
+        exited.iter().for_each(|handle| drop(self.children.remove(handle)));
+        updates
+    }
+
+    fn cancel(&mut self, handle: Handle, urgency: Urgency) {
+        let Some(child) = self.children.get_mut(&handle) else { return };
+        child.cancelled = Some((urgency, Instant::now()));
+        child.process.signal(match urgency {
+            Urgency::Gently => Signal::TERM,
+            Urgency::AtOnce => Signal::KILL,
+        });
+    }
+
+    fn pause(&mut self) -> Duration {
+        thread::sleep(PAUSE);
+        PAUSE
+    }
+}
+
+/// How a child was found to have ended.
+#[derive(Clone, Copy)]
+enum End {
+    Exited(ExitStatus),
+    /// It was killed, and hangs in the kernel.
+    Hanging,
+}
+
+impl Child {
+    fn events(&mut self) -> Vec<Event> {
+        let events = self.process.events();
+        for event in &events {
+            if let Event::Interrupted { signal } = event {
+                self.received = Some(signal.clone());
+            }
+        }
+        events
+    }
+
+    fn end(&mut self) -> Option<End> {
+        if let Some(status) = self.process.ended() {
+            return Some(End::Exited(status));
+        }
+        let killed = self.cancelled.filter(|(urgency, _)| *urgency == Urgency::AtOnce);
+        killed.filter(|(_, at)| at.elapsed() > REAP).map(|_| End::Hanging)
+    }
+
+    fn exit(&self, end: End, options: &LocalOptions) -> Exit {
+        let End::Exited(status) = end else {
+            return Exit::Interrupted { reason: "killed, but it hangs in the kernel".to_owned() };
+        };
+        match (status.code(), status.signal()) {
+            (Some(DONE), _) => Exit::Done,
+            (Some(BUSY), _) => Exit::Busy,
+            (Some(INTERRUPTED), _) => {
+                let reason = self.received.as_ref().map(|signal| format!("received {signal}"));
+                Exit::Interrupted { reason: reason.unwrap_or_else(|| "asked to stop".to_owned()) }
+            }
+            // Its handler was not yet installed.
+            (_, Some(signal)) if STOPPING.contains(&signal) => {
+                Exit::Interrupted { reason: format!("killed by {}", name(signal)) }
+            }
+            (_, Some(SIGKILL)) if self.cancelled.is_some() => Exit::Interrupted { reason: "killed".to_owned() },
+            _ => {
+                let process = &self.process;
+                let message = exit_report(status, &process.log, process.log_start, &options.memory_advice);
+                Exit::Failed { message }
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Outcomes of jobs, and of a whole graph.
+
+use std::time::Duration;
+
+use super::{JobGraph, JobId};
+use hashlab_store::{RunResult, Status};
+
+/// How a run or a stage ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The run has a result, from this sweep or another. The result may say that the run diverged.
+    Finished(ResultSummary),
+    /// The stage is done.
+    StageDone,
+    /// It failed.
+    Failed {
+        /// The reason; its first line stands alone.
+        message: String,
+    },
+    /// It was stopped, and resumes from its checkpoint next time.
+    Interrupted {
+        /// The reason; absent if the user stopped the sweep.
+        reason: Option<String>,
+    },
+    /// It was not started.
+    NotStarted {
+        /// The reason; absent if the user stopped the sweep.
+        reason: Option<String>,
+    },
+}
+
+/// The part of a result that progress shows. Whole results stay on disk: a large sweep's would not fit into memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResultSummary {
+    /// How the run ended.
+    pub status: Status,
+    /// Why it diverged.
+    pub message: Option<String>,
+    /// The primary metric.
+    pub score: Option<Score>,
+}
+
+/// A value of the primary metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Score {
+    /// On the protocol's queries.
+    Test(f64),
+    /// On the validation queries, where there is no other.
+    Validation(f64),
+}
+
+/// The primary metric, shown as its mean over the run's tasks.
+const PRIMARY: &str = "map_at_k";
+
+impl From<&RunResult> for ResultSummary {
+    fn from(result: &RunResult) -> Self {
+        let test = result.mean_test(PRIMARY).map(Score::Test);
+        let validation = || result.mean_validation(PRIMARY).map(Score::Validation);
+        Self { status: result.status, message: result.message.clone(), score: test.or_else(validation) }
+    }
+}
+
+impl From<&RunResult> for Outcome {
+    fn from(result: &RunResult) -> Self {
+        Self::Finished(result.into())
+    }
+}
+
+impl Outcome {
+    /// Whether what needs this can start.
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Finished(_) | Self::StageDone)
+    }
+}
+
+/// Where a job was executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Execution {
+    /// In a process of this sweep, for so long.
+    Here(Duration),
+    /// In another sweep.
+    Elsewhere,
+    /// Nowhere: it could not be prepared or started, or the user stopped the sweep before.
+    Never,
+    /// Nowhere: a job that it needs did not get done.
+    Dropped,
+}
+
+/// How a graph ended, for an exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// Everything is done.
+    Complete,
+    /// Something failed, or a process was terminated from outside.
+    Incomplete,
+    /// The user stopped the sweep before everything was done.
+    Stopped,
+}
+
+/// Outcomes of all jobs of a graph.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// One list per job, in the graph's order; one outcome per run, or one for a stage.
+    pub outcomes: Vec<Vec<Outcome>>,
+    /// Whether the user asked to stop.
+    pub stop_requested: bool,
+}
+
+impl Summary {
+    /// Returns the outcomes of a job: one per run, or one for a stage.
+    pub fn of(&self, job: JobId) -> &[Outcome] {
+        &self.outcomes[job.index()]
+    }
+
+    /// Counts the runs and stages that failed.
+    pub fn failed(&self) -> usize {
+        self.count(|outcome| matches!(outcome, Outcome::Failed { .. }))
+    }
+
+    /// Counts the runs and stages that were interrupted or not started.
+    pub fn unfinished(&self) -> usize {
+        self.count(|outcome| matches!(outcome, Outcome::Interrupted { .. } | Outcome::NotStarted { .. }))
+    }
+
+    /// Lists the runs and stages that something from outside interrupted, with the reason.
+    pub fn interrupted(&self, graph: &JobGraph) -> Vec<(String, String)> {
+        let all = graph.ids().flat_map(|id| self.of(id).iter().enumerate().map(move |(part, end)| (id, part, end)));
+        let reason = |(id, part, outcome)| match outcome {
+            &Outcome::Interrupted { reason: Some(ref reason) } => {
+                Some((graph.job(id).part_title(part), reason.clone()))
+            }
+            _ => None,
+        };
+        all.filter_map(reason).collect()
+    }
+
+    /// Says how the graph ended. A request to stop that came too late to stop anything does not count.
+    pub fn completion(&self) -> Completion {
+        match (self.unfinished(), self.failed()) {
+            (0, 0) => Completion::Complete,
+            (1.., _) if self.stop_requested => Completion::Stopped,
+            _ => Completion::Incomplete,
+        }
+    }
+
+    fn count(&self, wanted: impl Fn(&Outcome) -> bool) -> usize {
+        self.outcomes.iter().flatten().filter(|outcome| wanted(outcome)).count()
+    }
+}

@@ -1,0 +1,161 @@
+//! Bars, for terminals.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::board::Board;
+use super::echo::NoEcho;
+use super::phrases::{dropped, ending, stopping};
+use super::{ExecEvent, Observer};
+use crate::{Job, JobId};
+
+/// Between two redraws of the times left, which change by themselves.
+const REDRAW: Duration = Duration::from_millis(250);
+
+/// The characters of bars.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BarStyle {
+    /// Lines, where the locale is UTF-8.
+    #[default]
+    Unicode,
+    /// Characters that every terminal has.
+    Ascii,
+}
+
+/// Shows a bar for the whole and one for each job that runs. Ends and failures scroll by above them.
+#[derive(Debug)]
+pub struct Bars {
+    board: Board,
+    style: BarStyle,
+    terminal: MultiProgress,
+    overall: ProgressBar,
+    running: BTreeMap<JobId, ProgressBar>,
+    redrawn: Instant,
+    /// Switches the terminal's echo of `^C` off while there are bars.
+    silence_echo: fn() -> Option<NoEcho>,
+    no_echo: Option<NoEcho>,
+}
+
+impl Bars {
+    /// Draws on standard error.
+    pub fn new(style: BarStyle) -> Self {
+        Self { silence_echo: NoEcho::on_stderr, ..Self::on(ProgressDrawTarget::stderr(), style) }
+    }
+
+    /// Draws on `target`.
+    pub fn on(target: ProgressDrawTarget, style: BarStyle) -> Self {
+        Self {
+            board: Board::default(),
+            style,
+            terminal: MultiProgress::with_draw_target(target),
+            overall: ProgressBar::hidden(),
+            running: BTreeMap::new(),
+            redrawn: Instant::now(),
+            silence_echo: || None,
+            no_echo: None,
+        }
+    }
+
+    /// Whether nothing would be visible: the target is no terminal, or one that cannot redraw.
+    pub fn is_hidden(&self) -> bool {
+        self.terminal.is_hidden()
+    }
+
+    /// Returns the terminal, for others to print above the bars: a log's lines between them would tear them.
+    pub fn terminal(&self) -> MultiProgress {
+        self.terminal.clone()
+    }
+
+    fn print(&self, text: &str) {
+        // Nobody reading is no reason to stop.
+        let _ = self.terminal.println(text);
+    }
+
+    fn begin(&mut self) {
+        self.clear();
+        self.no_echo = (self.silence_echo)();
+        let bar = ProgressBar::new(self.board.total as u64).with_style(self.template("{bar:24} {pos}/{len} {msg}"));
+        self.overall = self.terminal.add(bar);
+        self.redraw();
+    }
+
+    fn start(&mut self, id: JobId, job: &Job) {
+        let bar = ProgressBar::new(0).with_style(self.template("{prefix:34!} {bar:12} {msg}"));
+        let bar = self.terminal.insert_before(&self.overall, bar);
+        bar.set_prefix(job.title.to_string());
+        self.running.insert(id, bar);
+        self.redraw();
+    }
+
+    fn remove(&mut self, id: JobId) {
+        if let Some(bar) = self.running.remove(&id) {
+            bar.finish_and_clear();
+            self.terminal.remove(&bar);
+        }
+    }
+
+    fn redraw(&mut self) {
+        self.redrawn = Instant::now();
+        for (id, bar) in &self.running {
+            let Some(row) = self.board.running.get(id) else { continue };
+            let (done, total) = row.progress();
+            // An empty bar, not a full one, as long as nothing is known.
+            bar.set_length(total.max(1));
+            bar.set_position(if total == 0 { 0 } else { done });
+            bar.set_message(row.activity());
+        }
+        self.overall.set_position(self.board.ended() as u64);
+        self.overall.set_message(self.board.overall());
+    }
+
+    /// Takes all bars off the terminal.
+    fn clear(&mut self) {
+        while let Some(id) = self.running.keys().next().copied() {
+            self.remove(id);
+        }
+        self.overall.finish_and_clear();
+        self.terminal.remove(&self.overall);
+        self.no_echo = None;
+    }
+
+    fn template(&self, template: &str) -> ProgressStyle {
+        let characters = match self.style {
+            BarStyle::Unicode => "━╸─",
+            BarStyle::Ascii => "=>-",
+        };
+        ProgressStyle::with_template(template).expect("the templates are fixed").progress_chars(characters)
+    }
+}
+
+impl Observer for Bars {
+    fn on_event(&mut self, event: ExecEvent<'_>) {
+        self.board.note(event);
+        match event {
+            ExecEvent::Begin { .. } => self.begin(),
+            ExecEvent::Started { id, job } => self.start(id, job),
+            ExecEvent::Exited { id, .. } => self.remove(id),
+            ExecEvent::Waiting { job, part, .. } => {
+                self.print(&format!("{} is executed by another sweep: waiting for it", job.part_title(part)));
+            }
+            ExecEvent::Ended { job, part, outcome, execution, .. } => {
+                if let Some(text) = ending(job, part, outcome, execution) {
+                    self.print(&text);
+                    self.redraw();
+                }
+            }
+            ExecEvent::Dropped { job, parts, .. } => {
+                self.print(&dropped(job, parts));
+                self.redraw();
+            }
+            ExecEvent::Stopping { urgency, running } => {
+                self.print(&stopping(urgency, running));
+                self.redraw();
+            }
+            ExecEvent::Tick if self.redrawn.elapsed() >= REDRAW => self.redraw(),
+            ExecEvent::Over => self.clear(),
+            ExecEvent::Progress { .. } | ExecEvent::Tick => {}
+        }
+    }
+}

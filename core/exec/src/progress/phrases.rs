@@ -1,0 +1,77 @@
+//! Sentences of a sweep's progress.
+
+use super::span;
+use crate::{Execution, Job, Outcome, ResultSummary, Score, Urgency, Work};
+use hashlab_store::Status;
+
+/// Describes how a part of a job ended, e.g. `nsh-b16-s0-… finished in 83 s, mAP@1000 0.613`; further lines are
+/// details. `None` if the user knows already: the sweep was stopped, or a need's failure was reported.
+pub(super) fn ending(job: &Job, part: usize, outcome: &Outcome, execution: Execution) -> Option<String> {
+    let title = job.part_title(part);
+    let after = match execution {
+        Execution::Here(took) => format!("after {}", span(took)),
+        Execution::Elsewhere => "in another sweep".to_owned(),
+        Execution::Never => "before it started".to_owned(),
+        Execution::Dropped => return None,
+    };
+    let text = match outcome {
+        Outcome::Finished(result) => finished(job, result, execution, &after),
+        Outcome::StageDone => format!("done {}", after.replacen("after", "in", 1)),
+        Outcome::Failed { message } => format!("FAILED {after}: {}", failure(job, message)),
+        Outcome::Interrupted { reason: None } => "stopped; the same command resumes from its checkpoint".to_owned(),
+        Outcome::Interrupted { reason: Some(reason) } => {
+            format!(
+                "INTERRUPTED {after}, by nobody in this sweep: {reason}\n  the same command resumes from its checkpoint"
+            )
+        }
+        Outcome::NotStarted { .. } => return None,
+    };
+    Some(format!("{title} {text}"))
+}
+
+fn finished(job: &Job, result: &ResultSummary, execution: Execution, after: &str) -> String {
+    if result.status == Status::Diverged {
+        let why = result.message.as_deref().unwrap_or("its loss is not finite");
+        return format!("diverged {after}: {why}");
+    }
+    let time = match execution {
+        Execution::Here(took) => format!("in {}", span(took)),
+        _ => "by another sweep".to_owned(),
+    };
+    format!("finished {time}{}", score(job, result))
+}
+
+/// The primary metric, e.g. `, mAP@1000 0.612`.
+fn score(job: &Job, result: &ResultSummary) -> String {
+    let Work::Runs { metric, .. } = &job.work else { return String::new() };
+    match result.score {
+        Some(Score::Test(map)) => format!(", {metric} {map:.3}"),
+        Some(Score::Validation(map)) => format!(", validation {metric} {map:.3}"),
+        None => String::new(),
+    }
+}
+
+/// The first line of an error, its advice, and its log, if there is anything in it.
+fn failure(job: &Job, message: &str) -> String {
+    let first = message.lines().next().unwrap_or_default();
+    let advice: String =
+        message.lines().filter(|line| line.starts_with("help: ")).map(|line| format!("\n  {line}")).collect();
+    let written = job.log.metadata().is_ok_and(|log| log.is_file() && log.len() > 0);
+    let log = if written { format!("\n  log: {}", job.log.display()) } else { String::new() };
+    format!("{first}{advice}{log}")
+}
+
+/// Describes what a job that did not get done takes along.
+pub(super) fn dropped(job: &Job, parts: usize) -> String {
+    let (runs, need) = if parts == 1 { ("1 run", "needs") } else { (&*format!("{parts} runs"), "need") };
+    format!("{runs} that {need} {} will not start", job.title)
+}
+
+/// Describes what a request to stop does.
+pub(super) fn stopping(urgency: Urgency, running: usize) -> String {
+    let processes = if running == 1 { "1 process".to_owned() } else { format!("{running} processes") };
+    match urgency {
+        Urgency::AtOnce => format!("stopped at once: {processes} killed"),
+        Urgency::Gently => format!("stopping: {processes} will write a checkpoint and end; Ctrl-C again kills them"),
+    }
+}

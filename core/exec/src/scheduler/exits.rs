@@ -1,0 +1,130 @@
+//! What the end of a job's process means for its runs.
+
+use std::time::Duration;
+
+use super::{Attempt, Phase, Scheduler, Submitted, last_attempt};
+use crate::{ExecEvent, Execution, Exit, Handle, Outcome};
+use hashlab_store::{RunDir, RunState};
+
+/// How often a job that the executor lost is submitted again.
+const RESUBMISSIONS: usize = 3;
+
+impl Scheduler<'_> {
+    pub(super) fn on_exit(&mut self, handle: Handle, exit: Exit, took: Duration) {
+        let Some(submitted) = self.state.submitted.remove(&handle) else { return };
+        let (id, job) = (submitted.id, self.graph.job(submitted.id));
+        self.state.used -= submitted.slots;
+        self.state.phases[id.index()] = Phase::Blocked;
+        self.observer.on_event(ExecEvent::Exited { id, job });
+        let again = if job.is_stage() {
+            self.judge_stage(&submitted, exit, took)
+        } else {
+            self.judge_runs(&submitted, exit, took)
+        };
+        if again && self.stopping.is_none() {
+            return self.state.make_ready(id);
+        }
+        if self.stopping.is_some() {
+            for part in self.state.open_parts(id) {
+                self.end(id, part, Outcome::NotStarted { reason: None }, Execution::Never);
+            }
+        }
+        self.rest(id);
+    }
+
+    /// Ends a stage. Returns whether to submit it again.
+    fn judge_stage(&mut self, submitted: &Submitted, exit: Exit, took: Duration) -> bool {
+        let told = submitted.failure().map(str::to_owned);
+        let outcome = match exit {
+            Exit::Done => Outcome::StageDone,
+            Exit::Busy => Outcome::Failed { message: "another process is at its work, and it did not wait".to_owned() },
+            Exit::Interrupted { reason } => self.interrupted(reason),
+            Exit::Failed { message } => Outcome::Failed { message: told.unwrap_or(message) },
+            Exit::Unknown { message } => match self.count_loss(submitted, message) {
+                None => return true,
+                Some(outcome) => outcome,
+            },
+        };
+        self.end(submitted.id, 0, outcome, Execution::Here(took));
+        false
+    }
+
+    /// Ends the runs of a process; each run's directory has the first word. Returns whether to submit the job again,
+    /// with those that are left.
+    fn judge_runs(&mut self, submitted: &Submitted, exit: Exit, took: Duration) -> bool {
+        let id = submitted.id;
+        let mut left = Vec::new();
+        for attempt in &submitted.attempts {
+            let dir = &self.graph.job(id).dirs()[attempt.part];
+            let failure = dir.failure().filter(|failure| failure.attempt > attempt.before);
+            match (dir.result(), failure) {
+                (Some(result), _) => self.end(id, attempt.part, Outcome::from(&result), Execution::Here(took)),
+                (None, Some(failure)) => {
+                    let outcome = Outcome::Failed { message: failure.message };
+                    self.end(id, attempt.part, outcome, Execution::Here(took));
+                }
+                (None, None) => left.push(*attempt),
+            }
+        }
+        match exit {
+            Exit::Busy => {
+                left.iter().for_each(|attempt| self.hold(id, attempt.part));
+                false
+            }
+            Exit::Interrupted { reason } => {
+                for attempt in left {
+                    let outcome = self.interrupted(reason.clone());
+                    self.end(id, attempt.part, outcome, Execution::Here(took));
+                }
+                false
+            }
+            Exit::Done => self.fail_runs(submitted, left, "ended without a result", took),
+            Exit::Failed { message } => self.fail_runs(submitted, left, &message, took),
+            Exit::Unknown { message } => self.lose_runs(submitted, left, message, took),
+        }
+    }
+
+    /// Fails the runs that a process left. Where it had finished others before, those that it had not begun are left
+    /// for the next process.
+    fn fail_runs(&mut self, submitted: &Submitted, left: Vec<Attempt>, message: &str, took: Duration) -> bool {
+        let id = submitted.id;
+        let begun = |attempt: &Attempt| last_attempt(&self.graph.job(id).dirs()[attempt.part]) > attempt.before;
+        let (begun, not_begun): (Vec<_>, Vec<_>) = left.iter().partition(|attempt| begun(attempt));
+        let some_ended = left.len() < submitted.attempts.len() || !begun.is_empty();
+        let failed = if some_ended { begun } else { left };
+        for attempt in failed {
+            let run = self.graph.job(id).dirs()[attempt.part].id();
+            let message = submitted.failure_of(run).unwrap_or(message).to_owned();
+            self.fail(id, attempt.part, message, Execution::Here(took));
+        }
+        some_ended && !not_begun.is_empty()
+    }
+
+    fn lose_runs(&mut self, submitted: &Submitted, left: Vec<Attempt>, message: String, took: Duration) -> bool {
+        let id = submitted.id;
+        let dirs = self.graph.job(id).dirs();
+        let runs_on = |attempt: &Attempt| dirs.get(attempt.part).map(RunDir::state) == Some(RunState::Running);
+        let (running, free): (Vec<_>, Vec<_>) = left.into_iter().partition(runs_on);
+        running.iter().for_each(|attempt| self.hold(id, attempt.part));
+        if free.is_empty() {
+            return false;
+        }
+        let Some(outcome) = self.count_loss(submitted, message) else { return true };
+        for attempt in free {
+            self.end(id, attempt.part, outcome.clone(), Execution::Here(took));
+        }
+        false
+    }
+
+    /// Counts that the executor lost a job. Returns how the job ends if it was lost too often.
+    fn count_loss(&mut self, submitted: &Submitted, message: String) -> Option<Outcome> {
+        let lost = self.state.lost.entry(submitted.id).or_default();
+        *lost += 1;
+        (*lost > RESUBMISSIONS || self.stopping.is_some()).then(|| self.interrupted(message))
+    }
+
+    /// An interruption; the reason is the user's own if the sweep is being stopped.
+    fn interrupted(&self, reason: String) -> Outcome {
+        Outcome::Interrupted { reason: self.stopping.is_none().then_some(reason) }
+    }
+}

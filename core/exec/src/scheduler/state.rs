@@ -1,0 +1,204 @@
+//! The scheduler's records: where each job stands.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::JournalWatch;
+use crate::Event;
+use crate::{Handle, JobGraph, JobId, Outcome};
+use hashlab_store::RunId;
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Something that it needs is not done.
+    Blocked,
+    /// It can be submitted.
+    Ready,
+    Submitted,
+    /// Other processes hold its open runs.
+    Held,
+    /// All its parts have ended.
+    Closed,
+}
+
+/// Why a job cannot be executed.
+#[derive(Clone, Debug)]
+pub(super) enum Doom {
+    /// It fails, too.
+    Failed(String),
+    /// It is left for the next sweep.
+    Skipped(String),
+}
+
+/// A part of a submitted job, and the attempts at it before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    pub(super) part: usize,
+    pub(super) before: u32,
+}
+
+/// A job that the executor has.
+#[derive(Debug)]
+pub(super) struct Submitted {
+    pub(super) id: JobId,
+    pub(super) slots: usize,
+    pub(super) attempts: Vec<Attempt>,
+    /// Failures that its process reported, each with its run if there are several.
+    pub(super) failures: Vec<(Option<RunId>, String)>,
+    pub(super) watch: JournalWatch,
+}
+
+impl Submitted {
+    pub(super) fn note(&mut self, event: &Event) {
+        self.watch.heard();
+        if let Event::Failed { run, message } = event {
+            self.failures.push((run.clone(), message.clone()));
+        }
+    }
+
+    /// The last failure that was reported for `run`, or else for all that the process does.
+    pub(super) fn failure_of(&self, run: &RunId) -> Option<&str> {
+        let last = |of: Option<&RunId>| self.failures.iter().rfind(|(failed, _)| failed.as_ref() == of);
+        last(Some(run)).or_else(|| last(None)).map(|(_, message)| message.as_str())
+    }
+
+    /// The last failure that was reported.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failures.last().map(|(_, message)| message.as_str())
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    ids: Vec<JobId>,
+    pub(super) phases: Vec<Phase>,
+    pub(super) slots: Vec<usize>,
+    /// Jobs that are not closed.
+    pub(super) open: usize,
+    pub(super) ready: BTreeSet<JobId>,
+    pub(super) held: BTreeSet<JobId>,
+    pub(super) doomed: BTreeMap<JobId, Doom>,
+    pub(super) submitted: BTreeMap<Handle, Submitted>,
+    /// Slots of the submitted jobs.
+    pub(super) used: usize,
+    /// Held runs that the observer knows of.
+    pub(super) announced: BTreeSet<(JobId, usize)>,
+    /// How often the executor lost each job.
+    pub(super) lost: BTreeMap<JobId, usize>,
+    outcomes: Vec<Vec<Option<Outcome>>>,
+    /// Needs of each job that are not done.
+    needs: Vec<usize>,
+    dependents: Vec<Vec<JobId>>,
+}
+
+impl State {
+    pub(super) fn new(graph: &JobGraph) -> Self {
+        let needs: Vec<usize> = graph.ids().map(|id| graph.needs(id).len()).collect();
+        let phase = |needs: &usize| if *needs == 0 { Phase::Ready } else { Phase::Blocked };
+        Self {
+            ids: graph.ids().collect(),
+            phases: needs.iter().map(phase).collect(),
+            slots: Vec::new(),
+            open: graph.jobs().len(),
+            ready: graph.ids().filter(|id| needs[id.index()] == 0).collect(),
+            held: BTreeSet::new(),
+            doomed: BTreeMap::new(),
+            submitted: BTreeMap::new(),
+            used: 0,
+            announced: BTreeSet::new(),
+            lost: BTreeMap::new(),
+            outcomes: graph.jobs().iter().map(|job| vec![None; job.parts()]).collect(),
+            needs,
+            dependents: graph.dependents(),
+        }
+    }
+
+    pub(super) fn into_outcomes(self) -> Vec<Vec<Outcome>> {
+        let ended = |outcome: Option<Outcome>| outcome.expect("every part of a closed job has ended");
+        self.outcomes.into_iter().map(|parts| parts.into_iter().map(ended).collect()).collect()
+    }
+
+    /// The stages that every job which needs them can do without, because its runs have ended.
+    pub(super) fn unneeded_stages(&self, graph: &JobGraph) -> Vec<JobId> {
+        let mut unneeded = BTreeSet::new();
+        for id in graph.ids().rev().filter(|id| graph.job(*id).is_stage()) {
+            let dependents = &self.dependents[id.index()];
+            let done = |id: &JobId| unneeded.contains(id) || self.open_parts(*id).is_empty();
+            if !dependents.is_empty() && dependents.iter().all(done) {
+                unneeded.insert(id);
+            }
+        }
+        unneeded.into_iter().collect()
+    }
+
+    /// The parts of a job that have not ended.
+    pub(super) fn open_parts(&self, id: JobId) -> Vec<usize> {
+        let parts = self.outcomes[id.index()].iter().enumerate();
+        parts.filter(|(_, outcome)| outcome.is_none()).map(|(part, _)| part).collect()
+    }
+
+    pub(super) fn end(&mut self, id: JobId, part: usize, outcome: Outcome) {
+        let place = &mut self.outcomes[id.index()][part];
+        assert!(place.is_none(), "a part ends once");
+        *place = Some(outcome);
+    }
+
+    pub(super) fn make_ready(&mut self, id: JobId) {
+        self.held.remove(&id);
+        self.phases[id.index()] = Phase::Ready;
+        self.ready.insert(id);
+    }
+
+    pub(super) fn put_on_hold(&mut self, id: JobId) {
+        self.ready.remove(&id);
+        self.phases[id.index()] = Phase::Held;
+        self.held.insert(id);
+    }
+
+    pub(super) fn close(&mut self, id: JobId) {
+        self.ready.remove(&id);
+        self.held.remove(&id);
+        self.phases[id.index()] = Phase::Closed;
+        self.open -= 1;
+    }
+
+    /// The jobs that the executor does not have and that are not closed.
+    pub(super) fn unsubmitted(&self) -> Vec<JobId> {
+        let waits = |phase: Phase| matches!(phase, Phase::Blocked | Phase::Ready | Phase::Held);
+        self.ids.iter().copied().filter(|id| waits(self.phases[id.index()])).collect()
+    }
+
+    /// Why what needs a closed job cannot be executed; `None` if it can.
+    pub(super) fn doom_for_dependents(&self, id: JobId, kind: &str) -> Option<Doom> {
+        let first_line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        let mut skipped = None;
+        for outcome in self.outcomes[id.index()].iter().flatten() {
+            match outcome {
+                Outcome::Failed { message } => {
+                    return Some(Doom::Failed(format!("its {kind} failed: {}", first_line(message))));
+                }
+                Outcome::Interrupted { reason } | Outcome::NotStarted { reason } => {
+                    let reason =
+                        reason.as_deref().map(|reason| format!(": {}", first_line(reason))).unwrap_or_default();
+                    skipped = Some(Doom::Skipped(format!("its {kind} stopped{reason}")));
+                }
+                Outcome::Finished(_) | Outcome::StageDone => {}
+            }
+        }
+        skipped
+    }
+
+    pub(super) fn free_dependents(&mut self, id: JobId) {
+        for dependent in self.dependents[id.index()].clone() {
+            self.needs[dependent.index()] -= 1;
+            if self.needs[dependent.index()] == 0 && self.phases[dependent.index()] == Phase::Blocked {
+                self.make_ready(dependent);
+            }
+        }
+    }
+
+    pub(super) fn blocked_dependents(&self, id: JobId) -> Vec<JobId> {
+        let blocked = |dependent: &&JobId| self.phases[dependent.index()] == Phase::Blocked;
+        self.dependents[id.index()].iter().filter(blocked).copied().collect()
+    }
+}

@@ -1,0 +1,125 @@
+//! Worker side of the executor protocol: exit codes, progress events, signals.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::signals;
+use crate::Event;
+
+/// Exit code of a process whose work is done.
+pub const DONE: i32 = 0;
+
+/// Exit code of a process that could not claim a run: another process holds it, or has finished it. The scheduler
+/// looks at the run again later.
+pub const BUSY: i32 = 73;
+
+/// Exit code of a process that was asked to stop and left a checkpoint (`EX_TEMPFAIL`: try again).
+pub const INTERRUPTED: i32 = 75;
+
+/// The environment variable that holds the process id of the sweep.
+pub(super) const PARENT: &str = "HASHLAB_PARENT";
+
+/// Prepares the process of a run or a stage: dies with its sweep, reports panics, turns signals into a request to
+/// stop. To be called first thing in the process.
+///
+/// # Errors
+/// The operating system's refusal.
+pub fn init() -> io::Result<StopFlag> {
+    let supervised = die_with_parent()?;
+    if supervised {
+        set_name();
+        report_panics();
+    }
+    StopFlag::install()
+}
+
+/// Makes the kernel kill this process when the sweep that started it dies, even by `kill -9`. Returns whether a
+/// sweep started it.
+///
+/// The kernel's signal follows the *thread* that spawned the process: [`LocalExecutor`](super::LocalExecutor)
+/// spawns on the thread that calls it, which should be the main thread.
+fn die_with_parent() -> io::Result<bool> {
+    let Some(parent) = std::env::var(PARENT).ok().and_then(|pid| pid.parse::<i32>().ok()) else { return Ok(false) };
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    // A parent that died before the call above sends no signal; the parent of an orphan is another process.
+    let now = rustix::process::getppid().map(|pid| pid.as_raw_pid());
+    if now != Some(parent) {
+        std::process::exit(INTERRUPTED);
+    }
+    Ok(true)
+}
+
+/// Gives the process its program's name in `top`: the kernel took that of a descriptor, through which a sweep starts
+/// its own program.
+fn set_name() {
+    let program = std::env::args_os().next();
+    if let Some(name) = program.as_deref().and_then(|program| Path::new(program).file_name()) {
+        // The name is for people only; other systems than Linux have the right one.
+        let _ = std::fs::write("/proc/self/comm", name.as_bytes());
+    }
+}
+
+/// Reports panics over the pipe as well: the log may be on a full disk.
+fn report_panics() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let place = info.location().map(|place| format!(" at {place}")).unwrap_or_default();
+        let message = info.payload_as_str().unwrap_or("(no message)");
+        emit(&Event::failed(format!("panicked{place}: {message}")));
+        print(info);
+    }));
+}
+
+/// Sends an event to the sweep, as one line on standard output; nothing if that is a terminal, where a person reads
+/// the log instead. A sweep that no longer reads is no error.
+pub fn emit(event: &Event) {
+    if io::stdout().is_terminal() {
+        return;
+    }
+    let mut line = serde_json::to_vec(event).expect("an event is plain data");
+    line.push(b'\n');
+    let mut out = io::stdout().lock();
+    let written = out.write_all(&line).and_then(|()| out.flush());
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        tracing::debug!("cannot report progress: {error}");
+    }
+}
+
+/// A request to stop this process. A training loop polls it between steps.
+#[derive(Clone, Debug)]
+pub struct StopFlag {
+    /// The last signal that arrived, 0 if none did.
+    received: Arc<AtomicUsize>,
+}
+
+impl StopFlag {
+    /// Takes SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 as requests to stop; those that the parent process ignores
+    /// stay ignored (SIGHUP under `nohup`). A second SIGINT kills the process, any other signal can come repeatedly:
+    /// cluster schedulers warn with one signal and terminate with another, while the checkpoint is being written.
+    ///
+    /// # Errors
+    /// The operating system's refusal.
+    pub fn install() -> io::Result<Self> {
+        let received = Arc::new(AtomicUsize::new(0));
+        signals::note_in(&received)?;
+        Ok(Self { received })
+    }
+
+    /// Whether the process should write a checkpoint and return [`StopFlag::interrupted`].
+    pub fn is_raised(&self) -> bool {
+        self.received.load(Ordering::Relaxed) != 0
+    }
+
+    /// Reports the interruption to the sweep, and returns the exit code for it.
+    pub fn interrupted(&self) -> i32 {
+        let signal = signals::name(self.received.load(Ordering::Relaxed) as i32).to_owned();
+        emit(&Event::Interrupted { signal });
+        INTERRUPTED
+    }
+}

@@ -1,0 +1,92 @@
+//! Kernels for NVIDIA GPUs.
+//!
+//! candle computes there what this crate computes in one pass with a chain of small operations, each a launch and a pass
+//! over memory. The kernels of `cuda/` take the place of those chains that training and feature extraction spend their
+//! time in. nvcc compiles them for the GPU, and a C++ compiler for an emulated one on which the tests run them
+//! (`cuda/host.h`), so that every value is tested on machines without a GPU.
+//!
+//! A [`launch::Launch`] is all that is said to a kernel: its name, how many blocks and threads, its arguments. Both sides
+//! take it as it is.
+
+#[cfg(feature = "cuda")]
+mod device;
+#[cfg(all(test, target_os = "linux"))]
+mod host;
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "what is said to a GPU alone"))]
+pub(crate) mod launch;
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
+
+#[cfg(feature = "cuda")]
+pub(crate) use device::{Array, Product, alloc, gpu, run, tensor};
+
+use candle_core::{DType, Result, Tensor};
+
+/// Takes a step of the optimizer `kernel` on parameters: each with its gradient and two state tensors, all on one GPU.
+///
+/// # Errors
+/// If one of them is strided.
+pub(crate) fn optimize(kernel: &str, parameters: &[[&Tensor; 4]], factors: &[launch::Factor]) -> Result<()> {
+    let Some([first, ..]) = parameters.first() else { return Ok(()) };
+    #[cfg(feature = "cuda")]
+    {
+        let gradients = parameters.iter().map(|of| of[1].contiguous()).collect::<Result<Vec<_>>>()?;
+        let mut addressed = Vec::with_capacity(parameters.len());
+        for ([p, _, s, t], g) in parameters.iter().zip(&gradients) {
+            let of = |tensor: &Tensor| Array::of_tensor(tensor).map(|array| array.address);
+            addressed.push(launch::Parameter { addresses: [of(p)?, of(g)?, of(s)?, of(t)?], len: p.elem_count() });
+        }
+        let launches = launch::optimize(kernel, &addressed, factors);
+        // SAFETY: all four are contiguous, and the optimizers checked that they have one shape.
+        launches.iter().try_for_each(|launch| unsafe { run(gpu(first)?, launch) })
+    }
+    #[cfg(not(feature = "cuda"))]
+    candle_core::bail!("a GPU's kernel `{kernel}` with {factors:?} for a tensor on {:?}", first.device().location())
+}
+
+/// What can be switched off, to measure what it gains: `HASHLAB_CUDA_OFF=events,pool` and so on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "what is said to a GPU alone"))]
+pub(crate) enum Switch {
+    /// Work without events.
+    Events,
+    /// Keeping freed memory.
+    Pool,
+    /// The kernels of this module.
+    Kernels,
+}
+
+/// Returns whether the environment switches this off.
+pub(crate) fn switched_off(switch: Switch) -> bool {
+    let name = match switch {
+        Switch::Events => "events",
+        Switch::Pool => "pool",
+        Switch::Kernels => "kernels",
+    };
+    std::env::var("HASHLAB_CUDA_OFF").is_ok_and(|off| off.split(',').any(|off| off == name))
+}
+
+/// Returns whether the kernels are in use.
+fn active() -> bool {
+    static ACTIVE: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    cfg!(feature = "cuda") && *ACTIVE.get_or_init(|| !switched_off(Switch::Kernels))
+}
+
+/// Returns whether the kernels apply to all of `tensors`: on a GPU, in f32 or bf16, all alike.
+pub(crate) fn takes(tensors: &[&Tensor]) -> bool {
+    let dtype = tensors[0].dtype();
+    active()
+        && matches!(dtype, DType::F32 | DType::BF16)
+        && tensors.iter().all(|t| t.device().is_cuda() && t.dtype() == dtype && t.elem_count() < 1 << 31)
+}
+
+/// Returns whether they apply, and the type is the one in which heads train.
+pub(crate) fn is_f32(tensors: &[&Tensor]) -> bool {
+    takes(tensors) && tensors[0].dtype() == DType::F32
+}
+
+/// Returns whether they apply to tensors that no gradient is asked of.
+#[cfg(feature = "cuda")]
+pub(crate) fn takes_frozen(tensors: &[&Tensor]) -> bool {
+    takes(tensors) && tensors.iter().all(|t| !t.track_op())
+}

@@ -1,0 +1,90 @@
+//! What a method is built with, and where its training stands.
+
+use anyhow::{Result, bail};
+use candle_core::{Device, Tensor};
+use hashlab_data::{ByModality, Modality};
+use hashlab_rng::{Stream, stream};
+
+/// What a method is built with.
+#[derive(Clone, Debug)]
+pub struct BuildContext {
+    /// Code length in bits.
+    pub bits: usize,
+    /// Length of a feature vector, by modality.
+    pub dims: ByModality<usize>,
+    /// Number of label classes.
+    pub classes: usize,
+    /// Number of training items, for methods with memory per item.
+    pub items: usize,
+    /// Multi-hot labels of the training items `(items, classes)`; absent unless the method is supervised.
+    pub labels: Option<Tensor>,
+    /// Where tensors live.
+    pub device: Device,
+    /// The run's seed.
+    pub seed: u64,
+}
+
+impl BuildContext {
+    /// A context for features of images of length `dim`, on the CPU, under seed 0, without classes: for examples and tests.
+    pub fn of_images(bits: usize, dim: usize) -> Self {
+        let dims = ByModality::one(Modality::Image, dim);
+        Self { bits, dims, classes: 0, items: 0, labels: None, device: Device::Cpu, seed: 0 }
+    }
+
+    /// The run's only modality.
+    ///
+    /// # Errors
+    /// If the run has several; [`Needs`](crate::Needs) rules that out for methods of one.
+    pub fn modality(&self) -> Result<Modality> {
+        match self.dims.only() {
+            Some((modality, _)) => Ok(modality),
+            None => bail!("a method of one modality was built for {}", self.dims.len()),
+        }
+    }
+
+    /// Length of a feature vector of the run's only modality.
+    ///
+    /// # Errors
+    /// If the run has several modalities.
+    pub fn dim(&self) -> Result<usize> {
+        Ok(self.dims.get(self.modality()?).copied().unwrap_or_default())
+    }
+
+    /// Opens the run's random stream for `purpose`, e.g. `"init/head.0.weight"`.
+    pub fn stream(&self, purpose: &str) -> Stream {
+        stream(self.seed, purpose, &[])
+    }
+}
+
+/// An epoch, before its first or after its last step.
+#[derive(Clone, Debug)]
+pub struct EpochContext {
+    /// Epoch, counted from 0.
+    pub epoch: usize,
+    /// Epochs in all.
+    pub epochs: usize,
+    /// Steps per epoch.
+    pub steps: usize,
+}
+
+/// Where training stands at a step.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// Epoch, counted from 0.
+    pub epoch: usize,
+    /// Epochs in all.
+    pub epochs: usize,
+    /// Step, counted from 0 over the whole training.
+    pub step: usize,
+    /// Steps in all.
+    pub steps: usize,
+    /// The run's seed.
+    pub seed: u64,
+}
+
+impl Progress {
+    /// Opens this step's random stream for `purpose`, e.g. `"dropout"`; the same after a restart.
+    pub fn stream(&self, purpose: &str) -> Stream {
+        stream(self.seed, purpose, &[self.step as u64])
+    }
+}

@@ -1,0 +1,33 @@
+//! Facts about a method.
+
+use hashlab_data::Needs;
+
+/// Facts about a method.
+#[derive(Clone, Debug)]
+pub struct MethodInfo {
+    /// Snake-case name, as experiment files write it.
+    pub name: &'static str,
+    /// Name as papers print it.
+    pub title: &'static str,
+    /// Paper: authors, title, venue and year.
+    pub paper: &'static str,
+    /// What it learns from beside the items.
+    pub supervision: Supervision,
+    /// Which modalities it needs, and whether a code may depend on several.
+    pub needs: Needs,
+    /// Whether it learns from augmented views.
+    pub augmented: bool,
+    /// Whether its result depends on the run's seed.
+    pub seeded: bool,
+    /// Raised whenever the method's results or its defaults change, so that old runs are not taken for new ones.
+    pub revision: u32,
+}
+
+/// What a method learns from beside the items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supervision {
+    /// Nothing: labels are withheld from it.
+    Unsupervised,
+    /// Class labels of the training items.
+    Supervised,
+}

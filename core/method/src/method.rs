@@ -1,0 +1,210 @@
+//! The traits of a hashing method.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use candle_core::{Tensor, Var};
+use hashlab_data::Modality;
+use hashlab_settings::Params;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Batch, BatchSpec, BuildContext, EncodeSpec, EpochContext, Features, Loss, MethodInfo, Progress, TrainSet};
+
+/// Tensors by name, in the order of their names.
+pub type State = BTreeMap<String, Tensor>;
+
+/// A hashing method: maps items to codes of `bits` bits.
+pub trait HashMethod: Send {
+    /// Computes relaxed codes `h`, shape `(n, bits)`, f32, of `items` in their role as `modality`, in evaluation mode. The
+    /// caller binarizes: `h >= 0` is bit 1.
+    ///
+    /// `items` holds the features of `modality` and, for a method that declares [`Needs::Fused`](crate::Needs), those of
+    /// the other modalities.
+    ///
+    /// # Errors
+    /// If the items' shape is not the one that the method was built for.
+    fn encode(&self, items: &Features, modality: Modality) -> Result<Tensor>;
+
+    /// How codes are computed where that changes them: items per call, roles, an incomplete last call.
+    fn encode_spec(&self) -> EncodeSpec {
+        EncodeSpec::default()
+    }
+
+    /// Every tensor needed to encode and to resume, by name.
+    ///
+    /// # Errors
+    /// If a tensor cannot be read from its device.
+    fn state(&self) -> Result<State>;
+
+    /// Restores [`HashMethod::state`].
+    ///
+    /// # Errors
+    /// On a missing, extra or misshapen tensor; the method is then unchanged.
+    fn load_state(&mut self, state: &State) -> Result<()>;
+}
+
+/// A shallow method: fitted to all training items in one call. LSH, ITQ, SH, AGH.
+pub trait Fitted: HashMethod {
+    /// Fits the method to the training items.
+    ///
+    /// # Errors
+    /// If the items do not determine a solution, e.g. fewer dimensions than bits.
+    fn fit(&mut self, train: &TrainSet) -> Result<()>;
+}
+
+/// A deep method: trained by gradient steps. CIBHash, HashNet. Backward pass, optimizer and logging are the training
+/// loop's.
+pub trait Trained: HashMethod {
+    /// What a training step needs.
+    fn batch_spec(&self) -> BatchSpec;
+
+    /// The trainable variables and how each group learns.
+    fn param_groups(&self) -> Vec<ParamGroup>;
+
+    /// Prepares an epoch: schedules, discrete updates. Runs without gradients, and again when a run resumes inside the
+    /// epoch, so it may depend on `at` and on nothing that training changes.
+    ///
+    /// # Errors
+    /// Whatever stops the run.
+    fn begin_epoch(&mut self, _at: &EpochContext) -> Result<()> {
+        Ok(())
+    }
+
+    /// The training-mode forward pass: dropout, batch statistics, all views.
+    ///
+    /// # Errors
+    /// If the batch does not fit the method.
+    fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss>;
+
+    /// Ends an epoch: updates of memories, prototypes, discrete codes. Runs once per epoch, after its last step and before
+    /// the validation; what it changes is part of [`HashMethod::state`].
+    ///
+    /// # Errors
+    /// Whatever stops the run.
+    fn end_epoch(&mut self, _at: &EpochContext) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A built method; the way it learns was decided at its registration.
+pub enum AnyMethod {
+    /// A shallow method.
+    Fitted(Box<dyn Fitted>),
+    /// A deep method.
+    Trained(Box<dyn Trained>),
+}
+
+impl AnyMethod {
+    /// The part that both kinds share.
+    pub fn as_method(&self) -> &dyn HashMethod {
+        match self {
+            Self::Fitted(method) => method.as_ref(),
+            Self::Trained(method) => method.as_ref(),
+        }
+    }
+
+    /// The part that both kinds share, to be changed.
+    pub fn as_method_mut(&mut self) -> &mut dyn HashMethod {
+        match self {
+            Self::Fitted(method) => method.as_mut(),
+            Self::Trained(method) => method.as_mut(),
+        }
+    }
+}
+
+/// The static side of a method: facts, hyperparameters, construction. [`MethodEntry`](crate::MethodEntry) registers it.
+pub trait Definition: HashMethod + Sized + 'static {
+    /// Facts about the method.
+    const INFO: MethodInfo;
+    /// The text of the method's source file, `include_str!("NAME.rs")`, with `concat!` for several. Its digest is kept
+    /// with every result, so that results of other sources are told apart.
+    const SOURCE: &'static str;
+    /// Its hyperparameters; [`NoParams`](crate::NoParams) for none.
+    type Params: Params;
+
+    /// Builds the untrained method.
+    ///
+    /// # Errors
+    /// If the hyperparameters do not fit the context, e.g. more bits than dimensions.
+    fn build(params: Self::Params, cx: &BuildContext) -> Result<Self>;
+}
+
+/// Variables that learn alike. What is `None` is the run's, from `[train]`.
+#[derive(Clone, Default)]
+pub struct ParamGroup {
+    /// The variables by name.
+    pub vars: Vec<(String, Var)>,
+    /// Factor on the learning rate; `None` is 1.
+    pub lr_scale: Option<f64>,
+    /// Learning rate in place of the run's.
+    pub learning_rate: Option<f64>,
+    /// Weight decay in place of the run's.
+    pub weight_decay: Option<f64>,
+    /// Adam's β₁ and β₂ in place of the run's.
+    pub betas: Option<[f64; 2]>,
+    /// Schedule in place of the run's.
+    pub schedule: Option<Schedule>,
+}
+
+impl ParamGroup {
+    /// Variables that learn as `[train]` says.
+    pub fn new(vars: Vec<(String, Var)>) -> Self {
+        Self { vars, ..Self::default() }
+    }
+}
+
+/// How the learning rate changes while a run trains.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    /// The curve after the warm-up.
+    pub kind: ScheduleKind,
+    /// Whether the curve moves once per epoch or with every step.
+    pub unit: Unit,
+    /// Epochs at the start over which the rate rises linearly to its full value; the curve follows them.
+    pub warmup_epochs: usize,
+    /// Fraction of the full rate at the start of the warm-up.
+    pub warmup_start: f64,
+}
+
+impl Schedule {
+    /// The full rate throughout.
+    pub const CONSTANT: Self =
+        Self { kind: ScheduleKind::Constant, unit: Unit::Epoch, warmup_epochs: 0, warmup_start: 0.0 };
+}
+
+/// The curve of a learning rate.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ScheduleKind {
+    /// No change.
+    Constant,
+    /// Times `factor` every `every` units.
+    Step {
+        /// Units between two multiplications.
+        every: usize,
+        /// The factor.
+        factor: f64,
+    },
+    /// Times `factor` at each of these units.
+    MultiStep {
+        /// Units, ascending.
+        milestones: Vec<usize>,
+        /// The factor.
+        factor: f64,
+    },
+    /// Half a cosine from 1 to `floor`, a fraction of the full rate, over the whole training.
+    Cosine {
+        /// The fraction at the end.
+        floor: f64,
+    },
+}
+
+/// What a schedule counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Passes over the training items.
+    Epoch,
+    /// Updates.
+    Step,
+}

@@ -1,0 +1,71 @@
+//! Parts that methods are built of: initialized layers, seeded dropout, straight-through gradients, soft sorting, memory per
+//! item, losses that several methods share.
+
+mod linear;
+mod memory;
+mod pairs;
+mod parameters;
+mod softsort;
+
+pub use hashlab_kernels::loss::{bernoulli_kl, nt_xent};
+pub use linear::Linear;
+pub use memory::Memory;
+pub use pairs::{pair_likelihood, shares_label, softplus};
+pub use parameters::{Parameters, expect, expect_all};
+pub use softsort::soft_sort;
+
+use candle_core::{Result, Tensor};
+use hashlab_rng::Stream;
+
+/// Passes gradients to `relaxed` as if `hard` were `relaxed` (Bengio et al. 2013): forward `hard`, backward identity.
+///
+/// # Errors
+/// If the shapes differ.
+pub fn straight_through(relaxed: &Tensor, hard: &Tensor) -> Result<Tensor> {
+    // In this order the value is `hard` to the last bit: x − x is 0, where x + (hard − x) is rounded.
+    (relaxed - relaxed.detach())? + hard.detach()
+}
+
+/// The sign with sign(0) = +1, as codes are packed; same shape, no gradient.
+///
+/// # Errors
+/// If the tensor cannot be compared on its device.
+pub fn sign(x: &Tensor) -> Result<Tensor> {
+    x.detach().ge(0.0)?.to_dtype(x.dtype())?.affine(2.0, -1.0)
+}
+
+/// Zeroes each element with probability `p` and scales the others by `1 / (1 − p)`.
+///
+/// # Errors
+/// If the mask cannot be moved to the tensor's device.
+pub fn dropout(x: &Tensor, p: f64, rng: &mut Stream) -> Result<Tensor> {
+    let keep = (1.0 / (1.0 - p)) as f32;
+    let mask: Vec<f32> = (0..x.elem_count()).map(|_| if rng.bernoulli(p) { 0.0 } else { keep }).collect();
+    x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    #[test]
+    fn straight_through_is_hard_forward_and_identity_backward() {
+        let x = Var::new(&[-0.3f32, 0.0, 7.3], &Device::Cpu).unwrap();
+        let y = straight_through(&x, &sign(&x).unwrap()).unwrap();
+        assert_eq!(y.to_vec1::<f32>().unwrap(), [-1.0, 1.0, 1.0]);
+        let grads = (y * 3.0).unwrap().sum_all().unwrap().backward().unwrap();
+        assert_eq!(grads.get(&x).unwrap().to_vec1::<f32>().unwrap(), [3.0; 3]);
+    }
+
+    #[test]
+    fn dropout_keeps_the_mean_and_follows_its_stream() {
+        let x = Tensor::ones((100, 100), candle_core::DType::F32, &Device::Cpu).unwrap();
+        let draw = |seed| dropout(&x, 0.4, &mut hashlab_rng::stream(seed, "dropout", &[])).unwrap();
+        let mean = draw(0).mean_all().unwrap().to_scalar::<f32>().unwrap();
+        assert!((mean - 1.0).abs() < 0.03, "{mean}");
+        let values = |t: Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(values(draw(0)), values(draw(0)));
+        assert_ne!(values(draw(0)), values(draw(1)));
+    }
+}

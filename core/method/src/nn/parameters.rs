@@ -1,0 +1,117 @@
+//! A method's trainable variables, by name.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail, ensure};
+use candle_core::{DType, Shape, Tensor, Var};
+
+use crate::{BuildContext, State};
+
+/// Trainable variables in the order of their names. Each draws its start from a stream named after it, so adding
+/// one variable changes no other.
+#[derive(Clone, Default)]
+pub struct Parameters(BTreeMap<String, Var>);
+
+impl Parameters {
+    /// Adds a variable with entries drawn from U(−`bound`, `bound`).
+    ///
+    /// # Errors
+    /// If the device has no room for it.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    pub fn uniform(&mut self, name: &str, shape: impl Into<Shape>, bound: f64, cx: &BuildContext) -> Result<Var> {
+        let shape = shape.into();
+        let mut rng = cx.stream(&format!("init/{name}"));
+        let values: Vec<f32> = (0..shape.elem_count()).map(|_| rng.uniform_in(-bound, bound) as f32).collect();
+        self.insert(name, Var::from_vec(values, shape, &cx.device)?)
+    }
+
+    /// Adds a variable with entries drawn from N(0, `deviation`²).
+    ///
+    /// # Errors
+    /// If the device has no room for it.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    pub fn normal(&mut self, name: &str, shape: impl Into<Shape>, deviation: f64, cx: &BuildContext) -> Result<Var> {
+        let shape = shape.into();
+        let mut rng = cx.stream(&format!("init/{name}"));
+        let values: Vec<f32> = (0..shape.elem_count()).map(|_| (deviation * rng.normal()) as f32).collect();
+        self.insert(name, Var::from_vec(values, shape, &cx.device)?)
+    }
+
+    /// Adds a variable that starts at 0.
+    ///
+    /// # Errors
+    /// If the device has no room for it.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    pub fn zeros(&mut self, name: &str, shape: impl Into<Shape>, cx: &BuildContext) -> Result<Var> {
+        self.insert(name, Var::zeros(shape, DType::F32, &cx.device)?)
+    }
+
+    fn insert(&mut self, name: &str, var: Var) -> Result<Var> {
+        let previous = self.0.insert(name.to_owned(), var.clone());
+        assert!(previous.is_none(), "two parameters are called `{name}`");
+        Ok(var)
+    }
+
+    /// All variables with their names.
+    pub fn vars(&self) -> Vec<(String, Var)> {
+        self.0.iter().map(|(name, var)| (name.clone(), var.clone())).collect()
+    }
+
+    /// Copies the values.
+    ///
+    /// # Errors
+    /// If a value cannot be copied on its device.
+    pub fn state(&self) -> Result<State> {
+        self.0.iter().map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?))).collect()
+    }
+
+    /// Restores [`Parameters::state`]: all variables, or none if one does not fit.
+    ///
+    /// # Errors
+    /// On a missing, extra or misshapen tensor, or one of another type.
+    pub fn load(&self, state: &State) -> Result<()> {
+        refuse_extra(state, |name| self.0.contains_key(name))?;
+        for (name, var) in &self.0 {
+            let (found, expected) = (expect(state, name, var.shape())?.dtype(), var.dtype());
+            ensure!(found == expected, "`{name}` is of type {found:?}, expected {expected:?}");
+        }
+        self.0.iter().try_for_each(|(name, var)| Ok(var.set(&state[name])?))
+    }
+}
+
+/// Looks up all tensors of a state, by name and shape.
+///
+/// # Errors
+/// On a missing, extra or misshapen tensor.
+pub fn expect_all<const N: usize>(state: &State, tensors: [(&str, &Shape); N]) -> Result<[Tensor; N]> {
+    refuse_extra(state, |name| tensors.iter().any(|tensor| tensor.0 == name))?;
+    for (name, shape) in tensors {
+        expect(state, name, shape)?;
+    }
+    Ok(tensors.map(|(name, _)| state[name].clone()))
+}
+
+fn refuse_extra(state: &State, known: impl Fn(&str) -> bool) -> Result<()> {
+    match state.keys().find(|name| !known(name)) {
+        Some(extra) => bail!("the state holds `{extra}`, which this method does not have"),
+        None => Ok(()),
+    }
+}
+
+/// Looks a tensor of known shape up.
+///
+/// # Errors
+/// If it is missing or misshapen.
+pub fn expect<'a>(state: &'a State, name: &str, shape: &Shape) -> Result<&'a Tensor> {
+    match state.get(name) {
+        None => bail!("the state lacks `{name}`"),
+        Some(t) if t.shape() != shape => bail!("`{name}` has shape {:?}, expected {shape:?}", t.shape()),
+        Some(t) => Ok(t),
+    }
+}

@@ -1,0 +1,68 @@
+//! The section `[eval]`.
+
+use hashlab_settings::{Params, Violations};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The section `[eval]`: how retrieval is measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvalConfig {
+    /// Depth K of the primary metric mAP@K: a rank, `"all"` for the whole ranking, or `"protocol"` for the depth that
+    /// papers use with the protocol.
+    pub map_at: Depth,
+    /// Ranks at which precision and recall are recorded.
+    pub ranks: Vec<usize>,
+}
+
+/// Depth of a ranking metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Depth {
+    /// A named depth.
+    Named(NamedDepth),
+    /// A rank, counted from 1.
+    Rank(usize),
+}
+
+/// Depths with a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NamedDepth {
+    /// The one that papers use with the protocol.
+    Protocol,
+    /// The whole ranking.
+    All,
+}
+
+impl Depth {
+    /// The rank; `None` for the whole ranking.
+    ///
+    /// # Errors
+    /// If the protocol's depth was not filled in, as planning does.
+    pub fn rank(self) -> anyhow::Result<Option<usize>> {
+        match self {
+            Self::Named(NamedDepth::All) => Ok(None),
+            Self::Rank(rank) => Ok(Some(rank)),
+            Self::Named(NamedDepth::Protocol) => anyhow::bail!("`map_at` was not resolved when the run was planned"),
+        }
+    }
+}
+
+impl Default for EvalConfig {
+    fn default() -> Self {
+        Self { map_at: Depth::Named(NamedDepth::Protocol), ranks: vec![1, 10, 100, 500, 1000] }
+    }
+}
+
+impl Params for EvalConfig {
+    fn check(&self) -> Violations {
+        Violations::none()
+            .require(
+                self.map_at != Depth::Rank(0),
+                ["map_at"],
+                "`map_at` must be a rank from 1, \"all\" or \"protocol\"",
+            )
+            .require(self.ranks.iter().all(|&rank| rank >= 1), ["ranks"], "`ranks` must hold ranks from 1")
+    }
+}

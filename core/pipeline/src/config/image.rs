@@ -1,0 +1,245 @@
+//! The section `[image]`.
+
+use candle_core::DType;
+use hashlab_cache::CacheDtype;
+use hashlab_encoders::Entry;
+use hashlab_settings::{Params, Schema, Settings, Violations};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::NO_ENCODER;
+
+/// The section `[image]`: the encoder between pixels and methods.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImageConfig {
+    /// Network: `hashlab encoders` lists them. `none` passes the features of the data set through.
+    pub encoder: String,
+    /// File with the network's weights: a path, or a name in the `weights` folder of the data directory. Not set: random
+    /// weights, for networks that start from them.
+    pub weights: Option<String>,
+    /// Side of the square input in pixels. Not set: the encoder's own.
+    #[schemars(range(min = 8, max = 2048))]
+    pub image_size: Option<usize>,
+    /// Augmented views kept per training item. A step draws its pair from them; with twice as many views as epochs
+    /// every epoch has views of its own, as on-line augmentation would draw.
+    #[schemars(range(min = 1, max = 10_000), extend("appliesTo" = "augmented"))]
+    pub views: usize,
+    /// How the feature cache stores features: `f32`, or `f16` in half the space, which rounds them to 11 bits.
+    pub cache_dtype: CacheDtype,
+    /// Type in which the frozen network computes features: `f32`, or `bf16`, which rounds weights and activations to 8
+    /// bits for the sake of GPUs; a CPU is much slower with it. Heads, and layers behind `frozen_until`, compute in f32.
+    pub dtype: ComputeDtype,
+    /// Layer up to which features are stored; the layers behind it run in every step with their dropouts, as in CIBHash's
+    /// reference code with `frozen_until = "fc6"` of VGG-16. Not set: all layers are in the stored features.
+    #[schemars(extend("appliesTo" = "deep"))]
+    pub frozen_until: Option<String>,
+    /// Whether a run trains the network along with its method, on images that are augmented as it goes. Shallow
+    /// methods, and every run without this, work on features of the frozen network.
+    #[schemars(extend("appliesTo" = "deep"))]
+    pub finetune: bool,
+    /// `finetune`: factor on the learning rate for the network.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub lr_scale: f64,
+    /// `finetune`: whether batch norms act by the statistics of the `batch`, or stay `frozen`.
+    pub norm: NormMode,
+    /// Digest of the weights; filled in when the experiment is planned.
+    #[schemars(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}
+
+impl Default for ImageConfig {
+    fn default() -> Self {
+        Self {
+            encoder: "convnet".into(),
+            weights: None,
+            image_size: None,
+            views: 10,
+            cache_dtype: CacheDtype::F32,
+            dtype: ComputeDtype::F32,
+            frozen_until: None,
+            finetune: false,
+            lr_scale: 1.0,
+            norm: NormMode::Batch,
+            digest: None,
+        }
+    }
+}
+
+impl Params for ImageConfig {
+    fn check(&self) -> Violations {
+        Violations::none()
+            .require(
+                self.frozen_until.is_none() || !self.finetune,
+                ["finetune", "frozen_until"],
+                "`finetune` trains the whole network: leave `frozen_until` out",
+            )
+            .require(
+                self.dtype == ComputeDtype::F32 || !self.finetune,
+                ["dtype", "finetune"],
+                "`dtype` must be `f32` with `finetune`: a network is trained in f32 only",
+            )
+    }
+
+    fn inactive(&self) -> Vec<&'static str> {
+        if self.encoder == NO_ENCODER {
+            return vec![
+                "weights",
+                "image_size",
+                "views",
+                "cache_dtype",
+                "dtype",
+                "frozen_until",
+                "finetune",
+                "lr_scale",
+                "norm",
+            ];
+        }
+        match self.finetune {
+            true => vec!["views", "cache_dtype"],
+            false => vec!["lr_scale", "norm"],
+        }
+    }
+}
+
+/// Types in which a frozen network computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ComputeDtype {
+    /// Single precision.
+    F32,
+    /// The upper half of single precision: its range, with 8 bits of precision.
+    Bf16,
+}
+
+impl ComputeDtype {
+    /// The type of tensors.
+    pub fn tensor_dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+        }
+    }
+}
+
+/// How batch norms act in a network that is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NormMode {
+    /// By the statistics of the batch; the running ones follow.
+    Batch,
+    /// By the running statistics; weights and biases are constant.
+    Frozen,
+}
+
+/// The schema of `[image]` where these encoders are registered.
+pub fn image_schema(encoders: &'static [Entry]) -> Schema {
+    let rules = move |settings: &Settings| match read(settings) {
+        Some(config) => fits(&config, encoders),
+        None => Violations::none(),
+    };
+    let inactive = move |settings: &Settings| {
+        let normed =
+            read(settings).and_then(|config| find(encoders, &config.encoder)).is_some_and(|entry| entry.normed);
+        if normed { Vec::new() } else { vec!["norm"] }
+    };
+    Schema::of::<ImageConfig>().with_rules(rules).with_inactive(inactive)
+}
+
+fn read(settings: &Settings) -> Option<ImageConfig> {
+    serde_json::from_value(settings.clone().into()).ok()
+}
+
+fn find(encoders: &'static [Entry], name: &str) -> Option<&'static Entry> {
+    encoders.iter().find(|entry| entry.name == name)
+}
+
+/// Checks what depends on the chosen network.
+fn fits(config: &ImageConfig, encoders: &'static [Entry]) -> Violations {
+    let names = |choose: fn(&Entry) -> bool| {
+        encoders.iter().filter(|entry| choose(entry)).map(|entry| entry.name).collect::<Vec<_>>().join(", ")
+    };
+    let name = &config.encoder;
+    if name == NO_ENCODER {
+        return Violations::none();
+    }
+    let Some(network) = find(encoders, name) else {
+        let message = format!("`encoder` must be an image encoder ({}, or none), got `{name}`", names(|_| true));
+        return Violations::one(["encoder"], message);
+    };
+    let only = network.only_size.filter(|only| config.image_size.is_some_and(|size| size != *only));
+    let cut = network.cut.as_ref().map(|cut| cut.name);
+    let dividable = cut.map_or("it cannot be divided".to_owned(), |cut| format!("known: `{cut}`"));
+    Violations::none()
+        .require(
+            only.is_none(),
+            ["image_size", "encoder"],
+            format!("`image_size` must be {} for `{name}`, which takes no other", only.unwrap_or_default()),
+        )
+        .require(
+            config.frozen_until.is_none() || config.frozen_until.as_deref() == cut,
+            ["frozen_until", "encoder"],
+            format!("`frozen_until` names no layer of `{name}`; {dividable}"),
+        )
+        .require(
+            !config.finetune || network.train.is_some(),
+            ["finetune", "encoder"],
+            format!(
+                "`finetune` does not apply to `{name}`, which stays frozen; known: {}",
+                names(|e| e.train.is_some())
+            ),
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use hashlab_encoders::BACKBONES;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn broken(settings: Value) -> String {
+        image_schema(BACKBONES).check(settings.as_object().unwrap()).to_string()
+    }
+
+    #[test]
+    fn a_network_of_one_size_takes_no_other() {
+        assert_eq!(broken(json!({ "encoder": "vit_b_16" })), "");
+        assert_eq!(broken(json!({ "encoder": "vit_b_16", "image_size": 224 })), "");
+        let message = "`image_size` must be 224 for `vit_b_16`, which takes no other";
+        assert_eq!(broken(json!({ "encoder": "vit_b_16", "image_size": 128 })), message);
+    }
+
+    #[test]
+    fn only_networks_that_can_be_trained_are_known_to_finetune() {
+        let message = broken(json!({ "encoder": "squeezenet1_1", "finetune": true }));
+        assert!(message.contains("known: ") && message.contains("resnet18"), "{message}");
+    }
+
+    #[test]
+    fn a_network_is_trained_in_f32_only() {
+        assert_eq!(broken(json!({ "encoder": "resnet18", "dtype": "bf16" })), "");
+        let message = broken(json!({ "encoder": "resnet18", "dtype": "bf16", "finetune": true }));
+        assert!(message.contains("`dtype` must be `f32`"), "{message}");
+    }
+
+    #[test]
+    fn what_batch_norms_do_matters_where_there_are_some_and_they_are_trained() {
+        let inactive = |settings: Value| {
+            let schema = image_schema(BACKBONES);
+            let mut complete = schema.defaults.clone();
+            complete.extend(settings.as_object().unwrap().clone());
+            schema.inactive(&complete).contains(&"norm")
+        };
+        assert!(!inactive(json!({ "encoder": "resnet18", "finetune": true })));
+        assert!(inactive(json!({ "encoder": "vgg16", "finetune": true })));
+        assert!(inactive(json!({ "encoder": "resnet18" })));
+    }
+
+    #[test]
+    fn an_unknown_encoder_lists_the_known_ones() {
+        assert!(broken(json!({ "encoder": "resnet19" })).contains("resnet18"));
+        assert_eq!(broken(json!({ "encoder": "none" })), "");
+    }
+}

@@ -1,0 +1,434 @@
+//! Codes of a data set's items, and the searches among them.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use candle_core::DType;
+use hashlab_data::{ByModality, Labels, Split};
+use hashlab_eval::{Codes, EvalError, LabelSets, Neighbor, Options, Report, evaluate, extremes, map_at_k, nearest};
+use hashlab_method::{EncodeSpec, Features, HashMethod, Modality, Task};
+
+use hashlab_store::{Neighbors, TaskQueries};
+
+use crate::inputs::Inputs;
+
+/// Encodes items and searches among them. Labels of queries reach the metrics and nothing else.
+pub(crate) struct Evaluator<'a> {
+    setup: EvaluatorSetup<'a>,
+    /// Items per call of `encode`.
+    chunk: usize,
+    /// Whether a chunk of items holds one that a validation searches with or in.
+    validated: Vec<bool>,
+    /// What the last validation encoded, by modality and chunk.
+    known: ByModality<Vec<Option<Encoded>>>,
+}
+
+/// What is encoded and how it is measured.
+pub(crate) struct EvaluatorSetup<'a> {
+    pub(crate) options: Options,
+    pub(crate) bits: usize,
+    pub(crate) labels: &'a Labels,
+    pub(crate) split: &'a Split,
+    /// The items in every modality of the run.
+    pub(crate) inputs: ByModality<&'a dyn Inputs>,
+    pub(crate) tasks: Vec<Task>,
+    /// Whether a code may depend on an item's other modalities.
+    pub(crate) fused: bool,
+    pub(crate) encode: EncodeSpec,
+}
+
+/// Codes of items, and how long it took to encode them.
+#[derive(Clone)]
+pub(crate) struct Encoded {
+    pub(crate) codes: Codes,
+    pub(crate) time: Duration,
+}
+
+/// The codes of all items, by modality.
+pub(crate) struct AllCodes {
+    /// Row = item.
+    pub(crate) codes: ByModality<Codes>,
+    pub(crate) time: Duration,
+}
+
+/// One side of a search.
+struct Side<'s> {
+    items: &'s [u32],
+    codes: &'s Codes,
+    labels: LabelSets<'s>,
+}
+
+/// How many of the best and of the worst test queries are kept, and how many neighbors of each.
+const KEPT: usize = 10;
+
+/// The two sides of a search: positions in the split.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Queries {
+    /// The validation queries, in the validation database.
+    Validation,
+    /// The test queries, in the database.
+    Test,
+}
+
+impl<'a> Evaluator<'a> {
+    /// Prepares to encode and to measure.
+    pub(crate) fn new(setup: EvaluatorSetup<'a>) -> Self {
+        let chunk = setup
+            .encode
+            .batch_size
+            .unwrap_or_else(|| setup.inputs.values().map(|inputs| inputs.chunk()).min().unwrap_or(1));
+        let mut validated = vec![false; setup.items().div_ceil(chunk)];
+        for &item in setup.split.validation_query.iter().chain(&setup.split.validation_database) {
+            validated[item as usize / chunk] = true;
+        }
+        let known = setup.inputs.map(|_, _| vec![None; validated.len()]);
+        Self { setup, chunk, validated, known }
+    }
+
+    /// Encodes every item of the data set, whatever its role; not again what the last validation encoded, unless that was
+    /// [forgotten](Self::forget). The time is that of all items, whenever they were encoded.
+    pub(crate) fn encode(&mut self, method: &dyn HashMethod) -> Result<AllCodes> {
+        let mut all = AllCodes { codes: ByModality::default(), time: Duration::ZERO };
+        for modality in self.setup.inputs.modalities().collect::<Vec<_>>() {
+            let mut codes = Codes::with_capacity(self.setup.bits, self.setup.items());
+            for (index, chunk) in self.chunks().enumerate() {
+                let known = self.known.get_mut(modality).and_then(|chunks| chunks[index].take());
+                let part = match known {
+                    Some(known) => known,
+                    None => self.setup.encode_items(method, modality, &chunk.collect::<Vec<_>>())?,
+                };
+                codes.extend(&part.codes);
+                all.time += part.time;
+            }
+            all.codes.insert(modality, codes);
+        }
+        Ok(all)
+    }
+
+    /// Drops the codes of the last validation: the method is another than it saw.
+    pub(crate) fn forget(&mut self) {
+        self.known = self.setup.inputs.map(|_, _| vec![None; self.validated.len()]);
+    }
+
+    /// The primary metric of the validation queries, averaged over the run's tasks: that of [`Evaluator::measure`], without
+    /// the codes of other items and without other metrics.
+    pub(crate) fn validate(&mut self, method: &dyn HashMethod) -> Result<f64> {
+        self.forget();
+        let source = if self.setup.encode.by_role { None } else { Some(self.validation_codes(method)?) };
+        let mut sum = 0.0;
+        for task in &self.setup.tasks {
+            let map_at = self.setup.options.map_at;
+            let metric = |query: &Side<'_>, database: &Side<'_>| {
+                map_at_k(query.codes, query.labels, database.codes, database.labels, map_at)
+            };
+            sum += self.setup.search(method, source.as_ref(), *task, Queries::Validation, metric)?;
+        }
+        Ok(sum / self.setup.tasks.len() as f64)
+    }
+
+    /// Codes of the items that a validation looks at, with blanks in the places of the others.
+    fn validation_codes(&mut self, method: &dyn HashMethod) -> Result<ByModality<Codes>> {
+        let mut all = ByModality::default();
+        for modality in self.setup.inputs.modalities().collect::<Vec<_>>() {
+            let mut codes = Codes::with_capacity(self.setup.bits, self.setup.items());
+            for (index, chunk) in self.chunks().enumerate() {
+                if self.validated[index] {
+                    let encoded = self.setup.encode_items(method, modality, &chunk.collect::<Vec<_>>())?;
+                    codes.extend(&encoded.codes);
+                    if let Some(known) = self.known.get_mut(modality) {
+                        known[index] = Some(encoded);
+                    }
+                } else {
+                    codes.extend_blank(chunk.len());
+                }
+            }
+            all.insert(modality, codes);
+        }
+        Ok(all)
+    }
+
+    /// The items, in chunks that are the same for every search: a product's rounding may depend on its shape, and an
+    /// item has one code.
+    fn chunks(&self) -> impl Iterator<Item = Range<u32>> + use<> {
+        let (items, chunk) = (self.setup.items() as u32, self.chunk);
+        (0..items).step_by(chunk).map(move |start| start..items.min(start + chunk as u32))
+    }
+
+    /// Searches with the test or the validation queries, for every task.
+    pub(crate) fn measure(
+        &self,
+        method: &dyn HashMethod,
+        codes: &AllCodes,
+        queries: Queries,
+    ) -> Result<BTreeMap<Task, Report>> {
+        self.each_task(method, codes, queries, |query, database| self.setup.report(query, database))
+    }
+
+    /// Searches with the test queries, for every task, and keeps the average precision of each query and the neighbors of
+    /// the best and the worst.
+    pub(crate) fn measure_each(
+        &self,
+        method: &dyn HashMethod,
+        codes: &AllCodes,
+    ) -> Result<BTreeMap<Task, (Report, TaskQueries)>> {
+        self.each_task(method, codes, Queries::Test, |query, database| {
+            let report = self.setup.report(query, database)?;
+            let (best, worst) = extremes(&report.average_precision, KEPT);
+            let neighbors = |queries| neighbors(query, database, &report, queries);
+            let kept = TaskQueries {
+                best: neighbors(best)?,
+                worst: neighbors(worst)?,
+                average_precision: report.average_precision.clone(),
+            };
+            Ok((report, kept))
+        })
+    }
+
+    fn each_task<T>(
+        &self,
+        method: &dyn HashMethod,
+        codes: &AllCodes,
+        queries: Queries,
+        measure: impl Fn(&Side<'_>, &Side<'_>) -> Result<T, EvalError>,
+    ) -> Result<BTreeMap<Task, T>> {
+        let source = (!self.setup.encode.by_role).then_some(&codes.codes);
+        let tasks = self.setup.tasks.iter();
+        tasks.map(|task| Ok((*task, self.setup.search(method, source, *task, queries, &measure)?))).collect()
+    }
+}
+
+/// The nearest items of some queries, given by their positions.
+fn neighbors(
+    query: &Side<'_>,
+    database: &Side<'_>,
+    report: &Report,
+    queries: Vec<usize>,
+) -> Result<Vec<Neighbors>, EvalError> {
+    let found = nearest(query.codes, query.labels, database.codes, database.labels, &queries, KEPT)?;
+    let of_query = |(position, found): (usize, Vec<Neighbor>)| Neighbors {
+        query: query.items[position],
+        average_precision: report.average_precision[position],
+        items: found.iter().map(|neighbor| database.items[neighbor.position as usize]).collect(),
+        relevant: found.iter().map(|neighbor| neighbor.relevant).collect(),
+    };
+    Ok(queries.into_iter().zip(found).map(of_query).collect())
+}
+
+impl EvaluatorSetup<'_> {
+    fn items(&self) -> usize {
+        self.labels.len()
+    }
+
+    fn report(&self, query: &Side<'_>, database: &Side<'_>) -> Result<Report, EvalError> {
+        evaluate(query.codes, query.labels, database.codes, database.labels, &self.options)
+    }
+
+    /// Encodes `items` in their role as `modality`, in one call.
+    fn encode_items(&self, method: &dyn HashMethod, modality: Modality, items: &[u32]) -> Result<Encoded> {
+        let started = Instant::now();
+        let load = |inputs: &&dyn Inputs| inputs.load(items);
+        let features = if self.fused {
+            self.inputs.try_map(|_, inputs| load(inputs))?
+        } else {
+            let inputs = self.inputs.get(modality).expect("tasks are between the run's modalities");
+            ByModality::one(modality, load(inputs)?)
+        };
+        let relaxed = method.encode(&Features::from(features), modality)?;
+        let relaxed = relaxed.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let codes = Codes::from_signs(&relaxed, self.bits).map_err(|error| match error {
+            EvalError::NotANumber { item, bit } => EvalError::NotANumber { item: items[item] as usize, bit },
+            other => other,
+        })?;
+        ensure!(codes.len() == items.len(), "the method made {} codes of {} items", codes.len(), items.len());
+        Ok(Encoded { codes, time: started.elapsed() })
+    }
+
+    /// Encodes the items of a role by themselves, and returns those that got a code.
+    fn encode_role<'i>(
+        &self,
+        method: &dyn HashMethod,
+        modality: Modality,
+        items: &'i [u32],
+    ) -> Result<(Codes, &'i [u32])> {
+        let batch = self.encode.batch_size.unwrap_or(items.len().max(1));
+        let kept = if self.encode.drop_last { items.len() / batch * batch } else { items.len() };
+        ensure!(
+            kept > 0 || items.is_empty(),
+            "the method encodes whole batches of {batch}, and {} items of a role are not one",
+            items.len()
+        );
+        let mut codes = Codes::with_capacity(self.bits, kept);
+        for part in items[..kept].chunks(batch) {
+            codes.extend(&self.encode_items(method, modality, part)?.codes);
+        }
+        Ok((codes, &items[..kept]))
+    }
+
+    /// Hands the items, codes and labels of a task's queries and database to `measure`. Without `source`, the codes of all items,
+    /// each role is encoded by itself.
+    fn search<T>(
+        &self,
+        method: &dyn HashMethod,
+        source: Option<&ByModality<Codes>>,
+        task: Task,
+        queries: Queries,
+        measure: impl FnOnce(&Side<'_>, &Side<'_>) -> Result<T, EvalError>,
+    ) -> Result<T> {
+        let split = self.split;
+        let (query, database) = match queries {
+            Queries::Validation => (&split.validation_query, &split.validation_database),
+            Queries::Test => (&split.query, &split.database),
+        };
+        let side = |modality: Modality, items| -> Result<(Codes, &[u32])> {
+            match source.and_then(|codes| codes.get(modality)) {
+                Some(codes) => Ok((codes.select(items), items)),
+                None => self.encode_role(method, modality, items),
+            }
+        };
+        let (query_codes, query) = side(task.query, query)?;
+        let (database_codes, database) = side(task.database, database)?;
+        let (query_labels, database_labels) = (self.labels.gather(query), self.labels.gather(database));
+        let sets = |labels| LabelSets::new(labels, self.labels.words());
+        let query = Side { items: query, codes: &query_codes, labels: sets(&query_labels)? };
+        let database = Side { items: database, codes: &database_codes, labels: sets(&database_labels)? };
+        Ok(measure(&query, &database)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use candle_core::{Device, Tensor};
+    use hashlab_data::Roles;
+    use hashlab_method::State;
+    use hashlab_rng::stream;
+
+    use super::*;
+
+    const ITEMS: usize = 50;
+    const BITS: usize = 6;
+
+    /// Items in chunks of four; notes which are loaded.
+    #[derive(Default)]
+    struct Noted(Mutex<Vec<u32>>);
+
+    impl Noted {
+        fn loaded(&self) -> Vec<u32> {
+            std::mem::take(&mut *self.0.lock().unwrap())
+        }
+    }
+
+    impl Inputs for Noted {
+        fn len(&self) -> usize {
+            ITEMS
+        }
+        fn chunk(&self) -> usize {
+            4
+        }
+        fn load(&self, items: &[u32]) -> Result<Tensor> {
+            self.0.lock().unwrap().extend(items);
+            let row = |item: &u32| {
+                let mut values = stream(0, "item", &[u64::from(*item)]);
+                (0..BITS).map(move |_| values.normal() as f32)
+            };
+            Ok(Tensor::from_vec(items.iter().flat_map(row).collect(), (items.len(), BITS), &Device::Cpu)?)
+        }
+    }
+
+    /// Codes that depend on the items beside them, as the rounding of a product may.
+    struct Relative(EncodeSpec);
+
+    impl HashMethod for Relative {
+        fn encode(&self, items: &Features, modality: Modality) -> Result<Tensor> {
+            let x = items.get(modality)?;
+            Ok(x.broadcast_sub(&x.mean_keepdim(0)?)?)
+        }
+        fn encode_spec(&self) -> EncodeSpec {
+            self.0
+        }
+        fn state(&self) -> Result<State> {
+            Ok(State::new())
+        }
+        fn load_state(&mut self, _: &State) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn split() -> Split {
+        let roles = Roles {
+            train: (0..10).collect(),
+            validation_query: Some((37..42).collect()),
+            query: (42..ITEMS as u32).collect(),
+            database: (0..9).chain(20..33).collect(),
+        };
+        roles.into_split(ITEMS, 0).unwrap()
+    }
+
+    fn setup<'a>(labels: &'a Labels, split: &'a Split, inputs: ByModality<&'a dyn Inputs>) -> EvaluatorSetup<'a> {
+        let tasks = Task::of(&inputs.modalities().collect::<Vec<_>>());
+        let (options, encode) = (Options::default(), EncodeSpec::default());
+        EvaluatorSetup { options, bits: BITS, labels, split, inputs, tasks, fused: false, encode }
+    }
+
+    fn labels() -> Labels {
+        Labels::single(3, (0..ITEMS).map(|item| item % 3))
+    }
+
+    #[test]
+    fn a_validation_encodes_what_it_searches_and_finds_what_the_report_says() {
+        let (split, labels, inputs, method) = (split(), labels(), Noted::default(), Relative(EncodeSpec::default()));
+        let task = Task::within(Modality::Image);
+        for map_at in [None, Some(5)] {
+            let mut setup = setup(&labels, &split, ByModality::one(Modality::Image, &inputs as &dyn Inputs));
+            setup.options.map_at = map_at;
+            let mut evaluator = Evaluator::new(setup);
+            let all = evaluator.encode(&method).unwrap();
+            assert!(all.time > Duration::ZERO);
+            assert_eq!(inputs.loaded(), (0..ITEMS as u32).collect::<Vec<_>>());
+            let measured = evaluator.measure(&method, &all, Queries::Validation).unwrap();
+            assert_eq!(evaluator.validate(&method).unwrap(), measured[&task].map_at_k);
+            assert_eq!(inputs.loaded(), (0..12).chain(20..44).collect::<Vec<_>>());
+            // Only what the validation left out is encoded for the final search, to the same codes.
+            let again = evaluator.encode(&method).unwrap();
+            assert!(again.codes == all.codes);
+            assert_eq!(inputs.loaded(), (12..20).chain(44..ITEMS as u32).collect::<Vec<_>>());
+            evaluator.validate(&method).unwrap();
+            evaluator.forget();
+            inputs.loaded();
+            assert!(evaluator.encode(&method).unwrap().codes == all.codes);
+            assert_eq!(inputs.loaded(), (0..ITEMS as u32).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn two_modalities_have_two_tasks_and_their_mean_selects() {
+        let (split, labels) = (split(), labels());
+        let (images, texts) = (Noted::default(), Noted::default());
+        let inputs = [(Modality::Image, &images as &dyn Inputs), (Modality::Text, &texts)].into_iter().collect();
+        let method = Relative(EncodeSpec::default());
+        let mut evaluator = Evaluator::new(setup(&labels, &split, inputs));
+        let mean = evaluator.validate(&method).unwrap();
+        let all = evaluator.encode(&method).unwrap();
+        let measured = evaluator.measure(&method, &all, Queries::Validation).unwrap();
+        let keys: Vec<String> = measured.keys().map(Task::key).collect();
+        assert_eq!(keys, ["i2t", "t2i"]);
+        assert_eq!(mean, measured.values().map(|report| report.map_at_k).sum::<f64>() / 2.0);
+    }
+
+    #[test]
+    fn roles_are_encoded_apart_in_their_order_and_an_incomplete_last_call_may_be_dropped() {
+        let (split, labels, inputs) = (split(), labels(), Noted::default());
+        let spec = EncodeSpec { batch_size: Some(3), by_role: true, drop_last: true };
+        let mut setup = setup(&labels, &split, ByModality::one(Modality::Image, &inputs as &dyn Inputs));
+        setup.encode = spec;
+        let evaluator = Evaluator::new(setup);
+        let none = AllCodes { codes: ByModality::default(), time: Duration::ZERO };
+        evaluator.measure(&Relative(spec), &none, Queries::Test).unwrap();
+        // 8 queries and 22 database items in threes.
+        let expected: Vec<u32> = split.query[..6].iter().chain(&split.database[..21]).copied().collect();
+        assert_eq!(inputs.loaded(), expected);
+    }
+}

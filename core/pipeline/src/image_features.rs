@@ -1,0 +1,283 @@
+//! Features of frozen image encoders: from pixels to the feature cache.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, ensure};
+use candle_core::{DType, Device, Tensor};
+use hashlab_cache::{FeatureCache, FeatureFile, FeatureKey, Progress, Shape, items_digest};
+use hashlab_data::Dataset;
+use hashlab_encoders::{Backbone, Cut, Entry, Norm, Place, Trainable, Weights};
+use hashlab_image::{Normalize, Transform};
+use hashlab_kernels::threads::serial;
+use hashlab_rng::{Stream, stream};
+use rayon::prelude::*;
+
+use crate::config::{ComputeDtype, ImageConfig, NormMode};
+use crate::decode_ahead::{Extraction, overlapped};
+use crate::live_views::ImageLoader;
+
+/// Items whose features are stored and checked together.
+const CHUNK: usize = 256;
+/// Images that go through the backbone together on a GPU: a chunk of small ones, or as many large ones as have so many
+/// pixels.
+const GPU_PIXELS: usize = CHUNK * 128 * 128;
+
+/// Raised when the same weights and pixels give other features, so that caches are not mixed.
+const REVISION: u32 = 1;
+
+/// Called as an extraction proceeds with what is extracted and how far. Its error ends the extraction; what is done is kept.
+pub type OnProgress<'a> = &'a mut dyn FnMut(&str, Progress) -> Result<()>;
+
+/// The features of a data set's images under an encoder.
+pub struct ImageFeatures<'a> {
+    cache: &'a FeatureCache,
+    dataset: &'a dyn Dataset,
+    /// Identity of the data set and its settings.
+    identity: String,
+    network: &'static Entry,
+    config: ImageConfig,
+    weights: Option<PathBuf>,
+    backbone: OnceLock<Box<dyn Backbone>>,
+    device: Device,
+}
+
+impl<'a> ImageFeatures<'a> {
+    /// Prepares access; nothing is read or computed yet. The networks, and the runs that use the features, work on
+    /// `device`.
+    pub fn new(
+        cache: &'a FeatureCache,
+        dataset: &'a dyn Dataset,
+        identity: String,
+        network: &'static Entry,
+        config: &ImageConfig,
+        weights: Option<PathBuf>,
+        device: &Device,
+    ) -> Self {
+        let (config, device) = (config.clone(), device.clone());
+        Self { cache, dataset, identity, network, config, weights, backbone: OnceLock::new(), device }
+    }
+
+    /// Digest of the weights, or what stands for it where they are drawn.
+    fn digest(&self) -> &str {
+        self.config.digest.as_deref().unwrap_or_default()
+    }
+
+    /// Side of the encoder's input in pixels.
+    pub fn image_size(&self) -> usize {
+        self.config.image_size.unwrap_or(self.network.image_size)
+    }
+
+    /// Loads the data set's images as the encoder takes them.
+    pub(crate) fn loader(&self, normalize: Normalize) -> ImageLoader<'_> {
+        let (size, preprocess) = (self.image_size(), self.network.preprocess);
+        ImageLoader { dataset: self.dataset, size, preprocess, normalize, device: &self.device }
+    }
+
+    /// The section `[image]`.
+    pub fn config(&self) -> &ImageConfig {
+        &self.config
+    }
+
+    /// Where tensors live.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Length of the feature vectors that methods see.
+    pub fn dim(&self) -> usize {
+        self.network.dim
+    }
+
+    /// Where the network is divided, if it is.
+    fn cut(&self) -> Option<&'static Cut> {
+        self.network.cut.as_ref().filter(|cut| self.config.frozen_until.as_deref() == Some(cut.name))
+    }
+
+    /// Opens the part of a divided network that runs in every step; nothing for a whole one.
+    ///
+    /// # Errors
+    /// If its weights cannot be read.
+    pub fn tail(&self) -> Result<Option<Box<dyn Trainable>>> {
+        let Some(cut) = self.cut() else { return Ok(None) };
+        Ok(Some((cut.tail)(self.weights()?.as_ref(), &self.device)?))
+    }
+
+    /// Reads the weights, and checks that they are those that the run was planned with.
+    fn weights(&self) -> Result<Option<Weights>> {
+        let Some(path) = &self.weights else { return Ok(None) };
+        let (weights, planned) = (Weights::read(path)?, self.digest());
+        ensure!(
+            weights.digest() == planned,
+            "{} has digest {}, the run was planned with {planned}\nhelp: plan again with this file, or restore the other",
+            path.display(),
+            weights.digest()
+        );
+        Ok(Some(weights))
+    }
+
+    /// Features of all items without augmentation; row = item. Extracts what the cache lacks.
+    ///
+    /// # Errors
+    /// If images, weights or the cache cannot be read or written.
+    pub fn plain(&self, progress: OnProgress<'_>) -> Result<FeatureFile> {
+        let items: Vec<u32> = (0..self.dataset.len() as u32).collect();
+        self.feature_file(&items, self.network.preprocess.transform(self.image_size()), 0, "features", progress)
+    }
+
+    /// Features of `views` augmented views of `items`; row = position among them. Extracts what the cache lacks.
+    ///
+    /// # Errors
+    /// If images, weights or the cache cannot be read or written.
+    pub fn views(
+        &self,
+        items: &[u32],
+        transform: Transform,
+        views: usize,
+        progress: OnProgress<'_>,
+    ) -> Result<Vec<FeatureFile>> {
+        (0..views)
+            .map(|view| {
+                let name = format!("view {} of {views}", view + 1);
+                self.feature_file(items, transform.clone(), view as u32, &name, progress)
+            })
+            .collect()
+    }
+
+    /// Names what computes the features. The type is part of the name unless it is f32.
+    fn identify(&self) -> String {
+        let network = match self.cut() {
+            Some(cut) => format!("{}/{} r{REVISION}", self.network.name, cut.name),
+            None => format!("{} r{REVISION}", self.network.name),
+        };
+        match self.config.dtype {
+            ComputeDtype::F32 => network,
+            ComputeDtype::Bf16 => network + " bf16",
+        }
+    }
+
+    fn feature_file(
+        &self,
+        items: &[u32],
+        transform: Transform,
+        view: u32,
+        name: &str,
+        progress: OnProgress<'_>,
+    ) -> Result<FeatureFile> {
+        let key = FeatureKey {
+            dataset: self.identity.clone(),
+            items: items_digest(items),
+            encoder: self.identify(),
+            weights: self.digest().to_owned(),
+            transform: transform.to_string(),
+            view,
+            dtype: self.config.cache_dtype,
+        };
+        let dim = self.cut().map_or(self.network.dim, |cut| cut.dim);
+        let shape = Shape { rows: items.len(), dim, chunk_rows: CHUNK };
+        let on_gpu = OnGpu { features: self, items, transform: &transform, view };
+        let progress = |at| progress(name, at);
+        match self.device.is_cpu() {
+            true => self.cache.ensure(&key, shape, |rows| self.extract(&items[rows], &transform, view), progress),
+            false => overlapped(&on_gpu, &self.device, |extract| self.cache.ensure(&key, shape, extract, progress)),
+        }
+    }
+
+    /// Opens the random stream of each item in a view. It does not depend on the run's seed, so that all runs share it.
+    fn draws(&self, transform: &Transform, view: u32) -> impl Fn(u32) -> Stream + use<> {
+        let purpose = format!("view/{transform}");
+        move |item: u32| stream(0, &purpose, &[u64::from(view), u64::from(item)])
+    }
+
+    /// The data set's images as the encoder takes them.
+    fn images(&self) -> Result<ImageLoader<'_>> {
+        let [mean, std] = self.backbone()?.normalize();
+        Ok(self.loader(Normalize { mean, std }))
+    }
+
+    /// Computes features `(n, dim)` of images, in f32 whatever the network computes in: that is what the cache takes.
+    fn forward(&self, views: &Tensor) -> Result<Tensor> {
+        let views = views.to_dtype(self.config.dtype.tensor_dtype())?;
+        Ok(self.backbone()?.forward(&views)?.to_dtype(DType::F32)?)
+    }
+
+    /// Computes features of a view of `items`; row-major `(items, dim)`.
+    fn extract(&self, items: &[u32], transform: &Transform, view: u32) -> Result<Vec<f32>> {
+        let (draw, images) = (self.draws(transform, view), self.images()?);
+        self.on_threads(items, |items| {
+            let views = images.load_views_serially(items, transform, &draw)?;
+            Ok(serial(|| self.forward(&views))?.flatten_all()?)
+        })
+    }
+
+    /// Maps micro-batches of `items` on all threads of the current pool, each on one thread.
+    fn on_threads(&self, items: &[u32], map: impl Fn(&[u32]) -> Result<Tensor> + Sync) -> Result<Vec<f32>> {
+        // No thread shall be without work.
+        let share = items.len().div_ceil(rayon::current_num_threads()).max(1);
+        let micro_batch = self.network.micro_batch(self.image_size()).min(share);
+        let parts = items.par_chunks(micro_batch).map(|items| Ok(map(items)?.to_vec1()?));
+        Ok(parts.collect::<Result<Vec<Vec<f32>>>>()?.concat())
+    }
+
+    /// Opens the backbone to be trained in a run: from its weights, or from the run's `seed`.
+    ///
+    /// # Errors
+    /// If it cannot be trained, or its weights cannot be read.
+    pub fn trainable(&self, seed: u64) -> Result<Box<dyn Trainable>> {
+        self.dataset.digest()?; // verifies the pixels
+        let open = self.network.train.with_context(|| format!("encoder `{}` cannot be trained", self.network.name))?;
+        let norm = match self.config.norm {
+            NormMode::Batch => Norm::Batch,
+            NormMode::Frozen => Norm::Frozen,
+        };
+        Ok(open(self.weights()?.as_ref(), seed, norm, &self.device)?)
+    }
+
+    /// Opens the backbone on first use: a cache that is complete needs no weights and no pixels.
+    fn backbone(&self) -> Result<&dyn Backbone> {
+        if self.backbone.get().is_none() {
+            // Verifies the pixels against the data set's declared digest, too.
+            self.dataset.digest()?;
+            let open = self.cut().map_or(self.network.open, |cut| cut.trunk);
+            let place = Place { device: &self.device, dtype: self.config.dtype.tensor_dtype() };
+            let opened = open(self.weights()?.as_ref(), 0, place)?;
+            let _ = self.backbone.set(opened); // another thread may have been faster
+        }
+        Ok(self.backbone.get().expect("set above").as_ref())
+    }
+}
+
+/// The features of a view of `items` on a GPU.
+struct OnGpu<'a> {
+    features: &'a ImageFeatures<'a>,
+    items: &'a [u32],
+    transform: &'a Transform,
+    view: u32,
+}
+
+impl Extraction for OnGpu<'_> {
+    fn items(&self) -> usize {
+        self.items.len()
+    }
+
+    fn batch(&self) -> usize {
+        let fit = GPU_PIXELS / self.features.image_size().pow(2);
+        // A power of 2, which divides a chunk.
+        1 << fit.clamp(1, CHUNK).ilog2()
+    }
+
+    fn pixels(&self) -> usize {
+        3 * self.features.image_size().pow(2)
+    }
+
+    fn decode(&self, rows: Range<usize>, pixels: &mut [f32]) -> Result<()> {
+        let (items, draw) = (&self.items[rows], self.features.draws(self.transform, self.view));
+        self.features.images()?.write_pixels(items, self.transform, |at| draw(items[at]), pixels)
+    }
+
+    fn forward(&self, pixels: Tensor, items: usize) -> Result<Tensor> {
+        let size = self.features.image_size();
+        self.features.forward(&pixels.reshape((items, size, size, 3))?)
+    }
+}

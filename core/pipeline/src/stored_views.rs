@@ -1,0 +1,243 @@
+//! Training batches from stored features.
+
+use anyhow::{Result, ensure};
+use candle_core::{DType, Device, Tensor};
+use hashlab_data::{Labels, Modality};
+use hashlab_kernels::device::free_memory;
+use hashlab_method::{Batch, BatchSpec, Progress, View};
+use hashlab_rng::stream;
+use hashlab_train::TrainData;
+
+use crate::inputs::{FeatureRows, multi_hot};
+
+/// The part of a GPU's free memory that stored views may take: runs share the GPU, and need room for their work.
+const SHARE: u64 = 8;
+/// Bytes of stored views that are kept in memory where they are at hand for the processor: twice CIFAR-10's at 1280
+/// features. More are read from the cache row by row, which takes longer, in bounded memory.
+const IN_MEMORY: u64 = 512 << 20;
+
+/// The stored views of one modality and transform; row = position among the training items.
+#[derive(Clone)]
+pub struct Pool<'a> {
+    /// What is viewed.
+    pub modality: Modality,
+    /// One set of rows per stored view.
+    pub views: Vec<FeatureRows<'a>>,
+    /// Whether the views differ. A transform without randomness is stored once, and every draw of it is that view.
+    pub random: bool,
+}
+
+/// Training batches drawn from stored views.
+pub struct StoredViews<'a> {
+    /// One per different transform.
+    pools: Vec<Pool<'a>>,
+    /// For each view of a step, the position of its pool.
+    views: Vec<usize>,
+    /// Samplers that a step draws items from.
+    samplers: usize,
+    /// The training items and all labels, where the method may see them.
+    labels: Option<(&'a Labels, &'a [u32])>,
+    device: Device,
+    /// The stored views of each pool below each other, `(views · items, dim)`, where there is room for them.
+    resident: Option<Vec<Tensor>>,
+}
+
+impl<'a> StoredViews<'a> {
+    /// Serves the batches that a method demands from stored `pools`; `views` holds the pool of each view of a step.
+    ///
+    /// A device with room for all pools gets them at once, so that a step reads no file and moves no features.
+    ///
+    /// # Errors
+    /// If fewer views are stored than a step draws.
+    pub fn new(
+        pools: Vec<Pool<'a>>,
+        views: Vec<usize>,
+        samplers: usize,
+        labels: Option<(&'a Labels, &'a [u32])>,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut served = Self { pools, views, samplers, labels, device: device.clone(), resident: None };
+        for (index, pool) in served.pools.iter().enumerate() {
+            let drawn = served.drawn(index);
+            ensure!(
+                !pool.random || pool.views.len() >= drawn,
+                "the method draws {drawn} views per step of every {}, and {} are stored\n\
+                 help: raise `views` in [image] to at least {drawn}; a data set of features needs as many of its own",
+                pool.modality,
+                pool.views.len()
+            );
+        }
+        let room = if device.is_cpu() { IN_MEMORY } else { free_memory(device).unwrap_or_default() / SHARE };
+        if served.bytes() <= room {
+            served.upload()?;
+        }
+        Ok(served)
+    }
+
+    /// The size of all pools on a device.
+    fn bytes(&self) -> u64 {
+        let values: usize = self.pools.iter().flat_map(|pool| &pool.views).map(|rows| rows.rows() * rows.dim()).sum();
+        (values * size_of::<f32>()) as u64
+    }
+
+    /// Copies all pools to the device.
+    fn upload(&mut self) -> Result<()> {
+        let upload = |pool: &Pool<'a>| if self.device.is_cpu() { self.read(pool) } else { self.copy(pool) };
+        self.resident = Some(self.pools.iter().map(upload).collect::<Result<_>>()?);
+        Ok(())
+    }
+
+    /// Reads a pool into the processor's memory.
+    fn read(&self, pool: &Pool<'_>) -> Result<Tensor> {
+        let (items, dim) = (self.len(), pool.dim());
+        let rows: Vec<u32> = (0..items as u32).collect();
+        let mut values = vec![0f32; pool.views.len() * items * dim];
+        for (stored, out) in pool.views.iter().zip(values.chunks_exact_mut(items * dim)) {
+            stored.read(&rows, out)?;
+        }
+        Ok(Tensor::from_vec(values, (pool.views.len() * items, dim), &self.device)?)
+    }
+
+    /// Copies a pool to a GPU, of which the processor's memory holds one view at a time.
+    fn copy(&self, pool: &Pool<'_>) -> Result<Tensor> {
+        let (items, dim) = (self.len(), pool.dim());
+        let all = Tensor::zeros((pool.views.len() * items, dim), DType::F32, &self.device)?;
+        let rows: Vec<u32> = (0..items as u32).collect();
+        let mut values = vec![0f32; items * dim];
+        for (view, stored) in pool.views.iter().enumerate() {
+            stored.read(&rows, &mut values)?;
+            all.slice_set(&Tensor::from_slice(&values, (items, dim), &self.device)?, 0, view * items)?;
+        }
+        Ok(all)
+    }
+
+    /// Views of an item that a step draws from a pool, should every sampler draw it.
+    fn drawn(&self, pool: usize) -> usize {
+        self.samplers * self.views.iter().filter(|of| **of == pool).count()
+    }
+
+    /// Picks the stored views of an item in an epoch: the epoch's own where there are enough for every epoch,
+    /// otherwise a random draw without repetition.
+    fn pick(&self, pool: usize, item: u32, at: &Progress) -> Vec<usize> {
+        let (drawn, stored) = (self.drawn(pool), self.pools[pool].views.len());
+        if !self.pools[pool].random {
+            return vec![0; drawn];
+        }
+        if stored >= drawn * at.epochs {
+            return (at.epoch * drawn..(at.epoch + 1) * drawn).collect();
+        }
+        let key = [at.epoch as u64, u64::from(item), pool as u64];
+        // The first pool of all methods has the same key.
+        let key = if pool == 0 { &key[..2] } else { &key[..] };
+        stream(at.seed, "view-draw", key).distinct(drawn, stored)
+    }
+
+    /// Loads view `view` of `items`, `(items, dim)`, given what was picked for each of them from the view's pool.
+    fn load(&self, view: usize, items: &[u32], picked: &[Vec<usize>]) -> Result<Tensor> {
+        let pool = self.views[view];
+        let per_sampler = items.len() / self.samplers;
+        let before = self.views[..view].iter().filter(|of| **of == pool).count();
+        let draw = |row: usize| row / per_sampler * (self.drawn(pool) / self.samplers) + before;
+        let chosen = picked.iter().enumerate().map(|(row, picked)| picked[draw(row)]);
+        if let Some(resident) = &self.resident {
+            let row = |(stored, item): (usize, &u32)| (stored * self.len()) as u32 + item;
+            let rows: Vec<u32> = chosen.zip(items).map(row).collect();
+            return Ok(resident[pool].index_select(&Tensor::new(rows, &self.device)?, 0)?);
+        }
+        let (stored_views, dim) = (&self.pools[pool].views, self.pools[pool].dim());
+        let mut values = vec![0f32; items.len() * dim];
+        for ((stored, item), out) in chosen.zip(items).zip(values.chunks_exact_mut(dim)) {
+            stored_views[stored].read(&[*item], out)?;
+        }
+        Ok(Tensor::from_vec(values, (items.len(), dim), &self.device)?)
+    }
+}
+
+impl Pool<'_> {
+    fn dim(&self) -> usize {
+        self.views[0].dim()
+    }
+}
+
+impl TrainData for StoredViews<'_> {
+    fn len(&self) -> usize {
+        self.pools[0].views[0].rows()
+    }
+
+    fn batch(&self, items: &[u32], spec: &BatchSpec, at: &Progress) -> Result<Batch> {
+        let labels = match self.labels {
+            None => None,
+            Some((labels, train)) => {
+                let chosen: Vec<u32> = items.iter().map(|&item| train[item as usize]).collect();
+                Some(multi_hot(labels, &chosen, &self.device)?)
+            }
+        };
+        let pick = |pool| -> Vec<Vec<usize>> { items.iter().map(|&item| self.pick(pool, item, at)).collect() };
+        let picked: Vec<_> = (0..self.pools.len()).map(pick).collect();
+        let view = |index: usize| -> Result<View> {
+            let pool = self.views[index];
+            Ok(View { modality: self.pools[pool].modality, x: self.load(index, items, &picked[pool])? })
+        };
+        let views = (0..spec.views.len()).map(view).collect::<Result<_>>()?;
+        Ok(Batch { items: items.to_vec(), views, labels })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hashlab_cache::{CacheDtype, FeatureCache, FeatureKey, Shape};
+    use hashlab_method::ViewSpec;
+
+    use super::*;
+
+    const ITEMS: usize = 7;
+    const DIM: usize = 3;
+
+    fn pool<'a>(cache: &FeatureCache, name: &str, views: u32) -> Pool<'a> {
+        let stored = |view: u32| {
+            let key = FeatureKey {
+                dataset: name.into(),
+                items: String::new(),
+                encoder: String::new(),
+                weights: String::new(),
+                transform: String::new(),
+                view,
+                dtype: CacheDtype::F32,
+            };
+            let shape = Shape { rows: ITEMS, dim: DIM, chunk_rows: 4 };
+            let value = |element: usize| (f64::from(view) + element as f64 / 100.0) as f32;
+            let extract = |rows: std::ops::Range<usize>| Ok((rows.start * DIM..rows.end * DIM).map(value).collect());
+            FeatureRows::Cached(cache.ensure(&key, shape, extract, |_| anyhow::Ok(())).unwrap())
+        };
+        Pool { modality: Modality::Image, views: (0..views).map(stored).collect(), random: views > 1 }
+    }
+
+    #[test]
+    fn batches_are_the_same_wherever_the_views_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = FeatureCache::open(folder.path(), None).unwrap();
+        let views = || {
+            let pools = vec![pool(&cache, "random", 5), pool(&cache, "fixed", 1)];
+            StoredViews::new(pools, vec![0, 1, 0], 2, None, &Device::Cpu).unwrap()
+        };
+        let (resident, stored) = (views(), StoredViews { resident: None, ..views() });
+        assert_eq!(resident.bytes(), (6 * ITEMS * DIM * 4) as u64);
+        assert!(resident.resident.is_some(), "so few fit into memory");
+        // As on a GPU.
+        let copied = StoredViews {
+            resident: Some(stored.pools.iter().map(|pool| stored.copy(pool).unwrap()).collect()),
+            ..views()
+        };
+        let plain = ViewSpec::plain(Modality::Image);
+        let spec = BatchSpec { views: vec![plain.clone(), plain.clone(), plain], samplers: 2 };
+        for epoch in 0..4 {
+            let at = Progress { epoch, epochs: 4, step: epoch, steps: 4, seed: 1 };
+            let batch = |from: &StoredViews<'_>| -> Vec<Vec<Vec<f32>>> {
+                let batch = from.batch(&[6, 0, 3, 3, 5, 6], &spec, &at).unwrap();
+                batch.views.iter().map(|view| view.x.to_vec2().unwrap()).collect()
+            };
+            assert_eq!(batch(&resident), batch(&stored));
+            assert_eq!(batch(&copied), batch(&stored));
+        }
+    }
+}

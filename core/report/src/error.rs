@@ -1,0 +1,62 @@
+//! Why a report cannot be written or read.
+
+/// Why a report cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A format that does not exist.
+    #[error("unknown table format `{given}`\nhelp: one of {known}")]
+    UnknownFormat {
+        /// The name as given.
+        given: String,
+        /// The names of all formats.
+        known: String,
+    },
+    /// A metric that does not exist.
+    #[error("unknown metric `{metric}`\nhelp: {}known: {known}", suggestion(*closest))]
+    UnknownMetric {
+        /// The name as given.
+        metric: String,
+        /// A metric with a similar name.
+        closest: Option<&'static str>,
+        /// The names of all metrics.
+        known: String,
+    },
+    /// A metric that no finished run has.
+    #[error("no finished run of sweep `{sweep}` has metric `{metric}`\nhelp: measured: {measured}")]
+    UnmeasuredMetric {
+        /// The sweep.
+        sweep: String,
+        /// The metric asked for.
+        metric: String,
+        /// The metrics that were measured.
+        measured: String,
+    },
+    /// Chosen metrics with [`Format::Jsonl`](crate::Format::Jsonl).
+    #[error(
+        "format jsonl holds every metric of every run\nhelp: choose metrics with another format, or none with this"
+    )]
+    MetricsOfJsonl,
+    /// A results file without its header line.
+    #[error("results file is empty, expected a header line\nhelp: it is the output in format jsonl")]
+    NoHeader,
+    /// A results file of another version.
+    #[error("results file has schema {found}, expected {expected}\nhelp: use the hashlab version that wrote it")]
+    Schema {
+        /// Schema in the file.
+        found: u32,
+        /// Schema of this version.
+        expected: u32,
+    },
+    /// A line of a results file that cannot be read.
+    #[error("line {line} of the results file: {source}\nhelp: each line is one JSON object as hashlab wrote it")]
+    Line {
+        /// Line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+fn suggestion(closest: Option<&str>) -> String {
+    closest.map_or(String::new(), |name| format!("did you mean `{name}`? "))
+}

@@ -1,0 +1,53 @@
+//! What a report shows: cells, metrics and options together.
+
+use hashlab_data::Task;
+
+use crate::aggregate::{Cell, Comparison, Setting, Value};
+use crate::metrics;
+use crate::options::Options;
+use crate::published::Published;
+use crate::sweep_report::SweepReport;
+
+/// What is rendered and how.
+pub(crate) struct Layout<'a> {
+    /// The sweep.
+    pub(crate) report: &'a SweepReport,
+    /// Its cells.
+    pub(crate) comparison: &'a Comparison<'a>,
+    /// Published values, of any method and data set.
+    pub(crate) published: &'a [Published],
+    /// Metrics to show, at least one.
+    pub(crate) metrics: &'a [String],
+    /// Format and extent.
+    pub(crate) options: &'a Options,
+}
+
+impl<'a> Layout<'a> {
+    /// Heading of a metric.
+    pub(crate) fn title(&self, metric: &str) -> String {
+        metrics::title(metric, self.report.header.map_at)
+    }
+
+    /// A metric of what a row shows: a setting where each has its own row, a cell otherwise.
+    pub(crate) fn value(&self, cell: &Cell<'_>, setting: usize, task: Task, metric: &str) -> Value {
+        if self.options.all { cell.settings[setting].value(task, metric) } else { cell.value(task, metric) }
+    }
+
+    /// The settings that have a row: their label, their cell and their index in it.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (&'a str, &Cell<'a>, usize)> {
+        let shown = |cell: &Cell<'_>, i: usize| self.options.all || i == cell.selected;
+        self.comparison.cells().flat_map(move |(label, cell)| {
+            (0..cell.settings.len()).filter(move |&i| shown(cell, i)).map(move |i| (label, cell, i))
+        })
+    }
+
+    /// The settings that are shown, with their labels.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = (&'a str, &Setting<'a>)> {
+        self.rows().map(|(label, cell, i)| (label, &cell.settings[i]))
+    }
+
+    /// Whether numbers need their task beside them.
+    pub(crate) fn several_tasks(&self) -> bool {
+        self.comparison.tasks.len() > 1
+    }
+}

@@ -1,0 +1,102 @@
+//! Comparison tables: method × task × bits, mean ± deviation over seeds, from the results of a sweep's runs.
+//!
+//! A report is a pure function of a [`SweepReport`]: it reads no disk, and neither the order of the runs nor any
+//! wall-clock time changes its metric tables. A cell shows the setting with the best mean *validation* metric; the
+//! protocol's queries select nothing.
+//!
+//! ```
+//! use hashlab_data::{ByModality, Modality, Task};
+//! use hashlab_report::*;
+//! use hashlab_store::{RunId, RunResult, Status, TaskResult};
+//!
+//! let run = RunId("lsh-b16-s0-1f0c2a9b7d3e".into());
+//! let mut result = RunResult::empty(run.clone(), Status::Finished);
+//! let metrics = [(PRIMARY_METRIC.to_owned(), 0.221)].into();
+//! result.test.insert(Task::within(Modality::Image), TaskResult { metrics, ..TaskResult::default() });
+//!
+//! let encoder = EncoderSummary::frozen("resnet18", EncoderWeights::Random);
+//! let report = SweepReport {
+//!     name: "quick".into(),
+//!     header: Header {
+//!         dataset: "cifar10".into(),
+//!         dataset_display: "CIFAR-10".into(),
+//!         dataset_description: "60,000 color photos of 32 × 32 pixels, ten classes".into(),
+//!         dataset_digest: None,
+//!         protocol: "cibhash".into(),
+//!         protocol_description: "5,000 training items".into(),
+//!         map_at: Depth::At(1000),
+//!         command: "hashlab sweep quick.toml".into(),
+//!         notes: vec![],
+//!     },
+//!     runs: vec![ReportedRun {
+//!         position: 0,
+//!         label: "LSH".into(),
+//!         method: "lsh".into(),
+//!         setting: "1f0c2a9b7d3e".into(),
+//!         point: Default::default(),
+//!         bits: 16,
+//!         seed: 0,
+//!         seeded: true,
+//!         setup: Setup { selection: Selection::None, encoders: ByModality::one(Modality::Image, encoder) },
+//!         run,
+//!         outcome: Outcome::Finished(result),
+//!     }],
+//! };
+//! let table = render(&report, &[], &Options::new(Format::Text))?;
+//! assert!(table.starts_with("CIFAR-10 (protocol cibhash): mAP@1000\n"));
+//! assert!(table.contains(" LSH      0.221"));
+//! # Ok::<(), ReportError>(())
+//! ```
+
+mod aggregate;
+mod citations;
+mod csv;
+mod document;
+mod error;
+mod facts;
+mod json;
+mod jsonl;
+mod latex;
+mod latex_symbols;
+mod latex_text;
+mod layout;
+mod markdown;
+mod metrics;
+mod notes;
+mod options;
+mod published;
+mod setup;
+mod sweep_report;
+mod tables;
+mod text;
+mod warnings;
+mod wording;
+
+pub use error::ReportError;
+pub use jsonl::results_jsonl;
+pub use metrics::{Depth, MetricInfo, PRIMARY_METRIC, known_metrics};
+pub use options::{Format, Options};
+pub use published::{Published, PublishedError, parse_published};
+pub use setup::{EncoderSummary, EncoderWeights, Finetuning, Selection, Setup};
+pub use sweep_report::{Header, Outcome, ReportedRun, SweepReport};
+
+/// Renders a sweep's tables, with published values beside the measured ones.
+///
+/// # Errors
+/// As [`Options::check`], and [`ReportError::UnmeasuredMetric`] where no finished run has a metric of
+/// [`Options::metrics`].
+pub fn render(report: &SweepReport, published: &[Published], options: &Options) -> Result<String, ReportError> {
+    let comparison = aggregate::Comparison::of(report);
+    let metrics = metrics::chosen(report, &options.metrics)?;
+    let layout = layout::Layout { report, comparison: &comparison, published, metrics: &metrics, options };
+    Ok(match options.format {
+        Format::Text => text::write(&tables::document(&layout), options.color),
+        Format::Markdown => markdown::write(&tables::document(&layout)),
+        Format::Latex => latex::write(&tables::document(&layout), &report.name),
+        Format::Csv => csv::write(&layout),
+        Format::Json => json::write(&layout),
+        Format::Jsonl if !options.metrics.is_empty() => return Err(ReportError::MetricsOfJsonl),
+        Format::Jsonl if options.times => results_jsonl(report),
+        Format::Jsonl => results_jsonl(&report.without_times()),
+    })
+}

@@ -1,0 +1,69 @@
+//! Lists below the tables: selected settings, published sources, unfinished runs.
+
+use crate::aggregate::{Cell, Row};
+use crate::citations::Citations;
+use crate::document::Notes;
+use crate::layout::Layout;
+use crate::metrics::PRIMARY_METRIC;
+use crate::sweep_report::ReportedRun;
+use crate::wording::{joined, one_line, point};
+
+/// The lists below the metric tables.
+pub(crate) fn lists(layout: &Layout<'_>, citations: &Citations<'_>) -> Vec<Notes> {
+    let of_cells = if layout.options.all {
+        Vec::new()
+    } else {
+        let selected = layout.comparison.rows.iter().flat_map(selected).collect();
+        let primary = layout.metrics.iter().any(|m| m == PRIMARY_METRIC);
+        let sources = if primary { citations.notes() } else { Vec::new() };
+        vec![Notes { title: "Selected", lines: selected }, Notes { title: "Published", lines: sources }]
+    };
+    let unfinished = layout.comparison.cells().flat_map(|(label, cell)| unfinished(label, cell)).collect();
+    let all = of_cells.into_iter().chain([Notes { title: "Not finished", lines: unfinished }]);
+    all.filter(|notes| !notes.lines.is_empty()).collect()
+}
+
+/// The settings that a row's cells show, code lengths with the same one on one line.
+fn selected(row: &Row<'_>) -> Vec<String> {
+    let mut points: Vec<(String, Vec<usize>)> = Vec::new();
+    for setting in row.shown().filter(|s| s.any_finished() && !s.point.is_empty()) {
+        let text = point(setting.point);
+        match points.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, bits)) => bits.push(setting.bits),
+            None => points.push((text, vec![setting.bits])),
+        }
+    }
+    let line = |(text, bits): (String, Vec<usize>)| format!("{}, {} bits: {text}", row.label, joined(bits));
+    points.into_iter().map(line).collect()
+}
+
+/// Counts what a cell lacks, over all its settings, and quotes each distinct reason once.
+fn unfinished(label: &str, cell: &Cell<'_>) -> Vec<String> {
+    let runs: Vec<&ReportedRun> = cell.settings.iter().flat_map(|s| &s.runs).copied().collect();
+    let count = |state: &str| runs.iter().filter(|r| r.outcome.name() == state).count();
+    let counts: Vec<String> = ["failed", "diverged", "missing"]
+        .into_iter()
+        .filter(|state| count(state) > 0)
+        .map(|state| format!("{} {state}", count(state)))
+        .collect();
+    if counts.is_empty() {
+        return Vec::new();
+    }
+    let of = if runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", runs.len()) };
+    let summary = format!("{label}, {} bits: {} of {of}", cell.shown().bits, counts.join(", "));
+    [summary].into_iter().chain(reasons(&runs)).collect()
+}
+
+/// Indented lines.
+fn reasons(runs: &[&ReportedRun]) -> Vec<String> {
+    let mut reasons: Vec<(String, &ReportedRun, usize)> = Vec::new();
+    for run in runs {
+        let Some(reason) = run.reason().map(one_line) else { continue };
+        match reasons.iter_mut().find(|(known, _, _)| *known == reason) {
+            Some((_, _, count)) => *count += 1,
+            None => reasons.push((reason, run, 1)),
+        }
+    }
+    let more = |count: usize| if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+    reasons.into_iter().map(|(reason, run, count)| format!("  {}{}: {reason}", run.run, more(count))).collect()
+}

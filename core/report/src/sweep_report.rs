@@ -1,0 +1,119 @@
+//! Data of a report: what a sweep's runs share, and what became of each of them.
+
+use hashlab_settings::Settings;
+use hashlab_store::{RunId, RunResult};
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::Depth;
+use crate::setup::Setup;
+
+/// Everything a sweep's tables are made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SweepReport {
+    /// Name of the sweep, e.g. `cifar10_methods`.
+    pub name: String,
+    /// What all its runs share.
+    pub header: Header,
+    /// The planned runs, in any order.
+    pub runs: Vec<ReportedRun>,
+}
+
+/// What all runs of a sweep share. Versions and commits are read from the runs' own provenance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// Registered name of the data set, e.g. `cifar10`.
+    pub dataset: String,
+    /// Its name in a title, e.g. `CIFAR-10`.
+    pub dataset_display: String,
+    /// The data set in one line, e.g. `60,000 color photos of 32 × 32 pixels, ten classes`.
+    pub dataset_description: String,
+    /// Digest of the data set's content; `None` where it is unknown.
+    pub dataset_digest: Option<String>,
+    /// Protocol name, e.g. `cibhash`.
+    pub protocol: String,
+    /// The protocol in one line: sizes and source.
+    pub protocol_description: String,
+    /// Depth K of the primary metric mAP@K.
+    pub map_at: Depth,
+    /// Command that made the sweep and repeats it.
+    pub command: String,
+    /// Further facts, e.g. `database order drawn by split_seed 0; ties in distance rank by position`.
+    pub notes: Vec<String>,
+}
+
+/// A planned run and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportedRun {
+    /// Position in the plan, counted from 0; orders rows, settings and seeds.
+    pub position: usize,
+    /// Label of its row, e.g. `CIBHash` or `τ .5`.
+    pub label: String,
+    /// Registered name of its method, e.g. `cibhash`.
+    pub method: String,
+    /// Identity of its setting, [`RunConfig::setting`](hashlab_store::RunConfig::setting).
+    pub setting: String,
+    /// The keys in which the settings of its row differ, with the setting's values.
+    pub point: Settings,
+    /// Code length in bits.
+    pub bits: usize,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Whether the result depends on the seed. Methods without randomness run once and have no deviation.
+    pub seeded: bool,
+    /// Epoch selection and encoders.
+    pub setup: Setup,
+    /// Identity of the run.
+    pub run: RunId,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of a planned run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    /// Trained and evaluated.
+    Finished(RunResult),
+    /// Stopped by NaN or divergence; its metrics enter no mean.
+    Diverged(RunResult),
+    /// Failed; can be tried again.
+    Failed {
+        /// First line of the error.
+        first_line: String,
+    },
+    /// Not started, running or interrupted.
+    Missing,
+}
+
+impl ReportedRun {
+    /// The result of a run that was trained and evaluated.
+    pub fn finished(&self) -> Option<&RunResult> {
+        match &self.outcome {
+            Outcome::Finished(result) => Some(result),
+            _ => None,
+        }
+    }
+
+    /// Why the run has no metrics: the first line of its error, or how it diverged.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Failed { first_line } => Some(first_line),
+            Outcome::Diverged(result) => result.message.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+impl Outcome {
+    /// Name in files and notes.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Finished(_) => "finished",
+            Self::Diverged(_) => "diverged",
+            Self::Failed { .. } => "failed",
+            Self::Missing => "missing",
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Numbers, lists and settings in words.
+
+use hashlab_settings::Settings;
+
+/// Stands where the plan has no run, or a run did not record what is asked.
+pub(crate) const NONE: &str = "–";
+
+/// Prints a fraction with the three decimals that papers use.
+pub(crate) fn fraction(value: f64) -> String {
+    format!("{value:.3}")
+}
+
+/// Prints seconds with about three digits.
+pub(crate) fn seconds(value: Option<f64>) -> String {
+    match value {
+        None => NONE.to_owned(),
+        Some(s) if s >= 100.0 => format!("{s:.0}"),
+        Some(s) if s >= 1.0 => format!("{s:.1}"),
+        Some(s) => format!("{s:.3}"),
+    }
+}
+
+/// Prints MiB.
+pub(crate) fn memory(value: Option<u64>) -> String {
+    value.map_or(NONE.to_owned(), |mib| mib.to_string())
+}
+
+/// Prints a setting's values: `beta=0.001 tau=0.3`.
+pub(crate) fn point(point: &Settings) -> String {
+    let value = |v: &serde_json::Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+    point.iter().map(|(key, v)| format!("{key}={}", value(v))).collect::<Vec<_>>().join(" ")
+}
+
+/// Joins with commas.
+pub(crate) fn joined<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|i| i.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// A label in a list: quoted where it holds a comma itself.
+pub(crate) fn listed(label: &str) -> String {
+    if label.contains(',') { format!("“{label}”") } else { label.to_owned() }
+}
+
+/// A count with its noun: `1 run`, `3 runs`.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Shortens a hexadecimal digest to twelve digits; other text stays.
+pub(crate) fn short(digest: &str) -> &str {
+    let hexadecimal = digest.len() > 12 && digest.bytes().all(|b| b.is_ascii_hexdigit());
+    if hexadecimal { &digest[..12] } else { digest }
+}
+
+/// Makes text from elsewhere (labels, error messages) fit a line: control characters become spaces.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned()
+}

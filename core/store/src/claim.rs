@@ -1,0 +1,164 @@
+//! The right to execute a run: a kernel lock, and all that only its holder may write.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::thread;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Journal, RunDir, StoreError, checkpoint, files, journal, unix_time};
+use crate::QueryResults;
+use crate::RunResult;
+
+/// Tries before a lock counts as held by another process, and the pause between them. A process that only looks
+/// ([`RunDir::state`]) holds the lock for an instant; one that executes the run holds it for minutes.
+const TRIES: usize = 5;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// One execution of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its number, counted from 1.
+    pub attempt: u32,
+    /// When it began, in seconds since 1970.
+    pub time: u64,
+    /// The machine that executes it.
+    pub host: String,
+    /// The process there.
+    pub pid: u32,
+}
+
+/// The exclusive right to execute a run; released when dropped, and by the kernel when the process dies.
+#[derive(Debug)]
+pub struct Claim {
+    run: RunDir,
+    attempt: u32,
+    _lock: File,
+}
+
+impl Claim {
+    /// Returns the run that is claimed.
+    pub fn run(&self) -> &RunDir {
+        &self.run
+    }
+
+    /// Returns the attempt's number, counted from 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Opens the journal of metrics and forgets the points after `resumed`, the step of the checkpoint that training
+    /// goes on from; all points if it starts anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the file cannot be written.
+    pub fn journal(&self, resumed: Option<u64>) -> Result<Journal, StoreError> {
+        journal::open(&self.run.metrics_path(), resumed)
+    }
+
+    /// Replaces the checkpoint, all or nothing, after making the journal's points as durable as it will be.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be written; the previous checkpoint is then still there.
+    pub fn write_checkpoint(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        journal::sync(&self.run.metrics_path())?;
+        checkpoint::write(self.run.path(), bytes)
+    }
+
+    /// Removes every checkpoint, so that the next attempt starts anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if a file cannot be removed.
+    pub fn remove_checkpoint(&self) -> Result<(), StoreError> {
+        checkpoint::remove_all(self.run.path())
+    }
+
+    /// Keeps what is known of single test queries, all or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be written.
+    pub fn write_queries(&self, queries: &QueryResults) -> Result<(), StoreError> {
+        files::replace_json_line(&self.run.queries_path(), queries)
+    }
+
+    /// Keeps the model of the selected state, all or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be written.
+    pub fn write_model(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        files::replace(&self.run.model_path(), bytes)
+    }
+
+    /// Writes the result, which ends the run for good, then removes its checkpoint.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherRun`] or [`StoreError::NotFinite`] if `result` is not one of this run that can be read
+    /// back; [`StoreError::Io`] if it cannot be written.
+    pub fn finish(self, result: &RunResult) -> Result<(), StoreError> {
+        if result.run != *self.run.id() {
+            return Err(StoreError::OtherRun { expected: self.run.id().clone(), got: result.run.clone() });
+        }
+        check_finite(result)?;
+        files::replace_json(&self.run.result_path(), result)?;
+        self.remove_checkpoint()
+    }
+
+    /// Records why the attempt failed.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be written.
+    pub fn fail(self, message: &str) -> Result<(), StoreError> {
+        self.run.write_failure(message, self.attempt).map(drop)
+    }
+}
+
+/// Takes the run's lock and begins an attempt.
+pub(super) fn begin(run: &RunDir) -> Result<Option<Claim>, StoreError> {
+    let Some(lock) = lock(run)? else { return Ok(None) };
+    if run.result().is_some() {
+        return Ok(None);
+    }
+    let attempt = run.last_attempt() + 1;
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    files::append_json(&run.attempts_path(), &Attempt { attempt, time: unix_time(), host, pid: std::process::id() })?;
+    files::remove(&run.failure_path())?;
+    for name in [".checkpoint-", ".result.json-", ".error.json-"] {
+        files::remove_partial(run.path(), name)?;
+    }
+    Ok(Some(Claim { run: run.clone(), attempt, _lock: lock }))
+}
+
+/// Takes the run's lock without beginning an attempt; `None` if another process holds it.
+pub(super) fn lock(run: &RunDir) -> Result<Option<File>, StoreError> {
+    let path = run.lock_path();
+    // The file stays for ever: removing it would let two processes lock two files of one name.
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(StoreError::io("open", &path))?;
+    for attempt in 0..TRIES {
+        if attempt > 0 {
+            thread::sleep(PAUSE);
+        }
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", &path)(error)),
+        }
+    }
+    Ok(None)
+}
+
+/// Refuses numbers that JSON turns into `null`, which no reader would take for a result.
+fn check_finite(result: &RunResult) -> Result<(), StoreError> {
+    let tasks = || result.test.values().chain(result.validation.values());
+    let scalars = tasks().flat_map(|task| &task.metrics).chain(&result.seconds).map(|(name, value)| (name, *value));
+    let curves = tasks().flat_map(|task| &task.curves);
+    let curves = curves.flat_map(|(name, values)| values.iter().map(move |value| (name, *value)));
+    match scalars.chain(curves).find(|(_, value)| !value.is_finite()) {
+        Some((name, value)) => Err(StoreError::NotFinite { run: result.run.clone(), name: name.clone(), value }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,145 @@
+//! Reading and writing whole files so that no reader ever sees half of one.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::StoreError;
+
+/// Ends the names of files that are not yet complete.
+const PARTIAL: &str = ".tmp";
+
+/// Puts `bytes` at `path`, all or nothing, even if the machine loses power.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let directory = path.parent().expect("files of the store lie in a directory");
+    let name = path.file_name().expect("files of the store have a name").to_string_lossy();
+    let write = || -> io::Result<()> {
+        fs::create_dir_all(directory)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(&format!(".{name}-"))
+            .suffix(PARTIAL)
+            // The default is for secrets; results are read by colleagues as the umask allows.
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(directory)?;
+        file.as_file_mut().write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|refused| refused.error)?;
+        sync_directory(directory)
+    };
+    write().map_err(StoreError::io("write", path))
+}
+
+/// Makes a new name durable. Some network file systems refuse to sync a directory, and need no such call.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    match File::open(directory)?.sync_all() {
+        Err(refused) if matches!(refused.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        synced => synced,
+    }
+}
+
+/// Puts `value` at `path` as indented JSON.
+pub(super) fn replace_json(path: &Path, value: &impl Serialize) -> Result<(), StoreError> {
+    let mut text = serde_json::to_vec_pretty(value).expect("records are plain data");
+    text.push(b'\n');
+    replace(path, &text)
+}
+
+/// Puts `value` at `path` as JSON on one line, for records with long lists.
+pub(super) fn replace_json_line(path: &Path, value: &impl Serialize) -> Result<(), StoreError> {
+    let mut text = serde_json::to_vec(value).expect("records are plain data");
+    text.push(b'\n');
+    replace(path, &text)
+}
+
+/// Appends `value` to the JSON Lines file at `path`, with one system call.
+pub(super) fn append_json(path: &Path, value: &impl Serialize) -> Result<(), StoreError> {
+    let append = || -> io::Result<()> {
+        let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+        let mut line = Vec::new();
+        if ends_mid_line(&mut file)? {
+            line.push(b'\n');
+        }
+        serde_json::to_writer(&mut line, value)?;
+        line.push(b'\n');
+        file.write_all(&line)
+    };
+    append().map_err(StoreError::io("append to", path))
+}
+
+/// Whether the last writer was stopped in the middle of a line.
+fn ends_mid_line(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+/// Reads a file that may be absent; one that cannot be read counts as absent, with a warning.
+pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
+    match fs::read(path) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            if error.kind() != io::ErrorKind::NotFound {
+                tracing::warn!("cannot read `{}`: {error}; it counts as absent", path.display());
+            }
+            None
+        }
+    }
+}
+
+/// Reads a JSON file that may be absent; a damaged one counts as absent, with a warning.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let bytes = read(path)?;
+    serde_json::from_slice(&bytes)
+        .inspect_err(|error| tracing::warn!("`{}` is damaged: {error}; it counts as absent", path.display()))
+        .ok()
+}
+
+/// Removes a file that may be absent.
+pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the incomplete files of killed processes whose names begin with `prefix`.
+pub(super) fn remove_partial(directory: &Path, prefix: &str) -> Result<(), StoreError> {
+    let entries = fs::read_dir(directory).map_err(StoreError::io("list", directory))?;
+    for entry in entries {
+        let entry = entry.map_err(StoreError::io("list", directory))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(prefix) && name.ends_with(PARTIAL) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens a log for appending, and creates its directory.
+///
+/// # Errors
+/// [`StoreError::Io`] if the operating system refuses.
+pub fn open_log(path: &Path) -> Result<File, StoreError> {
+    let open = || -> io::Result<File> {
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        OpenOptions::new().create(true).append(true).open(path)
+    };
+    open().map_err(StoreError::io("open", path))
+}
+
+/// Checks that `name` names a visible file or directory, not a path.
+pub(super) fn plain_name(name: &str) -> Result<&str, StoreError> {
+    let plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
+    plain.then_some(name).ok_or_else(|| StoreError::BadName(name.to_owned()))
+}

@@ -1,0 +1,116 @@
+//! What sweeps leave on disk, and the only code that writes under `runs/`.
+//!
+//! ```text
+//! runs/store/<hh>/<run-id>/     one directory per run, shared by all sweeps; hh: the digest's first two digits
+//!   config.json                 the resolved configuration, sorted keys
+//!   .lock                       held by the process that executes the run; the kernel releases it on death
+//!   attempts.jsonl              one line per execution that began
+//!   metrics.jsonl               what training measured, one line per point
+//!   checkpoint-<digest>.safetensors   where to resume; the name vouches for the content
+//!   log.txt                     what the processes wrote on standard error
+//!   queries.json                average precision of every test query, neighbors of the best and the worst
+//!   model.safetensors           the selected state, where it is kept
+//!   error.json                  why the last attempt failed
+//!   result.json                 written last, by rename: the only "finished"
+//! runs/sweeps/<name>/newest      digest of the plan that was started last
+//! runs/sweeps/<name>/<plan>/     one directory per plan: the experiment file as run, command, plan, table, logs
+//! ```
+//!
+//! [`RunDir`] reads; only the [`Claim`] on a run writes its results. Whatever is damaged counts as absent, with a
+//! warning, so that executing the run again repairs it.
+
+mod checkpoint;
+mod claim;
+mod error;
+mod files;
+mod journal;
+mod record;
+mod run;
+mod sweep;
+
+use std::path::{Path, PathBuf};
+
+pub use claim::{Attempt, Claim};
+pub use error::StoreError;
+pub use files::open_log;
+pub use journal::{Journal, Point};
+pub use record::{
+    CodeStatistics, Neighbors, QueryResults, RunConfig, RunId, RunResult, SCHEMA, Status, TaskQueries, TaskResult,
+};
+pub use run::{Failure, RunDir, RunState};
+pub use sweep::{PlanDir, SweepDir};
+
+/// The directory `runs/`.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// Opens the store at `root`. Nothing is created before something is written.
+    pub fn open(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Returns the directory that holds everything.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Locates a run, whether or not it exists.
+    ///
+    /// # Errors
+    /// [`StoreError::BadRunId`] if `id` does not end in the digits that place it.
+    pub fn run(&self, id: &RunId) -> Result<RunDir, StoreError> {
+        let shard = shard(id).ok_or_else(|| StoreError::BadRunId(id.clone()))?;
+        Ok(RunDir::new(id.clone(), self.root.join("store").join(shard).join(&id.0)))
+    }
+
+    /// Locates the directory of the sweep `name`, whether or not it exists.
+    ///
+    /// # Errors
+    /// [`StoreError::BadName`] if `name` cannot be a directory's name.
+    pub fn sweep(&self, name: &str) -> Result<SweepDir, StoreError> {
+        Ok(SweepDir::new(self.root.join("sweeps").join(files::plain_name(name)?)))
+    }
+}
+
+/// The first two digits of the digest that ends `id`; `None` if `id` is malformed.
+fn shard(id: &RunId) -> Option<&str> {
+    let (name, digest) = id.0.rsplit_once('-')?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let well_formed = !name.is_empty()
+        && name.chars().all(plain)
+        && digest.len() == 12
+        && digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    well_formed.then(|| &digest[..2])
+}
+
+/// Seconds since 1970.
+fn unix_time() -> u64 {
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_sharded_by_their_digest() {
+        let store = Store::open("runs");
+        let run = store.run(&RunId("nsh-b16-s0-1f0c2a9b7d3e".into())).unwrap();
+        assert_eq!(run.path(), Path::new("runs/store/1f/nsh-b16-s0-1f0c2a9b7d3e"));
+    }
+
+    #[test]
+    fn malformed_names_are_refused() {
+        let store = Store::open("runs");
+        for id in ["", "nsh", "nsh-1f", "../x-1f0c2a9b7d3e", "a/b-1f0c2a9b7d3e", "nsh-1F0C2A9B7D3E", "-1f0c2a9b7d3e"] {
+            assert!(store.run(&RunId(id.into())).is_err(), "{id:?}");
+        }
+        for name in ["", ".", "..", "a/b", ".hidden", "a\0b"] {
+            assert!(store.sweep(name).is_err(), "{name:?}");
+        }
+    }
+}

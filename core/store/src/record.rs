@@ -1,0 +1,235 @@
+//! What is kept of a run: its configuration, its identity and its result.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use hashlab_data::{ByModality, Task};
+use hashlab_settings::{Settings, canonical};
+use serde::{Deserialize, Serialize};
+
+/// Version of the stored formats; raised when their meaning changes.
+pub const SCHEMA: u32 = 2;
+
+/// A run's configuration: everything that can change its result, and nothing else.
+///
+/// Sections hold the keys that differ from their defaults, so that a key that is new in a later version changes no
+/// [id](Self::id). A default that changes raises the revision of what it belongs to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// [`SCHEMA`] when the run was planned.
+    pub schema: u32,
+    /// Method name.
+    pub method: String,
+    /// The method's revision.
+    pub revision: u32,
+    /// Hyperparameters of the method.
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
+    pub params: Settings,
+    /// Code length in bits.
+    pub bits: usize,
+    /// Seed of everything random in the run but the split.
+    pub seed: u64,
+    /// Data set name.
+    pub dataset: String,
+    /// Identity of the data set's content.
+    pub dataset_identity: String,
+    /// `[data]`: the data set's settings.
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
+    pub data: Settings,
+    /// Protocol name.
+    pub protocol: String,
+    /// Seed of the split and of the database's order.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub split_seed: u64,
+    /// `[image]` and `[text]`: the encoder of each modality that the run uses, with the digest of its weights in the place
+    /// of their file.
+    pub encoders: ByModality<Settings>,
+    /// `[train]`; empty for shallow methods.
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
+    pub train: Settings,
+    /// `[eval]`; `map_at` is always there, with the protocol's depth filled in.
+    pub eval: Settings,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl RunConfig {
+    /// Derives the run's identity: the readable part and twelve hexadecimal digits of the configuration's digest.
+    pub fn id(&self) -> RunId {
+        let digest = self.digest();
+        RunId(format!("{}-b{}-s{}-{}", self.method, self.bits, self.seed, &digest[..12]))
+    }
+
+    /// Derives the identity of the run's setting: all but the seed.
+    pub fn setting(&self) -> String {
+        Self { seed: 0, ..self.clone() }.digest()[..12].to_owned()
+    }
+
+    fn digest(&self) -> String {
+        let value = serde_json::to_value(self).expect("a configuration is plain data");
+        blake3::hash(canonical(&value).as_bytes()).to_hex().to_string()
+    }
+}
+
+/// A run's identity, e.g. `cibhash-b32-s0-1f0c2a9b7d3e`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub String);
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a run ended for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Trained and evaluated.
+    Finished,
+    /// Stopped by NaN or divergence: a result in itself, not retried.
+    Diverged,
+}
+
+/// What a run found. Written last; a run without one is not finished.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunResult {
+    /// [`SCHEMA`] when the run finished.
+    pub schema: u32,
+    /// The run.
+    pub run: RunId,
+    /// How it ended.
+    pub status: Status,
+    /// Why it diverged: the step and the loss terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Epoch whose state was evaluated, counted from 1; none for shallow methods and diverged runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<usize>,
+    /// Epochs that were trained to their end; none for shallow methods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs_done: Option<usize>,
+    /// Metrics on the protocol's queries, by task.
+    #[serde(default)]
+    pub test: BTreeMap<Task, TaskResult>,
+    /// Metrics on the validation queries, by task.
+    #[serde(default)]
+    pub validation: BTreeMap<Task, TaskResult>,
+    /// Statistics of the codes of all items.
+    #[serde(default)]
+    pub codes: ByModality<CodeStatistics>,
+    /// Wall-clock seconds by stage: `train`, `encode`, `evaluate`. The only numbers that differ between repetitions.
+    #[serde(default)]
+    pub seconds: BTreeMap<String, f64>,
+    /// Executions of the run that began, this one included.
+    #[serde(default)]
+    pub attempts: u32,
+    /// Provenance by name: `hashlab` version, `commit`, `diff_digest`, `sources_digest`, `dataset_digest`, `host`,
+    /// `device`, `peak_rss_mib` …
+    #[serde(default)]
+    pub provenance: BTreeMap<String, String>,
+}
+
+/// What was measured for one task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskResult {
+    /// Metrics by name: `map_at_k`, `map_all_expected`, `precision_radius2` … Fractions.
+    pub metrics: BTreeMap<String, f64>,
+    /// Curves by name: `precision_at`, `recall_at` over `ranks`, `radius_precision` …
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub curves: BTreeMap<String, Vec<f64>>,
+}
+
+/// Statistics of codes that show a collapse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CodeStatistics {
+    /// Codes counted.
+    pub items: usize,
+    /// Different codes among them.
+    pub distinct: usize,
+    /// Items that share the most common code.
+    pub most_common: usize,
+    /// Bits that are the same in all codes.
+    pub constant_bits: usize,
+    /// Relaxed codes that are exactly 0, where the bit is a matter of convention.
+    pub zero_outputs: u64,
+    /// Whether one code is that of more than half of the items.
+    pub collapsed: bool,
+}
+
+/// What is kept of single test queries, in a file of its own beside the result.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueryResults {
+    /// By task.
+    pub tasks: BTreeMap<Task, TaskQueries>,
+}
+
+/// What is kept of a task's queries.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskQueries {
+    /// Average precision of the primary metric per query, in the split's order.
+    pub average_precision: Vec<f32>,
+    /// The queries with the highest average precision, best first.
+    pub best: Vec<Neighbors>,
+    /// The queries with the lowest average precision, worst first.
+    pub worst: Vec<Neighbors>,
+}
+
+/// The nearest items of a query.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Neighbors {
+    /// The query's item index.
+    pub query: u32,
+    /// Its average precision.
+    pub average_precision: f32,
+    /// Item indices of the nearest database items, nearest first.
+    pub items: Vec<u32>,
+    /// Whether each of them is relevant.
+    pub relevant: Vec<bool>,
+}
+
+impl RunResult {
+    /// A result without metrics.
+    pub fn empty(run: RunId, status: Status) -> Self {
+        Self {
+            schema: SCHEMA,
+            run,
+            status,
+            message: None,
+            epoch: None,
+            epochs_done: None,
+            test: BTreeMap::new(),
+            validation: BTreeMap::new(),
+            codes: ByModality::default(),
+            seconds: BTreeMap::new(),
+            attempts: 0,
+            provenance: BTreeMap::new(),
+        }
+    }
+
+    /// The mean of a validation metric over the run's tasks; `None` where a task lacks it.
+    pub fn mean_validation(&self, metric: &str) -> Option<f64> {
+        mean(&self.validation, metric)
+    }
+
+    /// The mean of a test metric over the run's tasks; `None` where a task lacks it.
+    pub fn mean_test(&self, metric: &str) -> Option<f64> {
+        mean(&self.test, metric)
+    }
+}
+
+fn mean(tasks: &BTreeMap<Task, TaskResult>, metric: &str) -> Option<f64> {
+    let values: Option<Vec<f64>> = tasks.values().map(|task| task.metrics.get(metric).copied()).collect();
+    let values = values.filter(|values| !values.is_empty())?;
+    Some(values.iter().sum::<f64>() / values.len() as f64)
+}

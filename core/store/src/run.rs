@@ -1,0 +1,253 @@
+//! The directory of a run, as its readers see it.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::claim::{self, Attempt, Claim};
+use super::{StoreError, checkpoint, files, journal, journal::Point, unix_time};
+use crate::QueryResults;
+use crate::{RunConfig, RunId, RunResult};
+
+/// Where a run is kept. Cheap to clone; reading needs no claim.
+#[derive(Clone, Debug)]
+pub struct RunDir {
+    id: RunId,
+    path: PathBuf,
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The error; its first line stands alone.
+    pub message: String,
+    /// The attempt that failed, counted from 1; 0 if none had begun.
+    pub attempt: u32,
+    /// When, in seconds since 1970.
+    pub time: u64,
+}
+
+/// How far a run has come.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RunState {
+    /// It has a result, which may say that it diverged.
+    Finished(Box<RunResult>),
+    /// A process executes it now.
+    Running,
+    /// Its last attempt failed.
+    Failed(Failure),
+    /// Its last attempt was stopped or killed.
+    Interrupted {
+        /// Whether the next attempt resumes, rather than starting anew.
+        checkpoint: bool,
+    },
+    /// No attempt has begun.
+    Missing,
+}
+
+impl RunDir {
+    pub(super) fn new(id: RunId, path: PathBuf) -> Self {
+        Self { id, path }
+    }
+
+    /// Returns the run's identity.
+    pub fn id(&self) -> &RunId {
+        &self.id
+    }
+
+    /// Returns the directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns where the run's processes write their log.
+    pub fn log_path(&self) -> PathBuf {
+        self.path.join("log.txt")
+    }
+
+    /// Creates the directory and writes the configuration. Does nothing if both are there.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherRun`] if `config` has another identity; [`StoreError::Changed`] if the directory holds
+    /// another configuration; [`StoreError::Io`] if it cannot be written.
+    pub fn prepare(&self, config: &RunConfig) -> Result<(), StoreError> {
+        if config.id() != self.id {
+            return Err(StoreError::OtherRun { expected: self.id.clone(), got: config.id() });
+        }
+        match files::read_json::<RunConfig>(&self.config_path()) {
+            Some(present) if present == *config => Ok(()),
+            Some(_) => Err(StoreError::Changed(self.config_path())),
+            None => {
+                let mut value = serde_json::to_value(config).expect("a configuration is plain data");
+                value.sort_all_objects();
+                files::replace_json(&self.config_path(), &value)
+            }
+        }
+    }
+
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if there is none; [`StoreError::Damaged`] or [`StoreError::Changed`] if it is not this
+    /// run's.
+    pub fn config(&self) -> Result<RunConfig, StoreError> {
+        let path = self.config_path();
+        let bytes = std::fs::read(&path).map_err(StoreError::io("read", &path))?;
+        let config: RunConfig = serde_json::from_slice(&bytes)
+            .map_err(|error| StoreError::Damaged { path: path.clone(), reason: error.to_string() })?;
+        if config.id() == self.id { Ok(config) } else { Err(StoreError::Changed(path)) }
+    }
+
+    /// Claims the run for this process and begins an attempt. Returns `None` if there is nothing to do here: another
+    /// process holds the run, or it is finished.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the directory was not prepared or cannot be written, or if its file system has no locks.
+    pub fn try_claim(&self) -> Result<Option<Claim>, StoreError> {
+        claim::begin(self)
+    }
+
+    /// Reads the result. A damaged one counts as absent, with a warning.
+    pub fn result(&self) -> Option<RunResult> {
+        let result: RunResult = files::read_json(&self.result_path())?;
+        if result.run != self.id {
+            tracing::warn!("`{}` belongs to run `{}`; it counts as absent", self.result_path().display(), result.run);
+            return None;
+        }
+        Some(result)
+    }
+
+    /// Removes the result and all that belongs to it, so that the run is executed again. Returns whether it did; another
+    /// process that executes the run keeps it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if a file cannot be removed.
+    pub fn discard(&self) -> Result<bool, StoreError> {
+        if !self.result_path().exists() {
+            return Ok(false);
+        }
+        let Some(_lock) = claim::lock(self)? else { return Ok(false) };
+        checkpoint::remove_all(&self.path)?;
+        for path in [self.result_path(), self.queries_path(), self.model_path()] {
+            files::remove(&path)?;
+        }
+        Ok(true)
+    }
+
+    /// Removes the model that the run kept, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be removed.
+    pub fn remove_model(&self) -> Result<(), StoreError> {
+        files::remove(&self.model_path())
+    }
+
+    /// Reads what is kept of single test queries; `None` if the run kept nothing.
+    pub fn queries(&self) -> Option<QueryResults> {
+        files::read_json(&self.queries_path())
+    }
+
+    /// Returns where the model of the selected state is kept, whether or not it is.
+    pub fn model_path(&self) -> PathBuf {
+        self.path.join("model.safetensors")
+    }
+
+    /// Reads why the last attempt failed; `None` if it did not, or if a new one has begun.
+    pub fn failure(&self) -> Option<Failure> {
+        files::read_json(&self.failure_path())
+    }
+
+    /// Records that a process died without recording why, so that the directory tells. Returns `None`, and writes
+    /// nothing, if another process has claimed or finished the run since.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the directory cannot be written.
+    pub fn record_crash(&self, message: &str) -> Result<Option<Failure>, StoreError> {
+        let Some(_lock) = claim::lock(self)? else { return Ok(None) };
+        if self.result().is_some() {
+            return Ok(None);
+        }
+        self.write_failure(message, self.last_attempt()).map(Some)
+    }
+
+    /// Lists the attempts that began, oldest first.
+    pub fn attempts(&self) -> Vec<Attempt> {
+        let bytes = files::read(&self.attempts_path()).unwrap_or_default();
+        // A line that a dying process left half-written is skipped.
+        bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    }
+
+    /// Reads the points that training recorded, up to the first damaged line.
+    pub fn metrics(&self) -> Vec<Point> {
+        journal::read(&self.metrics_path()).into_iter().map(|(point, _)| point).collect()
+    }
+
+    /// Reads where to resume. A damaged checkpoint is ignored with a warning.
+    pub fn read_checkpoint(&self) -> Option<Vec<u8>> {
+        checkpoint::read(&self.path)
+    }
+
+    /// Says how far the run has come.
+    pub fn state(&self) -> RunState {
+        // The lock is looked at first: whoever released it before this look had written its result by then.
+        let held = self.is_held();
+        if let Some(result) = self.result() {
+            RunState::Finished(Box::new(result))
+        } else if held {
+            RunState::Running
+        } else if let Some(failure) = self.failure() {
+            RunState::Failed(failure)
+        } else if !self.attempts().is_empty() {
+            RunState::Interrupted { checkpoint: checkpoint::exists(&self.path) }
+        } else {
+            RunState::Missing
+        }
+    }
+
+    /// Whether a process executes the run. The look itself holds a shared lock for an instant; [`claim::lock`]
+    /// bears with it.
+    fn is_held(&self) -> bool {
+        let Ok(file) = File::open(self.lock_path()) else { return false };
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+
+    /// The number of the last attempt that began, 0 if none did.
+    pub(super) fn last_attempt(&self) -> u32 {
+        self.attempts().last().map_or(0, |attempt| attempt.attempt)
+    }
+
+    pub(super) fn write_failure(&self, message: &str, attempt: u32) -> Result<Failure, StoreError> {
+        let failure = Failure { message: message.to_owned(), attempt, time: unix_time() };
+        files::replace_json(&self.failure_path(), &failure)?;
+        Ok(failure)
+    }
+
+    pub(super) fn config_path(&self) -> PathBuf {
+        self.path.join("config.json")
+    }
+
+    pub(super) fn lock_path(&self) -> PathBuf {
+        self.path.join(".lock")
+    }
+
+    pub(super) fn attempts_path(&self) -> PathBuf {
+        self.path.join("attempts.jsonl")
+    }
+
+    pub(super) fn metrics_path(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+
+    pub(super) fn failure_path(&self) -> PathBuf {
+        self.path.join("error.json")
+    }
+
+    pub(super) fn queries_path(&self) -> PathBuf {
+        self.path.join("queries.json")
+    }
+
+    pub(super) fn result_path(&self) -> PathBuf {
+        self.path.join("result.json")
+    }
+}

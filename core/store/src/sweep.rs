@@ -1,0 +1,119 @@
+//! The directory of a sweep: one folder per plan, with the file as run and what is made of its runs.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::{StoreError, files};
+
+/// Name of the file that holds the digest of the plan that was started last.
+const NEWEST: &str = "newest";
+
+/// Where the plans of one experiment name are kept.
+#[derive(Clone, Debug)]
+pub struct SweepDir {
+    path: PathBuf,
+}
+
+/// Where one plan's own files are kept. Sweeps of one name, at once or one after the other, never share it.
+#[derive(Clone, Debug)]
+pub struct PlanDir {
+    path: PathBuf,
+}
+
+impl SweepDir {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Returns the directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Locates the directory of the plan `digest`, whether or not it exists.
+    ///
+    /// # Errors
+    /// [`StoreError::BadName`] if `digest` cannot be a directory's name.
+    pub fn plan(&self, digest: &str) -> Result<PlanDir, StoreError> {
+        Ok(PlanDir { path: self.path.join(files::plain_name(digest)?) })
+    }
+
+    /// Locates the plan that was started last; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the directory cannot be read.
+    pub fn newest(&self) -> Result<Option<PlanDir>, StoreError> {
+        let path = self.path.join(NEWEST);
+        match fs::read_to_string(&path) {
+            Ok(digest) => self.plan(digest.trim()).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("read", &path)(error)),
+        }
+    }
+
+    /// Counts the plans.
+    pub fn plans(&self) -> usize {
+        let Ok(entries) = fs::read_dir(&self.path) else { return 0 };
+        entries.flatten().filter(|entry| entry.path().join(PLAN).is_file()).count()
+    }
+
+    /// Notes that the plan `digest` was started last.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be written.
+    pub fn set_newest(&self, digest: &str) -> Result<(), StoreError> {
+        files::replace(&self.path.join(NEWEST), digest.as_bytes())
+    }
+}
+
+/// Name of the file that holds the plan.
+const PLAN: &str = "plan.jsonl";
+
+impl PlanDir {
+    /// Returns the directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the plan. It is derived from the experiment, so a damaged one is written anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be written.
+    pub fn write_plan(&self, lines: &[u8]) -> Result<(), StoreError> {
+        let path = self.path.join(PLAN);
+        if files::read(&path).is_some_and(|present| present == lines) { Ok(()) } else { files::replace(&path, lines) }
+    }
+
+    /// Reads the plan.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if there is none.
+    pub fn read_plan(&self) -> Result<Vec<u8>, StoreError> {
+        let path = self.path.join(PLAN);
+        fs::read(&path).map_err(StoreError::io("read", &path))
+    }
+
+    /// Puts a file such as `table.md` into the directory, all or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::BadName`] if `file_name` is a path; [`StoreError::Io`] if the file cannot be written.
+    pub fn write(&self, file_name: &str, bytes: &[u8]) -> Result<PathBuf, StoreError> {
+        let path = self.path.join(files::plain_name(file_name)?);
+        files::replace(&path, bytes)?;
+        Ok(path)
+    }
+
+    /// Reads a file of the directory as text; `None` if it is absent or no text.
+    pub fn read(&self, file_name: &str) -> Option<String> {
+        fs::read_to_string(self.path.join(file_name)).ok()
+    }
+
+    /// Returns where the shared stage `stage` writes its log.
+    ///
+    /// # Errors
+    /// [`StoreError::BadName`] if `stage` is a path.
+    pub fn log_path(&self, stage: &str) -> Result<PathBuf, StoreError> {
+        Ok(self.path.join(files::plain_name(&format!("{stage}.log"))?))
+    }
+}

@@ -1,0 +1,38 @@
+//! Settings that can change the result of a method's runs.
+
+use std::collections::BTreeMap;
+
+use hashlab_data::Modality;
+use hashlab_settings::Settings;
+
+use crate::applicability;
+use crate::layers::Merged;
+use crate::section::Section;
+
+/// The sections of a method's runs.
+pub(crate) type Tables = BTreeMap<Section, Settings>;
+
+/// The merged sections that the scope's method reads, without the keys that do not apply to it.
+pub(crate) fn applicable(merged: &Merged<'_>, modalities: &[Modality]) -> Tables {
+    let sections = merged.scope.method.map(|method| applicability::sections(method, modalities));
+    let table = |section: Section| {
+        let mut settings = merged.table(section);
+        applicability::retain(merged.scope, section, &mut settings);
+        (section, settings)
+    };
+    sections.into_iter().flatten().map(table).collect()
+}
+
+/// Removes the keys of a section that change nothing under the values of the others.
+pub(crate) fn without_inactive(merged: &Merged<'_>, section: Section, mut settings: Settings) -> Settings {
+    for key in merged.scope.schema(section).map(|schema| schema.inactive(&settings)).unwrap_or_default() {
+        settings.shift_remove(key);
+    }
+    settings
+}
+
+/// The sections of [`applicable`] without the keys that change nothing.
+pub(crate) fn active(merged: &Merged<'_>, modalities: &[Modality]) -> Tables {
+    let tables = applicable(merged, modalities).into_iter();
+    tables.map(|(section, settings)| (section, without_inactive(merged, section, settings))).collect()
+}

@@ -1,0 +1,86 @@
+//! Methods, data sets and sections that an experiment file may name.
+
+use std::sync::Arc;
+
+use hashlab_data::{ByModality, DataKind, Needs};
+use hashlab_settings::{Schema, Settings};
+
+/// Everything an experiment file may name.
+///
+/// A key of a shared section can be meant for some methods only: `#[schemars(extend("appliesTo" = "deep"))]` for deep
+/// methods, `"augmented"` for those that learn from augmented views. It is no part of the runs of others.
+#[derive(Clone)]
+pub struct Catalog {
+    /// The registered methods.
+    pub methods: Vec<MethodDecl>,
+    /// The registered data sets.
+    pub datasets: Vec<DatasetDecl>,
+    /// The sections `[image]` and `[text]`: the encoder of each modality.
+    pub encoders: ByModality<Schema>,
+    /// The section `[train]`.
+    pub train: Schema,
+    /// The section `[eval]`.
+    pub eval: Schema,
+}
+
+/// A method, before it is built.
+#[derive(Clone)]
+pub struct MethodDecl {
+    /// Snake-case name, as experiment files write it.
+    pub name: String,
+    /// Name as papers print it, e.g. `CIBHash`.
+    pub title: String,
+    /// Paper: authors, venue and year.
+    pub paper: String,
+    /// Raised whenever the method's results change; part of a run's identity.
+    pub revision: u32,
+    /// Whether the method is trained in epochs, so that `[train]` applies to it.
+    pub deep: bool,
+    /// Whether the method learns from augmented views.
+    pub augmented: bool,
+    /// Whether the result depends on the run's seed. A method without chance runs once, whatever `seeds` says.
+    pub seeded: bool,
+    /// The modalities that it needs.
+    pub needs: Needs,
+    /// The method's hyperparameters.
+    pub params: Schema,
+}
+
+/// A data set, before it is read.
+#[derive(Clone)]
+pub struct DatasetDecl {
+    /// Snake-case name, as experiment files write it.
+    pub name: String,
+    /// Name as papers print it, e.g. `CIFAR-10`.
+    pub title: String,
+    /// The section `[data]`: the data set's own settings.
+    pub settings: Schema,
+    /// Describes the data set under a complete `[data]` section, once per experiment. A user's own files describe
+    /// themselves, so this may read them.
+    pub describe: Describe,
+}
+
+/// Describes a data set under a complete `[data]` section.
+pub type Describe = Arc<dyn Fn(&Settings) -> Result<DatasetDescription, String> + Send + Sync>;
+
+/// A data set under its settings.
+#[derive(Clone, Debug)]
+pub struct DatasetDescription {
+    /// Identity of the content (a version or a digest), part of a run's identity.
+    pub identity: String,
+    /// The modalities of its items, and the form in which it holds them.
+    pub modalities: ByModality<DataKind>,
+    /// Its protocols; the first is the default.
+    pub protocols: Vec<ProtocolDecl>,
+}
+
+/// A named split recipe.
+#[derive(Clone, Debug)]
+pub struct ProtocolDecl {
+    /// Name, e.g. `cifar10-1`.
+    pub name: String,
+    /// One line: sizes and source.
+    pub description: String,
+    /// The depth K of the primary metric mAP@K that papers use with it; `None` for the whole ranking.
+    pub map_at: Option<usize>,
+}

@@ -1,0 +1,39 @@
+//! Rules between keys, checked in complete tables.
+//!
+//! A value is judged in the table it ends up in, never alone: `warmup = 5` may be wrong beside the default `epochs` and
+//! right beside the one that the file sets.
+
+use hashlab_settings::Violation;
+
+use crate::diagnostic::{Diagnostic, Span};
+use crate::layers::Merged;
+use crate::section::Section;
+
+/// Reports every rule that some sections break. Of the keys that a rule relates, the culprit is the first that the
+/// uppermost layer sets; a rule that the defaults break is shown at `owner`.
+pub(crate) fn violations(merged: &Merged<'_>, sections: &[Section], owner: &Span) -> Vec<Diagnostic> {
+    let broken = |section: Section| {
+        let schema = merged.scope.schema(section)?;
+        let found = schema.check(&merged.table(section));
+        let mut judged: Vec<Diagnostic> = Vec::new();
+        for violation in found.iter().filter(|v| v.keys.iter().all(|key| !merged.rejects(section, key))) {
+            judged.push(diagnostic(merged, section, violation, owner));
+        }
+        Some(judged)
+    };
+    sections.iter().filter_map(|section| broken(*section)).flatten().collect()
+}
+
+fn diagnostic(merged: &Merged<'_>, section: Section, violation: &Violation, owner: &Span) -> Diagnostic {
+    let heights = violation.keys.iter().filter_map(|key| Some((merged.origin(section, key)?.0, key)));
+    let heights: Vec<_> = heights.collect();
+    let uppermost = heights.iter().map(|(height, _)| *height).max();
+    let culprit = heights.iter().find(|(height, _)| Some(*height) == uppermost).map(|(_, key)| key.as_str());
+    let span = culprit.and_then(|key| merged.assignment(section, key)).map_or(owner, |assignment| &assignment.span);
+    let mut diagnostic = Diagnostic::new(span, violation.message.clone());
+    if let Some(default) = culprit.and_then(|key| merged.scope.default_text(section, key)) {
+        diagnostic = diagnostic.help(format!("default: {default}"));
+    }
+    let others = violation.keys.iter().filter(|key| Some(key.as_str()) != culprit);
+    others.filter_map(|key| merged.explain(section, key)).fold(diagnostic, Diagnostic::help)
+}

@@ -1,0 +1,73 @@
+//! The data set of an experiment, its description and its protocol.
+
+use crate::catalog::{Catalog, DatasetDecl, DatasetDescription, ProtocolDecl};
+use crate::constraints::violations;
+use crate::diagnostic::{Diagnostic, Span};
+use crate::layers::{Layers, Merged};
+use crate::scope::Scope;
+use crate::section::Section;
+use crate::suggest::did_you_mean;
+use crate::toml_tree::Field;
+
+/// Finds the data set that the top level names. What is no name at all is reported for its type.
+///
+/// # Errors
+/// If there is none of that name.
+pub(crate) fn find<'c>(catalog: &'c Catalog, named: Option<&Field>) -> Result<Option<&'c DatasetDecl>, Diagnostic> {
+    let Some(field) = named else { return Ok(None) };
+    let value = field.node.value();
+    let Some(name) = value.as_str() else { return Ok(None) };
+    let found = catalog.datasets.iter().find(|dataset| dataset.name == name);
+    found.map(Some).ok_or_else(|| {
+        let known = catalog.datasets.iter().map(|dataset| dataset.name.as_str());
+        Diagnostic::new(&field.node.span, format!("there is no data set `{name}`")).help(did_you_mean(name, known))
+    })
+}
+
+/// Describes the data set under the merged `[data]` section. An error is shown at that section or at `dataset`.
+///
+/// # Errors
+/// Every rule that the section breaks, or what keeps the data set from being described.
+pub(crate) fn describe(
+    scope: Scope<'_>,
+    dataset: &DatasetDecl,
+    layers: &Layers,
+    named: &Span,
+) -> Result<DatasetDescription, Vec<Diagnostic>> {
+    let span = layers.downwards().find_map(|layer| layer.table(Section::Data)).unwrap_or(named);
+    let merged = Merged::new(scope, layers.around(&[]));
+    let broken = violations(&merged, &[Section::Data], span);
+    if !broken.is_empty() || merged.rejects_any(Section::Data) {
+        return Err(broken);
+    }
+    (dataset.describe)(&merged.table(Section::Data)).map_err(|message| {
+        let mut lines = message.lines();
+        let first = format!("data set `{}`: {}", dataset.name, lines.next().unwrap_or("no description"));
+        vec![lines.fold(Diagnostic::new(span, first), |diagnostic, line| {
+            diagnostic.help(line.strip_prefix("help: ").unwrap_or(line))
+        })]
+    })
+}
+
+/// Finds the protocol among those of the data set: the named one, or the first.
+///
+/// # Errors
+/// If the data set has none of that name, or none at all.
+pub(crate) fn protocol<'d>(
+    dataset: &DatasetDecl,
+    description: &'d DatasetDescription,
+    layers: &Layers,
+    named: &Span,
+) -> Result<&'d ProtocolDecl, Diagnostic> {
+    let set = layers.downwards().find_map(|layer| layer.find(Section::General, "protocol"));
+    let Some(set) = set else {
+        let none = || Diagnostic::new(named, format!("data set `{}` has no protocol", dataset.name));
+        return description.protocols.first().ok_or_else(none);
+    };
+    let name = set.value.as_str().unwrap_or_default();
+    description.protocols.iter().find(|protocol| protocol.name == name).ok_or_else(|| {
+        let known = description.protocols.iter().map(|protocol| protocol.name.as_str());
+        let message = format!("data set `{}` has no protocol `{name}`", dataset.name);
+        Diagnostic::new(&set.span, message).help(did_you_mean(name, known))
+    })
+}

@@ -1,0 +1,212 @@
+//! Expands an experiment into the runs of its plan.
+
+use std::collections::BTreeMap;
+
+use hashlab_data::{ByModality, Modality};
+use hashlab_settings::{Schema, Settings, canonical};
+use hashlab_store::{RunConfig, RunId, SCHEMA};
+use serde_json::Value;
+
+use crate::active::{Tables, active, applicable, without_inactive};
+use crate::experiment::Experiment;
+use crate::layers::{Layer, Merged};
+use crate::method_table::MethodTable;
+use crate::plan::{Plan, PlanError, PlannedRun};
+use crate::row_point::{Key, differing, point};
+use crate::scope::Scope;
+use crate::section::Section;
+
+/// The key of `[eval]` for the depth of the primary metric.
+const MAP_AT: &str = "map_at";
+
+/// Resolves the encoder section of a modality.
+type Resolve<'r> = &'r mut dyn FnMut(Modality, &Settings) -> Result<Settings, String>;
+
+/// A method's runs at one point of its grid.
+struct AtPoint<'a> {
+    index: usize,
+    table: &'a MethodTable,
+    tables: Tables,
+    bits: Vec<usize>,
+    seeds: Vec<u64>,
+    /// The configuration of the runs, but for code length and seed.
+    template: RunConfig,
+}
+
+impl Experiment {
+    /// Lists the runs. A run that arises twice under one label is listed once.
+    ///
+    /// `resolve` is called once per different `[image]` or `[text]` and returns it with the digest of the weights in
+    /// the place of their file.
+    ///
+    /// # Errors
+    /// If `resolve` fails, or if two rows hold one run.
+    pub fn plan(&self, resolve: Resolve<'_>) -> Result<Plan, PlanError> {
+        let mut encoders = Encoders { resolve, known: BTreeMap::new() };
+        let mut expanded = Vec::new();
+        for (index, table) in self.methods.iter().enumerate() {
+            for point in table.points() {
+                expanded.push(self.at_point(index, table, &point, &mut encoders)?);
+            }
+        }
+        let differing = row_differences(&expanded);
+        let runs = expanded.iter().flat_map(|one| one.runs(&differing[one.table.label.as_str()]));
+        Ok(Plan {
+            name: self.name.clone(),
+            dataset: self.dataset.name.clone(),
+            dataset_title: self.dataset.title.clone(),
+            protocol: self.protocol.name.clone(),
+            protocol_description: self.protocol.description.clone(),
+            runs: once_each(runs.collect())?,
+        })
+    }
+
+    fn at_point<'a>(
+        &'a self,
+        index: usize,
+        table: &'a MethodTable,
+        point: &Layer,
+        encoders: &mut Encoders<'_>,
+    ) -> Result<AtPoint<'a>, PlanError> {
+        let method = &self.catalog.methods[table.method];
+        let scope = Scope {
+            catalog: &self.catalog,
+            dataset: Some(&self.dataset),
+            description: Some(&self.description),
+            method: Some(method),
+        };
+        let merged = Merged::new(scope, self.layers.around(&[&table.fixed, point]));
+        let general = merged.table(Section::General);
+        let mut seeds: Vec<u64> = integers(&general, "seeds");
+        if !method.seeded {
+            seeds.truncate(1);
+        }
+        Ok(AtPoint {
+            index,
+            table,
+            tables: active(&merged, &table.modalities),
+            bits: integers(&general, "bits"),
+            seeds,
+            template: self.config(table, &merged, encoders)?,
+        })
+    }
+
+    /// The configuration of a point's runs: in each section, the keys that differ from their defaults and can change a
+    /// result.
+    fn config(
+        &self,
+        table: &MethodTable,
+        merged: &Merged<'_>,
+        encoders: &mut Encoders<'_>,
+    ) -> Result<RunConfig, PlanError> {
+        let method = &self.catalog.methods[table.method];
+        let mut tables = applicable(merged, &table.modalities);
+        let mut resolved = ByModality::default();
+        for &modality in &table.modalities {
+            let section = tables.remove(&Section::Encoder(modality)).unwrap_or_default();
+            resolved.insert(modality, encoders.resolve(modality, &section)?);
+        }
+        let changed = |section: Section, settings: Settings| {
+            let active = without_inactive(merged, section, settings);
+            merged.scope.schema(section).map_or(Settings::new(), |schema| schema.changed(&active))
+        };
+        let mut own = |section: Section| changed(section, tables.remove(&section).unwrap_or_default());
+        Ok(RunConfig {
+            schema: SCHEMA,
+            method: method.name.clone(),
+            revision: method.revision,
+            params: own(Section::Params),
+            train: own(Section::Train),
+            bits: 0,
+            seed: 0,
+            dataset: self.dataset.name.clone(),
+            dataset_identity: self.description.identity.clone(),
+            data: changed(Section::Data, merged.table(Section::Data)),
+            protocol: self.protocol.name.clone(),
+            split_seed: merged.table(Section::General).get("split_seed").and_then(Value::as_u64).unwrap_or_default(),
+            encoders: resolved.map(|modality, settings| changed(Section::Encoder(modality), settings.clone())),
+            eval: self.eval(&self.catalog.eval, merged.table(Section::Eval)),
+        })
+    }
+
+    /// `[eval]` with the depth of the primary metric filled in.
+    fn eval(&self, schema: &Schema, eval: Settings) -> Settings {
+        let depth = match eval.get(MAP_AT) {
+            Some(depth) if !depth.is_null() && depth != "protocol" => depth.clone(),
+            _ => self.protocol.map_at.map_or(Value::from("all"), Value::from),
+        };
+        let mut changed = schema.changed(&eval);
+        changed.insert(MAP_AT.to_owned(), depth);
+        changed
+    }
+}
+
+impl AtPoint<'_> {
+    fn runs(&self, differing: &[Key]) -> Vec<PlannedRun> {
+        let cells = self.bits.iter().flat_map(|&bits| self.seeds.iter().map(move |&seed| (bits, seed)));
+        let run = |(bits, seed)| {
+            let config = RunConfig { bits, seed, ..self.template.clone() };
+            PlannedRun {
+                id: config.id(),
+                setting: config.setting(),
+                method: self.index,
+                label: self.table.label.clone(),
+                point: point(&self.tables, &self.table.varied, differing),
+                config,
+            }
+        };
+        cells.map(run).collect()
+    }
+}
+
+/// The keys in which the settings of each row differ, by label.
+fn row_differences<'a>(expanded: &'a [AtPoint<'_>]) -> BTreeMap<&'a str, Vec<Key>> {
+    let mut rows: BTreeMap<&str, Vec<&Tables>> = BTreeMap::new();
+    for one in expanded {
+        rows.entry(&one.table.label).or_default().push(&one.tables);
+    }
+    rows.into_iter().map(|(label, row)| (label, differing(&row))).collect()
+}
+
+fn integers<T: serde::de::DeserializeOwned>(general: &Settings, key: &str) -> Vec<T> {
+    let value = general.get(key).cloned().unwrap_or_default();
+    serde_json::from_value(value).expect("the types of the top level were checked")
+}
+
+/// Encoder sections and what they resolve to. Each different one is resolved once: weights may have to be digested.
+struct Encoders<'r> {
+    resolve: Resolve<'r>,
+    known: BTreeMap<(Modality, String), Settings>,
+}
+
+impl Encoders<'_> {
+    fn resolve(&mut self, modality: Modality, section: &Settings) -> Result<Settings, PlanError> {
+        let key = (modality, canonical(&Value::Object(section.clone())));
+        if let Some(known) = self.known.get(&key) {
+            return Ok(known.clone());
+        }
+        let resolved = (self.resolve)(modality, section);
+        let resolved = resolved.map_err(|message| PlanError::Encoder { modality, message })?;
+        self.known.insert(key, resolved.clone());
+        Ok(resolved)
+    }
+}
+
+/// Drops repeated runs.
+fn once_each(runs: Vec<PlannedRun>) -> Result<Vec<PlannedRun>, PlanError> {
+    let mut labels: BTreeMap<RunId, String> = BTreeMap::new();
+    let mut kept = Vec::new();
+    for run in runs {
+        match labels.get(&run.id) {
+            None => {
+                labels.insert(run.id.clone(), run.label.clone());
+                kept.push(run);
+            }
+            Some(label) if *label == run.label => {}
+            Some(label) => {
+                return Err(PlanError::SharedRun { id: run.id, first: label.clone(), second: run.label });
+            }
+        }
+    }
+    Ok(kept)
+}

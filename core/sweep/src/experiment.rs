@@ -1,0 +1,162 @@
+//! An experiment: the file under its overrides, checked as a whole.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::catalog::{Catalog, DatasetDecl, DatasetDescription, ProtocolDecl};
+use crate::constraints::violations;
+use crate::diagnostic::{Diagnostic, Diagnostics, SourceText, Span};
+use crate::layers::{Layers, Merged, Origin};
+use crate::method_table::{MethodTable, method_tables};
+use crate::overrides::{Override, Overrides};
+use crate::reader::Reader;
+use crate::scope::Scope;
+use crate::section::Section;
+use crate::toml_tree::{self, Field};
+use crate::{applicability, dataset, inactive, modalities, required};
+
+/// A checked experiment, ready to be planned.
+pub struct Experiment {
+    pub(crate) name: String,
+    pub(crate) catalog: Catalog,
+    pub(crate) dataset: DatasetDecl,
+    pub(crate) description: DatasetDescription,
+    pub(crate) protocol: ProtocolDecl,
+    pub(crate) layers: Layers,
+    pub(crate) methods: Vec<MethodTable>,
+}
+
+impl Experiment {
+    /// The experiment's name: the stem of its file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The data set.
+    pub fn dataset(&self) -> &DatasetDecl {
+        &self.dataset
+    }
+
+    /// The data set under the experiment's `[data]`.
+    pub fn description(&self) -> &DatasetDescription {
+        &self.description
+    }
+
+    /// The protocol.
+    pub fn protocol(&self) -> &ProtocolDecl {
+        &self.protocol
+    }
+}
+
+/// Reads an experiment file under its overrides: defaults < file < method < grid point < environment < flags.
+///
+/// `origin` names the file in diagnostics and the experiment in its results.
+///
+/// # Errors
+/// Everything that is wrong in the file, the environment and the flags; where one of them is not even TOML, only that.
+pub fn load(text: &str, origin: &Path, catalog: &Catalog, overrides: &Overrides) -> Result<Experiment, Diagnostics> {
+    let file = SourceText { path: Some(origin.display().to_string()), text: text.to_owned() };
+    let mut sources = vec![file];
+    let loaded = match (toml_tree::document(text, 0), overrides.parse(&mut sources)) {
+        (Ok(file), Ok(overrides)) => Parsed { origin, file, overrides }.check(catalog),
+        (file, overrides) => Err(file.err().into_iter().chain(overrides.err()).flatten().collect()),
+    };
+    loaded.map_err(|diagnostics| Diagnostics::new(sources, diagnostics))
+}
+
+/// The trees of an experiment.
+struct Parsed<'p> {
+    origin: &'p Path,
+    file: Vec<Field>,
+    overrides: Vec<Override>,
+}
+
+impl Parsed<'_> {
+    fn check(self, catalog: &Catalog) -> Result<Experiment, Vec<Diagnostic>> {
+        let mut diagnostics = required::missing(&self.file, &self.overrides, catalog);
+        let named = required::topmost(&self.file, &self.overrides, "dataset");
+        let named_span = named.map_or_else(Span::file, |field| field.node.span.clone());
+        let dataset = dataset::find(catalog, named).unwrap_or_else(|diagnostic| {
+            diagnostics.push(diagnostic);
+            None
+        });
+        let mut reader = Reader::new(Scope { catalog, dataset, description: None, method: None });
+        let layers = self.layers(&mut reader);
+        let mut methods = method_tables(&mut reader, &self.file);
+        diagnostics.append(&mut reader.diagnostics);
+
+        let describe = |dataset| dataset::describe(reader.scope, dataset, &layers, &named_span);
+        let description = dataset.map(describe).and_then(|described| keep(described, &mut diagnostics));
+        let protocol = dataset.zip(description.as_ref()).and_then(|(dataset, description)| {
+            let found = dataset::protocol(dataset, description, &layers, &named_span).cloned();
+            keep(found.map_err(|diagnostic| vec![diagnostic]), &mut diagnostics)
+        });
+        let scope = Scope { description: description.as_ref(), ..reader.scope };
+        diagnostics.extend(check_methods(scope, &layers, &mut methods));
+        match (dataset, description, protocol) {
+            (Some(dataset), Some(description), Some(protocol)) if diagnostics.is_empty() => Ok(Experiment {
+                name: self.origin.file_stem().unwrap_or("experiment".as_ref()).to_string_lossy().into_owned(),
+                catalog: catalog.clone(),
+                dataset: dataset.clone(),
+                description,
+                protocol,
+                layers,
+                methods,
+            }),
+            _ => Err(diagnostics),
+        }
+    }
+
+    fn layers(&self, reader: &mut Reader<'_>) -> Layers {
+        let file = reader.shared(Origin::File(self.origin.to_owned()), &self.file);
+        let above = |above: &Override| reader.shared(above.origin.clone(), std::slice::from_ref(&above.field));
+        Layers { file, overrides: self.overrides.iter().map(above).collect() }
+    }
+}
+
+/// The value; or `None`, its diagnostics added to the others.
+fn keep<T>(checked: Result<T, Vec<Diagnostic>>, diagnostics: &mut Vec<Diagnostic>) -> Option<T> {
+    checked.map_err(|more| diagnostics.extend(more)).ok()
+}
+
+/// Chooses the modalities of every method, and checks the settings of its runs at every point of its grid.
+fn check_methods(scope: Scope<'_>, layers: &Layers, methods: &mut [MethodTable]) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    let mut judged = BTreeSet::from([Section::Data]);
+    if let (Some(dataset), Some(description)) = (scope.dataset, scope.description) {
+        diagnostics.extend(modalities::check_sections(layers, dataset, description));
+    }
+    for table in methods {
+        let scope = Scope { method: Some(&scope.catalog.methods[table.method]), ..scope };
+        // An override takes the place of all the values that a grid would have tried.
+        table.axes.retain(|axis| !layers.overridden(axis.section, &axis.key));
+        match modalities::choose(scope, table, layers) {
+            Ok(chosen) => table.modalities = chosen,
+            Err(diagnostic) => diagnostics.push(diagnostic),
+        }
+        diagnostics.extend(check_points(scope, layers, table, &mut judged));
+        diagnostics.extend(inactive::without_effect(scope, layers, table));
+    }
+    // A section that no method reads is still to be in order.
+    let rest: Vec<Section> = Section::shared().into_iter().filter(|section| !judged.contains(section)).collect();
+    diagnostics.extend(violations(&Merged::new(scope, layers.around(&[])), &rest, &Span::file()));
+    diagnostics
+}
+
+/// Checks the rules between the settings of a method's runs.
+fn check_points(
+    scope: Scope<'_>,
+    layers: &Layers,
+    table: &MethodTable,
+    judged: &mut BTreeSet<Section>,
+) -> Vec<Diagnostic> {
+    let sections = scope.method.map(|method| applicability::sections(method, &table.modalities)).unwrap_or_default();
+    judged.extend(&sections);
+    let check = |point| {
+        let merged = Merged::new(scope, layers.around(&[&table.fixed, &point]));
+        let mut found = violations(&merged, &sections, &table.span);
+        found.extend(modalities::check_encoders(&merged, &table.modalities, &table.span));
+        found
+    };
+    table.points().into_iter().flat_map(check).collect()
+}

@@ -1,0 +1,39 @@
+//! Settings of a method without effect: keys that change nothing beside its other settings, at no point of its grid.
+
+use crate::active::{Tables, active};
+use crate::diagnostic::Diagnostic;
+use crate::layers::{Assignment, Layer, Layers, Merged};
+use crate::method_table::MethodTable;
+use crate::scope::Scope;
+
+/// Reports the settings of a method that change nothing. Those of shared sections may be meant for other methods.
+pub(crate) fn without_effect(scope: Scope<'_>, layers: &Layers, table: &MethodTable) -> Vec<Diagnostic> {
+    let at = |fixed: &Layer, point: &Layer| -> Tables {
+        active(&Merged::new(scope, layers.around(&[fixed, point])), &table.modalities)
+    };
+    let points: Vec<(Layer, Tables)> =
+        table.points().into_iter().map(|point| (point.clone(), at(&table.fixed, &point))).collect();
+    // `finetune = false` is inactive, and yet matters where the file's shared section says `true`.
+    let idle = |assignment: &Assignment| {
+        let has = |tables: &Tables| tables.get(&assignment.section).is_some_and(|t| t.contains_key(&assignment.key));
+        let without = |layer: &Layer| {
+            let mut layer = layer.clone();
+            layer.assignments.retain(|other| !other.same_key(assignment));
+            layer
+        };
+        points.iter().all(|(_, tables)| tables.contains_key(&assignment.section) && !has(tables))
+            && points.iter().all(|(point, tables)| at(&without(&table.fixed), &without(point)) == *tables)
+    };
+    let own = table.fixed.assignments.iter().chain(table.axes.iter().filter_map(|axis| axis.values.first()));
+    own.filter(|assignment| idle(assignment)).map(|assignment| diagnostic(scope, assignment)).collect()
+}
+
+fn diagnostic(scope: Scope<'_>, assignment: &Assignment) -> Diagnostic {
+    let message = format!("`{}` changes nothing beside the other settings of this method", assignment.path());
+    let diagnostic = Diagnostic::new(&assignment.span, message);
+    let doc = scope.schema(assignment.section).and_then(|schema| schema.docs.get(&assignment.key));
+    match doc.filter(|doc| !doc.is_empty()) {
+        Some(doc) => diagnostic.help(format!("{}: {doc}", assignment.key)),
+        None => diagnostic,
+    }
+}

@@ -1,0 +1,158 @@
+//! Reads `[[method]]`: a method, what it fixes and what it varies.
+
+use hashlab_data::Modality;
+
+use crate::applicability;
+use crate::catalog::MethodDecl;
+use crate::diagnostic::{Diagnostic, Span};
+use crate::grid::{Axis, grid, points};
+use crate::known_keys::{METHOD, unknown_in_method};
+use crate::layers::{Layer, Origin};
+use crate::reader::Reader;
+use crate::renamed;
+use crate::section::Section;
+use crate::suggest::did_you_mean;
+use crate::toml_tree::{Field, Node, NodeKind};
+
+/// One `[[method]]`, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct MethodTable {
+    /// Index of the method in the catalog.
+    pub(crate) method: usize,
+    /// The row of its results in a table.
+    pub(crate) label: String,
+    /// Where the method is named; stands for the table as a whole.
+    pub(crate) span: Span,
+    /// What the table fixes.
+    pub(crate) fixed: Layer,
+    /// What its grid varies, in the order of declaration.
+    pub(crate) axes: Vec<Axis>,
+    /// The keys of the grid, those included that an override fixes.
+    pub(crate) varied: Vec<(Section, String)>,
+    /// The modalities of its runs.
+    pub(crate) modalities: Vec<Modality>,
+}
+
+impl MethodTable {
+    /// The points of the grid: one layer of settings each.
+    pub(crate) fn points(&self) -> Vec<Layer> {
+        points(&self.axes)
+    }
+
+    /// Whether the table sets or varies the encoder of a modality.
+    pub(crate) fn has(&self, modality: Modality) -> bool {
+        let section = Section::Encoder(modality);
+        self.fixed.table(section).is_some() || self.varied.iter().any(|(varied, _)| *varied == section)
+    }
+}
+
+/// Reads the methods of a file. Tables without a method that exists are left out.
+pub(crate) fn method_tables(reader: &mut Reader<'_>, fields: &[Field]) -> Vec<MethodTable> {
+    let Some(field) = fields.iter().find(|field| field.key == METHOD) else { return Vec::new() };
+    let NodeKind::List(nodes) = &field.node.kind else {
+        let message = format!("`method` must be a list of tables, got {}", field.node.describe());
+        reader.push(Diagnostic::new(&field.span, message).help("write `[[method]]`, once per method"));
+        return Vec::new();
+    };
+    if nodes.is_empty() {
+        let message = "`method` is empty, so there would be nothing to run";
+        reader.push(Diagnostic::new(&field.node.span, message).help("write `[[method]]`, once per method"));
+    }
+    let tables: Vec<MethodTable> = nodes.iter().filter_map(|node| method_table(reader, node)).collect();
+    reader.scope.method = None;
+    labels(reader, &tables);
+    tables
+}
+
+fn method_table(reader: &mut Reader<'_>, node: &Node) -> Option<MethodTable> {
+    let NodeKind::Table(fields) = &node.kind else {
+        let message = format!("a method must be a table, got {}", node.describe());
+        reader.push(Diagnostic::new(&node.span, message).help("write `[[method]]` and `name = …` below it"));
+        return None;
+    };
+    let (index, method, span) = named_method(reader, node, fields)?;
+    reader.scope.method = Some(method);
+    let label = fields.iter().find(|field| field.key == "label").and_then(|field| reader.text(field));
+    let mut fixed = Layer::new(Origin::Method(method.name.clone()));
+    for field in fields {
+        read_fixed(reader, &mut fixed, field);
+    }
+    let grid_field = fields.iter().find(|field| field.key == "grid");
+    let axes = grid_field.map(|field| grid(reader, field, &mut fixed)).unwrap_or_default();
+    Some(MethodTable {
+        method: index,
+        label: label.unwrap_or_else(|| method.title.clone()),
+        span,
+        fixed,
+        varied: axes.iter().map(|axis| (axis.section, axis.key.clone())).collect(),
+        axes,
+        modalities: Vec::new(),
+    })
+}
+
+/// Finds the table's method in the catalog, and where the table names it.
+fn named_method<'a>(reader: &mut Reader<'a>, node: &Node, fields: &[Field]) -> Option<(usize, &'a MethodDecl, Span)> {
+    let methods = &reader.scope.catalog.methods;
+    let Some(field) = fields.iter().find(|field| field.key == "name") else {
+        if let Some(old) = fields.iter().find_map(|field| renamed::check(field, true)) {
+            reader.push(old);
+            return None;
+        }
+        let names = methods.iter().map(|method| method.name.as_str()).collect::<Vec<_>>().join(", ");
+        reader.push(Diagnostic::new(&node.span, "a `[[method]]` has no `name`").help(format!("known: {names}")));
+        return None;
+    };
+    let name = reader.text(field)?;
+    let Some(index) = methods.iter().position(|method| method.name == name) else {
+        let known = methods.iter().map(|method| method.name.as_str());
+        let diagnostic = Diagnostic::new(&field.node.span, format!("there is no method `{name}`"));
+        reader.push(diagnostic.help(did_you_mean(&name, known)));
+        return None;
+    };
+    Some((index, &methods[index], field.node.span.clone()))
+}
+
+/// Reads what one key of a table fixes.
+fn read_fixed(reader: &mut Reader<'_>, fixed: &mut Layer, field: &Field) {
+    if let Some(diagnostic) = renamed::check(field, true) {
+        return reader.push(diagnostic);
+    }
+    match field.key.as_str() {
+        "name" | "label" | "grid" => {}
+        "bits" => reader.general(fixed, field),
+        "params" => reader.section(fixed, Section::Params, field),
+        key => match Section::varied().into_iter().find(|section| section.key() == key) {
+            Some(section) => overridden(reader, fixed, section, field),
+            None => reader.push(unknown_in_method(reader.scope, key, &field.span)),
+        },
+    }
+}
+
+/// Reads a method's own values for a shared section.
+fn overridden(reader: &mut Reader<'_>, fixed: &mut Layer, section: Section, field: &Field) {
+    if reader.scope.schema(section).is_none() {
+        return reader.section(fixed, section, field);
+    }
+    fixed.tables.push((section, field.span.clone()));
+    for field in reader.table(field) {
+        match applicability::check(reader.scope, section, &field.key, &field.span) {
+            Some(diagnostic) => reader.push(diagnostic),
+            None => reader.setting(fixed, section, field),
+        }
+    }
+}
+
+/// One row holds one method: two tables of one method may compete in it, two methods may not.
+fn labels(reader: &mut Reader<'_>, tables: &[MethodTable]) {
+    let methods = &reader.scope.catalog.methods;
+    let mut diagnostics = Vec::new();
+    for (at, table) in tables.iter().enumerate() {
+        let other = tables[..at].iter().find(|t| t.label == table.label && t.method != table.method);
+        if let Some(other) = other {
+            let owner = &methods[other.method].name;
+            let message = format!("the row `{}` already belongs to method `{owner}`", table.label);
+            diagnostics.push(Diagnostic::new(&table.span, message).help("give this method another `label`"));
+        }
+    }
+    reader.diagnostics.extend(diagnostics);
+}

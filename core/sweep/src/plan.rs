@@ -1,0 +1,75 @@
+//! The runs of an experiment.
+
+use hashlab_data::Modality;
+use hashlab_settings::Settings;
+use hashlab_store::{RunConfig, RunId};
+use serde::{Deserialize, Serialize};
+
+/// All runs of an experiment, and what they have in common.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The experiment's name: the stem of its file.
+    pub name: String,
+    /// Data set name.
+    pub dataset: String,
+    /// The data set's name as papers print it.
+    pub dataset_title: String,
+    /// Protocol name.
+    pub protocol: String,
+    /// One line on the protocol: sizes and source.
+    pub protocol_description: String,
+    /// The runs: by method, then grid point, then code length, then seed.
+    pub runs: Vec<PlannedRun>,
+}
+
+/// One run of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedRun {
+    /// The run.
+    pub id: RunId,
+    /// What the run shares with its repetitions under other seeds.
+    pub setting: String,
+    /// Index of the `[[method]]`, counted from 0.
+    pub method: usize,
+    /// The row of its result in a table.
+    pub label: String,
+    /// What tells the run's setting from the others of its row, e.g. `tau` and `train.epochs`: the keys that a grid
+    /// varies, and all others in which the row differs. A key that is not set is `null`.
+    pub point: Settings,
+    /// The run's configuration.
+    pub config: RunConfig,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// An encoder of the experiment cannot be had.
+    #[error("{message}")]
+    Encoder {
+        /// The modality.
+        modality: Modality,
+        /// What the resolver said.
+        message: String,
+    },
+    /// Two rows of the table would hold one run.
+    #[error(
+        "rows `{first}` and `{second}` both hold run {id}\nhelp: give both methods one `label`, or drop one of them"
+    )]
+    SharedRun {
+        /// The run.
+        id: RunId,
+        /// Label of the first row.
+        first: String,
+        /// Label of the other.
+        second: String,
+    },
+    /// A stored plan cannot be read.
+    #[error("line {line} of the plan: {message}\nhelp: plan the experiment anew")]
+    Stored {
+        /// Line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        message: String,
+    },
+}

@@ -1,0 +1,71 @@
+//! Help for words that are not what they should be.
+
+/// Help for a name that is not among `known`: the nearest one, and all of them.
+pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    if known.is_empty() {
+        return "there are none to choose from".to_owned();
+    }
+    let list = known.join(", ");
+    match nearest(name, known) {
+        Some(nearest) => format!("did you mean `{nearest}`? known: {list}"),
+        None => format!("known: {list}"),
+    }
+}
+
+/// The nearest of `known`, if `name` is likely to be a slip of it.
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distances = known.into_iter().map(|k| (strsim::damerau_levenshtein(name, k), k));
+    let (distance, nearest) = distances.min_by_key(|(distance, _)| *distance)?;
+    (distance <= (name.chars().count() / 3).max(1)).then_some(nearest)
+}
+
+/// How TOML writes what `text` means, e.g. `0.001` for `.001` and `true` for `True`.
+pub(crate) fn in_toml(text: &str) -> Option<String> {
+    let (text, comment) = match text.split_once('#') {
+        Some((value, _)) => (value.trim_end(), true),
+        None => (text, false),
+    };
+    let lowercase = text.to_ascii_lowercase();
+    let word = ["true", "false"].contains(&lowercase.as_str());
+    let number = || {
+        let point = text.replacen(',', ".", 1);
+        let plain = point.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+        let number = point.parse::<f64>().ok().filter(|number| plain && number.is_finite())?;
+        Some(if point.contains(['.', 'e', 'E']) { format!("{number:?}") } else { point })
+    };
+    let meant = if word { Some(lowercase) } else { number() }?;
+    let without = if comment { " without the comment" } else { "" };
+    Some(format!("write `{meant}`{without}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_other_languages_are_understood() {
+        let hints = [
+            (".001", "write `0.001`"),
+            ("-.5", "write `-0.5`"),
+            ("5.", "write `5.0`"),
+            ("0,5", "write `0.5`"),
+            ("True", "write `true`"),
+            ("FALSE", "write `false`"),
+            ("5 # epochs", "write `5` without the comment"),
+        ];
+        for (text, hint) in hints {
+            assert_eq!(in_toml(text).as_deref(), Some(hint), "{text}");
+        }
+        for word in ["", "fast", "nan", "inf", "cosine", "1.2.3", "a#b"] {
+            assert_eq!(in_toml(word), None, "{word}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_near_are_suggested() {
+        assert_eq!(did_you_mean("epohcs", ["epochs", "rate"]), "did you mean `epochs`? known: epochs, rate");
+        assert_eq!(did_you_mean("size", ["epochs", "rate"]), "known: epochs, rate");
+        assert_eq!(did_you_mean("size", []), "there are none to choose from");
+    }
+}

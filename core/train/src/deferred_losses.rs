@@ -1,0 +1,158 @@
+//! Loss terms of steps, left on their device until they are needed: to read them, the host waits for the device.
+
+use anyhow::Result;
+use candle_core::{DType, Tensor};
+use hashlab_method::{Loss, Progress};
+
+use crate::checkpoint::TrainPosition;
+
+/// Steps whose terms may be unread. More would gain nothing, and a training that diverged would go on for as long.
+const CAPACITY: usize = 256;
+
+/// The terms of a training's last steps, all of one epoch.
+#[derive(Default)]
+pub(super) struct DeferredLosses(Vec<Unread>);
+
+/// A step whose terms are unread.
+struct Unread {
+    at: Progress,
+    items: usize,
+    names: Vec<&'static str>,
+    /// One value per name.
+    values: Tensor,
+}
+
+impl DeferredLosses {
+    /// Keeps the terms of a step of `items` items.
+    pub(super) fn push(&mut self, loss: &Loss, items: usize, at: &Progress) -> Result<()> {
+        self.0.push(Unread { at: at.clone(), items, names: names(loss), values: values(loss)? });
+        Ok(())
+    }
+
+    /// Whether it is time to read them.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() >= CAPACITY
+    }
+
+    /// Reads all terms at once, and adds them to the epoch's sums, step after step. Returns what the first step found
+    /// whose terms are not finite, if there is one.
+    pub(super) fn settle(&mut self, position: &mut TrainPosition) -> Result<Option<String>> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let steps = std::mem::take(&mut self.0);
+        let values: Vec<&Tensor> = steps.iter().map(|step| &step.values).collect();
+        let values = Tensor::cat(&values, 0)?.to_vec1::<f64>()?;
+        let mut rest = &values[..];
+        for step in &steps {
+            let (values, later) = rest.split_at(step.names.len());
+            if values.iter().any(|value| !value.is_finite()) {
+                return Ok(Some(step.describe(values)));
+            }
+            for (&name, value) in step.names.iter().zip(values) {
+                *position.sums.entry(name.to_owned()).or_default() += value * step.items as f64;
+            }
+            position.items += step.items;
+            rest = later;
+        }
+        Ok(None)
+    }
+}
+
+impl Unread {
+    fn describe(&self, values: &[f64]) -> String {
+        let listed: Vec<String> =
+            self.names.iter().zip(values).map(|(name, value)| format!("{name} {value}")).collect();
+        format!("not finite at step {} (epoch {}): {}", self.at.step + 1, self.at.epoch + 1, listed.join(", "))
+    }
+}
+
+/// Reads the terms of one step by name; `loss`, the total, comes first.
+pub(super) fn read(loss: &Loss) -> Result<Vec<(&'static str, f64)>> {
+    Ok(names(loss).into_iter().zip(values(loss)?.to_vec1()?).collect())
+}
+
+fn names(loss: &Loss) -> Vec<&'static str> {
+    std::iter::once("loss").chain(loss.terms.iter().map(|(name, _)| *name)).collect()
+}
+
+/// The terms as one tensor, without the graph behind them.
+fn values(loss: &Loss) -> Result<Tensor> {
+    let terms = loss.terms.iter().map(|(_, value)| value);
+    let values = std::iter::once(&loss.total).chain(terms).map(|value| value.detach().to_dtype(DType::F64)?.mean_all());
+    Ok(Tensor::stack(&values.collect::<candle_core::Result<Vec<_>>>()?, 0)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    fn loss(total: f32, part: f64) -> Loss {
+        let scalar = |value: f32| Tensor::new(value, &Device::Cpu).unwrap();
+        Loss {
+            total: scalar(total),
+            terms: vec![("part", scalar(0.0).to_dtype(DType::F64).unwrap().affine(1.0, part).unwrap())],
+        }
+    }
+
+    fn at(step: usize) -> Progress {
+        Progress { epoch: 2, epochs: 3, step, steps: 900, seed: 0 }
+    }
+
+    fn value(step: usize) -> f32 {
+        (step as f32 * 0.7).sin()
+    }
+
+    /// Takes `steps` steps of one to three items, and reads the terms whenever `is_time` says so.
+    fn sums(steps: usize, is_time: impl Fn(&DeferredLosses, usize) -> bool) -> TrainPosition {
+        let (mut losses, mut position) = (DeferredLosses::default(), TrainPosition::default());
+        for step in 0..steps {
+            losses.push(&loss(value(step), 0.1), 1 + step % 3, &at(step)).unwrap();
+            if is_time(&losses, step) {
+                assert_eq!(losses.settle(&mut position).unwrap(), None);
+            }
+        }
+        assert_eq!(losses.settle(&mut position).unwrap(), None);
+        position
+    }
+
+    #[test]
+    fn sums_have_the_same_bits_whenever_terms_are_read() {
+        let mut each = TrainPosition::default();
+        for step in 0..600 {
+            let items = 1 + step % 3;
+            for (name, value) in [("loss", f64::from(value(step))), ("part", 0.1)] {
+                *each.sums.entry(name.to_owned()).or_default() += value * items as f64;
+            }
+            each.items += items;
+        }
+        assert_eq!(sums(600, |losses, _| losses.is_full()), each);
+        assert_eq!(sums(600, |_, step| step % 7 == 0), each);
+        assert_eq!(sums(600, |_, _| false), each);
+    }
+
+    #[test]
+    fn the_first_step_that_is_not_finite_is_named_and_nothing_is_added_after_it() {
+        let (mut losses, mut position) = (DeferredLosses::default(), TrainPosition::default());
+        for (step, part) in [1.0, 2.0, f64::INFINITY, f64::NAN].into_iter().enumerate() {
+            losses.push(&loss(0.5, part), 1, &at(step)).unwrap();
+        }
+        let message = losses.settle(&mut position).unwrap().unwrap();
+        assert_eq!(message, "not finite at step 3 (epoch 3): loss 0.5, part inf");
+        assert_eq!((position.items, position.sums["part"]), (2, 3.0));
+    }
+
+    #[test]
+    fn terms_are_read_before_they_are_many() {
+        let mut losses = DeferredLosses::default();
+        for step in 0..CAPACITY {
+            assert!(!losses.is_full());
+            losses.push(&loss(0.0, 0.0), 1, &at(step)).unwrap();
+        }
+        assert!(losses.is_full());
+        assert_eq!(losses.settle(&mut TrainPosition::default()).unwrap(), None);
+        assert!(!losses.is_full());
+    }
+}

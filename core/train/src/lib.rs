@@ -1,0 +1,27 @@
+//! Training of deep methods: steps, validation, selection, checkpoints.
+//!
+//! [`fit`] drives a [`Trained`](hashlab_method::Trained) method over batches from [`TrainData`] as [`TrainConfig`] says. It
+//! reports to a [`TrainObserver`], which keeps checkpoints; a training that goes on from a [`Checkpoint`] ends with the
+//! same bits as one that was never interrupted.
+//!
+//! ```
+//! use hashlab_settings::Schema;
+//! use hashlab_train::TrainConfig;
+//!
+//! let schema = Schema::of::<TrainConfig>();
+//! let settings = serde_json::json!({ "epochs": 10, "schedule": "cosine", "clip_norm": 1.0 });
+//! assert!(schema.check(settings.as_object().unwrap()).is_empty());
+//! ```
+
+mod checkpoint;
+pub mod config;
+mod deferred_losses;
+mod fit;
+mod observer;
+mod optimizer;
+mod schedule;
+
+pub use checkpoint::{Checkpoint, TrainPosition};
+pub use config::{OptimizerKind, ScheduleName, Select, TrainConfig};
+pub use fit::{Fit, TrainData, TrainEnd, fit};
+pub use observer::{StepReport, TrainObserver};

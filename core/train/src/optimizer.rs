@@ -1,0 +1,180 @@
+//! The run's optimizer: rates of parameter groups, clipping, moments that can be saved.
+//!
+//! The update rules themselves are [`hashlab_kernels::optim`]'s; each keeps up to two tensors per variable.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Tensor};
+use hashlab_kernels::optim::{Adam, RmsProp, Sgd, adam_step, rmsprop_step, sgd_step};
+use hashlab_method::nn::expect;
+use hashlab_method::{ParamGroup, Progress, Schedule, State};
+
+use crate::config::{OptimizerKind, TrainConfig};
+use crate::schedule;
+
+/// The update rule over a method's parameter groups.
+pub(super) struct Optimizer {
+    config: TrainConfig,
+    schedule: Schedule,
+    /// Per variable Adam's moments, RMSprop's mean square and velocity, or SGD's velocity.
+    moments: BTreeMap<String, Vec<Tensor>>,
+}
+
+impl Optimizer {
+    /// Starts with zero moments for every variable of `groups`.
+    pub(super) fn new(config: &TrainConfig, groups: &[ParamGroup]) -> Result<Self> {
+        let kept = if config.optimizer == OptimizerKind::Sgd { 1 } else { 2 };
+        let mut moments = BTreeMap::new();
+        for (name, var) in groups.iter().flat_map(|group| &group.vars) {
+            let zeros: candle_core::Result<Vec<Tensor>> = (0..kept).map(|_| var.zeros_like()).collect();
+            moments.insert(name.clone(), zeros?);
+        }
+        Ok(Self { config: config.clone(), schedule: config.schedule(), moments })
+    }
+
+    /// Updates every variable at a step.
+    pub(super) fn step(&mut self, groups: &[ParamGroup], grads: &GradStore, at: &Progress) -> Result<()> {
+        let shrink = self.config.clip_norm.map(|limit| clip_factor(groups, grads, limit)).transpose()?;
+        for group in groups {
+            let rule = Rule::new(&self.config, group, self.rate(group, at));
+            for (name, var) in &group.vars {
+                let grad = grads.get(var).with_context(|| format!("`{name}` received no gradient"))?;
+                let clipped = shrink.filter(|factor| *factor < 1.0).map(|factor| grad * factor).transpose()?;
+                let kept = self.moments.get_mut(name).with_context(|| format!("`{name}` is new to the optimizer"))?;
+                rule.apply(var, clipped.as_ref().unwrap_or(grad), kept, at.step + 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The learning rate of a group at a step.
+    fn rate(&self, group: &ParamGroup, at: &Progress) -> f64 {
+        let full = group.learning_rate.unwrap_or(self.config.learning_rate) * group.lr_scale.unwrap_or(1.0);
+        full * schedule::factor(group.schedule.as_ref().unwrap_or(&self.schedule), at)
+    }
+
+    /// Copies what the rule keeps, by `NAME.0` and `NAME.1`.
+    pub(super) fn state(&self) -> Result<State> {
+        let mut state = State::new();
+        for (name, kept) in &self.moments {
+            for (index, tensor) in kept.iter().enumerate() {
+                state.insert(format!("{name}.{index}"), tensor.copy()?);
+            }
+        }
+        Ok(state)
+    }
+
+    /// Restores [`Optimizer::state`].
+    pub(super) fn load_state(&mut self, state: &State) -> Result<()> {
+        for (name, kept) in &mut self.moments {
+            for (index, tensor) in kept.iter_mut().enumerate() {
+                *tensor = expect(state, &format!("{name}.{index}"), tensor.shape())?.copy()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The factor that shortens the gradient to `limit`, as `torch.nn.utils.clip_grad_norm_`; above 1 if it is short enough.
+fn clip_factor(groups: &[ParamGroup], grads: &GradStore, limit: f64) -> Result<f64> {
+    let mut squares = 0.0;
+    for (_, var) in groups.iter().flat_map(|group| &group.vars) {
+        if let Some(grad) = grads.get(var) {
+            squares += grad.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar::<f64>()?;
+        }
+    }
+    const EPS: f64 = 1e-6; // PyTorch's
+    Ok(limit / (squares.sqrt() + EPS))
+}
+
+/// The update of every variable of a group.
+enum Rule {
+    Adam(Adam),
+    Sgd(Sgd),
+    RmsProp(RmsProp),
+}
+
+impl Rule {
+    /// The constants are those of `torch.optim`.
+    fn new(config: &TrainConfig, group: &ParamGroup, lr: f64) -> Self {
+        let weight_decay = group.weight_decay.unwrap_or(config.weight_decay);
+        match config.optimizer {
+            kind @ (OptimizerKind::Adam | OptimizerKind::AdamW) => {
+                let [beta1, beta2] = group.betas.unwrap_or(config.betas);
+                let decoupled = kind == OptimizerKind::AdamW;
+                Self::Adam(Adam { lr, beta1, beta2, eps: config.eps, weight_decay, decoupled })
+            }
+            OptimizerKind::Sgd => {
+                Self::Sgd(Sgd { lr, momentum: config.momentum, nesterov: config.nesterov, weight_decay })
+            }
+            OptimizerKind::RmsProp => {
+                Self::RmsProp(RmsProp { lr, alpha: 0.99, eps: config.eps, momentum: 0.0, weight_decay })
+            }
+        }
+    }
+
+    /// Takes step number `t`, counted from 1.
+    fn apply(&self, var: &candle_core::Var, grad: &Tensor, kept: &mut [Tensor], t: usize) -> Result<()> {
+        match (self, kept) {
+            (Self::Adam(adam), [m, v]) => adam_step(var, grad, m, v, t, adam)?,
+            (Self::Sgd(sgd), [velocity]) => sgd_step(var, grad, velocity, sgd)?,
+            (Self::RmsProp(rmsprop), [square, velocity]) => rmsprop_step(var, grad, square, velocity, rmsprop)?,
+            _ => unreachable!("the rule and what it keeps come from one configuration"),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+
+    fn at(step: usize) -> Progress {
+        Progress { epoch: step, epochs: 4, step, steps: 4, seed: 0 }
+    }
+
+    fn var(value: f32) -> Var {
+        Var::new(&[value], &Device::Cpu).unwrap()
+    }
+
+    /// The update of two variables, whose gradients are 3 and 4, by SGD without momentum at rate 1.
+    fn updates(config: &TrainConfig, groups: [ParamGroup; 2]) -> [f32; 2] {
+        let [a, b] = [&groups[0].vars[0].1, &groups[1].vars[0].1].map(Clone::clone);
+        let loss = ((a.as_tensor() * 3.0).unwrap() + (b.as_tensor() * 4.0).unwrap()).unwrap().sum_all().unwrap();
+        let mut optimizer = Optimizer::new(config, &groups).unwrap();
+        optimizer.step(&groups, &loss.backward().unwrap(), &at(0)).unwrap();
+        [a, b].map(|var| 1.0 - var.to_vec1::<f32>().unwrap()[0])
+    }
+
+    fn groups() -> [ParamGroup; 2] {
+        ["a", "b"].map(|name| ParamGroup::new(vec![(name.to_owned(), var(1.0))]))
+    }
+
+    fn sgd() -> TrainConfig {
+        TrainConfig { optimizer: OptimizerKind::Sgd, momentum: 0.0, learning_rate: 1.0, ..TrainConfig::default() }
+    }
+
+    #[test]
+    fn groups_take_their_own_rate_decay_and_schedule_or_the_runs() {
+        let [mut a, mut b] = groups();
+        a.lr_scale = Some(0.1);
+        b.learning_rate = Some(0.5);
+        b.weight_decay = Some(1.0);
+        let warmup = Schedule { warmup_epochs: 2, warmup_start: 0.5, ..Schedule::CONSTANT };
+        b.schedule = Some(warmup);
+        let [a, b] = updates(&sgd(), [a, b]);
+        assert!((a - 0.3).abs() < 1e-6 && (b - 0.25 * 5.0).abs() < 1e-6, "{a} {b}");
+    }
+
+    #[test]
+    fn a_long_gradient_is_shortened_as_a_whole_and_a_short_one_is_not() {
+        let limited = |limit| updates(&TrainConfig { clip_norm: Some(limit), ..sgd() }, groups());
+        let [a, b] = limited(1.0);
+        assert!((a - 0.6).abs() < 1e-5 && (b - 0.8).abs() < 1e-5, "{a} {b}");
+        assert_eq!(limited(10.0), updates(&sgd(), groups()));
+    }
+}

@@ -1,0 +1,336 @@
+//! Feature vectors of one's own: arrays of features per modality, labels, and splits.
+//!
+//! Arrays are `.npy`, `.npz` or `.safetensors` files. A folder (`dir`) holds them under their usual names, those of
+//! `hashlab features --out`: `features.npy` (images) or `image_features.npy` and `text_features.npy`, `labels.npy`, and,
+//! for the split, `train.npy`, `query.npy`, `database.npy`, `validation_query.npy`. Single keys name other files, with the
+//! array of an archive after `#`: `clip.npz#image`.
+//!
+//! Features are `(items, dim)`, or `(items, views, dim)` with the view without augmentation first. Labels are class
+//! numbers `(items)` or multi-hot `(items, classes)`. The data set's identity is the digest of all of that.
+
+mod array;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use hashlab_data::{
+    ByModality, DataDirs, DataError, DataKind, Dataset, DatasetInfo, DatasetSource, DatasetSummary, ItemData, Labels,
+    Modality, Protocol, Roles, Split, StoredFeatures, draw,
+};
+use hashlab_settings::{Params, Violations};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use array::Array;
+
+/// The only protocol: index files, or counts drawn by `split_seed`.
+const PROTOCOL: &str = "split";
+
+/// Settings of `features`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Folder with the arrays under their usual names.
+    pub dir: Option<String>,
+    /// Features of images, `(items, dim)` or `(items, views, dim)`.
+    pub image: Option<String>,
+    /// Features of texts, `(items, dim)` or `(items, views, dim)`.
+    pub text: Option<String>,
+    /// Class numbers `(items)` or multi-hot labels `(items, classes)`.
+    pub labels: Option<String>,
+    /// Indices of the training items.
+    pub train: Option<String>,
+    /// Indices of the queries.
+    pub query: Option<String>,
+    /// Indices of the database items, without those of `validation_query`, which are left out where it holds them. Not set:
+    /// all items but the queries.
+    pub database: Option<String>,
+    /// Indices of the validation queries. Not set: a tenth of the training items, at most 1,000, is held out.
+    pub validation_query: Option<String>,
+    /// Number of queries, drawn by `split_seed`, in place of index files.
+    #[schemars(range(min = 1))]
+    pub queries: Option<usize>,
+    /// Number of training items drawn from the others. Not set: all of them.
+    #[schemars(range(min = 2))]
+    pub train_items: Option<usize>,
+}
+
+impl Params for Settings {
+    fn check(&self) -> Violations {
+        let indexed = self.query.is_some() || self.train.is_some() || self.database.is_some();
+        Violations::none()
+            .require(
+                !(indexed && self.queries.is_some()),
+                ["queries", "query"],
+                "`queries` draws a split, index files give one: leave one of them out",
+            )
+            .require(
+                self.train_items.is_none() || self.queries.is_some(),
+                ["train_items", "queries"],
+                "`train_items` belongs to a split that `queries` draws",
+            )
+    }
+}
+
+/// Opened feature files.
+pub struct Features {
+    info: DatasetInfo,
+    features: ByModality<Array>,
+    labels: Labels,
+    indices: Option<Indices>,
+    settings: Settings,
+    found_at: Vec<PathBuf>,
+}
+
+/// A split as files give it.
+struct Indices {
+    train: Option<Vec<u32>>,
+    query: Vec<u32>,
+    database: Option<Vec<u32>>,
+    validation_query: Option<Vec<u32>>,
+}
+
+impl DatasetSource for Features {
+    const SUMMARY: DatasetSummary = DatasetSummary {
+        name: "features",
+        title: "Features",
+        description: "feature vectors of your own: .npy, .npz or .safetensors per modality, with labels and splits",
+        source: "your files; `hashlab features --out DIR` writes such a folder",
+        license: "yours",
+        citation: "the source of the features",
+    };
+    type Settings = Settings;
+
+    fn describe(settings: &Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
+        Ok(Self::load(settings, dirs)?.info)
+    }
+
+    fn open(settings: &Settings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
+        Ok(Box::new(Self::load(settings, dirs)?))
+    }
+}
+
+impl Features {
+    fn load(settings: &Settings, dirs: &DataDirs) -> Result<Self, DataError> {
+        let mut files = Files { settings, dirs, found_at: Vec::new() };
+        let mut features = ByModality::default();
+        for (modality, key, usual) in [
+            (Modality::Image, &settings.image, &["image_features.npy", "features.npy"][..]),
+            (Modality::Text, &settings.text, &["text_features.npy"][..]),
+        ] {
+            if let Some(path) = files.find(key.as_deref(), usual)? {
+                features.insert(modality, array::read(&path)?.features(&path)?);
+            }
+        }
+        if features.is_empty() {
+            return Err(files.missing("features of any modality", &["features.npy", "text_features.npy"]));
+        }
+        let labels_path = files.need(settings.labels.as_deref(), "labels.npy", "labels")?;
+        let labels = array::read(&labels_path)?.labels(&labels_path)?;
+        for (modality, array) in features.iter() {
+            same_items(modality, array.rows(), labels.len())?;
+        }
+        let indices = files.indices()?;
+        let info = DatasetInfo {
+            identity: digest(&features, &labels, indices.as_ref()),
+            modalities: features.map(|_, _| DataKind::Features),
+            classes: Vec::new(),
+            protocols: vec![Protocol::new(
+                PROTOCOL,
+                "the split of the index files, or counts drawn by split_seed",
+                None,
+            )],
+        };
+        Ok(Self { info, features, labels, indices, settings: settings.clone(), found_at: files.found_at })
+    }
+}
+
+fn same_items(modality: Modality, found: usize, labeled: usize) -> Result<(), DataError> {
+    if found == labeled {
+        return Ok(());
+    }
+    Err(DataError::Invalid(format!("the {modality} features have {found} items, the labels {labeled}")))
+}
+
+/// Digests features, labels and splits.
+fn digest(features: &ByModality<Array>, labels: &Labels, indices: Option<&Indices>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for (modality, array) in features.iter() {
+        hasher.update(modality.name().as_bytes());
+        array.hash(&mut hasher);
+    }
+    for item in 0..labels.len() {
+        for word in labels.item(item) {
+            hasher.update(&word.to_le_bytes());
+        }
+    }
+    let roles = indices.map(|indices| {
+        [indices.train.as_ref(), Some(&indices.query), indices.database.as_ref(), indices.validation_query.as_ref()]
+    });
+    for role in roles.into_iter().flatten() {
+        hasher.update(&role.map_or(0, |items| items.len() as u64 + 1).to_le_bytes());
+        for item in role.into_iter().flatten() {
+            hasher.update(&item.to_le_bytes());
+        }
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// The files that settings name.
+struct Files<'a> {
+    settings: &'a Settings,
+    dirs: &'a DataDirs,
+    found_at: Vec<PathBuf>,
+}
+
+impl Files<'_> {
+    /// Finds the file of a key, or one under its usual names in the folder; `None` if neither is there.
+    fn find(&mut self, named: Option<&str>, usual: &[&str]) -> Result<Option<String>, DataError> {
+        if let Some(named) = named {
+            let found = self.candidates(named).into_iter().find(|path| file_of(path).is_file());
+            let found = found.ok_or_else(|| self.missing(named, &[named]))?;
+            self.found_at.push(file_of(&found).to_owned());
+            return Ok(Some(found));
+        }
+        let Some(dir) = &self.settings.dir else { return Ok(None) };
+        for name in usual {
+            let found = self.candidates(&format!("{dir}/{name}")).into_iter().find(|path| file_of(path).is_file());
+            if let Some(path) = found {
+                self.found_at.push(file_of(&path).to_owned());
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    }
+
+    fn need(&mut self, named: Option<&str>, usual: &str, what: &str) -> Result<String, DataError> {
+        self.find(named, &[usual])?.ok_or_else(|| self.missing(what, &[usual]))
+    }
+
+    /// The places of a name: as a path, then in every data directory.
+    fn candidates(&self, name: &str) -> Vec<String> {
+        let in_dir = |dir: &PathBuf| dir.join(name).to_string_lossy().into_owned();
+        std::iter::once(name.to_owned()).chain(self.dirs.0.iter().map(in_dir)).collect()
+    }
+
+    fn missing(&self, what: &str, names: &[&str]) -> DataError {
+        let dir = self.settings.dir.as_deref().map_or(String::new(), |dir| format!("{dir}/"));
+        let looked = names.iter().flat_map(|name| {
+            let name = if self.settings.dir.is_some() { format!("{dir}{name}") } else { (*name).to_owned() };
+            self.candidates(&name)
+        });
+        DataError::Missing {
+            what: format!("`{what}` of data set `features`"),
+            looked: looked.map(|path| file_of(&path).to_owned()).collect(),
+            help: "name the file in [data], or set `dir` there to the folder that holds it".to_owned(),
+        }
+    }
+
+    /// Reads the index files; `None` if the split is to be drawn.
+    fn indices(&mut self) -> Result<Option<Indices>, DataError> {
+        if self.settings.queries.is_some() {
+            return Ok(None);
+        }
+        let settings = self.settings;
+        let mut read = |named: Option<&str>, usual: &str| -> Result<Option<Vec<u32>>, DataError> {
+            let path = self.find(named, &[usual])?;
+            path.map(|path| array::read(&path)?.indices(&path)).transpose()
+        };
+        let train = read(settings.train.as_deref(), "train.npy")?;
+        let query = read(settings.query.as_deref(), "query.npy")?;
+        let database = read(settings.database.as_deref(), "database.npy")?;
+        let validation_query = read(settings.validation_query.as_deref(), "validation_query.npy")?;
+        match query {
+            Some(query) => Ok(Some(Indices { train, query, database, validation_query })),
+            None => Err(DataError::Invalid(
+                "the split is missing: there is neither `queries` nor an index file `query`\n\
+                 help: `queries = 1000` in [data] draws that many by split_seed"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+/// The file of a path that may name an array behind `#`.
+fn file_of(path: &str) -> &Path {
+    Path::new(path.split_once('#').map_or(path, |(file, _)| file))
+}
+
+impl Dataset for Features {
+    fn info(&self) -> &DatasetInfo {
+        &self.info
+    }
+
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    fn data(&self, modality: Modality) -> Option<ItemData<'_>> {
+        self.features.get(modality).map(|array| ItemData::Features(array))
+    }
+
+    fn digest(&self) -> Result<&str, DataError> {
+        Ok(&self.info.identity)
+    }
+
+    fn split(&self, protocol: &str, split_seed: u64) -> Result<Split, DataError> {
+        self.info.protocol(protocol)?;
+        let roles = match &self.indices {
+            Some(indices) => self.indexed(indices),
+            None => self.drawn(split_seed)?,
+        };
+        roles.into_split(self.len(), split_seed)
+    }
+
+    fn found_at(&self) -> Vec<PathBuf> {
+        self.found_at.clone()
+    }
+}
+
+impl Features {
+    /// The roles that index files give: what they leave open is all items but the queries.
+    fn indexed(&self, indices: &Indices) -> Roles {
+        let validation = indices.validation_query.clone().unwrap_or_default();
+        let others = || -> Vec<u32> {
+            let taken = |item: &u32| indices.query.contains(item) || validation.contains(item);
+            (0..self.len() as u32).filter(|item| !taken(item)).collect()
+        };
+        let mut database = indices.database.clone().unwrap_or_else(others);
+        // An exported split searches validation queries in the database without them; a role of their own asks for that.
+        database.retain(|item| !validation.contains(item));
+        Roles {
+            train: indices.train.clone().unwrap_or_else(|| database.clone()),
+            validation_query: indices.validation_query.clone(),
+            query: indices.query.clone(),
+            database,
+        }
+    }
+
+    fn drawn(&self, split_seed: u64) -> Result<Roles, DataError> {
+        let queries = self.settings.queries.unwrap_or_default();
+        let ([query, train], rest) =
+            draw::overall(self.len(), split_seed, [queries, self.settings.train_items.unwrap_or(0)])?;
+        let mut database = [train.clone(), rest].concat();
+        database.sort_unstable();
+        let train = if train.is_empty() { database.clone() } else { train };
+        Ok(Roles { train, validation_query: None, query, database })
+    }
+}
+
+impl StoredFeatures for Array {
+    fn dim(&self) -> usize {
+        self.width()
+    }
+
+    fn views(&self) -> usize {
+        self.count()
+    }
+
+    fn read(&self, items: &[u32], view: usize, out: &mut [f32]) -> Result<(), DataError> {
+        for (&item, row) in items.iter().zip(out.chunks_exact_mut(self.width())) {
+            row.copy_from_slice(self.row(item as usize, view));
+        }
+        Ok(())
+    }
+}

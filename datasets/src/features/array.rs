@@ -1,0 +1,155 @@
+//! Arrays from files, as the numbers that features, labels and indices need.
+
+use std::path::Path;
+
+use candle_core::npy::NpzTensors;
+use candle_core::{DType, Device, Tensor, safetensors};
+use hashlab_data::{DataError, Labels};
+
+use super::file_of;
+
+/// An array of numbers as it was read.
+pub(super) struct Raw(Tensor);
+
+/// Features `(items, views, dim)`.
+pub(super) struct Array {
+    rows: usize,
+    views: usize,
+    dim: usize,
+    values: Vec<f32>,
+}
+
+/// Reads a file; `path#name` names an array of an archive.
+pub(super) fn read(path: &str) -> Result<Raw, DataError> {
+    let file = file_of(path);
+    let name = path.split_once('#').map(|(_, name)| name);
+    let broken = |error: candle_core::Error| damaged(file, error.to_string());
+    let tensor = match file.extension().and_then(|extension| extension.to_str()) {
+        Some("npy") => Tensor::read_npy(file).map_err(broken)?,
+        Some("npz") => {
+            let archive = NpzTensors::new(file).map_err(broken)?;
+            let name = chosen(file, name, &archive.names())?;
+            archive.get(&name).map_err(broken)?.ok_or_else(|| damaged(file, format!("there is no array `{name}`")))?
+        }
+        Some("safetensors") => {
+            let mut tensors = safetensors::load(file, &Device::Cpu).map_err(broken)?;
+            let name = chosen(file, name, &tensors.keys().collect::<Vec<_>>())?;
+            tensors.remove(&name).ok_or_else(|| damaged(file, format!("there is no array `{name}`")))?
+        }
+        _ => return Err(damaged(file, "the name does not end in .npy, .npz or .safetensors")),
+    };
+    Ok(Raw(tensor))
+}
+
+fn damaged(path: &Path, problem: impl Into<String>) -> DataError {
+    let help = "write the array again, e.g. with numpy.save".to_owned();
+    DataError::Damaged { path: path.to_owned(), problem: problem.into(), help }
+}
+
+/// The named array, or the only one.
+fn chosen(path: &Path, name: Option<&str>, names: &[&String]) -> Result<String, DataError> {
+    match (name, names) {
+        (Some(name), _) if names.iter().any(|known| *known == name) => Ok(name.to_owned()),
+        (None, [only]) => Ok((*only).clone()),
+        _ => {
+            let mut names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+            names.sort_unstable();
+            Err(damaged(path, format!("name one of its arrays after `#`: {}", names.join(", "))))
+        }
+    }
+}
+
+impl Raw {
+    /// The array as features.
+    pub(super) fn features(self, path: &str) -> Result<Array, DataError> {
+        let (rows, views, dim) = match *self.0.dims() {
+            [rows, dim] => (rows, 1, dim),
+            [rows, views, dim] => (rows, views, dim),
+            _ => return Err(self.misshapen(path, "(items, dim) or (items, views, dim)")),
+        };
+        if rows * views * dim == 0 {
+            return Err(self.misshapen(path, "at least one item with one feature"));
+        }
+        let values: Vec<f32> = self.values(path, DType::F32)?;
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            let (item, column, value) = (at / (views * dim), at % dim, values[at]);
+            let problem = format!("feature {column} of item {item} is {value}, expected a finite number");
+            return Err(damaged(file_of(path), problem));
+        }
+        Ok(Array { rows, views, dim, values })
+    }
+
+    /// The array as labels: class numbers, or multi-hot rows.
+    pub(super) fn labels(self, path: &str) -> Result<Labels, DataError> {
+        let values = self.whole(path)?;
+        match *self.0.dims() {
+            [_] => {
+                let classes = values.iter().max().map_or(0, |&largest| largest as usize + 1);
+                Ok(Labels::single(classes, values.into_iter().map(|class| class as usize)))
+            }
+            [_, classes] if classes > 0 => {
+                let hot = |row: &[i64]| -> Vec<usize> { (0..classes).filter(|&class| row[class] != 0).collect() };
+                Ok(Labels::multi(classes, values.chunks_exact(classes).map(hot)))
+            }
+            _ => Err(self.misshapen(path, "(items) with class numbers or (items, classes) multi-hot")),
+        }
+    }
+
+    /// The array as item indices.
+    pub(super) fn indices(self, path: &str) -> Result<Vec<u32>, DataError> {
+        if self.0.rank() != 1 {
+            return Err(self.misshapen(path, "(indices)"));
+        }
+        let small = |index: i64| u32::try_from(index).map_err(|_| damaged(file_of(path), format!("index {index}")));
+        self.whole(path)?.into_iter().map(small).collect()
+    }
+
+    /// The values as integers from 0.
+    fn whole(&self, path: &str) -> Result<Vec<i64>, DataError> {
+        let file = file_of(path);
+        let values: Vec<f64> = self.values(path, DType::F64)?;
+        match values.iter().find(|value| value.fract() != 0.0 || !(0.0..=f64::from(u32::MAX)).contains(*value)) {
+            Some(odd) => Err(damaged(file, format!("{odd} where an integer from 0 is expected"))),
+            None => Ok(values.into_iter().map(|value| value as i64).collect()),
+        }
+    }
+
+    fn values<T: candle_core::WithDType>(&self, path: &str, dtype: DType) -> Result<Vec<T>, DataError> {
+        let values = self.0.to_dtype(dtype).and_then(|tensor| tensor.flatten_all()?.to_vec1());
+        values.map_err(|error| damaged(file_of(path), error.to_string()))
+    }
+
+    fn misshapen(&self, path: &str, expected: &str) -> DataError {
+        damaged(file_of(path), format!("an array of shape {:?}, expected {expected}", self.0.dims()))
+    }
+}
+
+impl Array {
+    /// Number of items.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Length of a vector.
+    pub(super) fn width(&self) -> usize {
+        self.dim
+    }
+
+    /// Views per item.
+    pub(super) fn count(&self) -> usize {
+        self.views
+    }
+
+    /// One view of an item.
+    pub(super) fn row(&self, item: usize, view: usize) -> &[f32] {
+        &self.values[(item * self.views + view) * self.dim..][..self.dim]
+    }
+
+    /// Adds shape and values to a digest.
+    pub(super) fn hash(&self, hasher: &mut blake3::Hasher) {
+        for size in [self.rows, self.views, self.dim] {
+            hasher.update(&(size as u64).to_le_bytes());
+        }
+        hasher.update(bytemuck::cast_slice(&self.values));
+    }
+}

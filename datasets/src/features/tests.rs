@@ -1,0 +1,108 @@
+//! Arrays as numpy and safetensors write them, their splits, and their mistakes.
+
+use std::fs;
+use std::path::Path;
+
+use candle_core::{Device, Tensor, WithDType};
+use hashlab_settings::Schema;
+use serde_json::json;
+
+use super::*;
+
+fn npy<T: WithDType>(path: &Path, shape: &[usize], values: impl IntoIterator<Item = T>) {
+    let values: Vec<T> = values.into_iter().collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap().write_npy(path).unwrap();
+}
+
+/// 40 items of 3 features, two classes.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    npy(&folder.path().join("features.npy"), &[40, 3], (0..120).map(|value| value as f32 / 8.0));
+    npy(&folder.path().join("labels.npy"), &[40], (0..40).map(|item| i64::from(item % 2)));
+    folder
+}
+
+fn load(folder: &Path, more: serde_json::Value) -> Result<Features, DataError> {
+    let mut settings = json!({ "dir": folder.to_str() });
+    settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    Features::load(&serde_json::from_value(settings).unwrap(), &DataDirs(vec![]))
+}
+
+#[test]
+fn features_labels_and_a_drawn_split_are_read() {
+    let folder = folder();
+    let data = load(folder.path(), json!({ "queries": 10, "train_items": 20 })).unwrap();
+    assert_eq!((data.len(), data.labels().classes()), (40, 2));
+    let Some(ItemData::Features(features)) = data.data(Modality::Image) else { panic!("no features") };
+    let mut row = [0.0; 6];
+    features.read(&[39, 1], 0, &mut row).unwrap();
+    assert_eq!(row, [117.0 / 8.0, 118.0 / 8.0, 119.0 / 8.0, 0.375, 0.5, 0.625]);
+    let split = data.split("split", 1).unwrap();
+    assert_eq!((split.query.len(), split.train.len(), split.database.len()), (10, 18, 30));
+    assert_ne!(split, data.split("split", 2).unwrap());
+    assert!(data.data(Modality::Text).is_none());
+}
+
+#[test]
+fn the_identity_is_the_content() {
+    let (a, b) = (folder(), folder());
+    let identity = |folder: &Path| load(folder, json!({ "queries": 10 })).unwrap().info.identity;
+    assert_eq!(identity(a.path()), identity(b.path()));
+    npy(&b.path().join("labels.npy"), &[40], (0..40).map(|item| i64::from((item + 1) % 2)));
+    assert_ne!(identity(a.path()), identity(b.path()));
+}
+
+#[test]
+fn index_files_give_the_split() {
+    let folder = folder();
+    npy(&folder.path().join("query.npy"), &[5], 0..5u32);
+    npy(&folder.path().join("train.npy"), &[10], 20..30u32);
+    npy(&folder.path().join("validation_query.npy"), &[3], 5..8u32);
+    let split = load(folder.path(), json!({})).unwrap().split("split", 0).unwrap();
+    assert_eq!((split.query, split.train), ((0..5).collect(), (20..30).collect()));
+    assert_eq!((split.validation_query, split.database.len()), ((5..8).collect(), 32));
+}
+
+#[test]
+fn views_and_multi_hot_labels_have_their_own_shapes() {
+    let folder = folder();
+    npy(&folder.path().join("features.npy"), &[40, 2, 3], (0..240).map(|value| value as f32));
+    npy(&folder.path().join("labels.npy"), &[40, 4], (0..160).map(|value| u8::from(value % 3 == 0)));
+    let data = load(folder.path(), json!({ "queries": 10 })).unwrap();
+    let Some(ItemData::Features(features)) = data.data(Modality::Image) else { panic!("no features") };
+    let mut row = [0.0; 3];
+    features.read(&[2], 1, &mut row).unwrap();
+    assert_eq!((features.views(), row), (2, [15.0, 16.0, 17.0]));
+    assert_eq!(data.labels().classes_of(0), [0, 3]);
+}
+
+#[test]
+fn mistakes_name_the_file_and_what_was_expected() {
+    let folder = folder();
+    let message = |more| load(folder.path(), more).err().unwrap().to_string();
+    assert!(message(json!({})).contains("`queries = 1000` in [data]"));
+    assert!(
+        message(json!({ "text": "none.npy", "queries": 4 }))
+            .contains("`none.npy` of data set `features` was not found")
+    );
+    fs::write(folder.path().join("bad.npy"), b"no array").unwrap();
+    let bad = folder.path().join("bad.npy");
+    assert!(message(json!({ "labels": bad.to_str(), "queries": 4 })).contains("bad.npy"));
+    npy(&bad, &[39], 0..39u32);
+    assert_eq!(
+        message(json!({ "labels": bad.to_str(), "queries": 4 })),
+        "the image features have 40 items, the labels 39"
+    );
+    npy(&bad, &[2, 2], [1.0f32, 2.0, f32::NAN, 3.0]);
+    let nan = message(json!({ "image": bad.to_str(), "queries": 4 }));
+    assert!(nan.contains("feature 0 of item 1 is NaN, expected a finite number"), "{nan}");
+}
+
+#[test]
+fn settings_must_name_features_and_one_kind_of_split() {
+    let check = |settings: serde_json::Value| Schema::of::<Settings>().check(settings.as_object().unwrap()).to_string();
+    let nothing = Features::load(&Settings::default(), &DataDirs(vec![])).err().unwrap().to_string();
+    assert!(nothing.contains("features of any modality") && nothing.contains("set `dir`"), "{nothing}");
+    assert!(check(json!({ "dir": "x", "queries": 3, "query": "q.npy" })).contains("leave one of them out"));
+    assert_eq!(check(json!({ "dir": "x", "queries": 3 })), "");
+}

@@ -1,0 +1,185 @@
+//! What every registered method must do, on tiny synthetic features.
+//!
+//! HASHLAB_TEST_DEVICE names the device. Bits are compared with bits on each: a GPU, too, has to repeat itself exactly.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Tensor};
+use hashlab_kernels::device;
+use hashlab_method::{
+    AnyMethod, BuildContext, ByModality, Features, HashMethod, MethodEntry, Modality, State, Supervision, TrainSet,
+};
+use hashlab_methods::METHODS;
+use hashlab_rng::stream;
+use hashlab_train::TrainEnd;
+
+mod registry;
+mod threads;
+mod training;
+
+use training::{Notes, train};
+
+const ITEMS: usize = 60;
+const DIM: usize = 24;
+const CLASSES: usize = 3;
+const BITS: usize = 16;
+
+/// The modalities that a method is tested on: those that it needs, or images.
+fn modalities(method: &MethodEntry) -> &'static [Modality] {
+    method.info.needs.fixed().unwrap_or(&[Modality::Image])
+}
+
+fn context(method: &MethodEntry, seed: u64) -> BuildContext {
+    context_of(method, modalities(method), seed)
+}
+
+fn context_of(method: &MethodEntry, modalities: &[Modality], seed: u64) -> BuildContext {
+    let items: Vec<u32> = (0..ITEMS as u32).collect();
+    BuildContext {
+        bits: BITS,
+        dims: modalities.iter().map(|modality| (*modality, DIM)).collect(),
+        classes: CLASSES,
+        items: ITEMS,
+        labels: labels(method, &items),
+        device: device::for_tests().clone(),
+        seed,
+    }
+}
+
+fn class_of(item: u32) -> usize {
+    item as usize % CLASSES
+}
+
+/// Clustered features; each view adds noise of its own.
+fn features(items: &[u32], view: u64) -> Tensor {
+    let values: Vec<f32> = items
+        .iter()
+        .flat_map(|&item| {
+            let mut center = stream(0, "centre", &[class_of(item) as u64]);
+            let mut noise = stream(0, "noise", &[u64::from(item), view]);
+            (0..DIM).map(move |_| (2.0 * center.normal() + noise.normal()) as f32)
+        })
+        .collect();
+    Tensor::from_vec(values, (items.len(), DIM), device::for_tests()).unwrap()
+}
+
+/// Labels, for the methods that may see them.
+fn labels(method: &MethodEntry, items: &[u32]) -> Option<Tensor> {
+    let hot = |item: &u32| (0..CLASSES).map(|c| f32::from(c == class_of(*item))).collect::<Vec<_>>();
+    let values: Vec<f32> = items.iter().flat_map(hot).collect();
+    (method.info.supervision == Supervision::Supervised)
+        .then(|| Tensor::from_vec(values, (items.len(), CLASSES), device::for_tests()).unwrap())
+}
+
+/// The items in every modality that a method is tested on.
+fn plain(modalities: &[Modality], items: &[u32]) -> Features {
+    let all: ByModality<Tensor> = modalities.iter().map(|modality| (*modality, features(items, 0))).collect();
+    all.into()
+}
+
+fn build(method: &MethodEntry, seed: u64) -> AnyMethod {
+    method.build(&method.schema().defaults, &context(method, seed)).unwrap()
+}
+
+fn trained(method: &MethodEntry, seed: u64) -> AnyMethod {
+    let mut built = build(method, seed);
+    let end = train(method, &mut built, seed, &mut Notes::new(None), None);
+    assert!(matches!(end, None | Some(TrainEnd::Done { .. })), "{}: {end:?}", method.info.name);
+    built
+}
+
+/// Relaxed codes of the training items and some more, in each of the method's modalities.
+fn encode(method: &MethodEntry, built: &AnyMethod) -> Tensor {
+    let codes: Vec<Tensor> =
+        modalities(method).iter().map(|modality| encode_as(built.as_method(), *modality)).collect();
+    Tensor::cat(&codes, 0).unwrap()
+}
+
+fn encode_as(method: &dyn HashMethod, modality: Modality) -> Tensor {
+    let items: Vec<u32> = (0..ITEMS as u32 + 7).collect();
+    method.encode(&plain(&Modality::ALL, &items), modality).unwrap()
+}
+
+fn bits(tensor: &Tensor) -> Vec<u32> {
+    tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
+}
+
+fn state_bits(state: &State) -> BTreeMap<String, Vec<u32>> {
+    state.iter().map(|(name, tensor)| (name.clone(), bits(tensor))).collect()
+}
+
+#[test]
+fn a_method_learns_as_it_is_registered() {
+    for method in METHODS {
+        let deep = matches!(build(method, 0), AnyMethod::Trained(_));
+        assert_eq!(deep, method.deep, "{}", method.info.name);
+        assert!(deep || !method.info.augmented, "{}", method.info.name);
+    }
+}
+
+#[test]
+fn relaxed_codes_are_finite_and_of_the_asked_length() {
+    for method in METHODS {
+        let codes = encode(method, &trained(method, 0));
+        let rows = (ITEMS + 7) * modalities(method).len();
+        assert_eq!((codes.dims(), codes.dtype()), (&[rows, BITS][..], DType::F32), "{}", method.info.name);
+        let values = codes.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(values.iter().all(|h| h.is_finite()), "{}", method.info.name);
+        let positive = values.iter().filter(|h| **h >= 0.0).count() as f64 / values.len() as f64;
+        assert!((0.1..0.9).contains(&positive), "{}: {positive} of the bits are 1", method.info.name);
+    }
+}
+
+#[test]
+fn a_method_of_any_modality_does_with_texts_what_it_does_with_images() {
+    let items: Vec<u32> = (0..ITEMS as u32).collect();
+    for method in METHODS.iter().filter(|method| method.info.needs.fixed().is_none()) {
+        let of = |modality: Modality| {
+            let cx = context_of(method, &[modality], 0);
+            let mut built = method.build(&method.schema().defaults, &cx).unwrap();
+            if let AnyMethod::Fitted(fitted) = &mut built {
+                let features = Features::one(modality, features(&items, 0));
+                fitted.fit(&TrainSet { features, labels: labels(method, &items) }).unwrap();
+            } else {
+                train(method, &mut built, 0, &mut Notes::new(None), None);
+            }
+            bits(&encode_as(built.as_method(), modality))
+        };
+        assert_eq!(of(Modality::Image), of(Modality::Text), "{}", method.info.name);
+    }
+}
+
+#[test]
+fn a_saved_method_encodes_the_same_bits() {
+    for method in METHODS {
+        let first = trained(method, 3);
+        let mut second = build(method, 4);
+        second.as_method_mut().load_state(&first.as_method().state().unwrap()).unwrap();
+        assert_eq!(bits(&encode(method, &first)), bits(&encode(method, &second)), "{}", method.info.name);
+    }
+}
+
+#[test]
+fn states_that_do_not_fit_are_refused() {
+    for method in METHODS {
+        let state = trained(method, 3).as_method().state().unwrap();
+        let with = |name: &str, shape: &[usize]| {
+            let mut state = state.clone();
+            state.insert(name.into(), Tensor::zeros(shape, DType::F32, device::for_tests()).unwrap());
+            state
+        };
+        let mut bad = vec![with("no_such_tensor", &[1])];
+        for name in state.keys() {
+            let mut missing = state.clone();
+            missing.remove(name);
+            bad.extend([missing, with(name, &[]), with(name, &[1, 1, 1])]);
+        }
+        let mut built = build(method, 0);
+        let built = built.as_method_mut();
+        let before = state_bits(&built.state().unwrap());
+        for bad in bad {
+            assert!(built.load_state(&bad).is_err(), "{}", method.info.name);
+            assert_eq!(state_bits(&built.state().unwrap()), before, "{}: half-loaded", method.info.name);
+        }
+    }
+}
