@@ -1,6 +1,6 @@
 //! Training of deep methods: steps, validation, selection, checkpoints.
 //!
-//! [`fit`] drives a [`Trained`](hashlab_method::Trained) method over batches from [`TrainData`] as [`TrainConfig`] says. It
+//! [`fit()`] drives a [`Trained`](hashlab_method::Trained) method over batches from [`TrainData`] as [`TrainConfig`] says. It
 //! reports to a [`TrainObserver`], which keeps checkpoints; a training that goes on from a [`Checkpoint`] ends with the
 //! same bits as one that was never interrupted.
 //!
