@@ -2,9 +2,9 @@
 //! is fetched from there.
 
 use anyhow::{Context as _, Result, bail};
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use hashlab_kernels::backward;
-use hashlab_kernels::optim::{Adam, adam_step};
+use hashlab_kernels::optim::{Adam, adam_steps};
 use hashlab_method::{AnyMethod, Batch, BuildContext, Modality, Progress, Trained, View};
 use hashlab_rng::stream;
 use hashlab_settings::Settings;
@@ -61,15 +61,16 @@ impl Head {
         let loss = self.method.loss(&Batch { items, views, labels: None }, &self.at)?;
         let grads = backward(&loss.total)?;
         self.at.step += 1;
-        let variables = self.method.param_groups().into_iter().flat_map(|group| group.vars);
-        for (index, (_, variable)) in variables.enumerate() {
-            if index == self.moments.len() {
-                self.moments.push([variable.zeros_like()?, variable.zeros_like()?]);
-            }
-            let [m, v] = &mut self.moments[index];
-            let grad = grads.get(&variable).context("a variable without a gradient")?;
-            adam_step(&variable, grad, m, v, self.at.step, &Adam::default())?;
+        let groups = self.method.param_groups().into_iter();
+        let variables: Vec<Var> = groups.flat_map(|group| group.vars).map(|(_, variable)| variable).collect();
+        for variable in &variables[self.moments.len()..] {
+            self.moments.push([variable.zeros_like()?, variable.zeros_like()?]);
         }
-        Ok(())
+        let mut group = Vec::with_capacity(variables.len());
+        for (variable, [m, v]) in variables.iter().zip(&mut self.moments) {
+            let grad = grads.get(variable).context("a variable without a gradient")?;
+            group.push((variable, grad, m, v));
+        }
+        Ok(adam_steps(&mut group, self.at.step, &Adam::default())?)
     }
 }

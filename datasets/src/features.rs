@@ -12,6 +12,7 @@ mod array;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use hashlab_data::{
@@ -291,13 +292,11 @@ impl Dataset for Features {
 impl Features {
     /// The roles that index files give: what they leave open is all items but the queries.
     fn indexed(&self, indices: &Indices) -> Roles {
-        let validation = indices.validation_query.clone().unwrap_or_default();
-        let others = || -> Vec<u32> {
-            let taken = |item: &u32| indices.query.contains(item) || validation.contains(item);
-            (0..self.len() as u32).filter(|item| !taken(item)).collect()
-        };
-        let mut database = indices.database.clone().unwrap_or_else(others);
         // An exported split searches validation queries in the database without them; a role of their own asks for that.
+        let validation: BTreeSet<u32> = indices.validation_query.iter().flatten().copied().collect();
+        let queries: BTreeSet<u32> = indices.query.iter().copied().collect();
+        let others = || (0..self.len() as u32).filter(|item| !queries.contains(item)).collect();
+        let mut database: Vec<u32> = indices.database.clone().unwrap_or_else(others);
         database.retain(|item| !validation.contains(item));
         Roles {
             train: indices.train.clone().unwrap_or_else(|| database.clone()),

@@ -132,6 +132,31 @@ mod tests {
         Rgb { width, height, pixels: vec![0; width * height * 3] }
     }
 
+    /// Red is the column, green the row.
+    fn ramp(width: usize, height: usize) -> Rgb {
+        let pixels = (0..width * height).flat_map(|at| [(at % width) as u8, (at / width) as u8, 0]).collect();
+        Rgb { width, height, pixels }
+    }
+
+    #[test]
+    fn the_middle_is_cut_out_with_halves_rounded_to_even() {
+        // The shorter side is as long as asked for, so that nothing is interpolated. 2.5 rounds to 2, 3.5 to 4.
+        for (longer, start) in [(4, 0), (5, 0), (6, 1), (7, 2), (9, 2), (10, 3), (11, 4)] {
+            let wide = resize_crop(&ramp(longer, 4), 4, 4, Filter::Bicubic);
+            assert_eq!(wide, crop(&ramp(longer, 4), Region { left: start, top: 0, width: 4, height: 4 }), "{longer}");
+            let tall = resize_crop(&ramp(4, longer), 4, 4, Filter::Bicubic);
+            assert_eq!(tall, crop(&ramp(4, longer), Region { left: 0, top: start, width: 4, height: 4 }), "{longer}");
+        }
+    }
+
+    #[test]
+    fn the_aspect_ratio_is_kept_and_the_longer_side_rounded_down() {
+        // 5 × 3 at a shorter side of 8 is 13 × 8 (40 / 3 = 13.3), of which the middle 6 × 6 begin at (3.5 → 4, 1).
+        let whole = resize(&ramp(5, 3), 13, 8, Filter::Bilinear);
+        let expected = crop(&whole, Region { left: 4, top: 1, width: 6, height: 6 });
+        assert_eq!(resize_crop(&ramp(5, 3), 8, 6, Filter::Bilinear), expected);
+    }
+
     #[test]
     fn drawn_regions_keep_to_area_and_ratio_and_reach_every_edge() {
         let image = blank(320, 240);

@@ -404,6 +404,34 @@ mod tests {
     }
 
     #[test]
+    fn each_test_query_has_a_precision_and_the_extremes_have_their_neighbors() {
+        let (split, labels, inputs, method) = (split(), labels(), Noted::default(), Relative(EncodeSpec::default()));
+        let setup = setup(&labels, &split, ByModality::one(Modality::Image, &inputs as &dyn Inputs));
+        let mut evaluator = Evaluator::new(setup);
+        let all = evaluator.encode(&method).unwrap();
+        let task = Task::within(Modality::Image);
+        let (report, kept) = evaluator.measure_each(&method, &all).unwrap().remove(&task).unwrap();
+        assert_eq!(report, evaluator.measure(&method, &all, Queries::Test).unwrap()[&task]);
+        assert_eq!(kept.average_precision.len(), split.query.len());
+        let mean = kept.average_precision.iter().map(|&precision| f64::from(precision)).sum::<f64>() / 8.0;
+        assert!((mean - report.map_at_k).abs() < 1e-6, "{mean} {}", report.map_at_k);
+        assert!(kept.best.is_sorted_by(|a, b| a.average_precision >= b.average_precision));
+        assert!(kept.worst.is_sorted_by(|a, b| a.average_precision <= b.average_precision));
+        let codes = &all.codes.get(Modality::Image).unwrap();
+        for found in kept.best.iter().chain(&kept.worst) {
+            let at = split.query.iter().position(|&item| item == found.query).unwrap();
+            assert_eq!(found.average_precision, kept.average_precision[at]);
+            assert_eq!(found.items.len(), KEPT);
+            let distance = |item: u32| codes.hamming(found.query as usize, codes, item as usize);
+            assert!(found.items.is_sorted_by_key(|&item| distance(item)), "nearest first");
+            for (&item, &relevant) in found.items.iter().zip(&found.relevant) {
+                assert!(split.database.contains(&item));
+                assert_eq!(relevant, item % 3 == found.query % 3);
+            }
+        }
+    }
+
+    #[test]
     fn two_modalities_have_two_tasks_and_their_mean_selects() {
         let (split, labels) = (split(), labels());
         let (images, texts) = (Noted::default(), Noted::default());

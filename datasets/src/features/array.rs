@@ -8,6 +8,9 @@ use hashlab_data::{DataError, Labels};
 
 use super::file_of;
 
+/// More classes than any data set's: an item's labels are a bit each, so that a wrong number would fill the memory.
+const MOST_CLASSES: usize = 1 << 16;
+
 /// An array of numbers as it was read.
 pub(super) struct Raw(Tensor);
 
@@ -85,6 +88,10 @@ impl Raw {
         match *self.0.dims() {
             [_] => {
                 let classes = values.iter().max().map_or(0, |&largest| largest as usize + 1);
+                if classes > MOST_CLASSES {
+                    let problem = format!("class number {}, of at most {MOST_CLASSES} classes", classes - 1);
+                    return Err(damaged(file_of(path), problem));
+                }
                 Ok(Labels::single(classes, values.into_iter().map(|class| class as usize)))
             }
             [_, classes] if classes > 0 => {

@@ -93,6 +93,9 @@ fn mistakes_name_the_file_and_what_was_expected() {
         message(json!({ "labels": bad.to_str(), "queries": 4 })),
         "the image features have 40 items, the labels 39"
     );
+    npy(&bad, &[40], (0..40).map(|item| if item == 7 { u32::MAX } else { 0 }));
+    let many = message(json!({ "labels": bad.to_str(), "queries": 4 }));
+    assert!(many.contains("bad.npy") && many.contains("class number 4294967295"), "{many}");
     npy(&bad, &[2, 2], [1.0f32, 2.0, f32::NAN, 3.0]);
     let nan = message(json!({ "image": bad.to_str(), "queries": 4 }));
     assert!(nan.contains("feature 0 of item 1 is NaN, expected a finite number"), "{nan}");
