@@ -11,6 +11,7 @@ mod bin;
 mod files;
 mod parquet;
 mod protocols;
+mod read_error;
 mod records;
 #[cfg(test)]
 mod tests;

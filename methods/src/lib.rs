@@ -1,4 +1,17 @@
 //! The hashing methods. Adding one takes a file here and a line in each of the two lists below.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use hashlab_method::{BuildContext, ByModality, Features, Modality};
+//! use hashlab_methods::METHODS;
+//!
+//! let lsh = METHODS.iter().find(|method| method.info.name == "lsh").unwrap();
+//! let method = lsh.build(&Default::default(), &BuildContext::of_images(16, 8))?;
+//! let items = Features::one(Modality::Image, Tensor::ones((3, 8), DType::F32, &Device::Cpu)?);
+//! let codes = method.as_method().encode(&items, Modality::Image)?; // relaxed: `h >= 0` is bit 1
+//! assert_eq!(codes.dims2()?, (3, 16));
+//! # Ok::<_, anyhow::Error>(())
+//! ```
 
 use hashlab_method::MethodEntry;
 

@@ -4,8 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use hashlab_data::{ByModality, Modality};
 use hashlab_encoders::Entry as EncoderEntry;
 use hashlab_method::MethodEntry;
-use hashlab_pipeline::config::{ImageConfig, NO_ENCODER, NormMode, TextConfig};
-use hashlab_pipeline::run::section;
+use hashlab_pipeline::config::{ImageConfig, NO_ENCODER, NormMode, TextConfig, section};
 use hashlab_report::{
     EncoderSummary, EncoderWeights, Finetuning, Header, Outcome, Published, ReportedRun, Selection, Setup, SweepReport,
     parse_published,

@@ -4,6 +4,27 @@
 //! experiment into a [`PlannedSweep`], whose [`execute`](PlannedSweep::execute) turns it into one job graph (features, then
 //! runs) and hands that to a scheduler; [`collect`](collect::report) turns what the runs left into a report.
 //! [`worker`] is the other side: one run, or one extraction of features, in a process of its own.
+//!
+//! ```
+//! use std::path::Path;
+//! use hashlab_app::{Build, Dirs, ExperimentText, Registry, Workspace};
+//! use hashlab_data::DataDirs;
+//!
+//! let workspace = Workspace {
+//!     registry: Registry { methods: &[], datasets: &[], encoders: &[], published: &[] },
+//!     dirs: Dirs { runs: "runs".into(), data: DataDirs(vec![]), data_dir: None, cache_dir: None, cache_limit: None },
+//!     build: Build { version: "1.0", commit: "unknown", diff_digest: "" },
+//! };
+//! let mistaken = ExperimentText {
+//!     text: "dataset = \"cifar10\"".to_owned(),
+//!     origin: Path::new("first.toml"),
+//!     overrides: Default::default(),
+//!     command: "hashlab sweep first.toml".to_owned(),
+//!     color: false,
+//! };
+//! let error = workspace.plan(mistaken).err().unwrap().to_string();
+//! assert!(error.contains("first.toml:1:11"), "{error}"); // the registry has no data set of that name
+//! ```
 
 pub mod collect;
 mod dirs;

@@ -9,6 +9,7 @@ use hashlab_cache::Progress;
 use hashlab_exec::Event;
 use hashlab_exec::worker::{self, StopFlag};
 use hashlab_kernels::device::DeviceName;
+use hashlab_pipeline::config::section;
 use hashlab_pipeline::run::{self, RunEnd, RunJob, features_of, plain_features};
 use hashlab_pipeline::{ImageSetup, RunEnvironment};
 use hashlab_store::{Claim, Journal, RunConfig, RunDir, RunId, RunResult};
@@ -224,7 +225,7 @@ struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     fn open(claim: &'a Claim, checkpoint: Option<&Checkpoint>, stop: &'a StopFlag, config: &RunConfig) -> Result<Self> {
         let resumed = checkpoint.map(|checkpoint| checkpoint.position.epoch as u64);
-        let epochs = run::section::<TrainConfig>(&config.train)?.epochs;
+        let epochs = section::<TrainConfig>(&config.train)?.epochs;
         Ok(Self { claim, journal: claim.journal(resumed)?, stop, epochs })
     }
 }

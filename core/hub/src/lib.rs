@@ -1,6 +1,14 @@
 //! Declarations of files on the Hugging Face hub: repository, revision, digest, and path in the data directory.
 //!
 //! Data sets and encoders declare their files; `hashlab fetch` downloads them.
+//!
+//! ```
+//! use hashlab_hub::{File, Kind, Published};
+//!
+//! const TEST: File = File { name: "data/test.parquet", place: "digits/test.parquet", sha256: "…", megabytes: 2.5 };
+//! let digits = Published { kind: Kind::Dataset, repo: "me/digits", revision: "c0ffee", license: "MIT", files: &[TEST] };
+//! assert_eq!(digits.url(&TEST), "https://huggingface.co/datasets/me/digits/resolve/c0ffee/data/test.parquet");
+//! ```
 
 /// Address of the hub, unless a mirror is named.
 pub const ENDPOINT: &str = "https://huggingface.co";

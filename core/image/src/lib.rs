@@ -7,6 +7,15 @@
 //!
 //! Color primitives change an image in place; those that change its size return a new one. A [`Transform`] is a
 //! sequence of them, chosen by the method that trains with it.
+//!
+//! ```
+//! use hashlab_image::{Rgb, Step, Transform};
+//!
+//! let image = Rgb { width: 40, height: 30, pixels: vec![128; 40 * 30 * 3] };
+//! let transform = Transform::new([Step::Resize { size: 16, filter: hashlab_image::Filter::Bilinear }]);
+//! let small = transform.apply(&image, &mut hashlab_rng::stream(0, "augment", &[]));
+//! assert_eq!((small.width, small.height, small.pixels[0]), (16, 16, 128));
+//! ```
 
 mod blur;
 mod color;

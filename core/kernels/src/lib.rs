@@ -17,6 +17,17 @@
 //!
 //! Products run on the processor's matrix unit where it has one, as exactly as in f32. Results depend on the instruction set
 //! of the processor but never on the number of threads.
+//!
+//! ```
+//! use candle_core::{Device, Tensor};
+//! use hashlab_kernels::linear;
+//!
+//! let x = Tensor::new(&[[1f32, 2.0]], &Device::Cpu)?;
+//! let weight = Tensor::new(&[[1f32, 0.0], [0.5, 0.5], [0.0, -1.0]], &Device::Cpu)?;
+//! let bias = Tensor::new(&[0f32, 1.0, 0.0], &Device::Cpu)?;
+//! assert_eq!(linear(&x, &weight, Some(&bias))?.to_vec2::<f32>()?, [[1.0, 2.5, -2.0]]);
+//! # Ok::<_, candle_core::Error>(())
+//! ```
 #![cfg_attr(
     not(all(target_arch = "x86_64", target_os = "linux")),
     allow(unused, unreachable_code, reason = "what serves the matrix unit alone")

@@ -11,10 +11,9 @@ use hashlab_method::ViewSpec;
 use hashlab_settings::canonical;
 use hashlab_store::RunConfig;
 
-use crate::config::{ImageConfig, NO_ENCODER, TextConfig};
+use crate::config::{ImageConfig, NO_ENCODER, TextConfig, section};
 use crate::image_features::{ImageFeatures, OnProgress};
 use crate::inputs::FeatureRows;
-use crate::run::section;
 use crate::stored_views::Pool;
 
 /// A run's data set and the source of each modality's features.

@@ -2,6 +2,17 @@
 //!
 //! [`run`](run::run) takes a [`RunJob`](run::RunJob): a configuration, a registered method, an opened data set and its
 //! [`RunEnvironment`]. This crate knows no method, data set or encoder by name.
+//!
+//! The sections of a configuration are typed:
+//!
+//! ```
+//! use hashlab_pipeline::config::{EvalConfig, section};
+//!
+//! let settings = serde_json::json!({"map_at": 1000, "ranks": [1, 10]});
+//! let eval: EvalConfig = section(settings.as_object().unwrap())?;
+//! assert_eq!(eval.map_at.rank()?, Some(1000));
+//! # Ok::<_, anyhow::Error>(())
+//! ```
 
 pub mod config;
 mod decode_ahead;

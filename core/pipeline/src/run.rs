@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use candle_core::Device;
 use hashlab_data::{ByModality, Dataset, Labels, Modality, Split, Task};
 use hashlab_eval::{Options, Report};
@@ -12,11 +12,10 @@ use hashlab_method::{
     AnyMethod, BatchSpec, BuildContext, Features, Fitted, HashMethod, MethodEntry, State, Supervision, TrainSet,
     Trained, ViewSpec,
 };
-use hashlab_settings::{Params, Settings, parse};
 use hashlab_store::{CodeStatistics, QueryResults, RunConfig, RunResult, Status, TaskResult};
 use hashlab_train::{Checkpoint, Fit, TrainConfig, TrainData, TrainEnd, TrainObserver, fit};
 
-use crate::config::{EvalConfig, ImageConfig};
+use crate::config::{EvalConfig, ImageConfig, section};
 use crate::environment::RunEnvironment;
 use crate::evaluator::{AllCodes, Evaluator, EvaluatorSetup, Queries};
 use crate::image_features::OnProgress;
@@ -391,12 +390,4 @@ fn build(
 fn options(config: &RunConfig) -> Result<Options> {
     let eval: EvalConfig = section(&config.eval)?;
     Ok(Options { map_at: eval.map_at.rank()?, ranks: eval.ranks, curves: true })
-}
-
-/// Reads a section of a run's configuration as its type.
-///
-/// # Errors
-/// If it does not fit, as after a change of the program that the schema version does not show.
-pub fn section<T: Params>(settings: &Settings) -> Result<T> {
-    parse(settings).context("the run's configuration does not fit this program")
 }

@@ -51,6 +51,7 @@
 mod aggregate;
 mod citations;
 mod csv;
+mod depth;
 mod document;
 mod error;
 mod facts;
@@ -72,9 +73,10 @@ mod text;
 mod warnings;
 mod wording;
 
+pub use depth::Depth;
 pub use error::ReportError;
 pub use jsonl::results_jsonl;
-pub use metrics::{Depth, MetricInfo, PRIMARY_METRIC, known_metrics};
+pub use metrics::{MetricInfo, PRIMARY_METRIC, known_metrics};
 pub use options::{Format, Options};
 pub use published::{Published, PublishedError, parse_published};
 pub use setup::{EncoderSummary, EncoderWeights, Finetuning, Selection, Setup};

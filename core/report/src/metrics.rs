@@ -1,11 +1,8 @@
 //! Metrics: names, titles, definitions, and which of them a table shows.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
+use crate::depth::Depth;
 use crate::error::ReportError;
 use crate::sweep_report::{ReportedRun, SweepReport};
 
@@ -14,50 +11,6 @@ pub const PRIMARY_METRIC: &str = "map_at_k";
 
 /// Shown below the primary metric: depends neither on the depth nor on the order of equal distances.
 const SECOND_METRIC: &str = "map_all_expected";
-
-/// Depth K of mAP@K.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// The whole ranking.
-    All,
-    /// The nearest K items.
-    At(usize),
-}
-
-impl fmt::Display for Depth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::All => f.write_str("all"),
-            Self::At(depth) => depth.fmt(f),
-        }
-    }
-}
-
-impl Serialize for Depth {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::All => serializer.serialize_str("all"),
-            Self::At(depth) => serializer.serialize_u64(*depth as u64),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Depth {
-    /// Reads a number or `"all"`.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum NumberOrWord {
-            Number(usize),
-            Word(String),
-        }
-        match NumberOrWord::deserialize(deserializer)? {
-            NumberOrWord::Number(depth) if depth > 0 => Ok(Self::At(depth)),
-            NumberOrWord::Word(word) if word == "all" => Ok(Self::All),
-            _ => Err(D::Error::custom("expected a rank, counted from 1, or \"all\"")),
-        }
-    }
-}
 
 /// A metric that runs are measured by. In its texts, `K` stands for the depth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

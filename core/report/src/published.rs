@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hashlab_data::{Modality, Task};
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::Depth;
+use crate::depth::Depth;
 
 /// Published mAP of a method, by code length.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -4,7 +4,7 @@ use hashlab_settings::Settings;
 use hashlab_store::{RunId, RunResult};
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::Depth;
+use crate::depth::Depth;
 use crate::setup::Setup;
 
 /// Everything a sweep's tables are made of.

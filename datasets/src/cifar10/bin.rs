@@ -6,7 +6,7 @@ use std::path::Path;
 
 use hashlab_data::DataError;
 
-use super::files::{damaged, open, unreadable};
+use super::read_error::{damaged, open, unreadable};
 use super::records::RECORD;
 
 /// Records that are read at once for their labels: few calls, and no more memory than a processor's cache.

@@ -1,11 +1,10 @@
 //! Finding the files, and reading either layout.
 
-use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use hashlab_data::{DataDirs, DataError};
 
+use super::read_error::damaged;
 use super::records::{BLOCKS, CLASSES, RECORD, Reference, TRAIN_BLOCKS};
 use super::{bin, parquet};
 
@@ -31,7 +30,6 @@ const MISSING_HELP: &str = "`hashlab fetch cifar10` downloads it; or put into on
   plain_text/train-00000-of-00001.parquet and plain_text/test-00000-of-00001.parquet, from https://huggingface.co/datasets/uoft-cs/cifar10
   or cifar-10-batches-bin/ with data_batch_1.bin … data_batch_5.bin and test_batch.bin, the binary version from https://www.cs.toronto.edu/~kriz/cifar.html
   (another folder: --data-dir or HASHLAB_DATA)";
-const DAMAGED_HELP: &str = "remove the file and fetch it again: `hashlab fetch cifar10` for the parquet files, https://www.cs.toronto.edu/~kriz/cifar.html for the binary version";
 
 /// A published file layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,19 +131,4 @@ impl Files {
         };
         self.paths.iter().map(PathBuf::as_path).zip(counts)
     }
-}
-
-/// An error about what a file holds.
-pub(super) fn damaged(path: &Path, problem: String) -> DataError {
-    DataError::Damaged { path: path.into(), problem, help: DAMAGED_HELP.into() }
-}
-
-/// Opens a file to read.
-pub(super) fn open(path: &Path) -> Result<File, DataError> {
-    File::open(path).map_err(unreadable(path))
-}
-
-/// Makes an error of what the system says about a file.
-pub(super) fn unreadable(path: &Path) -> impl Fn(io::Error) -> DataError {
-    |source| DataError::Io { path: path.into(), source }
 }

@@ -10,7 +10,7 @@ use parquet::file::reader::{FileReader as _, RowGroupReader, SerializedFileReade
 use parquet::schema::types::ColumnDescPtr;
 use rayon::prelude::*;
 
-use super::files::{damaged, open};
+use super::read_error::{damaged, open};
 use super::records::{RECORD, SIDE, pack};
 
 /// Values per read; what is reserved at once stays small however many rows a damaged file claims.

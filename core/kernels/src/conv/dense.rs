@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
+use super::epilogue::Epilogue;
 use super::geometry::Geometry;
 use super::rows::{Rows, by_pixels, padded};
 use super::tiles::{self, Tiles};
@@ -81,22 +82,6 @@ impl Packed {
         let mut bias = bias.to_vec();
         bias.resize(padded, 0.0);
         Self { panels, bias, depth: taps * channels, out }
-    }
-}
-
-/// What happens to a sum before it is stored.
-#[derive(Clone, Copy)]
-pub(super) struct Epilogue<'a> {
-    /// Added element by element; of the output's shape.
-    pub(super) residual: Option<&'a [f32]>,
-    /// The interval that the result is clamped to.
-    pub(super) limits: (f32, f32),
-}
-
-impl Epilogue<'_> {
-    /// The part of the epilogue that belongs to elements `range` of the output.
-    fn narrow(self, range: Range<usize>) -> Self {
-        Self { residual: self.residual.map(|r| &r[range]), ..self }
     }
 }
 

@@ -4,7 +4,8 @@
 use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
-use super::dense::{Epilogue, Reuse};
+use super::dense::Reuse;
+use super::epilogue::Epilogue;
 use super::geometry::Window;
 use super::op::Conv;
 use super::{Activation, dense, depthwise};

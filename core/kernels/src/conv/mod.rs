@@ -12,6 +12,7 @@
 mod cuda;
 mod dense;
 mod depthwise;
+mod epilogue;
 mod frozen;
 mod geometry;
 mod norm;
@@ -41,7 +42,7 @@ mod tests {
 
     use super::geometry::Geometry;
     use super::rows::Rows;
-    use super::{Activation, Padding, Window, dense, depthwise};
+    use super::{Activation, Padding, Window, dense, depthwise, epilogue};
 
     fn architectures() -> Vec<Arch> {
         let mut all = vec![Arch::new(), Arch::Scalar];
@@ -87,7 +88,7 @@ mod tests {
                 arch.dispatch(dense::Product {
                     rows: &rows,
                     weights: &weights,
-                    epilogue: dense::Epilogue { residual: Some(&residual), limits: Activation::Relu6.limits() },
+                    epilogue: epilogue::Epilogue { residual: Some(&residual), limits: Activation::Relu6.limits() },
                     out,
                 });
             });

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::geometry::{Geometry, Window};
 use super::rows::Rows;
-use super::{Activation, dense, depthwise};
+use super::{Activation, dense, depthwise, epilogue};
 use crate::backward::deposit;
 use crate::linear::{accumulate, column_sums};
 use crate::matmul::Matrix;
@@ -136,7 +136,7 @@ impl CustomOp3 for Conv {
             depthwise::forward(&g, x, &depthwise::Packed::new(w, b), limits)
         } else {
             let packed = dense::Weights::forward(w, [out, channels, g.taps()], b, dense::Reuse::Often);
-            dense::forward(&g, x, channels, &packed, dense::Epilogue { residual: None, limits })
+            dense::forward(&g, x, channels, &packed, epilogue::Epilogue { residual: None, limits })
         };
         Ok((CpuStorage::F32(y), (g.images, g.output.0, g.output.1, out).into()))
     }

@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::dense::Epilogue;
+use super::epilogue::Epilogue;
 use super::rows::Rows;
 use crate::activation::clamp;
 use crate::matmul::amx::{self, Packed};

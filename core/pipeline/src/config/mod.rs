@@ -4,9 +4,20 @@ mod eval;
 mod image;
 mod text;
 
+use anyhow::{Context as _, Result};
+use hashlab_settings::{Params, Settings, parse};
+
 pub use eval::{Depth, EvalConfig};
 pub use image::{ComputeDtype, ImageConfig, NormMode, image_schema};
 pub use text::{TextConfig, text_schema};
 
 /// The encoder that passes a data set's own features through.
 pub const NO_ENCODER: &str = "none";
+
+/// Reads a section of a run's configuration as its type.
+///
+/// # Errors
+/// If it does not fit, as after a change of the program that the schema version does not show.
+pub fn section<T: Params>(settings: &Settings) -> Result<T> {
+    parse(settings).context("the run's configuration does not fit this program")
+}
