@@ -42,11 +42,11 @@ pub(crate) fn weights_file() -> Result<Vec<u8>> {
 
 /// Computes features of a part of the data set.
 fn features(weights: &[u8]) -> Result<Tensor> {
-    let backbone = (mobilenet_v2::ENTRY.open)(Some(&Weights::from_bytes(weights)?), 0, (&Device::Cpu).into())?;
-    let [mean, std] = backbone.normalize();
+    let encoder = (mobilenet_v2::ENTRY.open)(Some(&Weights::from_bytes(weights)?), 0, (&Device::Cpu).into())?;
+    let [mean, std] = encoder.normalize();
     let (dataset, mut pixels) = (Synthetic::new(), vec![0f32; IMAGES * SIZE * SIZE * 3]);
     for (item, out) in pixels.chunks_exact_mut(SIZE * SIZE * 3).enumerate() {
         to_hwc(&dataset.image(item)?, &Normalize { mean, std }, out);
     }
-    Ok(backbone.forward(&Tensor::from_vec(pixels, (IMAGES, SIZE, SIZE, 3), &Device::Cpu)?)?)
+    Ok(encoder.forward(&Tensor::from_vec(pixels, (IMAGES, SIZE, SIZE, 3), &Device::Cpu)?)?)
 }

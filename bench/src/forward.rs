@@ -15,9 +15,9 @@ pub(crate) fn compute(name: &str) -> Result<ComputeDtype, String> {
 }
 
 pub(crate) fn work(name: &str, size: usize, batch: usize, place: Place<'_>) -> Result<Work> {
-    let (entry, dtype) = (hashlab_encoders::find(name).context("unknown encoder")?, place.dtype);
+    let (entry, dtype) = (hashlab_encoders::find_image(name).context("unknown encoder")?, place.dtype);
     let weights = entry.needs_weights.then(|| hashlab_bench::weights(name));
-    let backbone = (entry.open)(weights.as_ref(), 0, place)?;
+    let encoder = (entry.open)(weights.as_ref(), 0, place)?;
     // As `hashlab_pipeline::ImageFeatures` does, unless that left threads without images.
     let micro_batch = match place.device.is_cpu() {
         true => entry.micro_batch(size).min(batch.div_ceil(rayon::current_num_threads())),
@@ -31,7 +31,7 @@ pub(crate) fn work(name: &str, size: usize, batch: usize, place: Place<'_>) -> R
                 .into_par_iter()
                 .map(|start| {
                     let part = images.narrow(0, start, micro_batch.min(batch - start))?.to_dtype(dtype)?;
-                    let features = serial(|| backbone.forward(&part))?.to_dtype(DType::F32)?;
+                    let features = serial(|| encoder.forward(&part))?.to_dtype(DType::F32)?;
                     Ok(features.flatten_all()?.to_vec1::<f32>()?)
                 })
                 .collect();

@@ -1,4 +1,4 @@
-//! What both binaries of the benchmarks share: a data set of the size of CIFAR-10, and weights for every backbone.
+//! What both binaries of the benchmarks share: a data set of the size of CIFAR-10, and weights for every encoder.
 
 #[path = "../../core/encoders/tests/formula/mod.rs"]
 mod formula;
@@ -7,12 +7,12 @@ pub mod synthetic;
 use half::f16;
 use hashlab_encoders::Weights;
 
-/// Makes up weights for a backbone: random, with the variance that keeps that of activations.
+/// Makes up weights for a encoder: random, with the variance that keeps that of activations.
 ///
 /// # Panics
-/// If there is no backbone of that name that reads weights.
-pub fn weights(backbone: &str) -> Weights {
-    Weights::from_bytes(&formula::file(&formula::tensors(backbone), &[])).expect("the formula knows every tensor")
+/// If there is no encoder of that name that reads weights.
+pub fn weights(encoder: &str) -> Weights {
+    Weights::from_bytes(&formula::file(&formula::tensors(encoder), &[])).expect("the formula knows every tensor")
 }
 
 /// Makes up weights for a text encoder of the sizes of all-MiniLM-L6-v2.
@@ -38,9 +38,9 @@ pub struct Convolution {
 /// The weights of [`weights`] with the convolution `name` changed, as the bytes of a safetensors file.
 ///
 /// # Panics
-/// If the backbone has no such convolution.
-pub fn weights_file_with(backbone: &str, name: &str, change: impl FnOnce(&Convolution) -> Convolution) -> Vec<u8> {
-    let mut tensors = formula::tensors(backbone);
+/// If the encoder has no such convolution.
+pub fn weights_file_with(encoder: &str, name: &str, change: impl FnOnce(&Convolution) -> Convolution) -> Vec<u8> {
+    let mut tensors = formula::tensors(encoder);
     let at = tensors.iter().position(|(tensor, _)| *tensor == format!("{name}.weight")).expect("a weight of that name");
     let ([(_, weight), (_, bias)], _) = tensors[at..].split_first_chunk_mut::<2>().expect("a bias after the weight");
     let halves = weight.bytes.as_chunks::<2>().0;

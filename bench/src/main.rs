@@ -24,7 +24,7 @@ use std::time::Instant;
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use clap::{Parser, Subcommand};
-use hashlab_encoders::Place;
+use hashlab_encoders::{EncoderEntry, Place};
 use hashlab_kernels::device::DeviceName;
 use hashlab_pipeline::config::ComputeDtype;
 use hashlab_rng::stream;
@@ -111,7 +111,8 @@ fn main() -> Result<()> {
     let work = match command {
         Command::Prepare { dir } => return prepare::prepare(&dir),
         Command::Encoders => {
-            hashlab_encoders::BACKBONES.iter().for_each(|entry| println!("{}", entry.name));
+            let images = hashlab_encoders::ENCODERS.iter().filter_map(EncoderEntry::image);
+            images.for_each(|entry| println!("{}", entry.name));
             return Ok(());
         }
         Command::Matmul { size } => matmul::work(size, &device)?,

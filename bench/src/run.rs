@@ -9,11 +9,11 @@ use candle_core::Device;
 use hashlab_bench::synthetic::{PROTOCOL, SIZE, Synthetic};
 use hashlab_cache::FeatureCache;
 use hashlab_data::{ByModality, Dataset as _, DatasetSource as _, Modality};
-use hashlab_encoders::{BACKBONES, Weights};
+use hashlab_encoders::{ENCODERS, Weights};
 use hashlab_kernels::device::DeviceName;
 use hashlab_method::MethodEntry;
 use hashlab_pipeline::run::{RunEnd, RunJob, run};
-use hashlab_pipeline::{ImageSetup, RunEnvironment};
+use hashlab_pipeline::{EncoderContext, RunEnvironment};
 use hashlab_settings::Settings;
 use hashlab_store::{RunConfig, SCHEMA};
 use hashlab_train::TrainObserver;
@@ -96,7 +96,7 @@ impl Runs {
     fn run(&self, device: &Device, seed: u64) -> Result<f64> {
         let config = &self.configure(seed);
         let weights = |digest: &str| (digest == self.digest).then(|| self.weights.clone());
-        let setup = ImageSetup { cache: &self.cache, encoders: BACKBONES, weights: &weights };
+        let setup = EncoderContext { cache: &self.cache, encoders: ENCODERS, files: &weights };
         let end = run(RunJob {
             config,
             method: self.method,

@@ -57,7 +57,7 @@ pub(crate) enum Command {
     Methods(NameArgs),
     /// List the data sets, or describe one and its protocols
     Datasets(NameArgs),
-    /// List the encoders and the settings of `[image]`, or describe one
+    /// List the encoders of images and texts and the settings of `[image]` and `[text]`, or describe one
     Encoders(NameArgs),
     /// Download data sets and weights from the Hugging Face hub, or list what can be had there
     Fetch(FetchArgs),
@@ -193,7 +193,7 @@ pub(crate) struct ExecArgs {
     pub(crate) run: Vec<String>,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
-    /// Weights file of an encoder by its digest, needed where the feature cache lacks features (repeatable)
+    /// File of an encoder, weights or tokenizer, by its digest, needed where the feature cache lacks features (repeatable)
     #[arg(long, value_name = "DIGEST=FILE", value_parser = parse_weights)]
     pub(crate) weights: Vec<(String, PathBuf)>,
     /// Only extract the features that the runs need

@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     hashlab::main(hashlab::Registry {
         methods: hashlab_methods::METHODS,
         datasets: hashlab_datasets::DATASETS,
-        encoders: hashlab_encoders::BACKBONES,
+        encoders: hashlab_encoders::ENCODERS,
         published: &[hashlab_methods::PUBLISHED],
     })
 }

@@ -20,17 +20,22 @@ use serde_json::{Value, json};
 const REGISTRY: Registry = Registry {
     methods: METHODS,
     datasets: hashlab_datasets::DATASETS,
-    encoders: hashlab_encoders::BACKBONES,
+    encoders: hashlab_encoders::ENCODERS,
     published: &[],
 };
 
-/// One method with the program's own sections, and a data set without settings.
+/// One method with the program's own sections, and a data set of images without settings.
 fn catalog(method: &MethodEntry) -> Catalog {
+    catalog_of(method, ByModality::one(Modality::Image, DataKind::Pixels))
+}
+
+/// The same with a data set of these modalities.
+fn catalog_of(method: &MethodEntry, modalities: ByModality<DataKind>) -> Catalog {
     let mut catalog = REGISTRY.catalog(&DataDirs(Vec::new()));
     catalog.methods.retain(|known| known.name == method.info.name);
     let toy = DatasetDescription {
         identity: "toy-v1".into(),
-        modalities: ByModality::one(Modality::Image, DataKind::Pixels),
+        modalities,
         protocols: vec![ProtocolDecl { name: "all".into(), description: "all items".into(), map_at: Some(10) }],
     };
     catalog.datasets = vec![DatasetDecl {
@@ -47,8 +52,10 @@ fn planned(text: &str, catalog: &Catalog) -> Plan {
     let experiment = experiment.unwrap_or_else(|wrong| panic!("{wrong}\n{text}"));
     let plan = experiment.plan(&mut |_, section| {
         let mut section = section.clone();
-        if let Some(weights) = section.shift_remove("weights").filter(|weights| !weights.is_null()) {
-            section.insert("digest".into(), weights);
+        for (name, digest) in [("weights", "digest"), ("tokenizer", "tokenizer_digest")] {
+            if let Some(file) = section.shift_remove(name).filter(|file| !file.is_null()) {
+                section.insert(digest.into(), file);
+            }
         }
         Ok(section)
     });
@@ -61,6 +68,7 @@ enum Section {
     Params,
     Train,
     Image,
+    Text,
 }
 
 impl Section {
@@ -69,7 +77,17 @@ impl Section {
             Self::Params => &catalog.methods[0].params,
             Self::Train => &catalog.train,
             Self::Image => catalog.encoders.get(Modality::Image).unwrap(),
+            Self::Text => catalog.encoders.get(Modality::Text).unwrap(),
         }
+    }
+
+    /// The defaults, with an encoder where there is none by default.
+    fn base(self, catalog: &Catalog) -> Settings {
+        let mut base = self.schema(catalog).defaults.clone();
+        if self == Self::Text {
+            base.insert("encoder".to_owned(), "minilm".into());
+        }
+        base
     }
 
     /// The run under `settings` of this section and the defaults of the others.
@@ -78,6 +96,7 @@ impl Section {
             Self::Params => "method.params",
             Self::Train => "train",
             Self::Image => "image",
+            Self::Text => "text",
         };
         // What a method sets without effect is refused, so no run can be named by it.
         let inactive = if self == Self::Params { self.schema(catalog).inactive(settings) } else { Vec::new() };
@@ -97,8 +116,8 @@ impl Section {
             Self::Params => &[],
             Self::Train if method.deep => &[],
             Self::Train => return false,
-            Self::Image if method.deep => &[],
-            Self::Image => &["finetune", "frozen_until"],
+            Self::Image | Self::Text if method.deep => &[],
+            Self::Image | Self::Text => &["finetune", "frozen_until"],
         };
         settings.retain(|key, _| !foreign.contains(&key.as_str()));
         let unread = self == Self::Image && key == "views" && !method.augmented;
@@ -143,7 +162,7 @@ fn changed(settings: &Settings, key: &str, schema: &Schema) -> Vec<Settings> {
     if schema.defaults[key].is_null() {
         values.push(Value::Null); // not set
     }
-    // Pixels need an encoder.
+    // Pixels and texts need an encoder.
     let pixels = |other: &Settings| key != "encoder" || other[key] != "none";
     let valid = |other: &Settings| other != settings && pixels(other) && schema.check(other).is_empty();
     values.into_iter().map(with).filter(valid).collect()
@@ -152,7 +171,7 @@ fn changed(settings: &Settings, key: &str, schema: &Schema) -> Vec<Settings> {
 /// Checks every key of a section, beside the defaults and beside each other value of each other key.
 fn check(section: Section, catalog: &Catalog) {
     let schema = section.schema(catalog);
-    let defaults = &schema.defaults;
+    let defaults = &section.base(catalog);
     let others = defaults.keys().flat_map(|key| changed(defaults, key, schema));
     let mut varied = BTreeSet::new();
     for settings in [defaults.clone()].into_iter().chain(others) {
@@ -201,6 +220,13 @@ fn a_run_is_named_by_the_encoder_that_changes_it() {
     }
 }
 
+#[test]
+fn a_run_is_named_by_the_encoder_of_texts_that_changes_it() {
+    for method in kinds() {
+        check(Section::Text, &catalog_of(method, ByModality::one(Modality::Text, DataKind::Texts)));
+    }
+}
+
 /// All methods by their defaults on each data set, and settings of every section.
 #[test]
 fn runs_have_the_ids_that_are_written_down() {
@@ -213,6 +239,10 @@ fn runs_have_the_ids_that_are_written_down() {
          [image]\nencoder = \"mobilenet_v2\"\nweights = \"0a1b2c3d\"\nviews = 4\n\
          [train]\nepochs = 5\n[eval]\nmap_at = 100\n\
          [[method]]\nname = \"cibhash\"\nparams = { tau = 0.2 }\n[[method]]\nname = \"lsh\"\n"
+            .to_owned(),
+        "dataset = \"shapes\"\nbits = [32]\nseeds = [4]\n\
+         [text]\nencoder = \"minilm\"\nweights = \"0a1b2c3d\"\ntokenizer = \"4e5f6a7b\"\npooling = \"first\"\nmax_tokens = 64\n\
+         [[method]]\nname = \"itq\"\n[[method]]\nname = \"cibhash\"\ntext = { finetune = true }\n"
             .to_owned(),
     ];
     let runs = files.iter().flat_map(|file| planned(file, &catalog).runs);

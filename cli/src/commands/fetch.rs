@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candle_core::Device;
 use hashlab_data::DataError;
-use hashlab_encoders::Weights;
+use hashlab_encoders::{EncoderEntry, Weights};
 use hashlab_hub::Published;
 use hashlab_settings::Settings;
 
@@ -80,7 +80,7 @@ struct Item<'a> {
 
 enum What<'a> {
     Dataset(&'a hashlab_data::DatasetEntry),
-    Encoder(&'a hashlab_encoders::Entry),
+    Encoder(&'a EncoderEntry),
 }
 
 impl<'a> Item<'a> {
@@ -101,14 +101,14 @@ impl<'a> Item<'a> {
     fn name(&self) -> &'static str {
         match self.what {
             What::Dataset(entry) => entry.summary.name,
-            What::Encoder(entry) => entry.name,
+            What::Encoder(entry) => entry.name(),
         }
     }
 
     fn title(&self) -> &'static str {
         match self.what {
             What::Dataset(entry) => entry.summary.description,
-            What::Encoder(entry) => entry.doc,
+            What::Encoder(entry) => entry.doc(),
         }
     }
 
@@ -137,11 +137,8 @@ impl<'a> Item<'a> {
             }
             What::Encoder(entry) => {
                 for file in self.published.files {
-                    (entry.open)(
-                        Some(&Weights::read(&context.dirs().data.target().join(file.place))?),
-                        0,
-                        (&Device::Cpu).into(),
-                    )?;
+                    let weights = Weights::read(&context.dirs().data.target().join(file.place))?;
+                    entry.open(Some(&weights), &Device::Cpu)?;
                 }
             }
         }
@@ -158,7 +155,7 @@ impl<'a> Item<'a> {
             What::Encoder(entry) => {
                 let file = self.published.files.first().and_then(|file| Path::new(file.place).file_name());
                 let file = file.unwrap_or_default().to_string_lossy();
-                format!("In an experiment: [image] with encoder = \"{}\" and weights = \"{file}\".\n", entry.name)
+                format!("In an experiment: [image] with encoder = \"{}\" and weights = \"{file}\".\n", entry.name())
             }
         }
     }
@@ -169,10 +166,18 @@ fn unavailable(context: &Context, name: &str) -> String {
     if let Some(entry) = context.registry().datasets.iter().find(|entry| entry.summary.name == name) {
         return format!("data set `{name}` is not on the hub: {}", entry.summary.source);
     }
-    match context.registry().encoders.iter().find(|entry| entry.name == name) {
-        None => format!("there is no data set or encoder `{name}`"),
-        Some(entry) if !entry.needs_weights => format!("encoder `{name}` reads no weights file"),
-        Some(_) => format!(
+    let Some(entry) = context.registry().encoders.iter().find(|entry| entry.name() == name) else {
+        return format!("there is no data set or encoder `{name}`");
+    };
+    if !entry.needs_weights() {
+        return format!("encoder `{name}` reads no weights file");
+    }
+    match entry.hub_model() {
+        Some(model) => format!(
+            "no verified file of weights of encoder `{name}` is known; it reads model.safetensors of {model} on the Hugging \
+             Face hub"
+        ),
+        None => format!(
             "weights of encoder `{name}` are not on the hub in a form that is read; in Python, make them from torchvision's:\n  \
              safetensors.torch.save_file(torchvision.models.{name}(weights=\"DEFAULT\").state_dict(), \"{name}.safetensors\")"
         ),

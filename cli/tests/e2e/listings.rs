@@ -59,3 +59,14 @@ fn help_with_sweep() {
 fn an_encoder() {
     assert_snapshot!(prints(&["encoders", "mobilenet_v2"]));
 }
+
+#[test]
+fn an_encoder_of_texts() {
+    assert_snapshot!(prints(&["encoders", "minilm"]));
+}
+
+/// Its two networks, for images and texts.
+#[test]
+fn an_encoder_of_images_and_texts() {
+    assert_snapshot!(prints(&["encoders", "clip_vit_b_32"]));
+}

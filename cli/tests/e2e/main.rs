@@ -17,4 +17,5 @@ mod same_name;
 mod streams;
 mod sweeps;
 mod tables;
+mod texts;
 mod trace;

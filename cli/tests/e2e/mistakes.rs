@@ -192,6 +192,11 @@ fn a_dataset_to_describe_that_is_none() {
 }
 
 #[test]
+fn an_encoder_to_describe_that_is_none() {
+    assert_snapshot!(Lab::with(TINY).refused(&["encoders", "bert_bas"]));
+}
+
+#[test]
 fn no_jobs_at_once() {
     assert_snapshot!(Lab::with(TINY).refused(&["sweep", FILE, "--jobs", "0"]));
 }

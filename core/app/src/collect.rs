@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use hashlab_data::{ByModality, Modality};
-use hashlab_encoders::Entry as EncoderEntry;
+use hashlab_encoders::{EncoderEntry, ImageEntry, Pooling};
 use hashlab_method::MethodEntry;
 use hashlab_pipeline::config::{ImageConfig, NO_ENCODER, NormMode, TextConfig, section};
 use hashlab_report::{
@@ -134,12 +134,18 @@ fn setup(registry: &Registry, method: &MethodEntry, config: &RunConfig) -> Resul
 
 fn text_summary(settings: &Settings) -> Result<EncoderSummary> {
     let config: TextConfig = section(settings)?;
-    Ok(EncoderSummary::frozen(&config.encoder, weights(config.digest)))
+    let mut summary = EncoderSummary::frozen(&config.encoder, weights(config.digest));
+    summary.pooling = config.pooling.map(|pooling| Pooling::from(pooling).name().to_owned());
+    summary.max_tokens = config.max_tokens;
+    summary.cache_dtype = config.cache_dtype.to_string();
+    summary.finetuning = config.finetune.then_some(Finetuning { lr_scale: config.lr_scale, norm: None });
+    Ok(summary)
 }
 
 fn image_summary(registry: &Registry, method: &MethodEntry, settings: &Settings) -> Result<EncoderSummary> {
     let config: ImageConfig = section(settings)?;
-    let network: Option<&EncoderEntry> = registry.encoders.iter().find(|encoder| encoder.name == config.encoder);
+    let mut networks = registry.encoders.iter().filter_map(EncoderEntry::image);
+    let network: Option<&ImageEntry> = networks.find(|encoder| encoder.name == config.encoder);
     let mut summary = EncoderSummary::frozen(&config.encoder, weights(config.digest));
     if config.encoder == NO_ENCODER {
         return Ok(summary);

@@ -17,7 +17,7 @@ use hashlab_store::{PlanDir, RunConfig};
 use hashlab_sweep::PlannedRun;
 use serde_json::{Value, json};
 
-use crate::weights::WeightFiles;
+use crate::weights::EncoderFiles;
 use crate::{Dirs, Keep, Workspace};
 
 /// Name of the stage that runs share, and of its log.
@@ -48,7 +48,7 @@ impl Extent {
 pub struct Launch<'a> {
     program: Program,
     dirs: &'a Dirs,
-    weights: &'a WeightFiles,
+    weights: &'a EncoderFiles,
     device: DeviceName,
     keep: Keep,
 }
@@ -58,7 +58,7 @@ impl<'a> Launch<'a> {
     ///
     /// # Errors
     /// If the system does not say where the program is.
-    pub fn new(workspace: &'a Workspace, weights: &'a WeightFiles, device: DeviceName, keep: Keep) -> Result<Self> {
+    pub fn new(workspace: &'a Workspace, weights: &'a EncoderFiles, device: DeviceName, keep: Keep) -> Result<Self> {
         let program = Program::current().context("cannot find this program's own file")?;
         Ok(Self { program, dirs: &workspace.dirs, weights, device, keep })
     }
@@ -76,7 +76,7 @@ impl<'a> Launch<'a> {
         option("--cache-limit", self.dirs.cache_limit.map(|bytes| bytes.to_string().into()));
         args.extend(["exec".into(), "--device".into(), self.device.to_string().into()]);
         args.extend(["--keep".into(), self.keep.name().into()]);
-        for (digest, path) in used_weights(config, self.weights) {
+        for (digest, path) in used_files(config, self.weights) {
             let mut pair = OsString::from(format!("{digest}="));
             pair.push(path);
             args.extend(["--weights".into(), pair]);
@@ -89,12 +89,11 @@ impl<'a> Launch<'a> {
     }
 }
 
-/// The weights files that a run's encoders need.
-fn used_weights<'w>(config: &'w RunConfig, weights: &'w WeightFiles) -> impl Iterator<Item = (&'w str, &'w Path)> {
-    config.encoders.values().filter_map(|settings| {
-        let digest = settings.get("digest")?.as_str()?;
-        Some((digest, weights.path_of(digest)?))
-    })
+/// The files, weights and tokenizers, that a run's encoders need.
+fn used_files<'w>(config: &'w RunConfig, files: &'w EncoderFiles) -> impl Iterator<Item = (&'w str, &'w Path)> {
+    let digests = |settings: &'w Settings| ["digest", "tokenizer_digest"].map(|key| settings.get(key)?.as_str());
+    let digests = config.encoders.values().flat_map(digests).flatten();
+    digests.filter_map(|digest| Some((digest, files.path_of(digest)?)))
 }
 
 /// A run and what the graph needs to know of it.

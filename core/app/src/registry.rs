@@ -1,11 +1,12 @@
 //! What is registered: methods, data sets, encoders and published numbers.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use anyhow::Result;
 use hashlab_data::{ByModality, DataDirs, DatasetEntry, Modality};
-use hashlab_encoders::Entry as EncoderEntry;
+use hashlab_encoders::EncoderEntry;
 use hashlab_method::MethodEntry;
 use hashlab_pipeline::config::{EvalConfig, image_schema, text_schema};
 use hashlab_settings::Schema;
@@ -21,7 +22,7 @@ pub struct Registry {
     pub methods: &'static [MethodEntry],
     /// Data sets, in the order of listings.
     pub datasets: &'static [DatasetEntry],
-    /// Encoders of images, in the order of listings.
+    /// Encoders of images and of texts, in the order of listings. A name may be used once per modality.
     pub encoders: &'static [EncoderEntry],
     /// Published numbers for the paper rows of tables, as [`hashlab_report::parse_published`] reads them.
     pub published: &'static [&'static str],
@@ -56,19 +57,19 @@ impl Registry {
         found.ok_or_else(|| unknown("data set", name, known))
     }
 
-    /// Finds an encoder.
+    /// Finds the encoders of a name: one per modality at most.
     ///
     /// # Errors
     /// [`BadInput`](crate::BadInput), with the known names.
-    pub fn encoder(&self, name: &str) -> Result<&'static EncoderEntry> {
-        let known = self.encoders.iter().map(|encoder| encoder.name);
-        let found = self.encoders.iter().find(|encoder| encoder.name == name);
-        found.ok_or_else(|| unknown("encoder", name, known))
+    pub fn encoders_named(&self, name: &str) -> Result<Vec<&'static EncoderEntry>> {
+        let known = self.encoders.iter().map(EncoderEntry::name).collect::<BTreeSet<_>>();
+        let found: Vec<_> = self.encoders.iter().filter(|encoder| encoder.name() == name).collect();
+        if found.is_empty() { Err(unknown("encoder", name, known.into_iter())) } else { Ok(found) }
     }
 
     /// Declares everything that an experiment file may name. Data sets are looked for in `data`.
     pub fn catalog(&self, data: &DataDirs) -> Catalog {
-        let encoders = [(Modality::Image, image_schema(self.encoders)), (Modality::Text, text_schema())];
+        let encoders = [(Modality::Image, image_schema(self.encoders)), (Modality::Text, text_schema(self.encoders))];
         Catalog {
             methods: self.methods.iter().map(declare_method).collect(),
             datasets: self.datasets.iter().map(|dataset| declare_dataset(*dataset, data.clone())).collect(),

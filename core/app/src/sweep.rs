@@ -15,15 +15,15 @@ use hashlab_sweep::{Plan, PlannedRun};
 use crate::collect::{self, COMMAND};
 use crate::graph::{PendingRun, job_graph};
 use crate::provenance::SOURCES;
-use crate::weights::WeightFiles;
+use crate::weights::EncoderFiles;
 use crate::{Launch, Workspace, bad_input, models};
 
 /// A plan with what executing it takes.
 pub struct PlannedSweep {
     /// The runs.
     pub plan: Plan,
-    /// The weights files of the runs' encoders.
-    pub weights: WeightFiles,
+    /// The files of the runs' encoders.
+    pub weights: EncoderFiles,
     /// The experiment file as it was read.
     pub text: String,
     /// The command that makes the same plan.

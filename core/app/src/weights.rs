@@ -1,14 +1,14 @@
-//! Weights files: where they lie, and their digests.
+//! Files of encoders, weights and tokenizers: where they lie, and their digests.
 //!
 //! A digest is remembered beside the feature cache with the file's size and modification time, so that planning an
-//! experiment reads no weights twice.
+//! experiment reads no file twice.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use hashlab_data::{DataDirs, Modality};
-use hashlab_encoders::{Entry as EncoderEntry, Weights};
+use hashlab_encoders::{EncoderEntry, TextEntry, TokenSource, Tokenizer, Weights};
 use hashlab_pipeline::config::NO_ENCODER;
 use hashlab_settings::Settings;
 use serde::{Deserialize, Serialize};
@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 /// What stands for a digest where an encoder starts from random weights.
 pub const RANDOM: &str = "random";
 
-/// The weights files of a plan, by digest.
+/// The files of a plan's encoders, by digest.
 #[derive(Clone, Debug, Default)]
-pub struct WeightFiles(BTreeMap<String, PathBuf>);
+pub struct EncoderFiles(BTreeMap<String, PathBuf>);
 
-/// Looks weights up for the encoders of an experiment.
+/// Looks the files of an experiment's encoders up.
 pub(crate) struct Lookup<'a> {
     pub(crate) encoders: &'static [EncoderEntry],
     pub(crate) dirs: &'a DataDirs,
@@ -28,7 +28,7 @@ pub(crate) struct Lookup<'a> {
     pub(crate) notes: PathBuf,
 }
 
-impl WeightFiles {
+impl EncoderFiles {
     /// The file with this digest.
     pub fn path_of(&self, digest: &str) -> Option<&Path> {
         self.0.get(digest).map(PathBuf::as_path)
@@ -45,52 +45,107 @@ impl WeightFiles {
     }
 }
 
+/// The section of an encoder.
+#[derive(Clone, Copy)]
+struct Section<'s> {
+    modality: Modality,
+    settings: &'s Settings,
+    encoder: &'static EncoderEntry,
+}
+
+impl Section<'_> {
+    fn text(&self, key: &str) -> Option<&str> {
+        self.settings.get(key).and_then(|value| value.as_str())
+    }
+}
+
 impl Lookup<'_> {
-    /// Puts the digest of an encoder section's weights in the place of their name.
+    /// Puts the digests of an encoder section's files in the place of their names. A section of texts also gets the
+    /// pooling and the number of tokens that are its encoder's own.
     pub(crate) fn resolve(
         &self,
         modality: Modality,
-        section: &Settings,
-        files: &mut WeightFiles,
+        settings: &Settings,
+        files: &mut EncoderFiles,
     ) -> Result<Settings, String> {
-        let text = |key: &str| section.get(key).and_then(|value| value.as_str());
-        let name = text("encoder").unwrap_or_default();
-        let mut resolved = section.clone();
+        let name = settings.get("encoder").and_then(|name| name.as_str()).unwrap_or_default();
+        let mut resolved = settings.clone();
         resolved.shift_remove("weights");
+        resolved.shift_remove("tokenizer");
         if name == NO_ENCODER {
             return Ok(resolved);
         }
-        let network = self.encoders.iter().find(|encoder| encoder.name == name);
-        let network = network.ok_or_else(|| format!("unknown {modality} encoder `{name}`"))?;
-        let trained = section.get("finetune").is_some_and(|on| on == true);
-        let digest = match (network.needs_weights, text("weights")) {
-            (false, None) => None,
-            (true, None) if trained => Some(RANDOM.to_owned()),
-            (false, Some(_)) => return Err(format!("encoder `{name}` reads no weights file; remove `weights`")),
-            (true, None) => {
-                return Err(format!(
-                    "encoder `{name}` needs pretrained weights\nhelp: set `weights` in [{modality}] to a safetensors file{}",
-                    hint(network)
-                ));
-            }
-            (true, Some(weights)) => {
-                let path = self.find(modality, weights, network)?;
-                let digest = self.digest(&path)?;
-                files.insert(digest.clone(), path);
-                Some(digest)
+        let encoder = self.encoders.iter().find(|entry| entry.name() == name && is_of(entry, modality));
+        let encoder = encoder.ok_or_else(|| format!("unknown {modality} encoder `{name}`"))?;
+        let section = Section { modality, settings, encoder };
+        let weights = self.weights(section)?;
+        if let Some((digest, _)) = &weights {
+            resolved.insert("digest".into(), digest.as_str().into());
+        }
+        let tokenizer = match encoder {
+            EncoderEntry::Image(_) => None,
+            EncoderEntry::Text(entry) => {
+                complete(&mut resolved, entry);
+                self.tokenizer(section, entry, weights.as_ref().and_then(|(_, path)| path.as_deref()))?
             }
         };
-        if let Some(digest) = digest {
-            resolved.insert("digest".into(), digest.into());
+        if let Some((digest, path)) = tokenizer {
+            resolved.insert("tokenizer_digest".into(), digest.as_str().into());
+            files.insert(digest, path);
+        }
+        if let Some((digest, Some(path))) = weights {
+            files.insert(digest, path);
         }
         Ok(resolved)
     }
 
-    /// Looks a weights file up: as a path, then in the folder `weights` of each data directory.
-    fn find(&self, modality: Modality, weights: &str, network: &EncoderEntry) -> Result<PathBuf, String> {
-        let mut looked = vec![PathBuf::from(weights)];
+    /// The digest of a section's weights, and their file where they are not drawn.
+    fn weights(&self, section: Section<'_>) -> Result<Option<(String, Option<PathBuf>)>, String> {
+        let Section { modality, settings, encoder } = section;
+        let (name, trained) = (encoder.name(), settings.get("finetune").is_some_and(|on| on == true));
+        match (encoder.needs_weights(), section.text("weights")) {
+            (false, None) => Ok(None),
+            // The sizes of a network of texts are those of its file.
+            (true, None) if trained && modality == Modality::Image => Ok(Some((RANDOM.to_owned(), None))),
+            (false, Some(_)) => Err(format!("encoder `{name}` reads no weights file; remove `weights`")),
+            (true, None) => Err(format!(
+                "encoder `{name}` needs pretrained weights\nhelp: set `weights` in [{modality}] to a safetensors file{}",
+                hint(encoder)
+            )),
+            (true, Some(_)) => {
+                let path = self.find(section, "weights")?;
+                let read = |path: &Path| Weights::read(path).map(|weights| weights.digest().to_owned());
+                Ok(Some((self.digest(&path, read)?, Some(path))))
+            }
+        }
+    }
+
+    /// The digest of the tokenizer of a section, and its file.
+    fn tokenizer(
+        &self,
+        section: Section<'_>,
+        entry: &TextEntry,
+        weights: Option<&Path>,
+    ) -> Result<Option<(String, PathBuf)>, String> {
+        let path = match (entry.tokens, section.text("tokenizer")) {
+            (TokenSource::Bytes, None) => return Ok(None),
+            (TokenSource::Bytes, Some(_)) => {
+                return Err(format!("encoder `{}` reads no tokenizer; remove `tokenizer`", entry.name));
+            }
+            (TokenSource::File(_), Some(_)) => self.find(section, "tokenizer")?,
+            (TokenSource::File(names), None) => beside(weights, names)?,
+        };
+        let read =
+            |path: &Path| Tokenizer::read(path, entry.max_tokens, None).map(|tokenizer| tokenizer.digest().to_owned());
+        Ok(Some((self.digest(&path, read)?, path)))
+    }
+
+    /// Looks the file of a key up: as a path, then in the folder `weights` of each data directory.
+    fn find(&self, section: Section<'_>, key: &str) -> Result<PathBuf, String> {
+        let (named, modality) = (section.text(key).unwrap_or_default(), section.modality);
+        let mut looked = vec![PathBuf::from(named)];
         for dir in &self.dirs.0 {
-            looked.extend([dir.join("weights").join(weights), dir.join(weights)]);
+            looked.extend([dir.join("weights").join(named), dir.join(named)]);
         }
         let mut denied = None;
         for path in &looked {
@@ -104,26 +159,60 @@ impl Lookup<'_> {
             return Err(format!("cannot read {}: {error}\nhelp: ask its owner for permission", path.display()));
         }
         let places: Vec<String> = looked.iter().map(|path| format!("  looked at {}", path.display())).collect();
+        let hint = if key == "weights" { hint(section.encoder) } else { String::new() };
         Err(format!(
-            "`weights` of [{modality}], `{weights}`, was not found\n{}\nhelp: put the file into `weights` in your data directory \
-             (--data-dir, HASHLAB_DATA or ./data), or name its path in [{modality}]{}",
+            "`{key}` of [{modality}], `{named}`, was not found\n{}\nhelp: put the file into `weights` in your data directory \
+             (--data-dir, HASHLAB_DATA or ./data), or name its path in [{modality}]{hint}",
             places.join("\n"),
-            hint(network)
         ))
     }
 
     /// The digest of a file: as it was noted, or by reading it.
-    fn digest(&self, path: &Path) -> Result<String, String> {
+    fn digest<E: std::error::Error>(
+        &self,
+        path: &Path,
+        read: impl Fn(&Path) -> Result<String, E>,
+    ) -> Result<String, String> {
         let note = Note::of(path);
         if let Some(digest) = note.as_ref().and_then(|note| note.read(&self.notes)) {
             return Ok(digest);
         }
-        let weights = Weights::read(path).map_err(|error| about(path, &error.to_string()))?;
+        let digest = read(path).map_err(|error| about(path, &error.to_string()))?;
         if let Some(note) = note {
-            note.write(&self.notes, weights.digest());
+            note.write(&self.notes, &digest);
         }
-        Ok(weights.digest().to_owned())
+        Ok(digest)
     }
+}
+
+fn is_of(entry: &EncoderEntry, modality: Modality) -> bool {
+    match entry {
+        EncoderEntry::Image(_) => modality == Modality::Image,
+        EncoderEntry::Text(_) => modality == Modality::Text,
+    }
+}
+
+/// Fills in what an encoder of texts has by default, so that a run ID is the same whether a file names it or not.
+fn complete(settings: &mut Settings, entry: &TextEntry) {
+    for (key, value) in [("pooling", entry.poolings[0].name().into()), ("max_tokens", entry.max_tokens.into())] {
+        if settings.get(key).is_none_or(serde_json::Value::is_null) {
+            settings.insert(key.to_owned(), value);
+        }
+    }
+}
+
+/// The tokenizer in the folder of the weights.
+fn beside(weights: Option<&Path>, names: &[&str]) -> Result<PathBuf, String> {
+    let folder = weights.and_then(Path::parent).unwrap_or_else(|| Path::new(""));
+    let found = names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
+    found.ok_or_else(|| {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        format!(
+            "no {} in {}, the folder of the weights\nhelp: put the tokenizer of the weights there, or set `tokenizer` in [text]",
+            names.join(" or "),
+            folder.display()
+        )
+    })
 }
 
 /// A file as it was when its digest was taken.
@@ -182,10 +271,12 @@ fn about(path: &Path, message: &str) -> String {
     if message.contains(&path) { message.to_owned() } else { format!("{path}: {message}") }
 }
 
-/// Says which weights of a network can be downloaded, as the end of a message.
-fn hint(network: &EncoderEntry) -> String {
-    let file = network.published().and_then(|published| Path::new(published.files.first()?.place).file_name());
-    file.map_or(String::new(), |file| {
-        format!("; `hashlab fetch {}` downloads {}", network.name, file.to_string_lossy())
-    })
+/// Says where weights of an encoder can be had, as the end of a message.
+fn hint(encoder: &EncoderEntry) -> String {
+    let file = encoder.published().and_then(|published| Path::new(published.files.first()?.place).file_name());
+    match (file, encoder.hub_model()) {
+        (Some(file), _) => format!("; `hashlab fetch {}` downloads {}", encoder.name(), file.to_string_lossy()),
+        (None, Some(model)) => format!("; it reads those of `{model}` on the Hugging Face hub"),
+        (None, None) => String::new(),
+    }
 }

@@ -11,7 +11,7 @@ use hashlab_exec::worker::{self, StopFlag};
 use hashlab_kernels::device::DeviceName;
 use hashlab_pipeline::config::section;
 use hashlab_pipeline::run::{self, RunEnd, RunJob, features_of, plain_features};
-use hashlab_pipeline::{ImageSetup, RunEnvironment};
+use hashlab_pipeline::{EncoderContext, RunEnvironment};
 use hashlab_store::{Claim, Journal, RunConfig, RunDir, RunId, RunResult};
 use hashlab_train::{Checkpoint, TrainConfig, TrainObserver};
 
@@ -24,7 +24,7 @@ pub struct WorkerOptions {
     pub runs: Vec<RunId>,
     /// Where to compute.
     pub device: DeviceName,
-    /// Weights files by digest.
+    /// Files of encoders by digest.
     pub weights: BTreeMap<String, PathBuf>,
     /// Only extract features.
     pub features: Option<Features>,
@@ -174,7 +174,7 @@ pub fn with_environment<T>(
     let dataset = workspace.registry.dataset(&config.dataset)?.open(&config.data, &workspace.dirs.data)?;
     let cache = workspace.dirs.cache()?;
     let find = |digest: &str| weights.get(digest).cloned();
-    let setup = ImageSetup { cache: &cache, encoders: workspace.registry.encoders, weights: &find };
+    let setup = EncoderContext { cache: &cache, encoders: workspace.registry.encoders, files: &find };
     let environment = RunEnvironment::new(config, dataset.as_ref(), setup, device)?;
     work(&environment)
 }

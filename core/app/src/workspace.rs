@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use hashlab_pipeline::run::check_finetuning;
 use hashlab_sweep::{Overrides, load};
 
 use crate::error::bad_input;
 use crate::sweep::PlannedSweep;
-use crate::weights::{Lookup, WeightFiles};
+use crate::weights::{EncoderFiles, Lookup};
 use crate::{Build, Dirs, Registry};
 
 /// What every command works with.
@@ -44,10 +45,13 @@ impl Workspace {
         let ExperimentText { text, origin, overrides, command, color } = experiment;
         let catalog = self.registry.catalog(&self.dirs.data);
         let loaded = load(&text, origin, &catalog, &overrides).map_err(|wrong| bad_input(wrong.render(color)))?;
-        let mut weights = WeightFiles::default();
+        let mut weights = EncoderFiles::default();
         let lookup = self.lookup();
         let plan = loaded.plan(&mut |modality, section| lookup.resolve(modality, section, &mut weights));
         let plan = plan.map_err(|error| bad_input(error.to_string()))?;
+        for run in &plan.runs {
+            check_finetuning(&run.config).map_err(|error| bad_input(error.to_string()))?;
+        }
         Ok(PlannedSweep { plan, weights, text, command })
     }
 

@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use candle_core::{Device, Tensor};
-use hashlab_encoders::{BACKBONES, Entry};
+use hashlab_encoders::{ENCODERS, EncoderEntry, ImageEntry};
 use hashlab_kernels::threads::serial;
 use rayon::prelude::*;
 
@@ -28,7 +28,8 @@ fn main() {
         }
     }
     let micro_batch = numbers.get(1).copied().unwrap_or(8);
-    for entry in BACKBONES.iter().filter(|e| names.is_empty() || names.contains(&e.name.to_owned())) {
+    let chosen = |entry: &&ImageEntry| names.is_empty() || names.contains(&entry.name.to_owned());
+    for entry in ENCODERS.iter().filter_map(EncoderEntry::image).filter(chosen) {
         let size = numbers.first().copied().unwrap_or(entry.image_size);
         let rate = measure(entry, size, micro_batch);
         let threads = rayon::current_num_threads();
@@ -37,15 +38,15 @@ fn main() {
 }
 
 /// Runs micro-batches for about two seconds, each on its own thread.
-fn measure(entry: &Entry, size: usize, micro_batch: usize) -> f64 {
+fn measure(entry: &ImageEntry, size: usize, micro_batch: usize) -> f64 {
     let weights = entry.needs_weights.then(|| formula::weights(entry.name, &[]));
-    let backbone = (entry.open)(weights.as_ref(), 0, (&Device::Cpu).into()).expect("the formula knows every tensor");
+    let encoder = (entry.open)(weights.as_ref(), 0, (&Device::Cpu).into()).expect("the formula knows every tensor");
     let images: Vec<f32> = formula::numbers("images", micro_batch * size * size * 3).map(|u| u as f32).collect();
     let images = Tensor::from_vec(images, (micro_batch, size, size, 3), &Device::Cpu).expect("as many pixels");
     let run = |batches: usize| {
         let start = Instant::now();
         (0..batches).into_par_iter().for_each(|_| {
-            serial(|| backbone.forward(&images)).expect("a forward pass");
+            serial(|| encoder.forward(&images)).expect("a forward pass");
         });
         start.elapsed().as_secs_f64()
     };

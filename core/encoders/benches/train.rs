@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use candle_core::{Device, Error, Result, Tensor};
-use hashlab_encoders::{Norm, find};
+use hashlab_encoders::{Norm, find_image};
 use hashlab_kernels::backward;
 use hashlab_rng::stream;
 
@@ -22,7 +22,7 @@ fn main() -> Result<()> {
     let name = arguments.first().map_or("convnet", String::as_str);
     let number = |index: usize, default: usize| arguments.get(index).and_then(|a| a.parse().ok()).unwrap_or(default);
     let (size, batch) = (number(1, 32), number(2, 64));
-    let train = find(name).and_then(|entry| entry.train).expect("a network that can be trained");
+    let train = find_image(name).and_then(|entry| entry.train).expect("a network that can be trained");
     let net = train(None, 0, Norm::Batch, &Device::Cpu).map_err(Error::wrap)?;
     let images: Vec<f32> = (0..batch * size * size * 3).map(|i| (i % 97) as f32 / 97.0).collect();
     let images = Tensor::from_vec(images, (batch, size, size, 3), &Device::Cpu)?;

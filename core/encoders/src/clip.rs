@@ -5,22 +5,23 @@
 //! Sizes are those of the weights file, which may hold both networks or one. Images have the size of the position table,
 //! 224 pixels for the published files.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use hashlab_kernels::transformer::Gelu;
 
 use crate::layers::Pass;
-use crate::network::{Architecture, frozen, trainable};
+use crate::network::Architecture;
 use crate::patches::Patches;
 use crate::source::Source;
-use crate::text::{TextArchitecture, TextEncoder, TrainableText, frozen_text, trainable_text};
+use crate::text::TextArchitecture;
 use crate::texts::Texts;
-use crate::towers::{Family, Sizes, TextTower};
+use crate::tokenizer::TokenSource;
+use crate::towers::{self, Built, Family, Sizes, TextTower, Towers};
 use crate::transformer::{Affine, LayerNorm, PreNormBlock, run_blocks};
-use crate::weights::{Weights, WeightsError};
-use crate::{Backbone, BackboneError, Entry, Filter, Norm, Place, Preprocess, Trainable};
+use crate::weights::Weights;
+use crate::{EncoderError, Filter, ImageEntry, Mode, Pooling, Preprocess, TextEntry, TrainableEncoder};
 
 /// The registration of ViT-B/32's image network.
-pub const VIT_B_32: Entry = Entry {
+pub const VIT_B_32: ImageEntry = ImageEntry {
     name: "clip_vit_b_32",
     doc: "CLIP ViT-B/32: 512 features, in one space with its text encoder's",
     needs_weights: true,
@@ -31,18 +32,40 @@ pub const VIT_B_32: Entry = Entry {
     normed: false,
     normalize: NORMALIZE,
     preprocess: Preprocess { filter: Filter::Bicubic, crop: Some(1.0) },
-    open: |weights, _, place| open("clip_vit_b_32", &published("clip_vit_b_32", weights, 32)?, place),
-    train: Some(|weights, _, _, device| train("clip_vit_b_32", &published("clip_vit_b_32", weights, 32)?, device)),
+    open: |weights, _, place| Ok(published("clip_vit_b_32", weights, 32, Mode::Frozen(place))?),
+    train: Some(|weights, _, _, device| published("clip_vit_b_32", weights, 32, Mode::Trained(device))),
     cut: None,
 };
 
 /// The registration of ViT-B/16's image network.
-pub const VIT_B_16: Entry = Entry {
+pub const VIT_B_16: ImageEntry = ImageEntry {
     name: "clip_vit_b_16",
     doc: "CLIP ViT-B/16: 512 features, in one space with its text encoder's",
-    open: |weights, _, place| open("clip_vit_b_16", &published("clip_vit_b_16", weights, 16)?, place),
-    train: Some(|weights, _, _, device| train("clip_vit_b_16", &published("clip_vit_b_16", weights, 16)?, device)),
+    open: |weights, _, place| Ok(published("clip_vit_b_16", weights, 16, Mode::Frozen(place))?),
+    train: Some(|weights, _, _, device| published("clip_vit_b_16", weights, 16, Mode::Trained(device))),
     ..VIT_B_32
+};
+
+/// The registration of ViT-B/32's text network.
+pub const TEXT_VIT_B_32: TextEntry = TextEntry {
+    name: "clip_vit_b_32",
+    doc: "the text encoder of CLIP ViT-B/32: 512 features, in one space with its image encoder's",
+    needs_weights: true,
+    dim: 512,
+    tokens: TokenSource::File(&["tokenizer.json"]),
+    max_tokens: 77,
+    positions: 77,
+    padding: None,
+    poolings: &[Pooling::Last],
+    open: |entry, weights, _, place| Ok(published_text(entry, weights, Mode::Frozen(place))?),
+    train: Some(|entry, weights, _, device| published_text(entry, weights, Mode::Trained(device))),
+};
+
+/// The registration of ViT-B/16's text network.
+pub const TEXT_VIT_B_16: TextEntry = TextEntry {
+    name: "clip_vit_b_16",
+    doc: "the text encoder of CLIP ViT-B/16: 512 features, in one space with its image encoder's",
+    ..TEXT_VIT_B_32
 };
 
 /// Mean and deviation of the images of CLIP's training.
@@ -51,105 +74,67 @@ pub const NORMALIZE: [[f32; 3]; 2] =
 
 const FAMILY: Family = Family { activation: Gelu::Quick, eps: 1e-5 };
 
-/// Builds the frozen image network of the sizes of `weights`.
+/// Builds the image network of the sizes of `weights`.
 ///
 /// # Errors
 /// If the weights are those of another network.
-pub fn image(weights: &Weights, place: Place<'_>) -> std::result::Result<Box<dyn Backbone>, BackboneError> {
-    open("clip", &weights.renamed(of_images), place)
+pub fn image(weights: &Weights, mode: Mode<'_>) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
+    towers::image::<Clip>("clip", weights, mode)
 }
 
-/// Builds the same to be trained.
-///
-/// # Errors
-/// As [`image`].
-pub fn train_image(weights: &Weights, device: &Device) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
-    train("clip", &weights.renamed(of_images), device)
-}
-
-/// Builds the frozen text network of the sizes of `weights`.
+/// Builds the text network of the sizes of `weights`.
 ///
 /// # Errors
 /// If the weights are those of another network.
-pub fn text(weights: &Weights, place: Place<'_>) -> std::result::Result<Box<dyn TextEncoder>, BackboneError> {
-    open_text("clip", weights, place)
+pub fn text(weights: &Weights, mode: Mode<'_>) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
+    towers::text::<Clip>("clip", weights, mode)
 }
 
-/// Builds the same to be trained.
-///
-/// # Errors
-/// As [`text`].
-pub fn train_text(weights: &Weights, device: &Device) -> std::result::Result<Box<dyn TrainableText>, BackboneError> {
-    open_trainable_text("clip", weights, device)
-}
-
-/// Returns the image network's part of a file for `name`, whose patches have this size.
+/// Builds the image network `name`, whose patches have this size.
 fn published(
     name: &'static str,
     weights: Option<&Weights>,
     patch: usize,
-) -> std::result::Result<Weights, BackboneError> {
-    let weights = weights.ok_or(BackboneError::NeedsWeights(name))?.renamed(of_images);
+    mode: Mode<'_>,
+) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
+    let weights = weights.ok_or(EncoderError::NeedsWeights(name))?;
     weights.check_shapes(&[
         ("vision_model.embeddings.patch_embedding.weight", &[768, 3, patch, patch]),
         ("visual_projection.weight", &[512, 768]),
     ])?;
-    Ok(weights)
+    towers::image::<Clip>(name, weights, mode)
 }
 
-fn open(
-    name: &'static str,
-    weights: &Weights,
-    place: Place<'_>,
-) -> std::result::Result<Box<dyn Backbone>, BackboneError> {
-    let (sizes, out) = (Sizes::of(weights, "vision_model")?, rows(weights, "visual_projection.weight"));
-    frozen(name, (Some(weights), place), |source| Image::new(source, sizes, out))
+fn published_text(
+    entry: &TextEntry,
+    weights: Option<&Weights>,
+    mode: Mode<'_>,
+) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
+    towers::text::<Clip>(entry.name, weights.ok_or(EncoderError::NeedsWeights(entry.name))?, mode)
 }
 
-fn train(
-    name: &'static str,
-    weights: &Weights,
-    device: &Device,
-) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
-    let (sizes, out) = (Sizes::of(weights, "vision_model")?, rows(weights, "visual_projection.weight"));
-    trainable(name, (Some(weights), 0, Norm::Frozen, device.into()), |source| Image::new(source, sizes, out))
-}
+struct Clip;
 
-pub(crate) fn open_text(
-    name: &'static str,
-    weights: &Weights,
-    place: Place<'_>,
-) -> std::result::Result<Box<dyn TextEncoder>, BackboneError> {
-    let weights = weights.renamed(of_texts);
-    let (sizes, out) = (Sizes::of(&weights, "text_model")?, rows(&weights, "text_projection.weight"));
-    frozen_text(name, (&weights, place), |source| Text::new(source, sizes, out))
-}
+impl Towers for Clip {
+    type Image = Image;
+    type Text = Text;
+    const PROJECTIONS: [&str; 2] = ["visual_projection.weight", "text_projection.weight"];
 
-pub(crate) fn open_trainable_text(
-    name: &'static str,
-    weights: &Weights,
-    device: &Device,
-) -> std::result::Result<Box<dyn TrainableText>, BackboneError> {
-    let weights = weights.renamed(of_texts);
-    let (sizes, out) = (Sizes::of(&weights, "text_model")?, rows(&weights, "text_projection.weight"));
-    trainable_text(name, (&weights, device.into()), |source| Text::new(source, sizes, out))
-}
+    fn image(source: &Source<'_>, sizes: Sizes) -> Built<Image> {
+        Ok(Image {
+            patches: sizes.patches(source, true)?,
+            first: sizes.norm(source, "pre_layrnorm", FAMILY)?, // as it is spelt in every file
+            blocks: sizes.blocks(source, FAMILY, false)?,
+            last: sizes.norm(source, "post_layernorm", FAMILY)?,
+            projection: Affine::unbiased(source, "visual_projection", [sizes.out, sizes.dim])?,
+            dim: sizes.out,
+        })
+    }
 
-/// How many rows a matrix has; 0 without the matrix.
-pub(crate) fn rows(weights: &Weights, name: &str) -> usize {
-    weights.shape(name).first().copied().unwrap_or_default()
-}
-
-/// Keeps the names of the image network and unknown ones, which are mistakes.
-pub(crate) fn of_images(name: &str) -> Option<String> {
-    let other = ["text_", "logit_"].iter().any(|start| name.starts_with(start));
-    (!other).then(|| name.to_owned())
-}
-
-/// Keeps the names of the text network and unknown ones.
-pub(crate) fn of_texts(name: &str) -> Option<String> {
-    let other = ["vision_", "visual_", "logit_"].iter().any(|start| name.starts_with(start));
-    (!other).then(|| name.to_owned())
+    fn text(source: &Source<'_>, sizes: Sizes) -> Built<Text> {
+        let tower = TextTower::new(source, sizes, FAMILY, true)?;
+        Ok(Text { tower, projection: Affine::unbiased(source, "text_projection", [sizes.out, sizes.dim])? })
+    }
 }
 
 /// The layers of the image network.
@@ -160,19 +145,6 @@ struct Image {
     last: LayerNorm,
     projection: Affine,
     dim: usize,
-}
-
-impl Image {
-    fn new(source: &Source<'_>, sizes: Sizes, out: usize) -> std::result::Result<Self, WeightsError> {
-        Ok(Self {
-            patches: sizes.patches(source, true)?,
-            first: sizes.norm(source, "pre_layrnorm", FAMILY)?, // as it is spelt in every file
-            blocks: sizes.blocks(source, FAMILY, false)?,
-            last: sizes.norm(source, "post_layernorm", FAMILY)?,
-            projection: Affine::unbiased(source, "visual_projection", [out, sizes.dim])?,
-            dim: out,
-        })
-    }
 }
 
 impl Architecture for Image {
@@ -194,19 +166,11 @@ impl Architecture for Image {
 struct Text {
     tower: TextTower,
     projection: Affine,
-    dim: usize,
-}
-
-impl Text {
-    fn new(source: &Source<'_>, sizes: Sizes, out: usize) -> std::result::Result<Self, WeightsError> {
-        let tower = TextTower::new(source, sizes, FAMILY, true)?;
-        Ok(Self { tower, projection: Affine::unbiased(source, "text_projection", [out, sizes.dim])?, dim: out })
-    }
 }
 
 impl TextArchitecture for Text {
     fn dim(&self) -> usize {
-        self.dim
+        self.tower.sizes.out
     }
 
     fn max_tokens(&self) -> usize {

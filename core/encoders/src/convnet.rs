@@ -1,7 +1,7 @@
 //! A small convolutional network without pretrained weights, for images of about 32 pixels.
 //!
 //! Three blocks of a 3×3 convolution, a rectifier and 2×2 maximum pooling, with 32, 64 and 128 channels; the features
-//! are the mean over all pixels. It can be trained, and it serves frozen, at its initialisation, as a backbone that
+//! are the mean over all pixels. It can be trained, and it serves frozen, at its initialisation, as a encoder that
 //! every machine has.
 
 use candle_core::{Result, Tensor};
@@ -11,10 +11,10 @@ use crate::layers::{Conv, Pass};
 use crate::network::{Architecture, trainable};
 use crate::source::{Init, Plan, Source};
 use crate::weights::{Weights, WeightsError};
-use crate::{BackboneError, Entry, Norm, Place, Preprocess, Trainable};
+use crate::{EncoderError, ImageEntry, Norm, Place, Preprocess, TrainableEncoder};
 
 /// The network's registration.
-pub const ENTRY: Entry = Entry {
+pub const ENTRY: ImageEntry = ImageEntry {
     name: "convnet",
     doc: "three 3x3 convolutions, drawn from the seed: 128 features",
     needs_weights: false,
@@ -40,10 +40,10 @@ fn build(
     weights: Option<&Weights>,
     (seed, norm): (u64, Norm),
     place: Place<'_>,
-) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
+) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
     match weights {
         None => trainable("convnet", (None, seed, norm, place), ConvNet::new),
-        Some(_) => Err(BackboneError::TakesNoWeights("convnet")),
+        Some(_) => Err(EncoderError::TakesNoWeights("convnet")),
     }
 }
 

@@ -4,21 +4,21 @@
 //! weights file has. Images may have any size: the positions, those of images of 518 pixels in the published files, are
 //! interpolated, and pixels beyond the last whole patch do not count.
 
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use hashlab_kernels::conv::{Activation, Padding, Window};
 use hashlab_kernels::transformer::Gelu;
 
 use crate::layers::Pass;
-use crate::network::{Architecture, frozen, trainable};
+use crate::network::{Architecture, build};
 use crate::patches::{Others, Patches};
 use crate::source::{Draw, Init, Plan, Source};
 use crate::towers::HEAD;
 use crate::transformer::{Affine, Inputs, LayerNorm, Mlp, PreNormBlock, STORED, SelfAttention, run_blocks};
 use crate::weights::{IMAGENET, Weights, WeightsError};
-use crate::{Backbone, BackboneError, Entry, Filter, Norm, Place, Preprocess, Trainable};
+use crate::{EncoderError, Filter, ImageEntry, Mode, Preprocess, TrainableEncoder};
 
 /// The small network's registration.
-pub const S_14: Entry = Entry {
+pub const S_14: ImageEntry = ImageEntry {
     name: "dinov2_s_14",
     doc: "DINOv2 ViT-S/14: the 384 features of the class token",
     needs_weights: true,
@@ -29,65 +29,53 @@ pub const S_14: Entry = Entry {
     normed: false,
     normalize: IMAGENET,
     preprocess: Preprocess { filter: Filter::Bicubic, crop: Some(0.875) },
-    open: |weights, _, place| open("dinov2_s_14", &published("dinov2_s_14", weights, 384)?, place),
-    train: Some(|weights, _, _, device| train("dinov2_s_14", &published("dinov2_s_14", weights, 384)?, device)),
+    open: |weights, _, place| Ok(published("dinov2_s_14", weights, 384, Mode::Frozen(place))?),
+    train: Some(|weights, _, _, device| published("dinov2_s_14", weights, 384, Mode::Trained(device))),
     cut: None,
 };
 
 /// The base size's registration.
-pub const B_14: Entry = Entry {
+pub const B_14: ImageEntry = ImageEntry {
     name: "dinov2_b_14",
     doc: "DINOv2 ViT-B/14: the 768 features of the class token",
     dim: 768,
-    open: |weights, _, place| open("dinov2_b_14", &published("dinov2_b_14", weights, 768)?, place),
-    train: Some(|weights, _, _, device| train("dinov2_b_14", &published("dinov2_b_14", weights, 768)?, device)),
+    open: |weights, _, place| Ok(published("dinov2_b_14", weights, 768, Mode::Frozen(place))?),
+    train: Some(|weights, _, _, device| published("dinov2_b_14", weights, 768, Mode::Trained(device))),
     ..S_14
 };
 
 const EPS: f64 = 1e-6;
 
-/// Builds the frozen network of the sizes of `weights`.
+/// Builds the network of the sizes of `weights`.
 ///
 /// # Errors
 /// If the weights are those of another network.
-pub fn image(weights: &Weights, place: Place<'_>) -> std::result::Result<Box<dyn Backbone>, BackboneError> {
-    open("dinov2", &weights.renamed(canonical), place)
+pub fn image(weights: &Weights, mode: Mode<'_>) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
+    network("dinov2", &weights.renamed(canonical), mode)
 }
 
-/// Builds the same to be trained.
-///
-/// # Errors
-/// As [`image`].
-pub fn train_image(weights: &Weights, device: &Device) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
-    train("dinov2", &weights.renamed(canonical), device)
-}
-
-/// Returns the weights of the network `name` of so many features.
-fn published(name: &'static str, weights: Option<&Weights>, dim: usize) -> std::result::Result<Weights, BackboneError> {
-    let weights = weights.ok_or(BackboneError::NeedsWeights(name))?.renamed(canonical);
+/// Builds the network `name` of so many features.
+fn published(
+    name: &'static str,
+    weights: Option<&Weights>,
+    dim: usize,
+    mode: Mode<'_>,
+) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
+    let weights = weights.ok_or(EncoderError::NeedsWeights(name))?.renamed(canonical);
     weights.check_shapes(&[
         ("embeddings.cls_token", &[1, 1, dim]),
         ("embeddings.patch_embeddings.projection.weight", &[dim, 3, 14, 14]),
     ])?;
-    Ok(weights)
+    network(name, &weights, mode)
 }
 
-fn open(
+fn network(
     name: &'static str,
     weights: &Weights,
-    place: Place<'_>,
-) -> std::result::Result<Box<dyn Backbone>, BackboneError> {
+    mode: Mode<'_>,
+) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
     let sizes = Sizes::of(weights)?;
-    frozen(name, (Some(weights), place), |source| Dino::new(source, sizes))
-}
-
-fn train(
-    name: &'static str,
-    weights: &Weights,
-    device: &Device,
-) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
-    let sizes = Sizes::of(weights)?;
-    trainable(name, (Some(weights), 0, Norm::Frozen, device.into()), |source| Dino::new(source, sizes))
+    build(name, Some(weights), mode, |source| Dino::new(source, sizes))
 }
 
 /// Names a tensor as the published files do, from the names of classifiers and of transformers 5; the token that stands

@@ -9,10 +9,10 @@
 use candle_core::{DType, Result, Tensor};
 use hashlab_kernels::conv::{Activation, FrozenConv, Padding, Window, adaptive_avg_pool};
 
-use crate::{Backbone, BackboneError, Entry, Place, Preprocess};
+use crate::{Encoder, EncoderError, ImageEntry, Place, Preprocess};
 
 /// The encoder's registration.
-pub const ENTRY: Entry = Entry {
+pub const ENTRY: ImageEntry = ImageEntry {
     name: "filterbank",
     doc: "fixed filters for color and edges, over a 4x4 grid: 480 features",
     needs_weights: false,
@@ -25,7 +25,7 @@ pub const ENTRY: Entry = Entry {
     preprocess: Preprocess::SQUEEZED,
     open: |weights, _, place| match weights {
         None => Ok(Box::new(FilterBank::new(place)?)),
-        Some(_) => Err(BackboneError::TakesNoWeights(ENTRY.name)),
+        Some(_) => Err(EncoderError::TakesNoWeights(ENTRY.name)),
     },
     train: None,
     cut: None,
@@ -97,7 +97,7 @@ fn filter(color: [f32; 3], taps: [[f32; SIDE]; SIDE]) -> Vec<f32> {
     color.into_iter().flat_map(|share| taps.into_iter().flatten().map(move |tap| share * tap)).collect()
 }
 
-impl Backbone for FilterBank {
+impl Encoder for FilterBank {
     fn name(&self) -> &'static str {
         ENTRY.name
     }

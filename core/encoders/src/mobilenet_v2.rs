@@ -10,10 +10,10 @@ use crate::layers::{Conv, Pass};
 use crate::network::{Architecture, frozen, trainable};
 use crate::source::{Init, Plan, Source};
 use crate::weights::{IMAGENET, WeightsError};
-use crate::{Entry, Preprocess};
+use crate::{ImageEntry, Preprocess};
 
 /// The network's registration.
-pub const ENTRY: Entry = Entry {
+pub const ENTRY: ImageEntry = ImageEntry {
     name: "mobilenet_v2",
     doc: "MobileNetV2 1.0: 1280 features",
     needs_weights: true,

@@ -5,18 +5,18 @@ use candle_core::{Result, Tensor, Var};
 use crate::layers::Pass;
 use crate::source::{Source, State};
 use crate::weights::{IMAGENET, Weights, WeightsError};
-use crate::{Backbone, BackboneError, Draws, Norm, Place, Trainable};
+use crate::{Draws, Encoder, EncoderError, Mode, Norm, Place, TrainableEncoder};
 
 /// The layers of a network and how images run through them.
 pub(crate) trait Architecture: Send + Sync + 'static {
-    /// Mean and standard deviation of each colour, where no weights file states them.
+    /// Mean and standard deviation of each color, where no weights file states them.
     const NORMALIZE: [[f32; 3]; 2] = IMAGENET;
 
     /// The length of a feature vector.
     fn dim(&self) -> usize;
 
-    /// Maps normalised images `(n, h, w, 3)` to features `(n, dim)`.
-    fn run(&self, images: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor>;
+    /// Maps normalized images `(n, h, w, 3)`, or texts `(n, t)`, to features `(n, dim)`.
+    fn run(&self, items: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor>;
 }
 
 /// An architecture with its parameters.
@@ -32,11 +32,25 @@ impl<A: Architecture> Network<A> {
         name: &'static str,
         source: Source<'_>,
         build: impl FnOnce(&Source<'_>) -> std::result::Result<A, WeightsError>,
-    ) -> std::result::Result<Self, BackboneError> {
+    ) -> std::result::Result<Self, EncoderError> {
         let layers = build(&source)?;
         let (state, normalize) = source.finish(A::NORMALIZE)?;
         Ok(Self { name, layers, state, normalize })
     }
+}
+
+/// Builds the network `name`, whose batch norms, if it has any, are constant.
+pub(crate) fn build<A: Architecture>(
+    name: &'static str,
+    weights: Option<&Weights>,
+    mode: Mode<'_>,
+    layers: impl FnOnce(&Source<'_>) -> std::result::Result<A, WeightsError>,
+) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
+    let source = match mode {
+        Mode::Frozen(place) => Source::frozen(name, weights, place)?,
+        Mode::Trained(_) => Source::trainable(name, weights, (0, Norm::Frozen), mode.place()),
+    };
+    Ok(Box::new(Network::new(name, source, layers)?))
 }
 
 /// Builds the frozen network `name` at a place.
@@ -44,7 +58,7 @@ pub(crate) fn frozen<A: Architecture>(
     name: &'static str,
     (weights, place): (Option<&Weights>, Place<'_>),
     build: impl FnOnce(&Source<'_>) -> std::result::Result<A, WeightsError>,
-) -> std::result::Result<Box<dyn Backbone>, BackboneError> {
+) -> std::result::Result<Box<dyn Encoder>, EncoderError> {
     Ok(Box::new(Network::new(name, Source::frozen(name, weights, place)?, build)?))
 }
 
@@ -53,7 +67,7 @@ pub(crate) fn tail<A: Architecture>(
     name: &'static str,
     (weights, place): (Option<&Weights>, Place<'_>),
     build: impl FnOnce(&Source<'_>) -> std::result::Result<A, WeightsError>,
-) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
+) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
     Ok(Box::new(Network::new(name, Source::frozen(name, weights, place)?.of_part(), build)?))
 }
 
@@ -62,11 +76,11 @@ pub(crate) fn trainable<A: Architecture>(
     name: &'static str,
     (weights, seed, norm, place): (Option<&Weights>, u64, Norm, Place<'_>),
     build: impl FnOnce(&Source<'_>) -> std::result::Result<A, WeightsError>,
-) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
+) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
     Ok(Box::new(Network::new(name, Source::trainable(name, weights, (seed, norm), place), build)?))
 }
 
-impl<A: Architecture> Backbone for Network<A> {
+impl<A: Architecture> Encoder for Network<A> {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -79,14 +93,14 @@ impl<A: Architecture> Backbone for Network<A> {
         self.normalize
     }
 
-    fn forward(&self, images: &Tensor) -> Result<Tensor> {
-        self.layers.run(images, &mut Pass::evaluation())
+    fn forward(&self, items: &Tensor) -> Result<Tensor> {
+        self.layers.run(items, &mut Pass::evaluation())
     }
 }
 
-impl<A: Architecture> Trainable for Network<A> {
-    fn forward_train(&self, images: &Tensor, draws: Draws<'_>) -> Result<Tensor> {
-        self.layers.run(images, &mut Pass::training(draws))
+impl<A: Architecture> TrainableEncoder for Network<A> {
+    fn forward_train(&self, items: &Tensor, draws: Draws<'_>) -> Result<Tensor> {
+        self.layers.run(items, &mut Pass::training(draws))
     }
 
     fn vars(&self) -> Vec<(String, Var)> {

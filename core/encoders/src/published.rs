@@ -1,10 +1,11 @@
-//! Weights on the Hugging Face hub.
+//! Where weights come from: files on the Hugging Face hub, and libraries that have the networks.
 
 use hashlab_hub::{File, Kind, Published};
 
-use crate::Entry;
+use crate::EncoderEntry;
 
-/// By backbone. All were trained at 224 pixels, with the mean and deviation of ImageNet and symmetric padding.
+/// Files of encoders of images. All were trained at 224 pixels, with the mean and deviation of ImageNet and symmetric
+/// padding. A file is listed here only if its revision and digest were verified.
 const PUBLISHED: &[(&str, Published)] = &[
     (
         "mobilenet_v2",
@@ -36,6 +37,23 @@ const PUBLISHED: &[(&str, Published)] = &[
     ),
 ];
 
+/// Models on the hub whose files, saved as safetensors by Hugging Face's transformers, have the names and shapes that
+/// an encoder reads. They are not downloaded: no revision of theirs was verified.
+const MODELS: &[(&str, &str)] = &[
+    ("clip_vit_b_32", "openai/clip-vit-base-patch32"),
+    ("clip_vit_b_16", "openai/clip-vit-base-patch16"),
+    ("siglip_base_16", "google/siglip-base-patch16-224"),
+    ("dinov2_s_14", "facebook/dinov2-small"),
+    ("dinov2_b_14", "facebook/dinov2-base"),
+    ("minilm", "sentence-transformers/all-MiniLM-L6-v2"),
+    ("bert_base", "google-bert/bert-base-uncased"),
+    ("distilbert", "distilbert/distilbert-base-uncased"),
+];
+
+/// Encoders whose weights torchvision has under the same name.
+const TORCHVISION: &[&str] =
+    &["mobilenet_v2", "squeezenet1_1", "resnet18", "resnet34", "resnet50", "resnet101", "vgg16", "alexnet", "vit_b_16"];
+
 const fn weights(
     repo: &'static str,
     revision: &'static str,
@@ -45,22 +63,42 @@ const fn weights(
     Published { kind: Kind::Model, repo, revision, license, files }
 }
 
-impl Entry {
-    /// Its weights on the hub, if a file that it reads is there.
+impl EncoderEntry {
+    /// Its weights on the hub, if a file that it reads is there and was verified.
     pub fn published(&self) -> Option<&'static Published> {
-        PUBLISHED.iter().find(|(name, _)| *name == self.name).map(|(_, published)| published)
+        self.image()?;
+        of_name(PUBLISHED, self.name())
     }
+
+    /// The model on the hub, to be saved by Hugging Face's transformers, whose weights it reads.
+    pub fn hub_model(&self) -> Option<&'static str> {
+        of_name(MODELS, self.name()).copied()
+    }
+
+    /// Whether torchvision has weights that it reads, under the same name.
+    pub fn is_in_torchvision(&self) -> bool {
+        self.image().is_some() && TORCHVISION.contains(&self.name())
+    }
+}
+
+fn of_name<T>(list: &'static [(&'static str, T)], name: &str) -> Option<&'static T> {
+    list.iter().find(|(of, _)| *of == name).map(|(_, value)| value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ENCODERS;
 
     #[test]
-    fn weights_are_published_for_backbones_that_read_some() {
-        for (name, _) in PUBLISHED {
-            let entry = crate::find(name).unwrap_or_else(|| panic!("`{name}` is an encoder"));
-            assert!(entry.needs_weights && entry.published().is_some(), "{name}");
+    fn whoever_needs_weights_says_where_there_are_some() {
+        for entry in ENCODERS {
+            let sources = [entry.published().is_some(), entry.hub_model().is_some(), entry.is_in_torchvision()];
+            assert_eq!(entry.needs_weights(), sources.contains(&true), "{}", entry.name());
+        }
+        let names = PUBLISHED.iter().map(|(name, _)| *name).chain(MODELS.iter().map(|(name, _)| *name));
+        for name in names.chain(TORCHVISION.iter().copied()) {
+            assert!(ENCODERS.iter().any(|entry| entry.name() == name), "`{name}` is an encoder");
         }
     }
 }

@@ -10,10 +10,10 @@ use crate::layers::{Conv, Pass};
 use crate::network::{Architecture, frozen, trainable};
 use crate::source::{Init, Plan, Source};
 use crate::weights::{IMAGENET, WeightsError};
-use crate::{Entry, Preprocess};
+use crate::{ImageEntry, Preprocess};
 
 /// ResNet-18's registration.
-pub const RESNET18: Entry = Entry {
+pub const RESNET18: ImageEntry = ImageEntry {
     name: "resnet18",
     doc: "ResNet-18: 512 features",
     needs_weights: true,
@@ -30,7 +30,7 @@ pub const RESNET18: Entry = Entry {
 };
 
 /// ResNet-34's registration.
-pub const RESNET34: Entry = Entry {
+pub const RESNET34: ImageEntry = ImageEntry {
     name: "resnet34",
     doc: "ResNet-34: 512 features",
     open: |weights, _, place| frozen("resnet34", (weights, place), resnet34),
@@ -39,7 +39,7 @@ pub const RESNET34: Entry = Entry {
 };
 
 /// ResNet-50's registration.
-pub const RESNET50: Entry = Entry {
+pub const RESNET50: ImageEntry = ImageEntry {
     name: "resnet50",
     doc: "ResNet-50: 2048 features",
     dim: 2048,
@@ -49,7 +49,7 @@ pub const RESNET50: Entry = Entry {
 };
 
 /// ResNet-101's registration.
-pub const RESNET101: Entry = Entry {
+pub const RESNET101: ImageEntry = ImageEntry {
     name: "resnet101",
     doc: "ResNet-101: 2048 features",
     dim: 2048,

@@ -5,23 +5,23 @@
 //! transformers' `SiglipModel` before these are normalized. Sizes are those of the weights file, which may hold both
 //! networks or one. Images have the size of the position table.
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
 use hashlab_kernels::transformer::Gelu;
 
-use crate::clip::{of_images, of_texts, rows};
 use crate::layers::Pass;
-use crate::network::{Architecture, frozen, trainable};
+use crate::network::Architecture;
 use crate::patches::Patches;
 use crate::source::{AffinePlan, Draw, Source};
-use crate::text::{TextArchitecture, TextEncoder, TrainableText, frozen_text, trainable_text};
+use crate::text::TextArchitecture;
 use crate::texts::Texts;
-use crate::towers::{Family, HEAD, Sizes, TextTower};
+use crate::tokenizer::TokenSource;
+use crate::towers::{self, Built, Family, HEAD, Sizes, TextTower, Towers};
 use crate::transformer::{Affine, LayerNorm, Mlp, PreNormBlock, STORED, run_blocks};
-use crate::weights::{Weights, WeightsError};
-use crate::{Backbone, BackboneError, Entry, Filter, Norm, Place, Preprocess, Trainable};
+use crate::weights::Weights;
+use crate::{EncoderError, Filter, ImageEntry, Mode, Pooling, Preprocess, TextEntry, TrainableEncoder};
 
 /// The registration of the base size's image network.
-pub const BASE_16: Entry = Entry {
+pub const BASE_16: ImageEntry = ImageEntry {
     name: "siglip_base_16",
     doc: "SigLIP base, patches of 16 pixels: 768 features, in one space with its text encoder's",
     needs_weights: true,
@@ -32,9 +32,24 @@ pub const BASE_16: Entry = Entry {
     normed: false,
     normalize: NORMALIZE,
     preprocess: Preprocess { filter: Filter::Bicubic, crop: None },
-    open: |weights, _, place| open("siglip_base_16", &published("siglip_base_16", weights)?, place),
-    train: Some(|weights, _, _, device| train("siglip_base_16", &published("siglip_base_16", weights)?, device)),
+    open: |weights, _, place| Ok(published("siglip_base_16", weights, Mode::Frozen(place))?),
+    train: Some(|weights, _, _, device| published("siglip_base_16", weights, Mode::Trained(device))),
     cut: None,
+};
+
+/// The registration of the base size's text network.
+pub const TEXT_BASE_16: TextEntry = TextEntry {
+    name: "siglip_base_16",
+    doc: "the text encoder of SigLIP base: 768 features, in one space with its image encoder's",
+    needs_weights: true,
+    dim: 768,
+    tokens: TokenSource::File(&["tokenizer.json"]),
+    max_tokens: 64,
+    positions: 64,
+    padding: Some(1),
+    poolings: &[Pooling::Last],
+    open: |entry, weights, _, place| Ok(published_text(entry, weights, Mode::Frozen(place))?),
+    train: Some(|entry, weights, _, device| published_text(entry, weights, Mode::Trained(device))),
 };
 
 /// Maps colors to -1 … 1.
@@ -42,84 +57,66 @@ pub const NORMALIZE: [[f32; 3]; 2] = [[0.5; 3]; 2];
 
 const FAMILY: Family = Family { activation: Gelu::Tanh, eps: 1e-6 };
 
-/// Builds the frozen image network of the sizes of `weights`.
+/// Builds the image network of the sizes of `weights`.
 ///
 /// # Errors
 /// If the weights are those of another network.
-pub fn image(weights: &Weights, place: Place<'_>) -> std::result::Result<Box<dyn Backbone>, BackboneError> {
-    open("siglip", &weights.renamed(of_images), place)
+pub fn image(weights: &Weights, mode: Mode<'_>) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
+    towers::image::<Siglip>("siglip", weights, mode)
 }
 
-/// Builds the same to be trained.
-///
-/// # Errors
-/// As [`image`].
-pub fn train_image(weights: &Weights, device: &Device) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
-    train("siglip", &weights.renamed(of_images), device)
-}
-
-/// Builds the frozen text network of the sizes of `weights`.
+/// Builds the text network of the sizes of `weights`.
 ///
 /// # Errors
 /// If the weights are those of another network.
-pub fn text(weights: &Weights, place: Place<'_>) -> std::result::Result<Box<dyn TextEncoder>, BackboneError> {
-    open_text("siglip", weights, place)
+pub fn text(weights: &Weights, mode: Mode<'_>) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
+    towers::text::<Siglip>("siglip", weights, mode)
 }
 
-/// Builds the same to be trained.
-///
-/// # Errors
-/// As [`text`].
-pub fn train_text(weights: &Weights, device: &Device) -> std::result::Result<Box<dyn TrainableText>, BackboneError> {
-    open_trainable_text("siglip", weights, device)
-}
-
-/// Returns the image network's part of a file of the base size.
-fn published(name: &'static str, weights: Option<&Weights>) -> std::result::Result<Weights, BackboneError> {
-    let weights = weights.ok_or(BackboneError::NeedsWeights(name))?.renamed(of_images);
+/// Builds the image network of the base size.
+fn published(
+    name: &'static str,
+    weights: Option<&Weights>,
+    mode: Mode<'_>,
+) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
+    let weights = weights.ok_or(EncoderError::NeedsWeights(name))?;
     weights.check_shapes(&[
         ("vision_model.embeddings.patch_embedding.weight", &[768, 3, 16, 16]),
         ("vision_model.embeddings.position_embedding.weight", &[196, 768]),
     ])?;
-    Ok(weights)
+    towers::image::<Siglip>(name, weights, mode)
 }
 
-fn open(
-    name: &'static str,
-    weights: &Weights,
-    place: Place<'_>,
-) -> std::result::Result<Box<dyn Backbone>, BackboneError> {
-    let sizes = Sizes::of(weights, "vision_model")?;
-    frozen(name, (Some(weights), place), |source| Image::new(source, sizes))
+fn published_text(
+    entry: &TextEntry,
+    weights: Option<&Weights>,
+    mode: Mode<'_>,
+) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
+    towers::text::<Siglip>(entry.name, weights.ok_or(EncoderError::NeedsWeights(entry.name))?, mode)
 }
 
-fn train(
-    name: &'static str,
-    weights: &Weights,
-    device: &Device,
-) -> std::result::Result<Box<dyn Trainable>, BackboneError> {
-    let sizes = Sizes::of(weights, "vision_model")?;
-    trainable(name, (Some(weights), 0, Norm::Frozen, device.into()), |source| Image::new(source, sizes))
-}
+struct Siglip;
 
-pub(crate) fn open_text(
-    name: &'static str,
-    weights: &Weights,
-    place: Place<'_>,
-) -> std::result::Result<Box<dyn TextEncoder>, BackboneError> {
-    let weights = weights.renamed(of_texts);
-    let (sizes, out) = (Sizes::of(&weights, "text_model")?, rows(&weights, "text_model.head.weight"));
-    frozen_text(name, (&weights, place), |source| Text::new(source, sizes, out))
-}
+impl Towers for Siglip {
+    type Image = Image;
+    type Text = Text;
+    /// The features of an image are those of a head.
+    const PROJECTIONS: [&str; 2] = ["", "text_model.head.weight"];
 
-pub(crate) fn open_trainable_text(
-    name: &'static str,
-    weights: &Weights,
-    device: &Device,
-) -> std::result::Result<Box<dyn TrainableText>, BackboneError> {
-    let weights = weights.renamed(of_texts);
-    let (sizes, out) = (Sizes::of(&weights, "text_model")?, rows(&weights, "text_model.head.weight"));
-    trainable_text(name, (&weights, device.into()), |source| Text::new(source, sizes, out))
+    fn image(source: &Source<'_>, sizes: Sizes) -> Built<Image> {
+        Ok(Image {
+            patches: sizes.patches(source, false)?,
+            blocks: sizes.blocks(source, FAMILY, false)?,
+            norm: sizes.norm(source, "post_layernorm", FAMILY)?,
+            head: Head::new(source, sizes)?,
+            dim: sizes.dim,
+        })
+    }
+
+    fn text(source: &Source<'_>, sizes: Sizes) -> Built<Text> {
+        let tower = TextTower::new(source, sizes, FAMILY, false)?;
+        Ok(Text { tower, head: Affine::new(source, "text_model.head", [sizes.out, sizes.dim], STORED)? })
+    }
 }
 
 /// The layers of the image network.
@@ -129,18 +126,6 @@ struct Image {
     norm: LayerNorm,
     head: Head,
     dim: usize,
-}
-
-impl Image {
-    fn new(source: &Source<'_>, sizes: Sizes) -> std::result::Result<Self, WeightsError> {
-        Ok(Self {
-            patches: sizes.patches(source, false)?,
-            blocks: sizes.blocks(source, FAMILY, false)?,
-            norm: sizes.norm(source, "post_layernorm", FAMILY)?,
-            head: Head::new(source, sizes)?,
-            dim: sizes.dim,
-        })
-    }
 }
 
 impl Architecture for Image {
@@ -167,7 +152,7 @@ struct Head {
 }
 
 impl Head {
-    fn new(source: &Source<'_>, sizes: Sizes) -> std::result::Result<Self, WeightsError> {
+    fn new(source: &Source<'_>, sizes: Sizes) -> Built<Self> {
         let [weight, bias] = ["weight", "bias"].map(|part| sizes.name(&format!("head.attention.in_proj_{part}")));
         let inputs = AffinePlan {
             weight: &weight,
@@ -211,19 +196,11 @@ fn softmax(x: &Tensor) -> Result<Tensor> {
 struct Text {
     tower: TextTower,
     head: Affine,
-    dim: usize,
-}
-
-impl Text {
-    fn new(source: &Source<'_>, sizes: Sizes, out: usize) -> std::result::Result<Self, WeightsError> {
-        let tower = TextTower::new(source, sizes, FAMILY, false)?;
-        Ok(Self { tower, head: Affine::new(source, "text_model.head", [out, sizes.dim], STORED)?, dim: out })
-    }
 }
 
 impl TextArchitecture for Text {
     fn dim(&self) -> usize {
-        self.dim
+        self.tower.sizes.out
     }
 
     fn max_tokens(&self) -> usize {

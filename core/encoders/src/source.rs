@@ -9,7 +9,7 @@ use hashlab_rng::stream;
 use crate::layers::{BatchNorm, Conv, Convolution, Dense, Sums, Then};
 use crate::transformer::Affine;
 use crate::weights::{Reader, Weights, WeightsError, norm_after};
-use crate::{BackboneError, Norm, Place};
+use crate::{EncoderError, Norm, Place};
 
 /// How the weight and the bias of a layer are drawn where no file gives them.
 #[derive(Clone, Copy)]
@@ -103,23 +103,23 @@ pub(crate) struct State {
 impl<'a> Source<'a> {
     /// Makes frozen layers.
     pub(crate) fn frozen(
-        backbone: &'static str,
+        encoder: &'static str,
         weights: Option<&'a Weights>,
         place: Place<'a>,
-    ) -> Result<Self, BackboneError> {
-        let weights = weights.ok_or(BackboneError::NeedsWeights(backbone))?;
-        let reader = Some(Reader::new(weights, backbone, place));
+    ) -> Result<Self, EncoderError> {
+        let weights = weights.ok_or(EncoderError::NeedsWeights(encoder))?;
+        let reader = Some(Reader::new(weights, encoder, place));
         Ok(Self { reader, place, part: false, seed: 0, norm: None, state: RefCell::default() })
     }
 
     /// Makes trainable layers, which start from `weights` or, without them, from draws.
     pub(crate) fn trainable(
-        backbone: &'static str,
+        encoder: &'static str,
         weights: Option<&'a Weights>,
         (seed, norm): (u64, Norm),
         place: Place<'a>,
     ) -> Self {
-        let reader = weights.map(|weights| Reader::new(weights, backbone, place));
+        let reader = weights.map(|weights| Reader::new(weights, encoder, place));
         Self { reader, place, part: false, seed, norm: Some(norm), state: RefCell::default() }
     }
 

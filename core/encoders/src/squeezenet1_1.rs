@@ -7,10 +7,10 @@ use candle_core::Tensor;
 use hashlab_kernels::conv::{Activation, FrozenConv, Padding, Window, global_avg_pool, max_pool2d};
 
 use crate::weights::{IMAGENET, Reader, Weights, WeightsError};
-use crate::{Backbone, BackboneError, Entry, Place, Preprocess};
+use crate::{Encoder, EncoderError, ImageEntry, Place, Preprocess};
 
 /// The network's registration.
-pub const ENTRY: Entry = Entry {
+pub const ENTRY: ImageEntry = ImageEntry {
     name: "squeezenet1_1",
     doc: "SqueezeNet 1.1: 512 features",
     needs_weights: true,
@@ -22,7 +22,7 @@ pub const ENTRY: Entry = Entry {
     normalize: IMAGENET,
     preprocess: Preprocess::SQUEEZED,
     open: |weights, _, place| {
-        let weights = weights.ok_or(BackboneError::NeedsWeights("squeezenet1_1"))?;
+        let weights = weights.ok_or(EncoderError::NeedsWeights("squeezenet1_1"))?;
         Ok(Box::new(SqueezeNet::new(weights, place)?))
     },
     train: None,
@@ -63,7 +63,7 @@ impl SqueezeNet {
     }
 }
 
-impl Backbone for SqueezeNet {
+impl Encoder for SqueezeNet {
     fn name(&self) -> &'static str {
         ENTRY.name
     }

@@ -2,6 +2,22 @@
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
+/// What fills a text up to the length of others; it is no token.
+pub const NO_TOKEN: u32 = u32::MAX;
+
+/// Makes the input of text encoders, `(n, width)` on the CPU, of the token ids of `n` texts.
+///
+/// # Errors
+/// If a text has more than `width` tokens.
+pub fn token_tensor(texts: &[impl AsRef<[u32]>], width: usize) -> Result<Tensor> {
+    let mut ids = vec![NO_TOKEN; texts.len() * width];
+    for (text, row) in texts.iter().map(AsRef::as_ref).zip(ids.chunks_exact_mut(width)) {
+        let Some(filled) = row.get_mut(..text.len()) else { bail!("a text of {} tokens, not of {width}", text.len()) };
+        filled.copy_from_slice(text);
+    }
+    Tensor::from_vec(ids, (texts.len(), width), &Device::Cpu)
+}
+
 /// The tokens of a batch, text after text, without padding.
 pub(crate) struct Texts {
     /// The place of each token among those with padding.

@@ -37,9 +37,28 @@ pub enum TokenizerError {
     },
 }
 
+/// Where the token ids of an encoder of texts come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenSource {
+    /// A tokenizer file: by default the first of these names that lies beside the weights.
+    File(&'static [&'static str]),
+    /// The bytes of a text in UTF-8, 0 to 255, without marks of its start and end; no file is read.
+    Bytes,
+}
+
+/// The tokens of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokenized {
+    /// Their ids.
+    pub ids: Vec<u32>,
+    /// Whether the text has more, which do not count.
+    pub truncated: bool,
+}
+
 /// Makes token ids of texts, with those that mark their start and end.
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    /// Absent where the bytes of a text are its tokens.
+    inner: Option<tokenizers::Tokenizer>,
     digest: String,
     max_tokens: usize,
     padding: Option<u32>,
@@ -67,20 +86,34 @@ impl Tokenizer {
         let inner = parsed
             .and_then(cut)
             .map_err(|error| TokenizerError::Format { path: path.into(), message: error.to_string() })?;
-        Ok(Self { inner, digest: blake3::hash(&bytes).to_hex().to_string(), max_tokens, padding })
+        Ok(Self { inner: Some(inner), digest: blake3::hash(&bytes).to_hex().to_string(), max_tokens, padding })
     }
 
-    /// Returns the BLAKE3 digest of the file's bytes, in hexadecimal.
+    /// Makes token ids of the bytes of a text, of which the first `max_tokens` count.
+    pub fn of_bytes(max_tokens: usize) -> Self {
+        Self { inner: None, digest: String::new(), max_tokens, padding: None }
+    }
+
+    /// Returns how many tokens of a text count.
+    pub fn max_tokens(&self) -> usize {
+        self.max_tokens
+    }
+
+    /// Returns the BLAKE3 digest of the file's bytes, in hexadecimal; empty without a file.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// Returns the ids of a text's tokens.
+    /// Returns a text's tokens. An empty text has those that mark start and end, which bytes lack.
     ///
     /// # Errors
     /// If the tokenizer knows no token for a part of it.
-    pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        let encoding = self.inner.encode_fast(text, true).map_err(|error| TokenizerError::Text {
+    pub fn encode(&self, text: &str) -> Result<Tokenized, TokenizerError> {
+        let Some(inner) = &self.inner else {
+            let ids = text.bytes().take(self.max_tokens).map(u32::from).collect();
+            return Ok(Tokenized { ids, truncated: text.len() > self.max_tokens });
+        };
+        let encoding = inner.encode_fast(text, true).map_err(|error| TokenizerError::Text {
             text: text.chars().take(40).collect(),
             message: error.to_string(),
         })?;
@@ -88,7 +121,7 @@ impl Tokenizer {
         if let Some(padding) = self.padding {
             ids.resize(self.max_tokens, padding);
         }
-        Ok(ids)
+        Ok(Tokenized { ids, truncated: !encoding.get_overflowing().is_empty() })
     }
 }
 

@@ -5,13 +5,59 @@ use hashlab_kernels::conv::{Activation, Padding, Window};
 use hashlab_kernels::transformer::Gelu;
 
 use crate::layers::Pass;
+use crate::network::{Architecture, build};
 use crate::patches::{Others, Patches};
 use crate::source::{Draw, Init, Plan, Source};
+use crate::text::{TextArchitecture, build_text};
 use crate::texts::Texts;
 use crate::transformer::{Affine, Inputs, LayerNorm, Mlp, PreNormBlock, STORED, SelfAttention};
 use crate::weights::{Weights, WeightsError};
+use crate::{EncoderError, Mode, TrainableEncoder};
 
-type Built<T> = std::result::Result<T, WeightsError>;
+pub(crate) type Built<T> = std::result::Result<T, WeightsError>;
+
+/// An image and a text network, whose weights a file holds together or by themselves.
+pub(crate) trait Towers {
+    /// The image network.
+    type Image: Architecture;
+    /// The text network.
+    type Text: TextArchitecture;
+    /// The matrices whose rows are the features of an image and of a text.
+    const PROJECTIONS: [&str; 2];
+
+    /// Makes the image network.
+    fn image(source: &Source<'_>, sizes: Sizes) -> Built<Self::Image>;
+
+    /// Makes the text network.
+    fn text(source: &Source<'_>, sizes: Sizes) -> Built<Self::Text>;
+}
+
+/// Builds the image network of the sizes of `weights`.
+pub(crate) fn image<T: Towers>(
+    name: &'static str,
+    weights: &Weights,
+    mode: Mode<'_>,
+) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
+    let weights = weights.renamed(|name| without(name, &["text_", "logit_"]));
+    let sizes = Sizes::of(&weights, "vision_model", T::PROJECTIONS[0])?;
+    build(name, Some(&weights), mode, |source| T::image(source, sizes))
+}
+
+/// Builds the text network of the sizes of `weights`.
+pub(crate) fn text<T: Towers>(
+    name: &'static str,
+    weights: &Weights,
+    mode: Mode<'_>,
+) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
+    let weights = weights.renamed(|name| without(name, &["vision_", "visual_", "logit_"]));
+    let sizes = Sizes::of(&weights, "text_model", T::PROJECTIONS[1])?;
+    build_text(name, &weights, mode, |source| T::text(source, sizes))
+}
+
+/// Keeps a name unless it starts as those of the other network do. Unknown names are kept: they are mistakes.
+fn without(name: &str, others: &[&str]) -> Option<String> {
+    (!others.iter().any(|start| name.starts_with(start))).then(|| name.to_owned())
+}
 
 /// Features of a head of attention.
 pub(crate) const HEAD: usize = 64;
@@ -39,11 +85,13 @@ pub(crate) struct Sizes {
     pub(crate) patch: usize,
     /// The size of the vocabulary; of images 0.
     pub(crate) words: usize,
+    /// Features behind the projection; 0 where there is none.
+    pub(crate) out: usize,
 }
 
 impl Sizes {
     /// Reads them off the shapes of a file.
-    pub(crate) fn of(weights: &Weights, prefix: &'static str) -> Result<Self> {
+    fn of(weights: &Weights, prefix: &'static str, projection: &str) -> Result<Self> {
         let size =
             |name: &str, axis: usize| weights.shape(&format!("{prefix}.{name}")).get(axis).copied().unwrap_or_default();
         let hidden = |block: usize| size(&format!("encoder.layers.{block}.mlp.fc1.weight"), 0);
@@ -55,6 +103,7 @@ impl Sizes {
             positions: size("embeddings.position_embedding.weight", 0),
             patch: size("embeddings.patch_embedding.weight", 2),
             words: size("embeddings.token_embedding.weight", 0),
+            out: weights.shape(projection).first().copied().unwrap_or_default(),
         };
         if !sizes.dim.is_multiple_of(HEAD) {
             bail!("{prefix} has {} features, which heads of {HEAD} do not divide", sizes.dim);

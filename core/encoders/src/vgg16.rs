@@ -12,10 +12,10 @@ use crate::layers::{Conv, Pass};
 use crate::network::{Architecture, frozen, tail, trainable};
 use crate::source::{Init, Plan, Source};
 use crate::weights::{IMAGENET, WeightsError};
-use crate::{Cut, Entry, Preprocess};
+use crate::{Cut, ImageEntry, Preprocess};
 
 /// The network's registration.
-pub const ENTRY: Entry = Entry {
+pub const ENTRY: ImageEntry = ImageEntry {
     name: "vgg16",
     doc: "VGG-16: the 4096 features of fc7",
     needs_weights: true,

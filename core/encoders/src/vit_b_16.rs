@@ -12,10 +12,10 @@ use crate::patches::{Others, Patches};
 use crate::source::{Draw, Init, Plan, Source};
 use crate::transformer::{LayerNorm, Mlp, PreNormBlock, SelfAttention, run_blocks};
 use crate::weights::{IMAGENET, WeightsError};
-use crate::{Entry, Preprocess};
+use crate::{ImageEntry, Preprocess};
 
 /// The network's registration.
-pub const ENTRY: Entry = Entry {
+pub const ENTRY: ImageEntry = ImageEntry {
     name: "vit_b_16",
     doc: "ViT-B/16: the 768 features of the class token",
     needs_weights: true,

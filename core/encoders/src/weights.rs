@@ -29,13 +29,13 @@ pub enum WeightsError {
     Format(#[from] safetensors::SafeTensorError),
     /// The file's tensors are named in a way that is not known.
     #[error(
-        "encoder `{backbone}` starts with tensor `{name}`, but the file holds {found}\nhelp: known are the names of \
+        "encoder `{encoder}` starts with tensor `{name}`, but the file holds {found}\nhelp: known are the names of \
          torchvision (batch norms may be folded), for mobilenet_v2 those of timm (`conv_stem.weight`, …), and for bert, \
          clip, siglip and dinov2 those of Hugging Face's transformers"
     )]
     Names {
         /// The network.
-        backbone: &'static str,
+        encoder: &'static str,
         /// Its first tensor, as torchvision names it.
         name: String,
         /// The file's first tensors.
@@ -68,16 +68,14 @@ pub enum WeightsError {
         got: Dtype,
     },
     /// The file holds a tensor that the network does not know.
-    #[error(
-        "tensor `{name}` of shape {got:?} has no place in encoder `{backbone}`\nhelp: is the file for another one?"
-    )]
+    #[error("tensor `{name}` of shape {got:?} has no place in encoder `{encoder}`\nhelp: is the file for another one?")]
     Extra {
         /// The tensor.
         name: String,
         /// Its shape in the file.
         got: Vec<usize>,
         /// The network.
-        backbone: &'static str,
+        encoder: &'static str,
     },
     /// A network whose batch norms are to be trained has none in the file.
     #[error(
@@ -236,16 +234,16 @@ fn parse_normalize(text: &str) -> Option<[[f32; 3]; 2]> {
 pub(crate) struct Reader<'a> {
     weights: &'a Weights,
     place: Place<'a>,
-    backbone: &'static str,
+    encoder: &'static str,
     /// Whether the file has timm's names.
     timm: bool,
     used: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(weights: &'a Weights, backbone: &'static str, place: Place<'a>) -> Self {
-        let timm = backbone == mobilenet_v2::ENTRY.name && weights.tensors.contains_key("conv_stem.weight");
-        Self { weights, place, backbone, timm, used: RefCell::default() }
+    pub(crate) fn new(weights: &'a Weights, encoder: &'static str, place: Place<'a>) -> Self {
+        let timm = encoder == mobilenet_v2::ENTRY.name && weights.tensors.contains_key("conv_stem.weight");
+        Self { weights, place, encoder, timm, used: RefCell::default() }
     }
 
     /// Returns the weight and the bias of the convolution `name`.
@@ -299,11 +297,9 @@ impl<'a> Reader<'a> {
                 Err(WeightsError::Shape { name: name.into(), expected: shape.into(), got: tensor.dims().into() })
             }
             // Without even the first one, it is not a tensor that is missing.
-            None if first => Err(WeightsError::Names {
-                backbone: self.backbone,
-                name: name.into(),
-                found: self.weights.first_names(),
-            }),
+            None if first => {
+                Err(WeightsError::Names { encoder: self.encoder, name: name.into(), found: self.weights.first_names() })
+            }
             None => Err(WeightsError::Missing { name: name.into(), expected: shape.into() }),
         }
     }
@@ -322,7 +318,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Refuses tensors that were not asked for, unless only a `part` was read; the classifier is no part of a backbone.
+    /// Refuses tensors that were not asked for, unless only a `part` was read; the classifier is no part of a encoder.
     /// Returns the normalization that the file asks for; without its word, `normalize`.
     pub(crate) fn finish(self, part: bool, normalize: [[f32; 3]; 2]) -> Result<[[f32; 3]; 2], WeightsError> {
         let used = self.used.into_inner();
@@ -330,7 +326,7 @@ impl<'a> Reader<'a> {
         let extra = |name: &String| !part && !used.contains(name) && !classifier(name);
         match self.weights.tensors.iter().find(|(name, _)| extra(name)) {
             Some((name, tensor)) => {
-                Err(WeightsError::Extra { name: name.clone(), got: tensor.dims().into(), backbone: self.backbone })
+                Err(WeightsError::Extra { name: name.clone(), got: tensor.dims().into(), encoder: self.encoder })
             }
             None => Ok(self.weights.normalize()?.unwrap_or(normalize)),
         }

@@ -5,7 +5,7 @@ mod formula;
 use candle_core::Tensor;
 use formula::bert::Sizes;
 use hashlab_encoders::bert::{Bert, mean};
-use hashlab_encoders::{BackboneError, Weights};
+use hashlab_encoders::{EncoderError, Weights};
 use hashlab_kernels::threads::serial;
 use hashlab_kernels::{backward, device};
 use safetensors::Dtype;
@@ -24,7 +24,7 @@ fn weights(tensors: &Tensors) -> Weights {
     Weights::from_bytes(&formula::file(tensors, &[("format", "pt")])).unwrap()
 }
 
-fn open(tensors: &Tensors) -> Result<Bert, BackboneError> {
+fn open(tensors: &Tensors) -> Result<Bert, EncoderError> {
     Bert::open(&weights(tensors), HEADS, device::for_tests())
 }
 
@@ -173,7 +173,7 @@ fn names_are_understood_in_every_form() {
 #[test]
 fn mistakes_are_errors() {
     let plain = formula::bert::tensors(SMALL);
-    let message = |result: Result<Bert, BackboneError>| result.map(|_| ()).unwrap_err().to_string();
+    let message = |result: Result<Bert, EncoderError>| result.map(|_| ()).unwrap_err().to_string();
     assert!(message(Bert::open(&weights(&plain), 7, device::for_tests())).contains("48 features cannot have 7 heads"));
     let without = |name: &str| plain.iter().filter(|(n, _)| n != name).cloned().collect::<Tensors>();
     let missing = "encoder.layer.1.attention.self.value.bias";

@@ -3,12 +3,12 @@
 mod formula;
 
 use candle_core::{DType, Tensor};
-use hashlab_encoders::{Place, find};
+use hashlab_encoders::{Place, find_image};
 use hashlab_kernels::device;
 
 /// Computes features of the formula's images in `dtype`.
 fn features(name: &str, side: usize, dtype: DType) -> Vec<f32> {
-    let entry = find(name).unwrap();
+    let entry = find_image(name).unwrap();
     let weights = entry.needs_weights.then(|| formula::weights(name, &[]));
     let network = (entry.open)(weights.as_ref(), 0, Place { device: device::for_tests(), dtype }).unwrap();
     let pixels: Vec<f32> = formula::numbers("images", 2 * side * side * 3).map(|u| u as f32).collect();

@@ -1,13 +1,13 @@
 //! The trainable network.
 
 use candle_core::Tensor;
-use hashlab_encoders::{Norm, Trainable, find};
+use hashlab_encoders::{Norm, TrainableEncoder, find_image};
 use hashlab_kernels::optim::{Adam, adam_step};
 use hashlab_kernels::{backward, device};
 use hashlab_rng::stream;
 
-fn convnet(seed: u64) -> Box<dyn Trainable> {
-    (find("convnet").unwrap().train.unwrap())(None, seed, Norm::Batch, device::for_tests()).unwrap()
+fn convnet(seed: u64) -> Box<dyn TrainableEncoder> {
+    (find_image("convnet").unwrap().train.unwrap())(None, seed, Norm::Batch, device::for_tests()).unwrap()
 }
 
 /// Images of two kinds: horizontal and vertical stripes, with noise.
@@ -26,7 +26,7 @@ fn stripes(n: usize) -> (Tensor, Tensor) {
 }
 
 /// The training pass; the network has no dropout that would draw.
-fn forward_train(net: &dyn Trainable, images: &Tensor) -> Tensor {
+fn forward_train(net: &dyn TrainableEncoder, images: &Tensor) -> Tensor {
     net.forward_train(images, &mut |layer| panic!("`{layer}` draws")).unwrap()
 }
 
@@ -84,7 +84,7 @@ fn the_seed_decides_the_parameters() {
 
 #[test]
 fn a_weights_file_is_refused_and_the_entry_is_true() {
-    let entry = find("convnet").unwrap();
+    let entry = find_image("convnet").unwrap();
     let net = (entry.open)(None, 0, device::for_tests().into()).unwrap();
     assert_eq!((net.name(), net.dim()), (entry.name, entry.dim));
     assert_eq!(net.forward(&stripes(2).0).unwrap().dims(), [2, entry.dim]);

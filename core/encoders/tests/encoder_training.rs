@@ -5,7 +5,9 @@ mod formula;
 use std::collections::HashMap;
 
 use candle_core::{Device, Tensor, Var};
-use hashlab_encoders::{Pooling, TEXT_ENCODERS, Trainable, TrainableText, Weights, bert, clip, dinov2, siglip};
+use hashlab_encoders::{
+    ENCODERS, EncoderEntry, Mode, Pooling, TrainableEncoder, Weights, bert, clip, dinov2, siglip, token_tensor,
+};
 use hashlab_kernels::{backward, device};
 use hashlab_rng::{Stream, stream};
 
@@ -60,8 +62,17 @@ fn texts_below(words: usize) -> Vec<Vec<u32>> {
     ids.chunks(POSITIONS).zip(LENGTHS).map(|(ids, len)| ids[..len].to_vec()).collect()
 }
 
-fn open(family: &str, pooling: Pooling) -> Box<dyn TrainableText> {
-    bert::train_text(&weights(family), 2, pooling, device::for_tests()).unwrap()
+fn trained() -> Mode<'static> {
+    Mode::Trained(device::for_tests())
+}
+
+/// The input of encoders of texts.
+fn packed(texts: &[impl AsRef<[u32]>]) -> Tensor {
+    token_tensor(texts, POSITIONS).unwrap()
+}
+
+fn open(family: &str, pooling: Pooling) -> Box<dyn TrainableEncoder> {
+    bert::text(&weights(family), 2, pooling, trained()).unwrap()
 }
 
 fn values(t: &Tensor) -> Vec<f32> {
@@ -104,8 +115,7 @@ fn gradients(key: &str, y: &Tensor, vars: &[(String, Var)], stored: impl Fn(&str
 /// Compares a training pass with dropout, which moves features.
 #[track_caller]
 fn check(family: &str, stored: impl Fn(&str) -> String) {
-    let (net, texts) = (open(family, Pooling::Mean), texts());
-    let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+    let (net, texts) = (open(family, Pooling::Mean), packed(&texts()));
     let y = net.forward_train(&texts, &mut draws).unwrap();
     gradients(family, &y, &net.vars(), stored);
     let evaluated = net.forward(&texts).unwrap();
@@ -119,7 +129,7 @@ fn no_draws(layer: &str) -> Stream {
 }
 
 #[track_caller]
-fn check_images(key: &str, net: &dyn Trainable, height: usize, width: usize) {
+fn check_images(key: &str, net: &dyn TrainableEncoder, height: usize, width: usize) {
     let images = images(height, width);
     let y = net.forward_train(&images, &mut no_draws).unwrap();
     gradients(key, &y, &net.vars(), str::to_owned);
@@ -128,8 +138,8 @@ fn check_images(key: &str, net: &dyn Trainable, height: usize, width: usize) {
 }
 
 #[track_caller]
-fn check_texts(key: &str, net: &dyn TrainableText, texts: &[Vec<u32>]) {
-    let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+fn check_texts(key: &str, net: &dyn TrainableEncoder, texts: &[Vec<u32>]) {
+    let texts = packed(texts);
     let y = net.forward_train(&texts, &mut no_draws).unwrap();
     gradients(key, &y, &net.vars(), str::to_owned);
     assert!(!net.forward(&texts).unwrap().track_op(), "the evaluation pass keeps a graph");
@@ -138,25 +148,25 @@ fn check_texts(key: &str, net: &dyn TrainableText, texts: &[Vec<u32>]) {
 #[test]
 fn clip_networks() {
     let weights = weights("clip");
-    check_images("clip.image", clip::train_image(&weights, device::for_tests()).unwrap().as_ref(), 48, 48);
+    check_images("clip.image", clip::image(&weights, trained()).unwrap().as_ref(), 48, 48);
     let mut ended = texts_below(WORDS - 2);
     ended.iter_mut().for_each(|text| *text.last_mut().unwrap() = WORDS as u32 - 1);
-    check_texts("clip.text", clip::train_text(&weights, device::for_tests()).unwrap().as_ref(), &ended);
+    check_texts("clip.text", clip::text(&weights, trained()).unwrap().as_ref(), &ended);
 }
 
 #[test]
 fn siglip_networks() {
     let weights = weights("siglip");
-    check_images("siglip.image", siglip::train_image(&weights, device::for_tests()).unwrap().as_ref(), 48, 48);
+    check_images("siglip.image", siglip::image(&weights, trained()).unwrap().as_ref(), 48, 48);
     let mut filled = texts();
     filled.iter_mut().for_each(|text| text.resize(POSITIONS, 1));
-    check_texts("siglip.text", siglip::train_text(&weights, device::for_tests()).unwrap().as_ref(), &filled);
+    check_texts("siglip.text", siglip::text(&weights, trained()).unwrap().as_ref(), &filled);
 }
 
 /// With interpolated positions.
 #[test]
 fn dinov2_network() {
-    let net = dinov2::train_image(&weights("dinov2"), device::for_tests()).unwrap();
+    let net = dinov2::image(&weights("dinov2"), trained()).unwrap();
     check_images("dinov2", net.as_ref(), 42, 56);
 }
 
@@ -188,7 +198,7 @@ fn distilbert_with_dropout() {
 fn every_variable_gets_a_gradient() {
     for pooling in [Pooling::Mean, Pooling::First, Pooling::Pooler] {
         let net = open("bert", pooling);
-        let y = net.forward_train(&[&[1, 2, 3], &[4]], &mut draws).unwrap();
+        let y = net.forward_train(&packed(&[vec![1, 2, 3], vec![4]]), &mut draws).unwrap();
         let grads = backward(&y.sqr().unwrap().sum_all().unwrap()).unwrap();
         for (name, var) in net.vars() {
             assert!(grads.get(&var).is_some(), "{pooling:?}: `{name}` has no gradient");
@@ -199,5 +209,5 @@ fn every_variable_gets_a_gradient() {
 
 #[test]
 fn every_text_encoder_trains() {
-    assert!(TEXT_ENCODERS.iter().all(|entry| entry.train.is_some()));
+    assert!(ENCODERS.iter().filter(|entry| entry.text().is_some()).all(EncoderEntry::is_trainable));
 }

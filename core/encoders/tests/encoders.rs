@@ -5,8 +5,8 @@ mod formula;
 use candle_core::{DType, Tensor};
 use formula::encoders::tensors;
 use hashlab_encoders::{
-    Backbone, BackboneError, Place, Pooling, TEXT_ENCODERS, TextEncoder, Weights, bert, clip, dinov2, find, find_text,
-    siglip,
+    Encoder, EncoderError, Place, Pooling, TEXT_ENCODERS, TextEncoder, Weights, bert, clip, dinov2, find_image,
+    find_text, siglip,
 };
 use hashlab_kernels::device;
 use hashlab_kernels::threads::serial;
@@ -21,6 +21,10 @@ const LENGTHS: [usize; 4] = [5, 12, 2, 7];
 
 fn place() -> Place<'static> {
     device::for_tests().into()
+}
+
+fn frozen() -> Mode<'static> {
+    Mode::Frozen(place())
 }
 
 fn weights(tensors: &Tensors) -> Weights {
@@ -46,8 +50,8 @@ fn ended() -> Vec<Vec<u32>> {
     texts
 }
 
-fn encode(encoder: &dyn TextEncoder, texts: &[Vec<u32>]) -> candle_core::Result<Tensor> {
-    encoder.forward(&texts.iter().map(Vec::as_slice).collect::<Vec<_>>())
+fn encode(encoder: &dyn Encoder, texts: &[Vec<u32>]) -> candle_core::Result<Tensor> {
+    encoder.forward(&token_tensor(texts, texts.iter().map(Vec::len).max().unwrap_or(0))?)
 }
 
 fn values(t: &Tensor) -> Vec<f32> {
@@ -74,10 +78,10 @@ fn check(what: &str, found: &Tensor) {
 #[test]
 fn clip() {
     let weights = weights(&tensors("clip"));
-    let image = clip::image(&weights, place()).unwrap();
+    let image = clip::image(&weights, frozen()).unwrap();
     check("clip.image", &image.forward(&images(SIDE, SIDE)).unwrap());
     assert_eq!((image.dim(), image.normalize()), (24, clip::NORMALIZE));
-    let text = clip::text(&weights, place()).unwrap();
+    let text = clip::text(&weights, frozen()).unwrap();
     check("clip.text", &encode(text.as_ref(), &ended()).unwrap());
     assert_eq!((text.dim(), text.max_tokens()), (24, POSITIONS));
 }
@@ -85,10 +89,10 @@ fn clip() {
 #[test]
 fn siglip() {
     let weights = weights(&tensors("siglip"));
-    let image = siglip::image(&weights, place()).unwrap();
+    let image = siglip::image(&weights, frozen()).unwrap();
     check("siglip.image", &image.forward(&images(SIDE, SIDE)).unwrap());
     assert_eq!((image.dim(), image.normalize()), (128, siglip::NORMALIZE));
-    let text = siglip::text(&weights, place()).unwrap();
+    let text = siglip::text(&weights, frozen()).unwrap();
     let mut filled = texts(WORDS);
     filled.iter_mut().for_each(|text| text.resize(POSITIONS, 1));
     check("siglip.text", &encode(text.as_ref(), &filled).unwrap());
@@ -98,7 +102,7 @@ fn siglip() {
 /// The size of the positions, a smaller one and one that is no multiple of a patch.
 #[test]
 fn dinov2() {
-    let net = dinov2::image(&weights(&tensors("dinov2")), place()).unwrap();
+    let net = dinov2::image(&weights(&tensors("dinov2")), frozen()).unwrap();
     for (height, width) in [(70, 70), (42, 56), (99, 140)] {
         check(&format!("dinov2.{height}x{width}"), &net.forward(&images(height, width)).unwrap());
     }
@@ -110,7 +114,7 @@ fn distilbert() {
     for (pooling, name) in [(Pooling::First, "distilbert.first"), (Pooling::Mean, "distilbert.mean")] {
         for prefix in ["", "distilbert."] {
             let named = tensors("distilbert").into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor));
-            let net = bert::text(&weights(&named.collect()), 2, pooling, place()).unwrap();
+            let net = bert::text(&weights(&named.collect()), 2, pooling, frozen()).unwrap();
             check(name, &encode(net.as_ref(), &texts(WORDS)).unwrap());
         }
     }
@@ -137,7 +141,7 @@ fn texts_without_padding_are_those_with_padding() {
         (Pooling::Last, row(&|len| len - 1)),
         (Pooling::Pooler, padded.pooled(&hidden).unwrap()),
     ] {
-        let net = bert::text(&weights, 12, pooling, place()).unwrap();
+        let net = bert::text(&weights, 12, pooling, frozen()).unwrap();
         close(&format!("{pooling:?}"), &encode(net.as_ref(), &texts).unwrap(), &expected, 1e-6);
     }
 }
@@ -150,10 +154,10 @@ fn features_of_an_item_depend_on_it_alone() {
     }
     let bits = |t: &Tensor| values(t).into_iter().map(f32::to_bits).collect::<Vec<_>>();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-    let nets: [(Box<dyn Backbone>, usize); 3] = [
-        (clip::image(&weights(&tensors("clip")), place()).unwrap(), SIDE),
-        (siglip::image(&weights(&tensors("siglip")), place()).unwrap(), SIDE),
-        (dinov2::image(&weights(&tensors("dinov2")), place()).unwrap(), 56),
+    let nets: [(Box<dyn TrainableEncoder>, usize); 3] = [
+        (clip::image(&weights(&tensors("clip")), frozen()).unwrap(), SIDE),
+        (siglip::image(&weights(&tensors("siglip")), frozen()).unwrap(), SIDE),
+        (dinov2::image(&weights(&tensors("dinov2")), frozen()).unwrap(), 56),
     ];
     for (net, side) in nets {
         let images = images(side, side);
@@ -163,7 +167,7 @@ fn features_of_an_item_depend_on_it_alone() {
         assert_eq!(bits(&together), bits(&pool.install(|| net.forward(&images)).unwrap()), "{}", net.name());
     }
     let texts = ended();
-    let net = clip::text(&weights(&tensors("clip")), place()).unwrap();
+    let net = clip::text(&weights(&tensors("clip")), frozen()).unwrap();
     let together = encode(net.as_ref(), &texts).unwrap();
     let alone = serial(|| encode(net.as_ref(), &texts[1..2])).unwrap();
     assert_eq!(bits(&together.narrow(0, 1, 1).unwrap()), bits(&alone));
@@ -172,11 +176,11 @@ fn features_of_an_item_depend_on_it_alone() {
 #[test]
 fn half_precision_stays_near() {
     let image = |family: &str, dtype: DType, side: usize| {
-        let (weights, place) = (weights(&tensors(family)), Place { device: device::for_tests(), dtype });
+        let (weights, mode) = (weights(&tensors(family)), Mode::Frozen(Place { device: device::for_tests(), dtype }));
         let net = match family {
-            "clip" => clip::image(&weights, place),
-            "siglip" => siglip::image(&weights, place),
-            _ => dinov2::image(&weights, place),
+            "clip" => clip::image(&weights, mode),
+            "siglip" => siglip::image(&weights, mode),
+            _ => dinov2::image(&weights, mode),
         };
         net.unwrap().forward(&images(side, side).to_dtype(dtype).unwrap()).unwrap()
     };
@@ -192,30 +196,30 @@ fn files_of_one_network_are_understood() {
         let kept = tensors(family).into_iter().filter(|(name, _)| name.starts_with(start));
         weights(&kept.collect())
     };
-    assert!(clip::image(&of("clip", "vi"), place()).is_ok() && clip::text(&of("clip", "text"), place()).is_ok());
-    assert!(siglip::image(&of("siglip", "vision"), place()).is_ok());
-    assert!(siglip::text(&of("siglip", "text"), place()).is_ok());
+    assert!(clip::image(&of("clip", "vi"), frozen()).is_ok() && clip::text(&of("clip", "text"), frozen()).is_ok());
+    assert!(siglip::image(&of("siglip", "vision"), frozen()).is_ok());
+    assert!(siglip::text(&of("siglip", "text"), frozen()).is_ok());
     let renamed = tensors("dinov2").into_iter().map(|(name, tensor)| {
         let name = name.replace("attention.attention.query", "attention.q_proj");
         let name = name.replace("attention.attention.key", "attention.k_proj");
         let name = name.replace("attention.attention.value", "attention.v_proj");
         (format!("dinov2.{}", name.replace("attention.output.dense", "attention.o_proj")), tensor)
     });
-    let net = dinov2::image(&weights(&renamed.collect()), place()).unwrap();
+    let net = dinov2::image(&weights(&renamed.collect()), frozen()).unwrap();
     check("dinov2.70x70", &net.forward(&images(70, 70)).unwrap());
 }
 
 #[test]
 fn mistakes_are_errors() {
-    fn message<T>(result: Result<T, BackboneError>) -> String {
+    fn message<T>(result: Result<T, EncoderError>) -> String {
         result.map(|_| ()).unwrap_err().to_string()
     }
     let clip_weights = weights(&tensors("clip"));
-    let net = clip::image(&clip_weights, place()).unwrap();
+    let net = clip::image(&clip_weights, frozen()).unwrap();
     let size = net.forward(&images(64, SIDE)).unwrap_err().to_string();
     assert!(size.contains("48 by 48") && size.contains("64 by 48"), "{size}");
-    let text = clip::text(&clip_weights, place()).unwrap();
-    let error = |texts: &[&[u32]]| text.forward(texts).unwrap_err().to_string();
+    let text = clip::text(&clip_weights, frozen()).unwrap();
+    let error = |texts: &[&[u32]]| text.forward(&token_tensor(texts, 13).unwrap()).unwrap_err().to_string();
     assert!(error(&[&[1; 13]]).contains("13 tokens, where 12 are the most"));
     assert!(error(&[&[1], &[60]]).contains("token 60 is not in a vocabulary of 60"));
     assert!(error(&[&[1], &[]]).contains("text 1 has no tokens"));
@@ -225,17 +229,17 @@ fn mistakes_are_errors() {
         more.push(("novelty.weight".into(), more[1].1.clone()));
         let weights = weights(&more);
         let message = match family {
-            "clip" => message(clip::image(&weights, place())) + &message(clip::text(&weights, place())),
-            "siglip" => message(siglip::image(&weights, place())) + &message(siglip::text(&weights, place())),
-            "dinov2" => message(dinov2::image(&weights, place())),
-            _ => message(bert::text(&weights, 2, Pooling::Mean, place())),
+            "clip" => message(clip::image(&weights, frozen())) + &message(clip::text(&weights, frozen())),
+            "siglip" => message(siglip::image(&weights, frozen())) + &message(siglip::text(&weights, frozen())),
+            "dinov2" => message(dinov2::image(&weights, frozen())),
+            _ => message(bert::text(&weights, 2, Pooling::Mean, frozen())),
         };
         assert!(message.contains("`novelty.weight`"), "{message}");
     }
     let other = weights(&tensors("distilbert"));
-    assert!(message(clip::image(&other, place())).contains("starts with tensor `vision_model"));
-    assert!(message(siglip::text(&other, place())).contains("starts with tensor `text_model"));
-    assert!(message(dinov2::image(&clip_weights, place())).contains("starts with tensor `embeddings.cls_token`"));
+    assert!(message(clip::image(&other, frozen())).contains("starts with tensor `vision_model"));
+    assert!(message(siglip::text(&other, frozen())).contains("starts with tensor `text_model"));
+    assert!(message(dinov2::image(&clip_weights, frozen())).contains("starts with tensor `embeddings.cls_token`"));
     let base = weights(&formula::bert::tensors(formula::bert::Sizes {
         words: WORDS,
         positions: POSITIONS,
@@ -253,9 +257,9 @@ fn mistakes_are_errors() {
     .into_iter()
     .filter(|(name, _)| !name.contains("token_type"))
     .collect();
-    assert!(message(bert::text(&weights(&unsegmented), 12, Pooling::Mean, place())).contains("token_type"));
+    assert!(message(bert::text(&weights(&unsegmented), 12, Pooling::Mean, frozen())).contains("token_type"));
     let bert = find_text("bert_base").unwrap();
-    let message = message((bert.open)(&base, Pooling::Mean, place()));
+    let message = message(bert.open(Some(&base), Pooling::Mean, place()));
     assert!(message.contains("48 features") && message.contains("768"), "{message}");
 }
 
@@ -263,7 +267,7 @@ fn mistakes_are_errors() {
 #[test]
 fn registered_networks_open_their_files() {
     for name in ["clip_vit_b_32", "siglip_base_16", "dinov2_s_14"] {
-        let entry = find(name).unwrap();
+        let entry = find_image(name).unwrap();
         let net = (entry.open)(Some(&formula::weights(name, &[])), 0, place()).unwrap();
         assert_eq!((net.name(), net.dim(), net.normalize()), (name, entry.dim, entry.normalize));
         let side = entry.only_size.unwrap_or(98);
@@ -281,17 +285,17 @@ fn registered_networks_know_their_sizes() {
         ("dinov2_s_14", "dinov2"),
         ("dinov2_b_14", "dinov2"),
     ] {
-        let message = (find(name).unwrap().open)(Some(&weights(&tensors(family))), 0, place());
+        let message = (find_image(name).unwrap().open)(Some(&weights(&tensors(family))), 0, place());
         let message = message.map(|_| ()).unwrap_err().to_string();
         assert!(message.contains("128") && message.contains("expected ["), "{name}: {message}");
     }
-    for entry in TEXT_ENCODERS {
+    for entry in ENCODERS.iter().filter_map(EncoderEntry::text) {
         let family = match entry.name {
             name if name.starts_with("clip") => "clip",
             name if name.starts_with("siglip") => "siglip",
             _ => "distilbert",
         };
-        let opened = (entry.open)(&weights(&tensors(family)), entry.poolings[0], place());
+        let opened = entry.open(Some(&weights(&tensors(family))), entry.poolings[0], place());
         assert!(opened.map(|_| ()).is_err(), "{}", entry.name);
         assert_eq!(find_text(entry.name).map(|found| found.dim), Some(entry.dim));
     }

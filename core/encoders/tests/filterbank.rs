@@ -1,7 +1,7 @@
 //! The fixed filters.
 
 use candle_core::{DType, Tensor};
-use hashlab_encoders::find;
+use hashlab_encoders::find_image;
 use hashlab_kernels::device;
 
 const SIDE: usize = 32;
@@ -12,7 +12,7 @@ const CHANNELS: usize = 30;
 fn channels(pixel: impl Fn(usize, usize) -> [f32; 3]) -> Vec<f32> {
     let pixels: Vec<f32> = (0..SIDE * SIDE).flat_map(|at| pixel(at % SIDE, at / SIDE)).collect();
     let images = Tensor::from_vec(pixels, (1, SIDE, SIDE, 3), device::for_tests()).unwrap();
-    let network = (find("filterbank").unwrap().open)(None, 0, device::for_tests().into()).unwrap();
+    let network = (find_image("filterbank").unwrap().open)(None, 0, device::for_tests().into()).unwrap();
     let features = network.forward(&images).unwrap().reshape((CELLS, CHANNELS)).unwrap();
     features.mean(0).unwrap().to_vec1().unwrap()
 }
@@ -48,7 +48,7 @@ fn a_slope_shows_in_its_own_direction_and_beside_it() {
 fn what_is_in_a_corner_shows_in_its_cell() {
     let pixels: Vec<f32> = (0..SIDE * SIDE * 3).map(|at| f32::from(u8::from(at == 0))).collect();
     let images = Tensor::from_vec(pixels, (1, SIDE, SIDE, 3), device::for_tests()).unwrap();
-    let network = (find("filterbank").unwrap().open)(None, 0, device::for_tests().into()).unwrap();
+    let network = (find_image("filterbank").unwrap().open)(None, 0, device::for_tests().into()).unwrap();
     let features = network.forward(&images).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert!(features[..CHANNELS].iter().any(|value| *value > 0.0));
     assert!(features[CHANNELS..].iter().all(|value| *value == 0.0));
@@ -56,7 +56,7 @@ fn what_is_in_a_corner_shows_in_its_cell() {
 
 #[test]
 fn a_weights_file_is_needless_and_the_entry_is_true() {
-    let entry = find("filterbank").unwrap();
+    let entry = find_image("filterbank").unwrap();
     let network = (entry.open)(None, 0, device::for_tests().into()).unwrap();
     assert_eq!((network.name(), network.dim()), (entry.name, entry.dim));
     let images = |side| Tensor::ones((2, side, side, 3), DType::F32, device::for_tests()).unwrap();

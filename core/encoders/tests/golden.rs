@@ -5,7 +5,7 @@ mod formula;
 use std::collections::HashMap;
 
 use candle_core::Tensor;
-use hashlab_encoders::{Backbone, find};
+use hashlab_encoders::{Encoder, find_image};
 use hashlab_kernels::device;
 use hashlab_kernels::threads::serial;
 
@@ -16,16 +16,16 @@ fn images() -> Tensor {
     Tensor::from_vec(values, &SIZE, device::for_tests()).unwrap()
 }
 
-fn open(name: &str, header: &[(&str, &str)]) -> Box<dyn Backbone> {
-    (find(name).unwrap().open)(Some(&formula::weights(name, header)), 0, device::for_tests().into()).unwrap()
+fn open(name: &str, header: &[(&str, &str)]) -> Box<dyn Encoder> {
+    (find_image(name).unwrap().open)(Some(&formula::weights(name, header)), 0, device::for_tests().into()).unwrap()
 }
 
 /// Asserts that features agree with the stored ones to 5e-5 of their standard deviation, on a GPU to 5e-4.
 #[track_caller]
-fn check(backbone: &dyn Backbone, stored: &str) {
+fn check(encoder: &dyn Encoder, stored: &str) {
     let golden: HashMap<String, Tensor> = formula::stored("golden");
-    let (expected, found) = (&golden[stored], backbone.forward(&images()).unwrap());
-    assert_eq!(found.dims(), [SIZE[0], backbone.dim()]);
+    let (expected, found) = (&golden[stored], encoder.forward(&images()).unwrap());
+    assert_eq!(found.dims(), [SIZE[0], encoder.dim()]);
     let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let (expected, found) = (values(expected), values(&found));
     let mean = expected.iter().sum::<f32>() / expected.len() as f32;
@@ -38,8 +38,8 @@ fn check(backbone: &dyn Backbone, stored: &str) {
 
 #[test]
 fn mobilenet_v2_with_tensorflow_padding() {
-    let backbone = open("mobilenet_v2", &[("padding", "TF SAME: stride-2 convs pad (0,1)")]);
-    check(backbone.as_ref(), "mobilenet_v2.same");
+    let encoder = open("mobilenet_v2", &[("padding", "TF SAME: stride-2 convs pad (0,1)")]);
+    check(encoder.as_ref(), "mobilenet_v2.same");
 }
 
 #[test]
@@ -63,15 +63,15 @@ fn features_do_not_depend_on_batch_or_threads() {
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     for (name, side) in [("mobilenet_v2", 45), ("vgg16", 40), ("alexnet", 70), ("vit_b_16", 224)] {
-        let backbone = open(name, &[]);
+        let encoder = open(name, &[]);
         let values: Vec<f32> = formula::numbers("images", 5 * side * side * 3).map(|u| u as f32).collect();
         let images = Tensor::from_vec(values, (5, side, side, 3), device::for_tests()).unwrap();
-        let together = bits(serial(|| backbone.forward(&images)).unwrap());
+        let together = bits(serial(|| encoder.forward(&images)).unwrap());
         let mut apart = Vec::new();
         for (start, len) in [(0, 1), (1, 2), (3, 2)] {
-            apart.extend(bits(serial(|| backbone.forward(&images.narrow(0, start, len).unwrap())).unwrap()));
+            apart.extend(bits(serial(|| encoder.forward(&images.narrow(0, start, len).unwrap())).unwrap()));
         }
         assert!(together == apart, "{name} in parts");
-        assert!(together == bits(pool.install(|| backbone.forward(&images)).unwrap()), "{name} on threads");
+        assert!(together == bits(pool.install(|| encoder.forward(&images)).unwrap()), "{name} on threads");
     }
 }

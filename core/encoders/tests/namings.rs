@@ -4,7 +4,7 @@ mod formula;
 
 use candle_core::{Device, Tensor};
 use formula::{file, numbers, tensors};
-use hashlab_encoders::{BackboneError, Weights, find};
+use hashlab_encoders::{EncoderError, Weights, find_image};
 use safetensors::Dtype;
 
 type Tensors = Vec<(String, formula::Tensor)>;
@@ -97,12 +97,12 @@ fn folded(layers: &[Layer]) -> Tensors {
     tensors
 }
 
-fn features(tensors: &Tensors) -> Result<Vec<f32>, BackboneError> {
+fn features(tensors: &Tensors) -> Result<Vec<f32>, EncoderError> {
     let images: Vec<f32> = numbers("images", 32 * 32 * 3).map(|u| u as f32).collect();
     let images = Tensor::from_vec(images, (1, 32, 32, 3), &Device::Cpu)?;
     let weights = Weights::from_bytes(&file(tensors, &[("format", "pt")]))?;
-    let backbone = (find("mobilenet_v2").unwrap().open)(Some(&weights), 0, (&Device::Cpu).into())?;
-    Ok(backbone.forward(&images)?.flatten_all()?.to_vec1::<f32>()?)
+    let encoder = (find_image("mobilenet_v2").unwrap().open)(Some(&weights), 0, (&Device::Cpu).into())?;
+    Ok(encoder.forward(&images)?.flatten_all()?.to_vec1::<f32>()?)
 }
 
 #[track_caller]
@@ -138,11 +138,10 @@ fn mistakes_are_told_in_the_names_of_the_file() {
 
 #[test]
 fn unknown_names_are_shown_with_the_known_ones() {
-    let names = ["backbone.stem.weight", "backbone.stem.bias", "head.weight", "zz"];
+    let names = ["encoder.stem.weight", "encoder.stem.bias", "head.weight", "zz"];
     let other: Tensors = names.iter().map(|name| floats((*name).into(), &[1], &[0.0])).collect();
     let message = features(&other).unwrap_err().to_string();
-    for part in
-        ["`backbone.stem.bias`, `backbone.stem.weight`, `head.weight`, …", "torchvision", "timm", "mobilenet_v2"]
+    for part in ["`encoder.stem.bias`, `encoder.stem.weight`, `head.weight`, …", "torchvision", "timm", "mobilenet_v2"]
     {
         assert!(message.contains(part), "{message}");
     }

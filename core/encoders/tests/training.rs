@@ -5,7 +5,7 @@ mod formula;
 use std::collections::HashMap;
 
 use candle_core::{Device, Tensor, Var};
-use hashlab_encoders::{Norm, Trainable, Weights, find};
+use hashlab_encoders::{Norm, TrainableEncoder, Weights, find_image};
 use hashlab_kernels::{backward, device};
 use hashlab_rng::{Stream, stream};
 
@@ -69,7 +69,7 @@ fn named<'a>(vars: &'a [(String, Var)], name: &str) -> &'a Var {
 
 /// One step and an evaluation of `net` under the key `case`; `tolerance` is that of gradients.
 #[track_caller]
-fn check(net: &dyn Trainable, case: &str, [n, h, w]: [usize; 3], tolerance: f32) {
+fn check(net: &dyn TrainableEncoder, case: &str, [n, h, w]: [usize; 3], tolerance: f32) {
     let golden = formula::stored("golden_training");
     let of = |key: &str| &golden[&format!("{case}.{key}")];
     let images = tensor("images", &[n, h, w, 3]);
@@ -78,7 +78,7 @@ fn check(net: &dyn Trainable, case: &str, [n, h, w]: [usize; 3], tolerance: f32)
     let direction = tensor("direction", &[n, net.dim()]);
     let grads = backward(&(&features * direction).unwrap().sum_all().unwrap()).unwrap();
     let (vars, buffers) = (net.vars(), net.buffers());
-    assert_eq!(find(net.name()).is_some_and(|entry| entry.normed), !buffers.is_empty());
+    assert_eq!(find_image(net.name()).is_some_and(|entry| entry.normed), !buffers.is_empty());
     let gradient = |var: &Var| grads.get(var).unwrap().clone();
     let norm = |var: &Var| {
         let elements: Vec<f32> = gradient(var).flatten_all().unwrap().to_vec1().unwrap();
@@ -107,8 +107,9 @@ fn check(net: &dyn Trainable, case: &str, [n, h, w]: [usize; 3], tolerance: f32)
     close("evaluated", &part(&evaluated), of("evaluated"), 1e-4);
 }
 
-fn pretrained(name: &str, norm: Norm) -> Box<dyn Trainable> {
-    (find(name).unwrap().train.unwrap())(Some(&formula::weights(name, &[])), 0, norm, device::for_tests()).unwrap()
+fn pretrained(name: &str, norm: Norm) -> Box<dyn TrainableEncoder> {
+    (find_image(name).unwrap().train.unwrap())(Some(&formula::weights(name, &[])), 0, norm, device::for_tests())
+        .unwrap()
 }
 
 #[test]
@@ -130,7 +131,7 @@ fn resnets_by_frozen_statistics() {
 /// The whole network; the frozen one is the same, whose blocks add their input in one pass.
 #[test]
 fn mobilenet_v2() {
-    let (entry, weights) = (find("mobilenet_v2").unwrap(), formula::weights("mobilenet_v2.normed", &[]));
+    let (entry, weights) = (find_image("mobilenet_v2").unwrap(), formula::weights("mobilenet_v2.normed", &[]));
     // With norms of the batch rectifiers flip: PyTorch's own gradients in f32 differ from those in f64 by up to 0.012 here.
     for (norm, case, tolerance) in [(Norm::Batch, "batch", 0.02), (Norm::Frozen, "frozen", 1e-4)] {
         let net = (entry.train.unwrap())(Some(&weights), 0, norm, device::for_tests()).unwrap();
@@ -144,7 +145,7 @@ fn mobilenet_v2() {
 /// The whole network, and the same cut in two.
 #[test]
 fn vgg16() {
-    let (entry, weights) = (find("vgg16").unwrap(), formula::weights("vgg16", &[]));
+    let (entry, weights) = (find_image("vgg16").unwrap(), formula::weights("vgg16", &[]));
     let net = (entry.train.unwrap())(Some(&weights), 0, Norm::Batch, device::for_tests()).unwrap();
     let images = tensor("images", &[1, 48, 64, 3]);
     let [trained, evaluated] =
@@ -173,7 +174,7 @@ fn alexnet() {
 /// The frozen network is the same one.
 #[test]
 fn vit_b_16() {
-    let (entry, weights) = (find("vit_b_16").unwrap(), formula::weights("vit_b_16", &[]));
+    let (entry, weights) = (find_image("vit_b_16").unwrap(), formula::weights("vit_b_16", &[]));
     let net = (entry.train.unwrap())(Some(&weights), 0, Norm::Batch, device::for_tests()).unwrap();
     check(net.as_ref(), "vit_b_16.none", [2, 224, 224], 1e-4);
     let frozen = (entry.open)(Some(&weights), 0, device::for_tests().into()).unwrap();
@@ -185,7 +186,7 @@ fn vit_b_16() {
 
 #[test]
 fn a_seeded_network_trains_in_every_variable() {
-    let net = (find("resnet18").unwrap().train.unwrap())(None, 5, Norm::Batch, device::for_tests()).unwrap();
+    let net = (find_image("resnet18").unwrap().train.unwrap())(None, 5, Norm::Batch, device::for_tests()).unwrap();
     let images = tensor("images", &[4, 32, 32, 3]);
     let features = net.forward_train(&images, &mut draws).unwrap();
     let grads = backward(&(&features * tensor("direction", &[4, 512])).unwrap().sum_all().unwrap()).unwrap();
@@ -198,7 +199,8 @@ fn a_seeded_network_trains_in_every_variable() {
 #[test]
 fn the_seed_decides_the_parameters() {
     let weights = |seed| {
-        let net = (find("resnet18").unwrap().train.unwrap())(None, seed, Norm::Batch, device::for_tests()).unwrap();
+        let net =
+            (find_image("resnet18").unwrap().train.unwrap())(None, seed, Norm::Batch, device::for_tests()).unwrap();
         named(&net.vars(), "layer1.0.conv1.weight").flatten_all().unwrap().to_vec1::<f32>().unwrap()
     };
     assert!(weights(1) == weights(1) && weights(1) != weights(2));
@@ -209,7 +211,7 @@ fn the_seed_decides_the_parameters() {
 #[test]
 fn deeper_resnets_are_what_their_entries_say() {
     for (name, vars) in [("resnet34", 108), ("resnet101", 312)] {
-        let entry = find(name).unwrap();
+        let entry = find_image(name).unwrap();
         let net = (entry.train.unwrap())(None, 0, Norm::Batch, device::for_tests()).unwrap();
         // Of each convolution a weight, of its norm a weight and a bias.
         assert_eq!((net.name(), net.dim(), net.vars().len()), (entry.name, entry.dim, vars));
@@ -222,7 +224,7 @@ fn folded_norms_and_missing_ones_are_told_apart() {
         let tensors = formula::tensors("resnet18").into_iter();
         let tensors: Vec<_> = tensors.filter_map(|(name, tensor)| Some((edit(&name)?, tensor))).collect();
         let weights = Weights::from_bytes(&formula::file(&tensors, &[])).unwrap();
-        (find("resnet18").unwrap().train.unwrap())(Some(&weights), 0, Norm::Batch, device::for_tests())
+        (find_image("resnet18").unwrap().train.unwrap())(Some(&weights), 0, Norm::Batch, device::for_tests())
             .map(|_| ())
             .unwrap_err()
             .to_string()

@@ -7,13 +7,17 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use formula::{file, numbers, tensors};
 use hashlab_encoders::weights::IMAGENET;
-use hashlab_encoders::{Backbone, BackboneError, Weights, find};
+use hashlab_encoders::{Encoder, EncoderError, Weights, find_image};
 use safetensors::Dtype;
 
 type Tensors = Vec<(String, formula::Tensor)>;
 
-fn open(tensors: &Tensors) -> Result<Box<dyn Backbone>, BackboneError> {
-    (find("squeezenet1_1").unwrap().open)(Some(&Weights::from_bytes(&file(tensors, &[]))?), 0, (&Device::Cpu).into())
+fn open(tensors: &Tensors) -> Result<Box<dyn Encoder>, EncoderError> {
+    (find_image("squeezenet1_1").unwrap().open)(
+        Some(&Weights::from_bytes(&file(tensors, &[]))?),
+        0,
+        (&Device::Cpu).into(),
+    )
 }
 
 fn message(edit: impl FnOnce(&mut Tensors)) -> String {
@@ -68,18 +72,19 @@ fn a_file_is_read_with_its_digest_and_header() {
     let weights = Weights::read(&path).unwrap();
     assert_eq!(weights.digest(), blake3::hash(&bytes).to_hex().as_str());
     assert_eq!(weights.header("source"), Some("a formula"));
-    let normalize =
-        |weights| (find("squeezenet1_1").unwrap().open)(Some(weights), 0, (&Device::Cpu).into()).unwrap().normalize();
+    let normalize = |weights| {
+        (find_image("squeezenet1_1").unwrap().open)(Some(weights), 0, (&Device::Cpu).into()).unwrap().normalize()
+    };
     assert_eq!(normalize(&weights), [[0.5; 3]; 2]);
     assert_eq!(normalize(&formula::weights("squeezenet1_1", &[])), IMAGENET);
     assert!(Weights::read(Path::new("/")).is_err());
 }
 
 #[test]
-fn a_pretrained_backbone_asks_for_weights() {
-    for entry in hashlab_encoders::BACKBONES.iter().filter(|e| e.needs_weights) {
-        let message = (entry.open)(None, 0, (&Device::Cpu).into()).map(|_| ()).unwrap_err().to_string();
-        assert!(message.contains(entry.name), "{message}");
+fn a_pretrained_encoder_asks_for_weights() {
+    for entry in hashlab_encoders::ENCODERS.iter().filter(|entry| entry.needs_weights()) {
+        let message = entry.open(None, &Device::Cpu).map(|_| ()).unwrap_err().to_string();
+        assert!(message.contains(entry.name()), "{message}");
     }
 }
 
@@ -90,8 +95,8 @@ fn batch_norms_are_folded() {
     let images = Tensor::from_vec(images, (1, 32, 32, 3), &Device::Cpu).unwrap();
     let forward = |tensors: &Tensors| {
         let weights = Weights::from_bytes(&file(tensors, &[])).unwrap();
-        let backbone = (find("mobilenet_v2").unwrap().open)(Some(&weights), 0, (&Device::Cpu).into()).unwrap();
-        backbone.forward(&images).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        let encoder = (find_image("mobilenet_v2").unwrap().open)(Some(&weights), 0, (&Device::Cpu).into()).unwrap();
+        encoder.forward(&images).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
     };
     let plain = tensors("mobilenet_v2");
     // The last convolution without its bias, behind a norm that is built to add this bias and change nothing else.

@@ -6,15 +6,20 @@ use anyhow::{Context as _, Result, bail};
 use candle_core::Device;
 use hashlab_cache::FeatureCache;
 use hashlab_data::{ByModality, Dataset, ItemData, Modality, StoredFeatures};
-use hashlab_encoders::Entry;
+use hashlab_encoders::EncoderEntry;
+use hashlab_image::Normalize;
 use hashlab_method::ViewSpec;
-use hashlab_settings::canonical;
+use hashlab_settings::{Settings, canonical};
 use hashlab_store::RunConfig;
 
 use crate::config::{ImageConfig, NO_ENCODER, TextConfig, section};
-use crate::image_features::{ImageFeatures, OnProgress};
+use crate::feature_source::{FeatureSource, OnProgress};
+use crate::image_features::ImageFeatures;
 use crate::inputs::FeatureRows;
+use crate::live_views::LiveItems;
 use crate::stored_views::Pool;
+use crate::text_features::{TextFeatures, TextFiles};
+use crate::with_encoder::ScaledEncoder;
 
 /// A run's data set and the source of each modality's features.
 pub struct RunEnvironment<'a> {
@@ -30,19 +35,27 @@ pub struct RunEnvironment<'a> {
 pub enum EncoderSetup<'a> {
     /// Images under an encoder.
     Images(Box<ImageFeatures<'a>>),
+    /// Texts under an encoder.
+    Texts(Box<TextFeatures<'a>>),
     /// The data set's own features.
     Stored(&'a dyn StoredFeatures),
 }
 
-/// What image encoders need beside a run's configuration.
+/// What encoders need beside a run's configuration.
 #[derive(Clone, Copy)]
-pub struct ImageSetup<'a> {
+pub struct EncoderContext<'a> {
     /// The feature cache.
     pub cache: &'a FeatureCache,
     /// The registered encoders.
-    pub encoders: &'static [Entry],
-    /// Finds the weights file of a digest.
-    pub weights: &'a dyn Fn(&str) -> Option<PathBuf>,
+    pub encoders: &'static [EncoderEntry],
+    /// Finds the file, weights or tokenizer, of a digest.
+    pub files: &'a dyn Fn(&str) -> Option<PathBuf>,
+}
+
+impl EncoderContext<'_> {
+    fn file(&self, digest: Option<&str>) -> Option<PathBuf> {
+        digest.and_then(self.files)
+    }
 }
 
 impl<'a> RunEnvironment<'a> {
@@ -50,33 +63,15 @@ impl<'a> RunEnvironment<'a> {
     ///
     /// # Errors
     /// If the data set lacks a modality, or the configuration does not fit this program.
-    pub fn new(config: &RunConfig, dataset: &'a dyn Dataset, setup: ImageSetup<'a>, device: &Device) -> Result<Self> {
+    pub fn new(config: &RunConfig, dataset: &'a dyn Dataset, cx: EncoderContext<'a>, device: &Device) -> Result<Self> {
         let data = serde_json::Value::from(config.data.clone());
         let identity = format!("{} {} {}", config.dataset, config.dataset_identity, canonical(&data));
+        let source = FeatureSource { cache: cx.cache, dataset, identity, device: device.clone() };
         let encoders = config.encoders.try_map(|modality, settings| {
             let Some(data) = dataset.data(modality) else {
                 bail!("data set `{}` has no {modality} data", config.dataset);
             };
-            let named = settings.get("encoder").and_then(|name| name.as_str());
-            match (modality, data) {
-                (_, ItemData::Features(features)) => Ok(EncoderSetup::Stored(features)),
-                (_, data) if named == Some(NO_ENCODER) => {
-                    bail!("`encoder = \"none\"` needs a data set of features, got one of {:?}", data.kind())
-                }
-                (Modality::Image, ItemData::Images(_)) => {
-                    let image: ImageConfig = section(settings)?;
-                    let network = setup.encoders.iter().find(|entry| entry.name == image.encoder);
-                    let network = network.with_context(|| format!("unknown image encoder `{}`", image.encoder))?;
-                    let weights = image.digest.as_deref().and_then(setup.weights);
-                    let features =
-                        ImageFeatures::new(setup.cache, dataset, identity.clone(), network, &image, weights, device);
-                    Ok(EncoderSetup::Images(Box::new(features)))
-                }
-                _ => {
-                    let text: TextConfig = section(settings)?;
-                    bail!("encoder `{}` does not encode {modality} data", text.encoder)
-                }
-            }
+            EncoderSetup::new(data, settings, source.clone(), cx)
         })?;
         Ok(Self { dataset, encoders, device: device.clone() })
     }
@@ -96,10 +91,37 @@ impl<'a> RunEnvironment<'a> {
 }
 
 impl<'a> EncoderSetup<'a> {
+    /// Prepares the encoder of `data` by its section.
+    fn new(data: ItemData<'a>, settings: &Settings, source: FeatureSource<'a>, cx: EncoderContext<'a>) -> Result<Self> {
+        let named = settings.get("encoder").and_then(|name| name.as_str());
+        match data {
+            ItemData::Features(features) => Ok(Self::Stored(features)),
+            data if named == Some(NO_ENCODER) => {
+                bail!("`encoder = \"none\"` needs a data set of features, got one of {:?}", data.kind())
+            }
+            ItemData::Images(_) => {
+                let config: ImageConfig = section(settings)?;
+                let entry = cx.encoders.iter().filter_map(EncoderEntry::image).find(|e| e.name == config.encoder);
+                let entry = entry.with_context(|| format!("unknown image encoder `{}`", config.encoder))?;
+                let weights = cx.file(config.digest.as_deref());
+                Ok(Self::Images(Box::new(ImageFeatures::new(source, entry, &config, weights))))
+            }
+            ItemData::Texts(_) => {
+                let config: TextConfig = section(settings)?;
+                let entry = cx.encoders.iter().filter_map(EncoderEntry::text).find(|e| e.name == config.encoder);
+                let entry = entry.with_context(|| format!("unknown text encoder `{}`", config.encoder))?;
+                let (weights, tokenizer) = (config.digest.as_deref(), config.tokenizer_digest.as_deref());
+                let files = TextFiles { weights: cx.file(weights), tokenizer: cx.file(tokenizer) };
+                Ok(Self::Texts(Box::new(TextFeatures::new(source, entry, &config, files))))
+            }
+        }
+    }
+
     /// Length of the feature vectors that methods see.
     pub fn dim(&self) -> usize {
         match self {
             Self::Images(images) => images.dim(),
+            Self::Texts(texts) => texts.dim(),
             Self::Stored(features) => features.dim(),
         }
     }
@@ -107,10 +129,11 @@ impl<'a> EncoderSetup<'a> {
     /// Features of all items without augmentation; row = item. Extracts what the cache lacks.
     ///
     /// # Errors
-    /// If images, weights or the cache cannot be read or written.
+    /// If items, weights or the cache cannot be read or written.
     pub fn plain(&self, items: usize, progress: OnProgress<'_>) -> Result<FeatureRows<'a>> {
         match self {
             Self::Images(images) => Ok(FeatureRows::Cached(images.plain(progress)?)),
+            Self::Texts(texts) => Ok(FeatureRows::Cached(texts.plain(progress)?)),
             Self::Stored(features) => {
                 Ok(FeatureRows::Stored { features: *features, view: 0, items: (0..items as u32).collect() })
             }
@@ -120,7 +143,7 @@ impl<'a> EncoderSetup<'a> {
     /// Stored views of the training items as a method asks for them. Extracts what the cache lacks.
     ///
     /// # Errors
-    /// If images, weights or the cache cannot be read or written.
+    /// If items, weights or the cache cannot be read or written.
     pub fn views(
         &self,
         modality: Modality,
@@ -136,13 +159,37 @@ impl<'a> EncoderSetup<'a> {
                 let files = images.views(train, transform, count, progress)?;
                 Ok(Pool { modality, views: files.into_iter().map(FeatureRows::Cached).collect(), random })
             }
+            (Self::Texts(texts), ViewSpec::Text) => {
+                let views = texts.captions(train, progress)?;
+                Ok(Pool { modality, random: views.len() > 1, views })
+            }
             (Self::Images(_), ViewSpec::Text) => bail!("a view of a text was asked of images"),
+            (Self::Texts(_), ViewSpec::Image(_)) => bail!("a view of an image was asked of texts"),
             (Self::Stored(features), _) => {
                 let rows = |view| FeatureRows::Stored { features: *features, view, items: train.to_vec() };
                 let random = features.views() > 1 && !is_plain(view);
                 let count = if random { features.views() } else { 1 };
                 Ok(Pool { modality, views: (0..count).map(rows).collect(), random })
             }
+        }
+    }
+
+    /// Opens the encoder to be trained, from its weights or the run's `seed`, and the items as it takes them.
+    ///
+    /// # Errors
+    /// If the encoder is frozen, or its files cannot be read.
+    pub(crate) fn live(&self, modality: Modality, seed: u64) -> Result<(ScaledEncoder, LiveItems<'_>)> {
+        match self {
+            Self::Images(images) if images.config().finetune => {
+                let network = images.trainable(seed)?;
+                let [mean, std] = network.normalize();
+                let items = LiveItems::Images(images.loader(Normalize { mean, std }));
+                Ok(((network, images.config().lr_scale), items))
+            }
+            Self::Texts(texts) if texts.config().finetune => {
+                Ok(((texts.trainable()?, texts.config().lr_scale), LiveItems::Texts(texts.loader()?)))
+            }
+            _ => bail!("a run trains the encoders of all its modalities or none, and that of {modality}s is frozen"),
         }
     }
 }

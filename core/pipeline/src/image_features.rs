@@ -4,11 +4,10 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, ensure};
-use candle_core::{DType, Device, Tensor};
-use hashlab_cache::{FeatureCache, FeatureFile, FeatureKey, Progress, Shape, items_digest};
-use hashlab_data::Dataset;
-use hashlab_encoders::{Backbone, Cut, Entry, Norm, Place, Trainable, Weights};
+use anyhow::{Context, Result};
+use candle_core::{DType, Tensor};
+use hashlab_cache::{FeatureFile, FeatureKey, Shape, items_digest};
+use hashlab_encoders::{Cut, Encoder, ImageEntry, Norm, Place, TrainableEncoder, Weights};
 use hashlab_image::{Normalize, Transform};
 use hashlab_kernels::threads::serial;
 use hashlab_rng::{Stream, stream};
@@ -16,47 +15,31 @@ use rayon::prelude::*;
 
 use crate::config::{ComputeDtype, ImageConfig, NormMode};
 use crate::decode_ahead::{Extraction, overlapped};
-use crate::live_views::ImageLoader;
+use crate::feature_source::{CHUNK, FeatureSource, OnProgress, REVISION, read_weights};
+use crate::image_loader::ImageLoader;
 
-/// Items whose features are stored and checked together.
-const CHUNK: usize = 256;
-/// Images that go through the backbone together on a GPU: a chunk of small ones, or as many large ones as have so many
+/// Images that go through the network together on a GPU: a chunk of small ones, or as many large ones as have so many
 /// pixels.
 const GPU_PIXELS: usize = CHUNK * 128 * 128;
 
-/// Raised when the same weights and pixels give other features, so that caches are not mixed.
-const REVISION: u32 = 1;
-
-/// Called as an extraction proceeds with what is extracted and how far. Its error ends the extraction; what is done is kept.
-pub type OnProgress<'a> = &'a mut dyn FnMut(&str, Progress) -> Result<()>;
-
 /// The features of a data set's images under an encoder.
 pub struct ImageFeatures<'a> {
-    cache: &'a FeatureCache,
-    dataset: &'a dyn Dataset,
-    /// Identity of the data set and its settings.
-    identity: String,
-    network: &'static Entry,
+    source: FeatureSource<'a>,
+    network: &'static ImageEntry,
     config: ImageConfig,
     weights: Option<PathBuf>,
-    backbone: OnceLock<Box<dyn Backbone>>,
-    device: Device,
+    opened: OnceLock<Box<dyn Encoder>>,
 }
 
 impl<'a> ImageFeatures<'a> {
-    /// Prepares access; nothing is read or computed yet. The networks, and the runs that use the features, work on
-    /// `device`.
+    /// Prepares access; nothing is read or computed yet.
     pub fn new(
-        cache: &'a FeatureCache,
-        dataset: &'a dyn Dataset,
-        identity: String,
-        network: &'static Entry,
+        source: FeatureSource<'a>,
+        network: &'static ImageEntry,
         config: &ImageConfig,
         weights: Option<PathBuf>,
-        device: &Device,
     ) -> Self {
-        let (config, device) = (config.clone(), device.clone());
-        Self { cache, dataset, identity, network, config, weights, backbone: OnceLock::new(), device }
+        Self { source, network, config: config.clone(), weights, opened: OnceLock::new() }
     }
 
     /// Digest of the weights, or what stands for it where they are drawn.
@@ -72,17 +55,12 @@ impl<'a> ImageFeatures<'a> {
     /// Loads the data set's images as the encoder takes them.
     pub(crate) fn loader(&self, normalize: Normalize) -> ImageLoader<'_> {
         let (size, preprocess) = (self.image_size(), self.network.preprocess);
-        ImageLoader { dataset: self.dataset, size, preprocess, normalize, device: &self.device }
+        ImageLoader { dataset: self.source.dataset, size, preprocess, normalize, device: &self.source.device }
     }
 
     /// The section `[image]`.
     pub fn config(&self) -> &ImageConfig {
         &self.config
-    }
-
-    /// Where tensors live.
-    pub fn device(&self) -> &Device {
-        &self.device
     }
 
     /// Length of the feature vectors that methods see.
@@ -99,22 +77,14 @@ impl<'a> ImageFeatures<'a> {
     ///
     /// # Errors
     /// If its weights cannot be read.
-    pub fn tail(&self) -> Result<Option<Box<dyn Trainable>>> {
+    pub fn tail(&self) -> Result<Option<Box<dyn TrainableEncoder>>> {
         let Some(cut) = self.cut() else { return Ok(None) };
-        Ok(Some((cut.tail)(self.weights()?.as_ref(), &self.device)?))
+        Ok(Some((cut.tail)(self.weights()?.as_ref(), &self.source.device)?))
     }
 
     /// Reads the weights, and checks that they are those that the run was planned with.
     fn weights(&self) -> Result<Option<Weights>> {
-        let Some(path) = &self.weights else { return Ok(None) };
-        let (weights, planned) = (Weights::read(path)?, self.digest());
-        ensure!(
-            weights.digest() == planned,
-            "{} has digest {}, the run was planned with {planned}\nhelp: plan again with this file, or restore the other",
-            path.display(),
-            weights.digest()
-        );
-        Ok(Some(weights))
+        self.weights.as_deref().map(|path| read_weights(path, self.digest())).transpose()
     }
 
     /// Features of all items without augmentation; row = item. Extracts what the cache lacks.
@@ -122,7 +92,7 @@ impl<'a> ImageFeatures<'a> {
     /// # Errors
     /// If images, weights or the cache cannot be read or written.
     pub fn plain(&self, progress: OnProgress<'_>) -> Result<FeatureFile> {
-        let items: Vec<u32> = (0..self.dataset.len() as u32).collect();
+        let items: Vec<u32> = (0..self.source.dataset.len() as u32).collect();
         self.feature_file(&items, self.network.preprocess.transform(self.image_size()), 0, "features", progress)
     }
 
@@ -166,7 +136,7 @@ impl<'a> ImageFeatures<'a> {
         progress: OnProgress<'_>,
     ) -> Result<FeatureFile> {
         let key = FeatureKey {
-            dataset: self.identity.clone(),
+            dataset: self.source.identity.clone(),
             items: items_digest(items),
             encoder: self.identify(),
             weights: self.digest().to_owned(),
@@ -178,9 +148,13 @@ impl<'a> ImageFeatures<'a> {
         let shape = Shape { rows: items.len(), dim, chunk_rows: CHUNK };
         let on_gpu = OnGpu { features: self, items, transform: &transform, view };
         let progress = |at| progress(name, at);
-        match self.device.is_cpu() {
-            true => self.cache.ensure(&key, shape, |rows| self.extract(&items[rows], &transform, view), progress),
-            false => overlapped(&on_gpu, &self.device, |extract| self.cache.ensure(&key, shape, extract, progress)),
+        match self.source.device.is_cpu() {
+            true => {
+                self.source.cache.ensure(&key, shape, |rows| self.extract(&items[rows], &transform, view), progress)
+            }
+            false => overlapped(&on_gpu, &self.source.device, |extract| {
+                self.source.cache.ensure(&key, shape, extract, progress)
+            }),
         }
     }
 
@@ -192,14 +166,14 @@ impl<'a> ImageFeatures<'a> {
 
     /// The data set's images as the encoder takes them.
     fn images(&self) -> Result<ImageLoader<'_>> {
-        let [mean, std] = self.backbone()?.normalize();
+        let [mean, std] = self.opened()?.normalize();
         Ok(self.loader(Normalize { mean, std }))
     }
 
     /// Computes features `(n, dim)` of images, in f32 whatever the network computes in: that is what the cache takes.
     fn forward(&self, views: &Tensor) -> Result<Tensor> {
         let views = views.to_dtype(self.config.dtype.tensor_dtype())?;
-        Ok(self.backbone()?.forward(&views)?.to_dtype(DType::F32)?)
+        Ok(self.opened()?.forward(&views)?.to_dtype(DType::F32)?)
     }
 
     /// Computes features of a view of `items`; row-major `(items, dim)`.
@@ -220,31 +194,31 @@ impl<'a> ImageFeatures<'a> {
         Ok(parts.collect::<Result<Vec<Vec<f32>>>>()?.concat())
     }
 
-    /// Opens the backbone to be trained in a run: from its weights, or from the run's `seed`.
+    /// Opens the encoder to be trained in a run: from its weights, or from the run's `seed`.
     ///
     /// # Errors
     /// If it cannot be trained, or its weights cannot be read.
-    pub fn trainable(&self, seed: u64) -> Result<Box<dyn Trainable>> {
-        self.dataset.digest()?; // verifies the pixels
+    pub fn trainable(&self, seed: u64) -> Result<Box<dyn TrainableEncoder>> {
+        self.source.dataset.digest()?; // verifies the pixels
         let open = self.network.train.with_context(|| format!("encoder `{}` cannot be trained", self.network.name))?;
         let norm = match self.config.norm {
             NormMode::Batch => Norm::Batch,
             NormMode::Frozen => Norm::Frozen,
         };
-        Ok(open(self.weights()?.as_ref(), seed, norm, &self.device)?)
+        Ok(open(self.weights()?.as_ref(), seed, norm, &self.source.device)?)
     }
 
-    /// Opens the backbone on first use: a cache that is complete needs no weights and no pixels.
-    fn backbone(&self) -> Result<&dyn Backbone> {
-        if self.backbone.get().is_none() {
+    /// Opens the encoder on first use: a cache that is complete needs no weights and no pixels.
+    fn opened(&self) -> Result<&dyn Encoder> {
+        if self.opened.get().is_none() {
             // Verifies the pixels against the data set's declared digest, too.
-            self.dataset.digest()?;
+            self.source.dataset.digest()?;
             let open = self.cut().map_or(self.network.open, |cut| cut.trunk);
-            let place = Place { device: &self.device, dtype: self.config.dtype.tensor_dtype() };
+            let place = Place { device: &self.source.device, dtype: self.config.dtype.tensor_dtype() };
             let opened = open(self.weights()?.as_ref(), 0, place)?;
-            let _ = self.backbone.set(opened); // another thread may have been faster
+            let _ = self.opened.set(opened); // another thread may have been faster
         }
-        Ok(self.backbone.get().expect("set above").as_ref())
+        Ok(self.opened.get().expect("set above").as_ref())
     }
 }
 

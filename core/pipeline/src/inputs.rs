@@ -27,6 +27,13 @@ pub trait Inputs: Sync {
 pub enum FeatureRows<'a> {
     /// Computed by an encoder.
     Cached(FeatureFile),
+    /// Some rows of those.
+    Selected {
+        /// The features.
+        file: FeatureFile,
+        /// The row of the file that each row is.
+        rows: Vec<u32>,
+    },
     /// The data set's own.
     Stored {
         /// The features.
@@ -43,6 +50,7 @@ impl FeatureRows<'_> {
     pub fn rows(&self) -> usize {
         match self {
             Self::Cached(file) => file.rows(),
+            Self::Selected { rows, .. } => rows.len(),
             Self::Stored { items, .. } => items.len(),
         }
     }
@@ -50,7 +58,7 @@ impl FeatureRows<'_> {
     /// Length of a row.
     pub fn dim(&self) -> usize {
         match self {
-            Self::Cached(file) => file.dim(),
+            Self::Cached(file) | Self::Selected { file, .. } => file.dim(),
             Self::Stored { features, .. } => features.dim(),
         }
     }
@@ -60,10 +68,12 @@ impl FeatureRows<'_> {
     /// # Errors
     /// If a row is beyond the end, cannot be read, or holds a number that is not finite.
     pub fn read(&self, rows: &[u32], out: &mut [f32]) -> Result<()> {
+        let chosen_of = |all: &[u32]| rows.iter().map(|&row| all[row as usize]).collect::<Vec<u32>>();
         match self {
             Self::Cached(file) => Ok(file.read_rows(rows, out)?),
+            Self::Selected { file, rows } => Ok(file.read_rows(&chosen_of(rows), out)?),
             Self::Stored { features, view, items } => {
-                let chosen: Vec<u32> = rows.iter().map(|&row| items[row as usize]).collect();
+                let chosen = chosen_of(items);
                 features.read(&chosen, *view, out)?;
                 let odd = out.iter().position(|value| !value.is_finite());
                 ensure!(

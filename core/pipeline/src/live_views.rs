@@ -1,4 +1,4 @@
-//! Images decoded and augmented while a run trains.
+//! Items decoded and augmented while a run trains.
 
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -6,128 +6,77 @@ use std::thread::Scope;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use candle_core::{Device, Tensor};
-use hashlab_data::{Dataset, ItemData, Labels, Modality};
-use hashlab_encoders::Preprocess;
-use hashlab_image::{Normalize, Transform, to_hwc};
+use hashlab_data::{ByModality, Labels, Modality};
+use hashlab_image::Transform;
 use hashlab_method::{Batch, BatchSpec, Progress, View, ViewSpec};
 use hashlab_rng::{Stream, stream};
 use hashlab_train::TrainData;
-use rayon::prelude::*;
 
+use crate::image_loader::ImageLoader;
 use crate::inputs::{Inputs, multi_hot};
+use crate::text_loader::TextLoader;
 
-/// Images of a data set as an encoder takes them: `(n, size, size, 3)`, normalized, on its device.
-#[derive(Clone, Copy)]
-pub struct ImageLoader<'a> {
-    /// The data set.
-    pub dataset: &'a dyn Dataset,
-    /// Side in pixels.
-    pub size: usize,
-    /// How an image becomes one of that size, without augmentation.
-    pub preprocess: Preprocess,
-    /// The encoder's mean and standard deviation of each color.
-    pub normalize: Normalize,
-    /// Where tensors are put.
-    pub device: &'a Device,
+/// The items of one modality, as an encoder that is trained takes them.
+pub enum LiveItems<'a> {
+    /// Images, transformed for every view.
+    Images(ImageLoader<'a>),
+    /// Texts, of which a view is a caption.
+    Texts(TextLoader<'a>),
 }
 
-impl ImageLoader<'_> {
-    /// Decodes and transforms images on all threads of the current pool; `draw` opens the stream of each position.
-    fn pixels(&self, items: &[u32], transform: &Transform, draw: impl Fn(usize) -> Stream + Sync) -> Result<Vec<f32>> {
-        let mut values = vec![0f32; items.len() * self.pixels_of_one()];
-        self.write_pixels(items, transform, draw, &mut values)?;
-        Ok(values)
+impl LiveItems<'_> {
+    /// The items without augmentation.
+    pub fn inputs(&self) -> &dyn Inputs {
+        match self {
+            Self::Images(images) => images,
+            Self::Texts(texts) => texts,
+        }
     }
 
-    /// How many numbers an image has.
-    pub(crate) fn pixels_of_one(&self) -> usize {
-        self.size * self.size * 3
-    }
-
-    /// [`Self::pixels`] into the beginning of `values`.
-    pub(crate) fn write_pixels(
+    /// Makes a view of `items`; `draw` opens the stream of each position. `transform` is that of an image.
+    fn view(
         &self,
         items: &[u32],
-        transform: &Transform,
+        transform: Option<&Transform>,
         draw: impl Fn(usize) -> Stream + Sync,
-        values: &mut [f32],
-    ) -> Result<()> {
-        let each = values.par_chunks_exact_mut(self.pixels_of_one()).zip(items).enumerate();
-        each.try_for_each(|(at, (out, &item))| self.read(item, transform, draw(at), out))
-    }
-
-    /// Decodes and transforms one image.
-    fn read(&self, item: u32, transform: &Transform, mut draws: Stream, out: &mut [f32]) -> Result<()> {
-        let Some(ItemData::Images(images)) = self.dataset.data(Modality::Image) else {
-            bail!("the items have no images")
-        };
-        let image = images.image(item as usize)?;
-        to_hwc(&transform.apply(&image, &mut draws), &self.normalize, out);
-        Ok(())
-    }
-
-    fn tensor(&self, values: Vec<f32>) -> Result<Tensor> {
-        let items = values.len() / (self.size * self.size * 3);
-        Ok(Tensor::from_vec(values, (items, self.size, self.size, 3), self.device)?)
-    }
-
-    /// Loads views of `items` that `transform` makes with the stream of each position.
-    pub(crate) fn load_views(
-        &self,
-        items: &[u32],
-        transform: &Transform,
-        draw: impl Fn(usize) -> Stream + Sync,
-    ) -> Result<Tensor> {
-        self.tensor(self.pixels(items, transform, draw)?)
-    }
-
-    /// Loads views of `items` on this thread; `draw` opens the stream of each item.
-    pub(crate) fn load_views_serially(
-        &self,
-        items: &[u32],
-        transform: &Transform,
-        draw: impl Fn(u32) -> Stream,
-    ) -> Result<Tensor> {
-        let pixels = self.size * self.size * 3;
-        let mut values = vec![0f32; items.len() * pixels];
-        let mut each = values.chunks_exact_mut(pixels).zip(items);
-        each.try_for_each(|(out, &item)| self.read(item, transform, draw(item), out))?;
-        self.tensor(values)
+    ) -> Result<Made> {
+        match (self, transform) {
+            (Self::Images(images), Some(transform)) => Ok(Made::Pixels(images.pixels(items, transform, draw)?)),
+            (Self::Texts(texts), None) => {
+                let captions = texts.texts()?.captions();
+                Ok(Made::Tokens(texts.captions_of(items, |at| draw(at).below(captions))?))
+            }
+            (Self::Images(_), None) => bail!("a view of a text was asked of images"),
+            (Self::Texts(_), Some(_)) => bail!("a view of an image was asked of texts"),
+        }
     }
 }
 
-impl Inputs for ImageLoader<'_> {
-    fn len(&self) -> usize {
-        self.dataset.len()
-    }
-
-    fn chunk(&self) -> usize {
-        64
-    }
-
-    fn load(&self, items: &[u32]) -> Result<Tensor> {
-        // The transform draws nothing, so the stream does not matter.
-        self.load_views(items, &self.preprocess.transform(self.size), |_| stream(0, "plain", &[]))
-    }
-}
-
-/// What a step's images are made from.
+/// What a step's views are made from.
 struct Order {
     items: Vec<u32>,
-    transforms: Vec<Transform>,
+    /// The modality of each view, and the transform of an image.
+    views: Vec<(Modality, Option<Transform>)>,
     epoch: usize,
     seed: u64,
 }
 
-/// Training batches of images, made on a thread of its own one step ahead.
+/// A view that is made, before it is put on a device.
+enum Made {
+    Pixels(Vec<f32>),
+    Tokens(Tensor),
+}
+
+/// Training batches made on a thread of its own one step ahead.
 ///
 /// Every view of every epoch is a draw of its own, from a stream named by (seed, epoch, view, earlier occurrences of the
 /// item in the step, item), so that batches do not depend on threads or restarts.
 pub struct LiveViews<'a> {
-    images: ImageLoader<'a>,
+    items: &'a ByModality<LiveItems<'a>>,
     /// The training items, ascending.
     train: &'a [u32],
     labels: Option<&'a Labels>,
+    device: &'a Device,
     orders: Sender<Order>,
     ahead: Mutex<Ahead>,
 }
@@ -137,20 +86,18 @@ struct Ahead {
     /// Its items, once it is ordered.
     ordered: Option<Vec<u32>>,
     /// Where its views arrive.
-    arrivals: Receiver<Result<Views>>,
+    arrivals: Receiver<Result<Vec<Made>>>,
 }
-
-/// The views of a step, one buffer each.
-type Views = Vec<Vec<f32>>;
 
 impl<'a> LiveViews<'a> {
     /// Starts the thread that makes batches; it ends when the value is dropped. `labels` are those of the data set,
     /// where the method may see them.
     pub fn start<'scope>(
         scope: &'scope Scope<'scope, '_>,
-        images: ImageLoader<'a>,
+        items: &'a ByModality<LiveItems<'a>>,
         train: &'a [u32],
         labels: Option<&'a Labels>,
+        device: &'a Device,
     ) -> Self
     where
         'a: 'scope,
@@ -159,41 +106,47 @@ impl<'a> LiveViews<'a> {
         let (made, arrivals) = channel();
         scope.spawn(move || {
             for order in received {
-                if made.send(make(&images, train, &order)).is_err() {
+                if made.send(make(items, train, &order)).is_err() {
                     return;
                 }
             }
         });
-        Self { images, train, labels, orders, ahead: Mutex::new(Ahead { ordered: None, arrivals }) }
+        Self { items, train, labels, device, orders, ahead: Mutex::new(Ahead { ordered: None, arrivals }) }
     }
-}
 
-impl LiveViews<'_> {
-    fn view(&self, values: Vec<f32>) -> Result<View> {
-        Ok(View { modality: Modality::Image, x: self.images.tensor(values)? })
+    /// The modality of a view and, of an image, its transform.
+    fn order(&self, view: &ViewSpec) -> (Modality, Option<Transform>) {
+        let transform = match (view, self.items.get(Modality::Image)) {
+            (ViewSpec::Image(make), Some(LiveItems::Images(images))) => Some(make(images.size)),
+            _ => None,
+        };
+        (view.modality(), transform)
     }
-}
 
-/// The transform of a view of images of `size` pixels; `None` of a text.
-fn image_transform(view: &ViewSpec, size: usize) -> Option<Transform> {
-    match view {
-        ViewSpec::Image(make) => Some(make(size)),
-        ViewSpec::Text => None,
+    fn view(&self, modality: Modality, made: Made) -> Result<View> {
+        let x = match (made, self.items.get(modality)) {
+            (Made::Pixels(values), Some(LiveItems::Images(images))) => images.tensor(values)?,
+            (Made::Tokens(tokens), _) => tokens,
+            (Made::Pixels(_), _) => bail!("pixels of {modality} data"),
+        };
+        Ok(View { modality, x })
     }
 }
 
 /// Makes the views of a step's items.
-fn make(images: &ImageLoader<'_>, train: &[u32], order: &Order) -> Result<Views> {
+fn make(live: &ByModality<LiveItems<'_>>, train: &[u32], order: &Order) -> Result<Vec<Made>> {
     let items: Vec<u32> = order.items.iter().map(|&position| train[position as usize]).collect();
-    let view = |(view, transform): (usize, &Transform)| {
-        images.pixels(&items, transform, |at| {
+    let view = |(view, (modality, transform)): (usize, &(Modality, Option<Transform>))| {
+        let live =
+            live.get(*modality).with_context(|| format!("the method views {modality} data, which the run has not"))?;
+        live.view(&items, transform.as_ref(), |at| {
             // Two samplers of a step may draw an item; each gets a view of its own.
             let repeated = order.items[..at].iter().filter(|other| **other == order.items[at]).count();
             let key = [order.epoch, view, repeated, items[at] as usize].map(|part| part as u64);
             stream(order.seed, "live-view", &key)
         })
     };
-    order.transforms.iter().enumerate().map(view).collect()
+    order.views.iter().enumerate().map(view).collect()
 }
 
 impl TrainData for LiveViews<'_> {
@@ -202,8 +155,8 @@ impl TrainData for LiveViews<'_> {
     }
 
     fn prefetch(&self, items: &[u32], spec: &BatchSpec, at: &Progress) {
-        let transforms = spec.views.iter().filter_map(|view| image_transform(view, self.images.size)).collect();
-        let order = Order { items: items.to_vec(), transforms, epoch: at.epoch, seed: at.seed };
+        let views = spec.views.iter().map(|view| self.order(view)).collect();
+        let order = Order { items: items.to_vec(), views, epoch: at.epoch, seed: at.seed };
         let mut ahead = self.ahead.lock().expect("no holder of this lock panics");
         if ahead.ordered.is_none() && self.orders.send(order).is_ok() {
             ahead.ordered = Some(items.to_vec());
@@ -217,10 +170,11 @@ impl TrainData for LiveViews<'_> {
         let views = ahead.arrivals.recv().context("the thread that makes batches ended")??;
         ensure!(ordered.as_deref() == Some(items), "a step was announced and another one taken");
         let chosen: Vec<u32> = items.iter().map(|&position| self.train[position as usize]).collect();
+        let views = spec.views.iter().zip(views).map(|(spec, made)| self.view(spec.modality(), made));
         Ok(Batch {
             items: items.to_vec(),
-            views: views.into_iter().map(|values| self.view(values)).collect::<Result<_>>()?,
-            labels: self.labels.map(|labels| multi_hot(labels, &chosen, self.images.device)).transpose()?,
+            views: views.collect::<Result<_>>()?,
+            labels: self.labels.map(|labels| multi_hot(labels, &chosen, self.device)).transpose()?,
         })
     }
 }

@@ -7,7 +7,6 @@ use anyhow::{Context as _, Result, bail, ensure};
 use candle_core::Device;
 use hashlab_data::{ByModality, Dataset, Labels, Modality, Split, Task};
 use hashlab_eval::{Options, Report};
-use hashlab_image::Normalize;
 use hashlab_method::{
     AnyMethod, BatchSpec, BuildContext, Features, Fitted, HashMethod, MethodEntry, State, Supervision, TrainSet,
     Trained, ViewSpec,
@@ -15,10 +14,10 @@ use hashlab_method::{
 use hashlab_store::{CodeStatistics, QueryResults, RunConfig, RunResult, Status, TaskResult};
 use hashlab_train::{Checkpoint, Fit, TrainConfig, TrainData, TrainEnd, TrainObserver, fit};
 
-use crate::config::{EvalConfig, ImageConfig, section};
+use crate::config::{EvalConfig, ImageConfig, TextConfig, section};
 use crate::environment::RunEnvironment;
 use crate::evaluator::{AllCodes, Evaluator, EvaluatorSetup, Queries};
-use crate::image_features::OnProgress;
+use crate::feature_source::OnProgress;
 use crate::inputs::{FeatureInputs, FeatureRows, Inputs, multi_hot};
 use crate::live_views::LiveViews;
 use crate::stored_views::{Pool, StoredViews};
@@ -103,7 +102,7 @@ pub fn features_of<'a>(
 ) -> Result<RunFeatures<'a>> {
     ensure!(
         !finetunes(config)?,
-        "the run trains its encoder, so that it has no features to store\nhelp: leave `finetune` out of [image]"
+        "the run trains its encoder, so that it has no features to store\nhelp: leave `finetune` out of the experiment"
     );
     let plain = plain_features(environment, &mut *progress)?;
     if !method.deep {
@@ -149,15 +148,37 @@ fn distinct(views: &[ViewSpec]) -> (Vec<&ViewSpec>, Vec<usize>) {
     (different, positions)
 }
 
-/// Whether a run trains its encoder, so that it works on images instead of stored features.
+/// Whether a run trains its encoders, so that it works on items instead of stored features.
 ///
 /// # Errors
 /// If the configuration does not fit this program.
 pub fn finetunes(config: &RunConfig) -> Result<bool> {
-    match config.encoders.get(Modality::Image) {
-        Some(settings) => Ok(section::<ImageConfig>(settings)?.finetune),
-        None => Ok(false),
+    Ok(finetuned(config)?.values().any(|on| *on))
+}
+
+/// Refuses a run that trains the encoder of one modality and not that of another.
+///
+/// # Errors
+/// If it does, or the configuration does not fit this program.
+pub fn check_finetuning(config: &RunConfig) -> Result<()> {
+    let finetuned = finetuned(config)?;
+    let frozen = finetuned.iter().find(|(_, on)| !**on);
+    match frozen.filter(|_| finetuned.values().any(|on| *on)) {
+        None => Ok(()),
+        Some((modality, _)) => bail!(
+            "method `{}` reads several modalities, and `finetune` trains the encoders of all or none: that of {modality}s \
+             is frozen\nhelp: set `finetune` in [image] and in [text], or in neither",
+            config.method
+        ),
     }
+}
+
+/// Whether the encoder of each modality is trained.
+fn finetuned(config: &RunConfig) -> Result<ByModality<bool>> {
+    config.encoders.try_map(|modality, settings| match modality {
+        Modality::Text => Ok(section::<TextConfig>(settings)?.finetune),
+        _ => Ok(section::<ImageConfig>(settings)?.finetune),
+    })
 }
 
 /// Trains, encodes and evaluates.
@@ -169,7 +190,7 @@ pub fn run(job: RunJob<'_>) -> Result<RunEnd> {
     let method = build(job.config, job.method, job.environment, &split, &job.environment.device)?;
     match method {
         AnyMethod::Fitted(method) => run_fitted(&job, &split, method),
-        AnyMethod::Trained(method) if finetunes(job.config)? => run_on_images(job, &split, method),
+        AnyMethod::Trained(method) if finetunes(job.config)? => run_on_items(job, &split, method),
         AnyMethod::Trained(method) => run_on_features(job, &split, method),
     }
 }
@@ -201,7 +222,7 @@ fn run_on_features(mut job: RunJob<'_>, split: &Split, mut method: Box<dyn Train
     let spec = method.batch_spec();
     let RunFeatures { plain, pools, views, samplers } = views_of(environment, split, &spec, plain, &mut quiet)?;
     if let Some(tail) = environment.images().map(|images| images.tail()).transpose()?.flatten() {
-        method = Box::new(WithEncoder::new(method, tail, 1.0));
+        method = Box::new(WithEncoder::new(method, ByModality::one(Modality::Image, (tail, 1.0)), device));
     }
     let inputs = plain.map(|_, rows| FeatureInputs { rows, device });
     let inputs = inputs.map(|_, inputs| inputs as &dyn Inputs);
@@ -212,23 +233,21 @@ fn run_on_features(mut job: RunJob<'_>, split: &Split, mut method: Box<dyn Train
     finish(&job, evaluator, method.as_ref(), end)
 }
 
-/// A run that trains its encoder.
-fn run_on_images(mut job: RunJob<'_>, split: &Split, method: Box<dyn Trained>) -> Result<RunEnd> {
+/// A run that trains its encoders.
+fn run_on_items(mut job: RunJob<'_>, split: &Split, method: Box<dyn Trained>) -> Result<RunEnd> {
     let environment = job.environment;
-    let encoder = environment.images().context("`finetune` needs images")?;
-    ensure!(
-        environment.encoders.len() == 1,
-        "`finetune` trains with images alone, and `{}` needs other modalities too\nhelp: leave it out of [image]",
-        job.config.method
-    );
-    let network = encoder.trainable(job.config.seed)?;
-    let [mean, std] = network.normalize();
-    let images = encoder.loader(Normalize { mean, std });
-    let mut method = WithEncoder::new(method, network, encoder.config().lr_scale);
-    let inputs = ByModality::one(Modality::Image, &images as &dyn Inputs);
+    check_finetuning(job.config)?;
+    let (mut networks, mut items) = (ByModality::default(), ByModality::default());
+    for (modality, encoder) in environment.encoders.iter() {
+        let (network, live) = encoder.live(modality, job.config.seed)?;
+        networks.insert(modality, network);
+        items.insert(modality, live);
+    }
+    let mut method = WithEncoder::new(method, networks, &environment.device);
+    let inputs = items.map(|_, items| items.inputs());
     let mut evaluator = job.evaluator(split, inputs, &method)?;
     let end = std::thread::scope(|scope| {
-        let data = LiveViews::start(scope, images, &split.train, job.labels());
+        let data = LiveViews::start(scope, &items, &split.train, job.labels(), &environment.device);
         train(&mut method, &mut job, &data, &mut evaluator)
     })?;
     finish(&job, evaluator, &method, end)

@@ -1,8 +1,8 @@
-//! A method on a network that runs in every step: an encoder trained with it, or the frozen layers behind a cut.
+//! A method on networks that run in every step: encoders trained with it, or the frozen layers behind a cut.
 
 use anyhow::Result;
-use candle_core::{Tensor, Var};
-use hashlab_encoders::Trainable;
+use candle_core::{DType, Device, Tensor, Var};
+use hashlab_encoders::TrainableEncoder;
 use hashlab_kernels::threads::serial;
 use hashlab_method::nn::expect;
 use hashlab_method::{
@@ -11,65 +11,86 @@ use hashlab_method::{
 };
 use rayon::prelude::*;
 
-/// The modality that the network encodes.
-const MODALITY: Modality = Modality::Image;
-
-/// Images that are encoded together on one thread, as in the extraction of features.
-const IMAGES: usize = 2;
-/// Feature vectors that are: as many as make reading a layer's weights worth while.
-const VECTORS: usize = 96;
-
-/// A deep method on a network. Its images are what the network takes, pixels `(n, h, w, 3)` or features of a trunk
-/// `(n, dim)`; the method sees features, as ever, but with the graph behind them. Other modalities pass by the network.
+/// A deep method on networks, one per modality at most. Its items are what the networks take, pixels `(n, h, w, 3)`,
+/// features of a trunk `(n, dim)` or token ids `(n, t)`; the method sees features, as ever, but with the graph behind
+/// them. Modalities without a network pass by.
 pub struct WithEncoder {
     method: Box<dyn Trained>,
-    network: Box<dyn Trainable>,
-    /// The method's variables, then the network's.
+    networks: ByModality<Box<dyn TrainableEncoder>>,
+    /// The method's variables, then those of the networks.
     groups: Vec<ParamGroup>,
+    device: Device,
 }
 
+/// A network, and the factor on the learning rate of its variables.
+pub type ScaledEncoder = (Box<dyn TrainableEncoder>, f64);
+
 impl WithEncoder {
-    /// Puts `method` on `network`, whose variables, if it has any, learn at `lr_scale` times the run's rate.
-    pub fn new(method: Box<dyn Trained>, network: Box<dyn Trainable>, lr_scale: f64) -> Self {
+    /// Puts `method` on `networks` of a device.
+    pub fn new(method: Box<dyn Trained>, networks: ByModality<ScaledEncoder>, device: &Device) -> Self {
         let mut groups = method.param_groups();
-        groups.push(ParamGroup { lr_scale: Some(lr_scale), ..ParamGroup::new(prefixed(network.vars())) });
-        Self { method, network, groups }
+        groups.extend(networks.iter().map(|(modality, (network, lr_scale))| ParamGroup {
+            lr_scale: Some(*lr_scale),
+            ..ParamGroup::new(prefixed(modality, network.vars()))
+        }));
+        let networks = networks.into_iter().map(|(modality, (network, _))| (modality, network)).collect();
+        Self { method, networks, groups, device: device.clone() }
     }
 
-    /// The network's parameters and running statistics.
+    /// The networks' parameters and running statistics.
     fn tensors(&self) -> Vec<(String, Var)> {
-        let mut tensors = prefixed(self.network.vars());
-        tensors.extend(prefixed(self.network.buffers()));
-        tensors
+        let of = |(modality, network): (Modality, &Box<dyn TrainableEncoder>)| {
+            let all = [network.vars(), network.buffers()].concat();
+            prefixed(modality, all)
+        };
+        self.networks.iter().flat_map(of).collect()
     }
 
     /// Features in evaluation mode, on all threads of the current pool, or in one pass on a GPU.
-    fn features(&self, inputs: &Tensor) -> Result<Tensor> {
-        if !inputs.device().is_cpu() {
-            return Ok(self.network.forward(inputs)?);
+    fn features(&self, network: &dyn TrainableEncoder, inputs: &Tensor) -> Result<Tensor> {
+        if !self.device.is_cpu() {
+            return Ok(network.forward(inputs)?);
         }
-        let (rows, at_once) = (inputs.dim(0)?, if inputs.rank() == 4 { IMAGES } else { VECTORS });
+        let (rows, at_once) = (inputs.dim(0)?, together(inputs));
         let starts: Vec<usize> = (0..rows).step_by(at_once).collect();
         let parts: Result<Vec<Tensor>> = starts
             .into_par_iter()
             .map(|start| {
                 let part = inputs.narrow(0, start, at_once.min(rows - start))?;
-                Ok(serial(|| self.network.forward(&part))?)
+                Ok(serial(|| network.forward(&part))?)
             })
             .collect();
         Ok(Tensor::cat(&parts?, 0)?)
     }
 }
 
-fn prefixed(tensors: Vec<(String, Var)>) -> Vec<(String, Var)> {
-    tensors.into_iter().map(|(name, var)| (format!("backbone.{name}"), var)).collect()
+/// Items that are encoded together on one thread: images as in the extraction of features, texts so that hidden layers
+/// stay in a thread's cache, and feature vectors so that it is worth while to read a layer's weights.
+fn together(inputs: &Tensor) -> usize {
+    match (inputs.rank(), inputs.dtype()) {
+        (4, _) => 2,
+        (_, DType::U32) => 8,
+        _ => 96,
+    }
+}
+
+/// The name of a network in states and random streams. That of images is older than others and stands in checkpoints.
+fn name_of(modality: Modality) -> &'static str {
+    match modality {
+        Modality::Text => "text_encoder",
+        _ => "backbone",
+    }
+}
+
+fn prefixed(modality: Modality, tensors: Vec<(String, Var)>) -> Vec<(String, Var)> {
+    tensors.into_iter().map(|(name, var)| (format!("{}.{name}", name_of(modality)), var)).collect()
 }
 
 impl HashMethod for WithEncoder {
     fn encode(&self, items: &Features, modality: Modality) -> Result<Tensor> {
-        let features = |(modality, x): (Modality, &Tensor)| match modality {
-            MODALITY => Ok((modality, self.features(x)?)),
-            _ => Ok((modality, x.clone())),
+        let features = |(modality, x): (Modality, &Tensor)| match self.networks.get(modality) {
+            Some(network) => Ok((modality, self.features(network.as_ref(), x)?)),
+            None => Ok((modality, x.clone())),
         };
         let features: ByModality<Tensor> = items.iter().map(features).collect::<Result<_>>()?;
         self.method.encode(&features.into(), modality)
@@ -113,19 +134,19 @@ impl Trained for WithEncoder {
         self.method.begin_epoch(at)
     }
 
-    /// One pass of the network over all views of images, so that batch norm sees them as one batch.
+    /// One pass of each network over all views of its modality, so that batch norm sees them as one batch.
     fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss> {
-        let inputs = batch.stacked(MODALITY)?;
-        let features = self.network.forward_train(&inputs, &mut |layer| at.stream(&format!("backbone/{layer}")))?;
-        let (rows, mut images) = (batch.items.len(), 0);
-        let mut view = |view: &View| {
-            if view.modality != MODALITY {
-                return Ok(view.clone());
-            }
-            images += 1;
-            Ok(View { modality: MODALITY, x: features.narrow(0, (images - 1) * rows, rows)? })
+        let features = self.networks.try_map(|modality, network| {
+            let mut draws = |layer: &str| at.stream(&format!("{}/{layer}", name_of(modality)));
+            anyhow::Ok(network.forward_train(&batch.stacked(modality)?, &mut draws)?)
+        })?;
+        let rows = batch.items.len();
+        let view = |(index, view): (usize, &View)| {
+            let Some(features) = features.get(view.modality) else { return Ok(view.clone()) };
+            let before = batch.views[..index].iter().filter(|other| other.modality == view.modality).count();
+            Ok(View { modality: view.modality, x: features.narrow(0, before * rows, rows)? })
         };
-        let views = batch.views.iter().map(&mut view).collect::<Result<_>>()?;
+        let views = batch.views.iter().enumerate().map(view).collect::<Result<_>>()?;
         self.method.loss(&Batch { items: batch.items.clone(), views, labels: batch.labels.clone() }, at)
     }
 

@@ -48,6 +48,12 @@ pub struct EncoderSummary {
     /// Pixels that images are resized to; `None` for texts and features.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_size: Option<usize>,
+    /// How the features of a text are made of its tokens', e.g. `mean`; `None` for images and features.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<String>,
+    /// Tokens of a text that count; `None` for images and features.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<usize>,
     /// Element type of the encoder's computation, e.g. `f32`.
     pub dtype: String,
     /// Element type of features in the cache, e.g. `f16`.
@@ -95,6 +101,8 @@ impl EncoderSummary {
         Self {
             name: name.to_owned(),
             image_size: None,
+            pooling: None,
+            max_tokens: None,
             dtype: f32(),
             cache_dtype: f32(),
             views: None,
@@ -110,6 +118,8 @@ impl EncoderSummary {
         let phrases = [
             Some(self.subject()),
             self.image_size.map(|size| format!("{size} px")),
+            self.pooling.as_ref().map(|pooling| format!("{pooling} pooling")),
+            self.max_tokens.map(|most| format!("at most {most} tokens")),
             other(&self.dtype).map(|dtype| format!("computed in {dtype}")),
             other(&self.cache_dtype).map(|dtype| format!("features stored in {dtype}")),
             self.views.map(|views| format!("{views} stored views per training item")),

@@ -42,11 +42,13 @@
 
 mod bounds;
 mod schema;
+mod suggest;
 mod value_type;
 mod violations;
 
 pub use bounds::Bounds;
 pub use schema::Schema;
+pub use suggest::{did_you_mean, nearest};
 pub use value_type::{Mismatch, ValueType};
 pub use violations::{Violation, Violations};
 

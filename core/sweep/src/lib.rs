@@ -131,7 +131,7 @@ mod typed_value;
 pub use catalog::{Catalog, DatasetDecl, DatasetDescription, Describe, MethodDecl, ProtocolDecl};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use experiment::{Experiment, load};
+pub use hashlab_settings::did_you_mean;
 pub use overrides::{Overrides, PREFIX};
 pub use plan::{Plan, PlanError, PlannedRun};
 pub use read_file::{ReadError, read_file};
-pub use suggest::did_you_mean;

@@ -1,24 +1,6 @@
 //! Help for words that are not what they should be.
 
-/// Help for a name that is not among `known`: the nearest one, and all of them.
-pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let known: Vec<&str> = known.into_iter().collect();
-    if known.is_empty() {
-        return "there are none to choose from".to_owned();
-    }
-    let list = known.join(", ");
-    match nearest(name, known) {
-        Some(nearest) => format!("did you mean `{nearest}`? known: {list}"),
-        None => format!("known: {list}"),
-    }
-}
-
-/// The nearest of `known`, if `name` is likely to be a slip of it.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let distances = known.into_iter().map(|k| (strsim::damerau_levenshtein(name, k), k));
-    let (distance, nearest) = distances.min_by_key(|(distance, _)| *distance)?;
-    (distance <= (name.chars().count() / 3).max(1)).then_some(nearest)
-}
+pub(crate) use hashlab_settings::{did_you_mean, nearest};
 
 /// How TOML writes what `text` means, e.g. `0.001` for `.001` and `true` for `True`.
 pub(crate) fn in_toml(text: &str) -> Option<String> {
@@ -60,12 +42,5 @@ mod tests {
         for word in ["", "fast", "nan", "inf", "cosine", "1.2.3", "a#b"] {
             assert_eq!(in_toml(word), None, "{word}");
         }
-    }
-
-    #[test]
-    fn names_that_are_near_are_suggested() {
-        assert_eq!(did_you_mean("epohcs", ["epochs", "rate"]), "did you mean `epochs`? known: epochs, rate");
-        assert_eq!(did_you_mean("size", ["epochs", "rate"]), "known: epochs, rate");
-        assert_eq!(did_you_mean("size", []), "there are none to choose from");
     }
 }

@@ -1,6 +1,6 @@
 //! The program `hashlab` with one more method: its commands, its sweeps and its tables, with `two_views` among them.
 //!
-//! Data sets and encoders of your own join in the same way: entries behind `DATASETS` and `BACKBONES`.
+//! Data sets and encoders of your own join in the same way: entries behind `DATASETS` and `ENCODERS`.
 
 use std::process::ExitCode;
 
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     hashlab::main(hashlab::Registry {
         methods: methods.leak(),
         datasets: hashlab_datasets::DATASETS,
-        encoders: hashlab_encoders::BACKBONES,
+        encoders: hashlab_encoders::ENCODERS,
         published: &[hashlab_methods::PUBLISHED],
     })
 }

@@ -1,14 +1,14 @@
 //! An encoder of images: the mean color of each cell of a grid.
 
 use candle_core::{Result, Tensor};
-use hashlab_encoders::{Backbone, BackboneError, Entry, Preprocess};
+use hashlab_encoders::{Encoder, EncoderEntry, EncoderError, ImageEntry, Preprocess};
 
 /// The encoder's registration.
-pub const ENTRY: Entry = Entry {
-    name: "color_grid",
+pub const ENTRY: EncoderEntry = EncoderEntry::Image(ImageEntry {
+    name: NAME,
     doc: "the mean color of each cell of a 4x4 grid: 48 features",
     needs_weights: false,
-    dim: GRID * GRID * 3,
+    dim: DIM,
     image_size: 32,
     together: 32,
     only_size: None,
@@ -17,11 +17,14 @@ pub const ENTRY: Entry = Entry {
     preprocess: Preprocess::SQUEEZED,
     open: |weights, _, _| match weights {
         None => Ok(Box::new(ColorGrid)),
-        Some(_) => Err(BackboneError::TakesNoWeights(ENTRY.name)),
+        Some(_) => Err(EncoderError::TakesNoWeights(NAME)),
     },
     train: None,
     cut: None,
-};
+});
+
+const NAME: &str = "color_grid";
+const DIM: usize = GRID * GRID * 3;
 
 /// Cells along a side.
 const GRID: usize = 4;
@@ -30,13 +33,13 @@ const NORMALIZE: [[f32; 3]; 2] = [[0.5; 3], [0.5; 3]];
 
 struct ColorGrid;
 
-impl Backbone for ColorGrid {
+impl Encoder for ColorGrid {
     fn name(&self) -> &'static str {
-        ENTRY.name
+        NAME
     }
 
     fn dim(&self) -> usize {
-        ENTRY.dim
+        DIM
     }
 
     fn normalize(&self) -> [[f32; 3]; 2] {

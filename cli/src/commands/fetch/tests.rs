@@ -92,7 +92,7 @@ impl Dataset for Tiny {
 
 fn context(datasets: &'static [DatasetEntry], dir: &Path) -> Context {
     let dirs = DirArgs { data_dir: Some(dir.to_owned()), runs: dir.join("runs"), cache_dir: None, cache_limit: None };
-    let registry = Registry { methods: METHODS, datasets, encoders: hashlab_encoders::BACKBONES, published: &[] };
+    let registry = Registry { methods: METHODS, datasets, encoders: hashlab_encoders::ENCODERS, published: &[] };
     Context::new(registry, dirs)
 }
 

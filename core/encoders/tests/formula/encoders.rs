@@ -39,6 +39,16 @@ pub(crate) fn published(name: &str) -> Vec<(String, Tensor)> {
     }
 }
 
+/// Every tensor of the text network of a family, with features of the published length and its positions.
+pub(crate) fn published_text(family: &str) -> Vec<(String, Tensor)> {
+    match family {
+        "clip" => grown("clip", "text", &[[24, 512], [12, 77]]),
+        "siglip" => grown("siglip", "text", &[[40, 768], [12, 64]]),
+        "distilbert" => grown("distilbert", "", &[[128, 768], [12, 512]]),
+        other => panic!("no formula for `{other}`"),
+    }
+}
+
 /// The tensors of a family whose names start so, with other sizes and twelve blocks.
 fn grown(family: &str, start: &str, sizes: &[[usize; 2]]) -> Vec<(String, Tensor)> {
     let size = |size: &usize| sizes.iter().find(|[small, _]| small == size).map_or(*size, |[_, grown]| *grown);

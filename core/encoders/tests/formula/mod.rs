@@ -27,9 +27,9 @@ pub(crate) fn numbers(name: &str, len: usize) -> impl Iterator<Item = f64> {
     })
 }
 
-/// Makes a weights file of the published shapes of `backbone`, with `header` entries.
-pub(crate) fn weights(backbone: &str, header: &[(&str, &str)]) -> Weights {
-    Weights::from_bytes(&file(&tensors(backbone), header)).unwrap()
+/// Makes a weights file of the published shapes of `encoder`, with `header` entries.
+pub(crate) fn weights(encoder: &str, header: &[(&str, &str)]) -> Weights {
+    Weights::from_bytes(&file(&tensors(encoder), header)).unwrap()
 }
 
 /// Where a file of stored values lies: below the crate's directory, which moves with tests that run elsewhere.
@@ -75,9 +75,9 @@ impl View for &Tensor {
     }
 }
 
-/// Every tensor of `backbone`: weights uniform with the variance that keeps that of rectified activations, small biases.
-pub(crate) fn tensors(backbone: &str) -> Vec<(String, Tensor)> {
-    let convs = match backbone {
+/// Every tensor of `encoder`: weights uniform with the variance that keeps that of rectified activations, small biases.
+pub(crate) fn tensors(encoder: &str) -> Vec<(String, Tensor)> {
+    let convs = match encoder {
         "mobilenet_v2" => mobilenet_v2(),
         "squeezenet1_1" => squeezenet1_1(),
         other => return torchvision::tensors(other),

@@ -6,9 +6,9 @@ use super::{Tensor, conv, numbers, tensor};
 
 type Tensors = Vec<(String, Tensor)>;
 
-/// Every tensor of `backbone`.
-pub(crate) fn tensors(backbone: &str) -> Tensors {
-    match backbone {
+/// Every tensor of `encoder`.
+pub(crate) fn tensors(encoder: &str) -> Tensors {
+    match encoder {
         "resnet18" => resnet([2, 2, 2, 2], 1),
         "resnet34" => resnet([3, 4, 6, 3], 1),
         "resnet50" => resnet([3, 4, 6, 3], 4),

@@ -2,12 +2,14 @@
 
 use candle_core::DType;
 use hashlab_cache::CacheDtype;
-use hashlab_encoders::Entry;
+use hashlab_data::Modality;
+use hashlab_encoders::{EncoderEntry, ImageEntry};
 use hashlab_settings::{Params, Schema, Settings, Violations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::NO_ENCODER;
+use super::known::{check_trainable, read, unknown};
 
 /// The section `[image]`: the encoder between pixels and methods.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -134,40 +136,27 @@ pub enum NormMode {
 }
 
 /// The schema of `[image]` where these encoders are registered.
-pub fn image_schema(encoders: &'static [Entry]) -> Schema {
-    let rules = move |settings: &Settings| match read(settings) {
-        Some(config) => fits(&config, encoders),
-        None => Violations::none(),
+pub fn image_schema(encoders: &'static [EncoderEntry]) -> Schema {
+    let rules = move |settings: &Settings| match read::<ImageConfig>(settings) {
+        Some(config) if config.encoder != NO_ENCODER => fits(&config, encoders),
+        _ => Violations::none(),
     };
     let inactive = move |settings: &Settings| {
-        let normed =
-            read(settings).and_then(|config| find(encoders, &config.encoder)).is_some_and(|entry| entry.normed);
+        let config = read::<ImageConfig>(settings);
+        let normed = config.and_then(|config| find(encoders, &config.encoder)).is_some_and(|entry| entry.normed);
         if normed { Vec::new() } else { vec!["norm"] }
     };
     Schema::of::<ImageConfig>().with_rules(rules).with_inactive(inactive)
 }
 
-fn read(settings: &Settings) -> Option<ImageConfig> {
-    serde_json::from_value(settings.clone().into()).ok()
-}
-
-fn find(encoders: &'static [Entry], name: &str) -> Option<&'static Entry> {
-    encoders.iter().find(|entry| entry.name == name)
+fn find(encoders: &'static [EncoderEntry], name: &str) -> Option<&'static ImageEntry> {
+    encoders.iter().filter_map(EncoderEntry::image).find(|entry| entry.name == name)
 }
 
 /// Checks what depends on the chosen network.
-fn fits(config: &ImageConfig, encoders: &'static [Entry]) -> Violations {
-    let names = |choose: fn(&Entry) -> bool| {
-        encoders.iter().filter(|entry| choose(entry)).map(|entry| entry.name).collect::<Vec<_>>().join(", ")
-    };
+fn fits(config: &ImageConfig, encoders: &'static [EncoderEntry]) -> Violations {
     let name = &config.encoder;
-    if name == NO_ENCODER {
-        return Violations::none();
-    }
-    let Some(network) = find(encoders, name) else {
-        let message = format!("`encoder` must be an image encoder ({}, or none), got `{name}`", names(|_| true));
-        return Violations::one(["encoder"], message);
-    };
+    let Some(network) = find(encoders, name) else { return unknown(Modality::Image, name, encoders) };
     let only = network.only_size.filter(|only| config.image_size.is_some_and(|size| size != *only));
     let cut = network.cut.as_ref().map(|cut| cut.name);
     let dividable = cut.map_or("it cannot be divided".to_owned(), |cut| format!("known: `{cut}`"));
@@ -182,25 +171,18 @@ fn fits(config: &ImageConfig, encoders: &'static [Entry]) -> Violations {
             ["frozen_until", "encoder"],
             format!("`frozen_until` names no layer of `{name}`; {dividable}"),
         )
-        .require(
-            !config.finetune || network.train.is_some(),
-            ["finetune", "encoder"],
-            format!(
-                "`finetune` does not apply to `{name}`, which stays frozen; known: {}",
-                names(|e| e.train.is_some())
-            ),
-        )
+        .and(check_trainable(Modality::Image, config.finetune, name, encoders))
 }
 
 #[cfg(test)]
 mod tests {
-    use hashlab_encoders::BACKBONES;
+    use hashlab_encoders::ENCODERS;
     use serde_json::{Value, json};
 
     use super::*;
 
     fn broken(settings: Value) -> String {
-        image_schema(BACKBONES).check(settings.as_object().unwrap()).to_string()
+        image_schema(ENCODERS).check(settings.as_object().unwrap()).to_string()
     }
 
     #[test]
@@ -227,7 +209,7 @@ mod tests {
     #[test]
     fn what_batch_norms_do_matters_where_there_are_some_and_they_are_trained() {
         let inactive = |settings: Value| {
-            let schema = image_schema(BACKBONES);
+            let schema = image_schema(ENCODERS);
             let mut complete = schema.defaults.clone();
             complete.extend(settings.as_object().unwrap().clone());
             schema.inactive(&complete).contains(&"norm")
@@ -235,6 +217,12 @@ mod tests {
         assert!(!inactive(json!({ "encoder": "resnet18", "finetune": true })));
         assert!(inactive(json!({ "encoder": "vgg16", "finetune": true })));
         assert!(inactive(json!({ "encoder": "resnet18" })));
+    }
+
+    #[test]
+    fn an_encoder_of_texts_is_none_of_images() {
+        let message = broken(json!({ "encoder": "bert_base" }));
+        assert!(message.contains("`bert_base` encodes texts") && message.contains("resnet18"), "{message}");
     }
 
     #[test]

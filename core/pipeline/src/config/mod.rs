@@ -2,6 +2,7 @@
 
 mod eval;
 mod image;
+mod known;
 mod text;
 
 use anyhow::{Context as _, Result};
@@ -9,7 +10,7 @@ use hashlab_settings::{Params, Settings, parse};
 
 pub use eval::{Depth, EvalConfig};
 pub use image::{ComputeDtype, ImageConfig, NormMode, image_schema};
-pub use text::{TextConfig, text_schema};
+pub use text::{PoolingMode, TextConfig, text_schema};
 
 /// The encoder that passes a data set's own features through.
 pub const NO_ENCODER: &str = "none";

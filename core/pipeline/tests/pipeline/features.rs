@@ -2,9 +2,9 @@
 
 use hashlab_cache::{CacheDtype, FeatureCache};
 use hashlab_data::{ByModality, Modality};
-use hashlab_encoders::BACKBONES;
+use hashlab_encoders::ENCODERS;
 use hashlab_kernels::device;
-use hashlab_pipeline::{FeatureRows, ImageSetup, RunEnvironment};
+use hashlab_pipeline::{EncoderContext, FeatureRows, RunEnvironment};
 use hashlab_store::RunConfig;
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn stored(cache: &FeatureCache, keys: Value) -> (CacheDtype, Vec<f32>) {
     let image = changed(table(json!({ "image_size": 8 })), keys);
     let config = RunConfig { encoders: ByModality::one(Modality::Image, image), ..config(&PROBE, 0) };
     let dataset = Squares::new();
-    let setup = ImageSetup { cache, encoders: BACKBONES, weights: &|_| None };
+    let setup = EncoderContext { cache, encoders: ENCODERS, files: &|_| None };
     let environment = RunEnvironment::new(&config, &dataset, setup, device::for_tests()).unwrap();
     let encoder = environment.encoders.get(Modality::Image).unwrap();
     let FeatureRows::Cached(file) = encoder.plain(ITEMS, &mut |_, _| Ok(())).unwrap() else {

@@ -7,7 +7,6 @@ use anyhow::Result;
 use candle_core::{DType, Tensor};
 use hashlab_cache::FeatureCache;
 use hashlab_data::{ByModality, Dataset};
-use hashlab_encoders::BACKBONES;
 use hashlab_kernels::device;
 use hashlab_method::nn::{Linear, Parameters};
 use hashlab_method::{
@@ -15,7 +14,7 @@ use hashlab_method::{
     Needs, ParamGroup, Params, Progress, State, Supervision, TrainSet, Trained, ViewSpec,
 };
 use hashlab_pipeline::run::{RunEnd, RunJob, run};
-use hashlab_pipeline::{ImageSetup, RunEnvironment};
+use hashlab_pipeline::{EncoderContext, RunEnvironment};
 use hashlab_settings::Settings;
 use hashlab_store::{RunConfig, RunResult, SCHEMA, Status};
 use hashlab_train::{Checkpoint, TrainObserver};
@@ -26,11 +25,13 @@ use serde_json::{Value, json};
 mod divergence;
 mod features;
 mod finetune;
+mod letters;
 mod modalities;
 mod norms;
 mod paired;
 mod samplers;
 mod squares;
+mod texts;
 
 use squares::Squares;
 
@@ -204,7 +205,7 @@ fn execute_on(
 ) -> Result<RunEnd> {
     let folder = tempfile::tempdir()?;
     let cache = FeatureCache::open(folder.path(), None)?;
-    let setup = ImageSetup { cache: &cache, encoders: BACKBONES, weights: &|_| None };
+    let setup = EncoderContext { cache: &cache, encoders: letters::encoders(), files: &|_| None };
     let environment = &RunEnvironment::new(config, dataset, setup, device::for_tests())?;
     let checkpoint = checkpoint.map(|bytes| Checkpoint::from_bytes(bytes, device::for_tests())).transpose()?;
     run(RunJob { config, method, environment, observer, checkpoint, provenance: BTreeMap::new() })

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use hashlab_data::{ByModality, Modality};
-use hashlab_encoders::{Norm, find};
+use hashlab_encoders::{Norm, find_image};
 use hashlab_kernels::{backward, device};
 use hashlab_method::{AnyMethod, Batch, BuildContext, Features, HashMethod, MethodEntry, Progress, Trained, View};
 use hashlab_pipeline::WithEncoder;
@@ -111,20 +111,21 @@ fn an_encoders_features_go_with_those_of_the_data_set_unless_it_is_trained() {
     let result = result(execute(json!({ "image_size": 8 })).unwrap());
     assert_eq!(result.test.keys().map(|task| task.key()).collect::<Vec<_>>(), ["i2t", "t2i"]);
     let error = execute(json!({ "image_size": 8, "finetune": true })).err().unwrap();
-    assert!(format!("{error:#}").contains("trains with images alone"), "{error:#}");
+    assert!(format!("{error:#}").contains("that of texts is frozen"), "{error:#}");
 }
 
 /// As behind a cut: images are the network's, texts pass by it.
 #[test]
 fn texts_pass_by_the_network_that_images_go_through() {
-    let network = (find("convnet").unwrap().train.unwrap())(None, 0, Norm::Batch, device::for_tests()).unwrap();
+    let network = (find_image("convnet").unwrap().train.unwrap())(None, 0, Norm::Batch, device::for_tests()).unwrap();
     let dims = [(Modality::Image, network.dim()), (Modality::Text, 7)].into_iter().collect();
     let cx = BuildContext { dims, device: device::for_tests().clone(), ..BuildContext::of_images(8, 0) };
     let build = || match SEPARATE.build(&Settings::new(), &cx).unwrap() {
         AnyMethod::Trained(method) => method,
         AnyMethod::Fitted(_) => panic!("it is deep"),
     };
-    let (plain, mut method) = (build(), WithEncoder::new(build(), network, 1.0));
+    let (plain, mut method) =
+        (build(), WithEncoder::new(build(), ByModality::one(Modality::Image, (network, 1.0)), device::for_tests()));
 
     let draw = |name: &str, shape: &[usize]| {
         let mut rng = stream(0, name, &[]);

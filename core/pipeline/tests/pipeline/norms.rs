@@ -1,7 +1,7 @@
 //! A method on a network with batch norms, whose running statistics are no variables of the optimizer.
 
 use candle_core::Tensor;
-use hashlab_encoders::{Norm, find};
+use hashlab_encoders::{Norm, find_image};
 use hashlab_kernels::{backward, device};
 use hashlab_method::{AnyMethod, Batch, BuildContext, Features, HashMethod, Modality, Progress, State, Trained, View};
 use hashlab_pipeline::WithEncoder;
@@ -14,7 +14,7 @@ const ITEMS: usize = 4;
 
 /// The probe on a ResNet-18 that starts from draws.
 fn on_resnet(seed: u64, norm: Norm) -> WithEncoder {
-    let network = (find("resnet18").unwrap().train.unwrap())(None, seed, norm, device::for_tests()).unwrap();
+    let network = (find_image("resnet18").unwrap().train.unwrap())(None, seed, norm, device::for_tests()).unwrap();
     let cx = BuildContext { device: device::for_tests().clone(), seed, ..BuildContext::of_images(8, network.dim()) };
     let AnyMethod::Trained(method) = PROBE.build(&Settings::new(), &cx).unwrap() else { panic!("it is deep") };
     WithEncoder::new(method, network, 1.0)

@@ -15,13 +15,13 @@ use hashlab_data::{
     ByModality, DataError, DataKind, Dataset, DatasetInfo, Images, ItemData, Labels, Modality, Protocol, Rgb, Roles,
     Split,
 };
-use hashlab_encoders::BACKBONES;
+use hashlab_encoders::ENCODERS;
 use hashlab_method::{
     BuildContext, Definition, Features, Fitted, HashMethod, MethodEntry, MethodInfo, Needs, NoParams, State,
     Supervision, TrainSet,
 };
 use hashlab_pipeline::run::{RunEnd, RunJob, plain_features, run};
-use hashlab_pipeline::{ImageSetup, RunEnvironment};
+use hashlab_pipeline::{EncoderContext, RunEnvironment};
 use hashlab_settings::Settings;
 use hashlab_store::{RunConfig, SCHEMA};
 use hashlab_train::TrainObserver;
@@ -68,7 +68,7 @@ impl fmt::Display for Stage {
 pub(crate) fn stages(scale: Scale, folder: &Path) -> Result<Vec<Stage>> {
     let (dataset, config) = (Simulated::new(scale), config(scale));
     let cache = FeatureCache::open(folder, None)?;
-    let setup = ImageSetup { cache: &cache, encoders: BACKBONES, weights: &|_| None };
+    let setup = EncoderContext { cache: &cache, encoders: ENCODERS, files: &|_| None };
     let environment = RunEnvironment::new(&config, &dataset, setup, &Device::Cpu)?;
     meter().to_encode = scale.items;
     meter().begin()?;

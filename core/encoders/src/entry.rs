@@ -1,0 +1,232 @@
+//! Registration of encoders, and the list of all.
+
+use candle_core::{DType, Device};
+use hashlab_image::{Filter, Step, Transform};
+
+use crate::{
+    Encoder, EncoderError, Norm, Place, TextEntry, TrainableEncoder, Weights, alexnet, bert, clip, convnet, dinov2,
+    filterbank, mobilenet_v2, resnet, siglip, squeezenet1_1, vgg16, vit_b_16,
+};
+
+/// A registered encoder. Names are unique within a modality: `clip_vit_b_32` is an encoder of images and one of texts.
+#[derive(Clone, Copy)]
+pub enum EncoderEntry {
+    /// Encodes images.
+    Image(ImageEntry),
+    /// Encodes texts.
+    Text(TextEntry),
+}
+
+impl EncoderEntry {
+    /// Snake-case name, as experiment files write it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Image(entry) => entry.name,
+            Self::Text(entry) => entry.name,
+        }
+    }
+
+    /// One line: what it is.
+    pub fn doc(&self) -> &'static str {
+        match self {
+            Self::Image(entry) => entry.doc,
+            Self::Text(entry) => entry.doc,
+        }
+    }
+
+    /// The length of a feature vector.
+    pub fn dim(&self) -> usize {
+        match self {
+            Self::Image(entry) => entry.dim,
+            Self::Text(entry) => entry.dim,
+        }
+    }
+
+    /// Whether it needs a weights file to be used frozen.
+    pub fn needs_weights(&self) -> bool {
+        match self {
+            Self::Image(entry) => entry.needs_weights,
+            Self::Text(entry) => entry.needs_weights,
+        }
+    }
+
+    /// Whether it can be trained.
+    pub fn is_trainable(&self) -> bool {
+        match self {
+            Self::Image(entry) => entry.train.is_some(),
+            Self::Text(entry) => entry.train.is_some(),
+        }
+    }
+
+    /// The registration of an encoder of images; `None` of texts.
+    pub fn image(&self) -> Option<&ImageEntry> {
+        match self {
+            Self::Image(entry) => Some(entry),
+            Self::Text(_) => None,
+        }
+    }
+
+    /// The registration of an encoder of texts; `None` of images.
+    pub fn text(&self) -> Option<&TextEntry> {
+        match self {
+            Self::Image(_) => None,
+            Self::Text(entry) => Some(entry),
+        }
+    }
+
+    /// Builds the frozen encoder on a device with the defaults of its registration.
+    ///
+    /// # Errors
+    /// If it needs weights and there are none, or they are those of another network.
+    pub fn open(&self, weights: Option<&Weights>, device: &Device) -> Result<Box<dyn Encoder>, EncoderError> {
+        match self {
+            Self::Image(entry) => (entry.open)(weights, 0, device.into()),
+            Self::Text(entry) => entry.open(weights, entry.poolings[0], device.into()),
+        }
+    }
+}
+
+/// A registered encoder of images.
+#[derive(Clone, Copy)]
+pub struct ImageEntry {
+    /// Snake-case name, as experiment files write it.
+    pub name: &'static str,
+    /// One line: what it is.
+    pub doc: &'static str,
+    /// Whether `open` needs a weights file.
+    pub needs_weights: bool,
+    /// The length of a feature vector.
+    pub dim: usize,
+    /// A typical side length of images, in pixels, at which its speed is measured.
+    pub image_size: usize,
+    /// How many images of that size had best go through the network together on one thread, see [`Self::micro_batch`].
+    pub together: usize,
+    /// The side length that images must have, where the network works at one only.
+    pub only_size: Option<usize>,
+    /// Whether it has batch norms, so that a [`Norm`] makes a difference.
+    pub normed: bool,
+    /// Mean and standard deviation of each color that the network expects, unless its weights file states others.
+    pub normalize: [[f32; 3]; 2],
+    /// How its authors make images of its size.
+    pub preprocess: Preprocess,
+    /// Builds the frozen network.
+    pub open: OpenImage,
+    /// Builds the trainable network, if there is one.
+    pub train: Option<TrainImage>,
+    /// Where the network can be divided, if it can.
+    pub cut: Option<Cut>,
+}
+
+/// How an image of any shape becomes a square one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Preprocess {
+    /// How it is resized.
+    pub filter: Filter,
+    /// The part of the shorter side that a square crop from the middle keeps, after resizing in proportion; absent where
+    /// both sides are resized to the square's, whatever that does to the proportions.
+    pub crop: Option<f64>,
+}
+
+impl Preprocess {
+    /// Both sides are resized to the square's, bilinearly.
+    pub const SQUEEZED: Self = Self { filter: Filter::Bilinear, crop: None };
+
+    /// The transform to images of `size` pixels a side.
+    pub fn transform(self, size: usize) -> Transform {
+        let filter = self.filter;
+        Transform::new([match self.crop {
+            None => Step::Resize { size, filter },
+            Some(kept) => Step::ResizeCrop { shorter: (size as f64 / kept).floor() as usize, size, filter },
+        }])
+    }
+}
+
+impl ImageEntry {
+    /// How many images of `size` pixels a side go through the network together on one thread: few enough that
+    /// activations stay in its cache, and enough that weights, which every pass reads anew, matter less.
+    ///
+    /// Features do not depend on it.
+    pub fn micro_batch(&self, size: usize) -> usize {
+        (self.together * self.image_size.pow(2) / size.pow(2).max(1)).clamp(1, 32)
+    }
+}
+
+/// A frozen network in two parts: features of the trunk can be stored, while the tail with its dropouts runs in every
+/// step. The trunk's features through the tail's evaluation pass are the network's features.
+#[derive(Clone, Copy)]
+pub struct Cut {
+    /// The trunk's last layer, as experiment files write it.
+    pub name: &'static str,
+    /// The length of the trunk's features.
+    pub dim: usize,
+    /// Builds the trunk.
+    pub trunk: OpenImage,
+    /// Builds the tail, which maps the trunk's features `(n, dim)` where a whole network takes images; it has no
+    /// variables.
+    pub tail: Tail,
+}
+
+/// Builds the tail of a network on a device, in f32, from a weights file.
+pub type Tail = fn(Option<&Weights>, &Device) -> Result<Box<dyn TrainableEncoder>, EncoderError>;
+
+/// Builds an encoder of images at a place from a weights file, or from a seed where it needs none.
+pub type OpenImage = fn(Option<&Weights>, u64, Place<'_>) -> Result<Box<dyn Encoder>, EncoderError>;
+
+/// Builds an encoder of images to be trained on a device, in f32, from a weights file or, without one, from draws under a
+/// seed.
+pub type TrainImage = fn(Option<&Weights>, u64, Norm, &Device) -> Result<Box<dyn TrainableEncoder>, EncoderError>;
+
+/// Whether a network with pretrained weights is frozen or trained.
+#[derive(Clone, Copy, Debug)]
+pub enum Mode<'a> {
+    /// Frozen, at a place.
+    Frozen(Place<'a>),
+    /// Trained on a device, in f32.
+    Trained(&'a Device),
+}
+
+impl<'a> Mode<'a> {
+    /// Where the tensors live.
+    pub(crate) fn place(self) -> Place<'a> {
+        match self {
+            Self::Frozen(place) => place,
+            Self::Trained(device) => Place { device, dtype: DType::F32 },
+        }
+    }
+}
+
+/// Every encoder, those of images first.
+pub const ENCODERS: &[EncoderEntry] = &[
+    EncoderEntry::Image(convnet::ENTRY),
+    EncoderEntry::Image(filterbank::ENTRY),
+    EncoderEntry::Image(mobilenet_v2::ENTRY),
+    EncoderEntry::Image(squeezenet1_1::ENTRY),
+    EncoderEntry::Image(resnet::RESNET18),
+    EncoderEntry::Image(resnet::RESNET34),
+    EncoderEntry::Image(resnet::RESNET50),
+    EncoderEntry::Image(resnet::RESNET101),
+    EncoderEntry::Image(vgg16::ENTRY),
+    EncoderEntry::Image(alexnet::ENTRY),
+    EncoderEntry::Image(vit_b_16::ENTRY),
+    EncoderEntry::Image(clip::VIT_B_32),
+    EncoderEntry::Image(clip::VIT_B_16),
+    EncoderEntry::Image(siglip::BASE_16),
+    EncoderEntry::Image(dinov2::S_14),
+    EncoderEntry::Image(dinov2::B_14),
+    EncoderEntry::Text(bert::MINILM),
+    EncoderEntry::Text(bert::BERT_BASE),
+    EncoderEntry::Text(bert::DISTILBERT),
+    EncoderEntry::Text(clip::TEXT_VIT_B_32),
+    EncoderEntry::Text(clip::TEXT_VIT_B_16),
+    EncoderEntry::Text(siglip::TEXT_BASE_16),
+];
+
+/// Finds an encoder of images in [`ENCODERS`] by name.
+pub fn find_image(name: &str) -> Option<&'static ImageEntry> {
+    ENCODERS.iter().filter_map(EncoderEntry::image).find(|entry| entry.name == name)
+}
+
+/// Finds an encoder of texts in [`ENCODERS`] by name.
+pub fn find_text(name: &str) -> Option<&'static TextEntry> {
+    ENCODERS.iter().filter_map(EncoderEntry::text).find(|entry| entry.name == name)
+}

@@ -1,0 +1,118 @@
+//! Every registered encoder, on weights of the right shapes.
+
+mod formula;
+
+use candle_core::Tensor;
+use formula::bert::Sizes;
+use hashlab_encoders::{ENCODERS, EncoderEntry, Mode, TextEntry, Weights, token_tensor};
+use hashlab_kernels::device;
+use hashlab_kernels::threads::serial;
+
+const ITEMS: usize = 3;
+
+/// Weights of an encoder; those of texts have few words and blocks.
+fn weights(entry: &EncoderEntry) -> Weights {
+    let of_texts = |name: &str| match name {
+        "minilm" => formula::bert::tensors(Sizes { words: 100, positions: 512, dim: 384, hidden: 96, blocks: 1 }),
+        "bert_base" => formula::bert::tensors(Sizes { words: 100, positions: 512, dim: 768, hidden: 96, blocks: 1 }),
+        "distilbert" => formula::encoders::published_text("distilbert"),
+        "siglip_base_16" => formula::encoders::published_text("siglip"),
+        name if name.starts_with("clip") => formula::encoders::published_text("clip"),
+        other => panic!("no formula for `{other}`"),
+    };
+    match entry {
+        EncoderEntry::Image(image) => formula::weights(image.name, &[]),
+        EncoderEntry::Text(text) => Weights::from_bytes(&formula::file(&of_texts(text.name), &[])).unwrap(),
+    }
+}
+
+/// Items of an encoder: images of its size, or texts of different lengths, the last as long as may be.
+fn items(entry: &EncoderEntry) -> Tensor {
+    match entry {
+        EncoderEntry::Image(image) => {
+            let size = image.only_size.unwrap_or(image.image_size.min(98));
+            let pixels: Vec<f32> = formula::numbers("images", ITEMS * size * size * 3).map(|u| u as f32).collect();
+            Tensor::from_vec(pixels, (ITEMS, size, size, 3), device::for_tests()).unwrap()
+        }
+        EncoderEntry::Text(text) => texts(text),
+    }
+}
+
+fn texts(entry: &TextEntry) -> Tensor {
+    let most = entry.positions;
+    let lengths = if entry.padding.is_some() { [most; ITEMS] } else { [2, 9, most] };
+    let ids: Vec<u32> = formula::numbers("ids", most).map(|u| ((u + 1.0) * 25.0) as u32).collect();
+    let texts: Vec<Vec<u32>> =
+        (0..).zip(lengths).map(|(at, len)| ids[..len].iter().map(|id| id + at).collect()).collect();
+    token_tensor(&texts, most).unwrap()
+}
+
+#[test]
+fn names_are_unique_within_a_modality() {
+    for (at, entry) in ENCODERS.iter().enumerate() {
+        let same =
+            |other: &&EncoderEntry| other.name() == entry.name() && other.text().is_some() == entry.text().is_some();
+        assert_eq!(ENCODERS[..at].iter().filter(same).count(), 0, "{}", entry.name());
+    }
+}
+
+#[test]
+fn features_are_finite_and_as_long_as_registered_and_of_an_item_alone() {
+    for entry in ENCODERS {
+        let weights = entry.needs_weights().then(|| weights(entry));
+        let encoder = entry.open(weights.as_ref(), device::for_tests()).unwrap();
+        let (name, items) = (entry.name(), items(entry));
+        let features = encoder.forward(&items).unwrap();
+        assert_eq!(features.dims(), [ITEMS, entry.dim()], "{name}");
+        assert_eq!((encoder.name(), encoder.dim()), (name, entry.dim()));
+        let rows: Vec<Vec<f32>> = features.to_vec2().unwrap();
+        assert!(rows.iter().flatten().all(|value| value.is_finite()), "{name}");
+        assert!(rows[0] != rows[1] && rows[1] != rows[2], "{name}: items have features of their own");
+        if device::for_tests().is_cpu() {
+            let alone = serial(|| encoder.forward(&items.narrow(0, 1, 1).unwrap())).unwrap();
+            assert_eq!(alone.to_vec2::<f32>().unwrap()[0], rows[1], "{name}");
+        }
+    }
+}
+
+/// A text is cut at a number of tokens that its network has room for.
+#[test]
+fn texts_fit_into_the_network() {
+    for entry in ENCODERS.iter().filter_map(EncoderEntry::text) {
+        assert!(entry.max_tokens <= entry.positions && !entry.poolings.is_empty(), "{}", entry.name);
+        assert!(entry.padding.is_none() || entry.max_tokens == entry.positions, "{}", entry.name);
+    }
+}
+
+#[test]
+fn every_pooling_of_a_text_encoder_can_be_trained() {
+    for entry in ENCODERS {
+        let EncoderEntry::Text(text) = entry else { continue };
+        let weights = weights(entry);
+        for &pooling in text.poolings {
+            let trained = text.train(Some(&weights), pooling, device::for_tests()).unwrap();
+            let frozen = text.open(Some(&weights), pooling, device::for_tests().into()).unwrap();
+            assert!(!trained.vars().is_empty());
+            let texts = texts(text).narrow(0, 0, 2).unwrap();
+            let [trained, frozen]: [Vec<Vec<f32>>; 2] =
+                [trained.forward(&texts), frozen.forward(&texts)].map(|features| features.unwrap().to_vec2().unwrap());
+            for (found, expected) in trained.iter().flatten().zip(frozen.iter().flatten()) {
+                assert!((found - expected).abs() < 1e-3, "{} by {}: {found} {expected}", text.name, pooling.name());
+            }
+        }
+    }
+}
+
+/// The sizes of a network of texts are those of its file, and its features must be as long as registered.
+#[test]
+fn a_file_of_another_length_is_refused() {
+    let small = formula::bert::tensors(Sizes { words: 100, positions: 64, dim: 48, hidden: 80, blocks: 1 });
+    let weights = Weights::from_bytes(&formula::file(&small, &[])).unwrap();
+    let place = device::for_tests();
+    let network =
+        hashlab_encoders::bert::text(&weights, 12, hashlab_encoders::Pooling::Mean, Mode::Frozen(place.into()));
+    assert_eq!(network.unwrap().dim(), 48);
+    let entry = hashlab_encoders::find_text("minilm").unwrap();
+    let refused = entry.open(Some(&weights), entry.poolings[0], place.into()).map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("48 features") && refused.contains("384"), "{refused}");
+}

@@ -1,0 +1,33 @@
+//! Help for names that are not what they should be.
+
+/// Help for a name that is not among `known`: the nearest one, and all of them.
+pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    if known.is_empty() {
+        return "there are none to choose from".to_owned();
+    }
+    let list = known.join(", ");
+    match nearest(name, known) {
+        Some(nearest) => format!("did you mean `{nearest}`? known: {list}"),
+        None => format!("known: {list}"),
+    }
+}
+
+/// The nearest of `known`, if `name` is likely to be a slip of it.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distances = known.into_iter().map(|k| (strsim::damerau_levenshtein(name, k), k));
+    let (distance, nearest) = distances.min_by_key(|(distance, _)| *distance)?;
+    (distance <= (name.chars().count() / 3).max(1)).then_some(nearest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_near_are_suggested() {
+        assert_eq!(did_you_mean("epohcs", ["epochs", "rate"]), "did you mean `epochs`? known: epochs, rate");
+        assert_eq!(did_you_mean("size", ["epochs", "rate"]), "known: epochs, rate");
+        assert_eq!(did_you_mean("size", []), "there are none to choose from");
+    }
+}
