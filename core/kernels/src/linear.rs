@@ -2,14 +2,16 @@
 
 #[cfg(feature = "cuda")]
 mod cuda;
-
-use std::mem::MaybeUninit;
+mod finish;
+mod sizes;
 
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use crate::activation::{Activation, clamp};
+use self::finish::Finish;
+use self::sizes::Sizes;
+use crate::activation::Activation;
 use crate::backward::deposit;
 use crate::matmul::{Matrix, matmul, matmul_add};
 use crate::simd::vectorized;
@@ -21,6 +23,10 @@ use crate::{cpu, gpu};
 ///
 /// # Shapes
 /// `x` is `(…, in)`, `w` is `(out, in)`, `b` is `(out)`, the result `(…, out)`.
+///
+/// The layers of stacked runs have `w` `(runs, out, in)` and `b` `(runs, out)`. Then `x` is `(runs, n, in)`, or
+/// `(n, in)` if all runs have the same input, and the result is `(runs, n, out)`; on the CPU with the bits of each run
+/// alone, as are the gradients. That of an `x` of all runs is the sum over runs.
 ///
 /// # Errors
 /// If the shapes do not fit together.
@@ -37,12 +43,17 @@ pub fn linear_relu(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor>
 }
 
 fn apply(x: &Tensor, w: &Tensor, b: Option<&Tensor>, op: Dense) -> Result<Tensor> {
-    let (out, features) = w.dims2()?;
-    if w.elem_count() == 0 || x.dim(D::Minus1)? != features || b.is_some_and(|b| b.dims() != [out]) {
+    let fits = match (x.dims(), w.dims()) {
+        ([.., inputs], [_, features]) => inputs == features,
+        ([_, inputs], [_, _, features]) => inputs == features,
+        ([of_x, _, inputs], [runs, _, features]) => (of_x, inputs) == (runs, features),
+        _ => false,
+    };
+    if !fits || w.elem_count() == 0 || b.is_some_and(|b| b.dims() != &w.dims()[..w.rank() - 1]) {
         bail!("linear layer of weight {:?} and bias {:?} on input {:?}", w.dims(), b.map(Tensor::dims), x.dims());
     }
     let all: Vec<&Tensor> = [x, w].into_iter().chain(b).collect();
-    if !cpu::is_f32(&all) && !gpu::is_f32(&all) {
+    if !cpu::is_f32(&all) && !(w.rank() == 2 && gpu::is_f32(&all)) {
         return op.plain(x, w, b);
     }
     let (x, w) = (x.contiguous()?, w.contiguous()?);
@@ -55,26 +66,14 @@ fn apply(x: &Tensor, w: &Tensor, b: Option<&Tensor>, op: Dense) -> Result<Tensor
 /// The layer as an operation of candle's graph.
 struct Dense(Activation);
 
-/// The sizes of a layer's product.
-struct Sizes {
-    rows: usize,
-    features: usize,
-    out: usize,
-}
-
-impl Sizes {
-    fn of(x: &[usize], w: &[usize]) -> Self {
-        let (out, features) = (w[0], w[1]);
-        Self { rows: x.iter().product::<usize>() / features, features, out }
-    }
-}
-
 impl Dense {
     /// The formulation in candle's own operations.
     fn plain(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
         let mut y = x.broadcast_matmul(&w.t()?)?;
         if let Some(b) = b {
-            y = y.broadcast_add(b)?;
+            // `(out)`, or `(runs, 1, out)`.
+            let b = if b.rank() == 1 { b.clone() } else { b.unsqueeze(1)? };
+            y = y.broadcast_add(&b)?;
         }
         self.0.plain(y)
     }
@@ -86,20 +85,21 @@ impl Dense {
         b: Option<(&CpuStorage, &Layout)>,
     ) -> Result<(CpuStorage, Shape)> {
         let sizes = Sizes::of(x.1.dims(), w.1.dims());
-        let input = Matrix::row_major(cpu::elements(x.0, x.1)?, sizes.rows, sizes.features);
-        let weight = Matrix::row_major(cpu::elements(w.0, w.1)?, sizes.out, sizes.features);
+        let (input, weight) = (cpu::elements(x.0, x.1)?, cpu::elements(w.0, w.1)?);
         let bias = b.map(|(storage, layout)| cpu::elements(storage, layout)).transpose()?;
         let none = vec![0.0; sizes.out];
-        let finish = Finish { bias: bias.unwrap_or(&none), limits: self.0.limits() };
-        // The product packs one of its factors, and packing the smaller one pays for transposing the result.
-        let y = if sizes.rows < sizes.out {
-            finish.transposed(&matmul(weight, input.t()), sizes.rows)
-        } else {
-            finish.in_place(matmul(input, weight.t()))
-        };
-        let mut shape = x.1.dims().to_vec();
-        shape[x.1.dims().len() - 1] = sizes.out;
-        Ok((CpuStorage::F32(y), shape.into()))
+        let y = sizes.stack(|run| {
+            let (input, weight) = (sizes.input(input, run), sizes.weight(weight, run));
+            let bias = bias.map_or(&none[..], |bias| &bias[run * sizes.out..][..sizes.out]);
+            let finish = Finish { bias, limits: self.0.limits() };
+            // The product packs one of its factors, and packing the smaller one pays for transposing the result.
+            if sizes.rows < sizes.out {
+                finish.transposed(&matmul(weight, input.t()), sizes.rows)
+            } else {
+                finish.in_place(matmul(input, weight.t()))
+            }
+        });
+        Ok((CpuStorage::F32(y), sizes.result(x.1.dims())))
     }
 
     /// Returns the gradients of `x`, `w` and `b`.
@@ -115,18 +115,32 @@ impl Dense {
         if x.device().is_cuda() {
             return cuda::gradients(self.0, [x, w], b, y, dy);
         }
-        let Sizes { rows, features, out } = Sizes::of(x.dims(), w.dims());
+        let sizes = Sizes::of(x.dims(), w.dims());
         let dy = self.0.gradient(y, dy)?;
         cpu::with_elements(&dy, |dy| {
-            let gradient = Matrix::row_major(dy, rows, out);
+            let gradient = |run| sizes.gradient(dy, run);
             let dw = cpu::with_elements(x, |x| {
-                let input = Matrix::row_major(x, rows, features);
-                deposit(w, |sum| accumulate(sum, gradient.t(), input))
+                deposit(w, |sum| sizes.accumulate(sum, |run| (gradient(run).t(), sizes.input(x, run))))
             })?;
-            let db = b.map(|b| deposit(b, |sum| column_sums(sum, dy, out))).transpose()?.flatten();
+            let sums = |sum: Option<Vec<f32>>| {
+                let (mut sum, len) = (sum.unwrap_or_else(|| vec![0.0; sizes.runs * sizes.out]), sizes.rows * sizes.out);
+                for (run, sum) in sum.chunks_exact_mut(sizes.out).enumerate() {
+                    add_rows(sum, &dy[run * len..][..len]);
+                }
+                sum
+            };
+            let db = b.map(|b| deposit(b, sums)).transpose()?.flatten();
             let dx = match x.track_op() {
                 true => Some(cpu::with_elements(w, |w| {
-                    cpu::tensor(matmul(gradient, Matrix::row_major(w, out, features)), x.shape())
+                    let factors = |run| (gradient(run), sizes.weight(w, run));
+                    let dx = match sizes.shared {
+                        true => (1..sizes.runs).fold(matmul(gradient(0), sizes.weight(w, 0)), |mut sum, run| {
+                            matmul_add(&mut sum, gradient(run), sizes.weight(w, run));
+                            sum
+                        }),
+                        false => sizes.accumulate(None, factors),
+                    };
+                    cpu::tensor(dx, x.shape())
                 })?),
                 false => None,
             };
@@ -198,60 +212,6 @@ impl CustomOp3 for Dense {
     }
 }
 
-/// What follows the product: the bias and the activation.
-struct Finish<'a> {
-    bias: &'a [f32],
-    limits: (f32, f32),
-}
-
-impl Finish<'_> {
-    #[inline(always)]
-    fn apply(&self, y: f32, bias: f32) -> f32 {
-        clamp(y + bias, self.limits)
-    }
-
-    /// Finishes a product `(rows, out)`.
-    fn in_place(&self, mut y: Vec<f32>) -> Vec<f32> {
-        let (finish, rows) = (self, &mut y[..]);
-        vectorized!(|finish: &'a Finish<'a>, rows: &'a mut [f32]| {
-            for row in rows.chunks_exact_mut(finish.bias.len()) {
-                for (y, b) in row.iter_mut().zip(finish.bias) {
-                    *y = finish.apply(*y, *b);
-                }
-            }
-        });
-        y
-    }
-
-    /// Finishes a product `(out, rows)` and returns it as `(rows, out)`.
-    fn transposed(&self, product: &[f32], rows: usize) -> Vec<f32> {
-        let out = self.bias.len();
-        let finish = self;
-        let write = |to: &mut [MaybeUninit<f32>]| {
-            vectorized!(|finish: &'a Finish<'a>,
-                         product: &'a [f32],
-                         to: &'a mut [MaybeUninit<f32>],
-                         rows: usize,
-                         out: usize| {
-                /// Columns that are written together: one cache line.
-                const BLOCK: usize = 16;
-                for start in (0..out).step_by(BLOCK) {
-                    let columns = &product[start * rows..(start + BLOCK).min(out) * rows];
-                    let bias = &finish.bias[start..];
-                    for (row, y) in to.chunks_exact_mut(out).enumerate() {
-                        for ((y, column), b) in y[start..].iter_mut().zip(columns.chunks_exact(rows)).zip(bias) {
-                            y.write(finish.apply(column[row], *b));
-                        }
-                    }
-                }
-            });
-        };
-        assert_eq!(product.len(), rows * out, "a product to transpose");
-        // SAFETY: every block of columns of every row is written, and blocks cover the columns.
-        unsafe { cpu::filled(rows * out, write) }
-    }
-}
-
 /// Returns `sum + a·b`.
 pub(crate) fn accumulate(sum: Option<Vec<f32>>, a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
     match sum {
@@ -266,7 +226,12 @@ pub(crate) fn accumulate(sum: Option<Vec<f32>>, a: Matrix<'_>, b: Matrix<'_>) ->
 /// Returns `sum` plus the sum of the rows of `dy`, each of `out` elements.
 pub(crate) fn column_sums(sum: Option<Vec<f32>>, dy: &[f32], out: usize) -> Vec<f32> {
     let mut sum = sum.unwrap_or_else(|| vec![0.0; out]);
-    let to = &mut sum[..];
+    add_rows(&mut sum, dy);
+    sum
+}
+
+/// Adds the rows of `dy`, each as long as `to`, to it.
+fn add_rows(to: &mut [f32], dy: &[f32]) {
     vectorized!(|to: &'a mut [f32], dy: &'a [f32]| {
         for row in dy.chunks_exact(to.len()) {
             for (sum, d) in to.iter_mut().zip(row) {
@@ -274,5 +239,4 @@ pub(crate) fn column_sums(sum: Option<Vec<f32>>, dy: &[f32], out: usize) -> Vec<
             }
         }
     });
-    sum
 }

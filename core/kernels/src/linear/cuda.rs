@@ -14,7 +14,7 @@ pub(super) fn forward(
     (w, wl): (&CudaStorage, &Layout),
     bias: Option<(&CudaStorage, &Layout)>,
 ) -> Result<(CudaStorage, Shape)> {
-    let Sizes { rows, features, out } = Sizes::of(xl.dims(), wl.dims());
+    let Sizes { rows, features, out, .. } = Sizes::of(xl.dims(), wl.dims());
     let (input, weight) = (Array::contiguous(x, xl)?, Array::contiguous(w, wl)?);
     let bias = bias.map(|(b, layout)| Array::contiguous(b, layout)).transpose()?;
     let element = input.element;
@@ -53,7 +53,7 @@ pub(super) fn gradients(
     y: &Tensor,
     dy: &Tensor,
 ) -> Result<[Option<Tensor>; 3]> {
-    let Sizes { rows, features, out } = Sizes::of(x.dims(), w.dims());
+    let Sizes { rows, features, out, .. } = Sizes::of(x.dims(), w.dims());
     let dy = before(activation, y, dy)?.reshape((rows, out))?;
     let dw = deposit_tensor(w, || dy.t()?.matmul(&x.detach().reshape((rows, features))?))?;
     let db = b.map(|b| deposit_tensor(b, || column_sums(&dy))).transpose()?.flatten();

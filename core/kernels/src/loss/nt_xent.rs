@@ -18,19 +18,21 @@ use crate::{cpu, gpu};
 ///
 /// # Shapes
 /// `similarity` is `(2n, 2n)`, already divided by the temperature: n items in one view, then the same n in another, so
-/// that row i's partner is i ± n. The result is a scalar.
+/// that row i's partner is i ± n. The result is a scalar. Of stacked runs, `(runs, 2n, 2n)`, it is `(runs,)`; on the CPU
+/// with the bits of each run alone.
 ///
 /// # Errors
-/// If `similarity` is not such a matrix.
+/// If `similarity` is no such matrix or stack of matrices.
 pub fn nt_xent(similarity: &Tensor) -> Result<Tensor> {
-    let (rows, columns) = similarity.dims2()?;
-    if rows != columns || rows == 0 || rows % 2 == 1 {
-        bail!(
-            "the contrastive loss of two views needs as many items in each, got similarities {:?}",
-            similarity.dims()
-        );
+    let dims = similarity.dims();
+    let rows = match *dims {
+        [rows, columns] | [_, rows, columns] if rows == columns && rows % 2 == 0 => rows,
+        _ => 0,
+    };
+    if rows == 0 || similarity.elem_count() == 0 {
+        bail!("the contrastive loss of two views needs as many items in each, got similarities {dims:?}");
     }
-    if cpu::is_f32(&[similarity]) || gpu::is_f32(&[similarity]) {
+    if cpu::is_f32(&[similarity]) || (dims.len() == 2 && gpu::is_f32(&[similarity])) {
         return similarity.contiguous()?.apply_op1(NtXent);
     }
     let (dtype, device) = (similarity.dtype(), similarity.device());
@@ -40,14 +42,19 @@ pub fn nt_xent(similarity: &Tensor) -> Result<Tensor> {
     };
     let partners = at(&|row, column| partner(row, rows) == column, 1.0)?;
     let itself = at(&|row, column| row == column, -1e9)?; // leaves the row itself out of the denominator
-    let positive = (similarity * partners)?.sum(1)?;
-    let denominator = (similarity + itself)?.log_sum_exp(D::Minus1)?;
-    (denominator - positive)?.mean_all()
+    let positive = similarity.broadcast_mul(&partners)?.sum(D::Minus1)?;
+    let denominator = similarity.broadcast_add(&itself)?.log_sum_exp(D::Minus1)?;
+    (denominator - positive)?.mean(D::Minus1)
 }
 
 /// The other view of the item in `row`.
 fn partner(row: usize, rows: usize) -> usize {
     (row + rows / 2) % rows
+}
+
+/// How many runs, and rows of each, a matrix or a stack of matrices has.
+fn sizes(dims: &[usize]) -> (usize, usize) {
+    (dims[..dims.len() - 2].iter().product(), dims[dims.len() - 1])
 }
 
 struct NtXent;
@@ -73,8 +80,9 @@ impl CustomOp1 for NtXent {
         "nt-xent"
     }
 
+    /// The rows of all runs are one sequence: a row's loss depends on the row alone.
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, rows) = (cpu::elements(storage, layout)?, layout.dims()[0]);
+        let (x, (runs, rows)) = (cpu::elements(storage, layout)?, sizes(layout.dims()));
         let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
             let e = &mut vec![MaybeUninit::uninit(); rows][..];
             vectorized!(|out: &'a mut [MaybeUninit<f32>],
@@ -82,16 +90,17 @@ impl CustomOp1 for NtXent {
                          x: &'a [f32],
                          e: &'a mut [MaybeUninit<f32>]| {
                 let rows = e.len();
-                for (row, out) in range.zip(out) {
-                    let x = &x[row * rows..][..rows];
+                for (index, out) in range.zip(out) {
+                    let (x, row) = (&x[index * rows..][..rows], index % rows);
                     let (largest, sum) = exponentials(x, row, e);
                     out.write(largest + ln(sum) - x[partner(row, rows)]);
                 }
             });
         };
         // SAFETY: `range` is as long as `out`.
-        let losses = unsafe { by_pixels(rows, 1, CHUNK, body) };
-        Ok((CpuStorage::F32(vec![sum(rows, |i| losses[i]) / rows as f32]), Shape::from(())))
+        let losses = unsafe { by_pixels(runs * rows, 1, CHUNK, body) };
+        let means = losses.chunks_exact(rows).map(|losses| sum(rows, |i| losses[i]) / rows as f32).collect();
+        Ok((CpuStorage::F32(means), Shape::from(&layout.dims()[..layout.dims().len() - 2])))
     }
 
     #[cfg(feature = "cuda")]
@@ -105,14 +114,16 @@ impl CustomOp1 for NtXent {
         if x.device().is_cuda() {
             return super::cuda::nt_xent_gradient(x, dy).map(Some);
         }
-        let rows = x.dim(0)?;
-        let scale = dy.to_scalar::<f32>()? / rows as f32;
+        let (runs, rows) = sizes(x.dims());
+        let scales: Vec<f32> = dy.flatten_all()?.to_vec1::<f32>()?.into_iter().map(|dy| dy / rows as f32).collect();
         let dx = cpu::with_elements(x, |x| {
             let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
-                vectorized!(|out: &'a mut [MaybeUninit<f32>], range: Range<usize>, x: &'a [f32], scale: f32| {
+                let scales = &scales[..];
+                vectorized!(|out: &'a mut [MaybeUninit<f32>], range: Range<usize>, x: &'a [f32], scales: &'a [f32]| {
                     let rows = out.len() / range.len();
-                    for (row, out) in range.zip(out.chunks_exact_mut(rows)) {
-                        let (_, sum) = exponentials(&x[row * rows..][..rows], row, out);
+                    for (index, out) in range.zip(out.chunks_exact_mut(rows)) {
+                        let (row, scale) = (index % rows, scales[index / rows]);
+                        let (_, sum) = exponentials(&x[index * rows..][..rows], row, out);
                         let share = scale / sum;
                         for out in &mut *out {
                             // SAFETY: `exponentials` initialised every element.
@@ -126,7 +137,7 @@ impl CustomOp1 for NtXent {
                 });
             };
             // SAFETY: `range` has as many rows as `out`.
-            Ok(unsafe { by_pixels(rows, rows, CHUNK, body) })
+            Ok(unsafe { by_pixels(runs * rows, rows, CHUNK, body) })
         })?;
         Ok(Some(cpu::tensor(dx, x.shape())?))
     }
