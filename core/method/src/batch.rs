@@ -1,6 +1,6 @@
 //! Tensors that go into a method and come out of it.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail, ensure};
 use candle_core::Tensor;
 use hashlab_data::{ByModality, Modality};
 
@@ -90,11 +90,60 @@ impl TrainSet {
     }
 }
 
-/// A loss and its named parts: scalars, or one value per run `(runs,)` where runs are trained stacked.
+/// A loss and its named parts: scalars, or one value per run `(runs,)` where runs of one shape are trained stacked.
+///
+/// A method of stacked runs keeps every variable with a first axis of runs, and no run's loss depends on another run's
+/// part of it. The training minimizes the sum of `total`, whose gradient towards a run's part is that of the run alone;
+/// so optimizer steps and clipping leave each run what it is alone. What belongs to the whole training is the same for
+/// all runs: `[train]` with its learning rates, the order of the items, the validation and the selected epoch, the
+/// checkpoint; and it ends when one of the runs diverges.
 #[derive(Clone, Debug)]
 pub struct Loss {
-    /// What is minimized.
+    /// What is minimized, `()` or `(runs,)`.
     pub total: Tensor,
-    /// The parts, for the log; as the paper names them.
+    /// The parts, for the log; as the paper names them. Each is `()`, a value of all runs, or shaped as `total`.
     pub terms: Vec<(&'static str, Tensor)>,
+}
+
+impl Loss {
+    /// How many runs are stacked: 1 for a scalar.
+    ///
+    /// # Errors
+    /// If `total` or a term has another shape.
+    pub fn runs(&self) -> Result<usize> {
+        let runs = match *self.total.dims() {
+            [] => 1,
+            [runs] if runs > 0 => runs,
+            _ => bail!("a loss of shape {:?} is neither a scalar nor one value per run", self.total.dims()),
+        };
+        for (name, term) in &self.terms {
+            let fits = term.dims().is_empty() || *term.dims() == [runs];
+            ensure!(fits, "the term `{name}` has shape {:?} beside the losses of {runs} runs", term.dims());
+        }
+        Ok(runs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+
+    #[test]
+    fn a_loss_is_a_scalar_or_one_value_per_run() {
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+        let runs =
+            |total: &[usize], term: &[usize]| Loss { total: zeros(total), terms: vec![("kl", zeros(term))] }.runs();
+        for (total, term, expected) in [(&[][..], &[][..], 1), (&[1], &[1], 1), (&[3], &[3], 3), (&[3], &[], 3)] {
+            assert_eq!(runs(total, term).unwrap(), expected);
+        }
+        assert_eq!(
+            runs(&[3], &[2]).unwrap_err().to_string(),
+            "the term `kl` has shape [2] beside the losses of 3 runs"
+        );
+        for total in [&[0][..], &[2, 2]] {
+            assert!(runs(total, &[]).is_err());
+        }
+    }
 }

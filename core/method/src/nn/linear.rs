@@ -6,7 +6,7 @@ use candle_core::{Tensor, Var};
 use super::Parameters;
 use crate::BuildContext;
 
-/// `y = x Wᵀ + b`, with W `(out, in)` and b `(out)`.
+/// `y = x Wᵀ + b`, with W `(out, in)` and b `(out)`; of stacked runs W `(runs, out, in)` and b `(runs, out)`.
 #[derive(Clone)]
 pub struct Linear {
     weight: Var,
@@ -46,10 +46,26 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
-    /// Applies the layer: `(n, in)` to `(n, out)`.
+    /// Adds `NAME.weight` and `NAME.bias` of several runs to the parameters: copies of the layers that the runs have
+    /// alone, stacked along the first axis.
     ///
     /// # Errors
-    /// If `x` has another number of columns.
+    /// If the layers have different sizes, or there are none.
+    pub fn stacked(params: &mut Parameters, name: &str, runs: &[Self]) -> Result<Self> {
+        let stack = |part: fn(&Self) -> &Var| {
+            let parts: Vec<Tensor> = runs.iter().map(|run| part(run).as_detached_tensor()).collect();
+            Tensor::stack(&parts, 0)
+        };
+        let weight = params.tensor(&format!("{name}.weight"), &stack(|run| &run.weight)?)?;
+        let bias = params.tensor(&format!("{name}.bias"), &stack(|run| &run.bias)?)?;
+        Ok(Self { weight, bias })
+    }
+
+    /// Applies the layer: `(n, in)` to `(n, out)`. Stacked runs map `(runs, n, in)`, or `(n, in)` if all have the same
+    /// input, to `(runs, n, out)`.
+    ///
+    /// # Errors
+    /// If `x` has another number of columns or runs.
     pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         hashlab_kernels::linear(x, &self.weight, Some(&self.bias))
     }
@@ -57,7 +73,7 @@ impl Linear {
     /// Applies the layer and then max(·, 0), in one pass.
     ///
     /// # Errors
-    /// If `x` has another number of columns.
+    /// If `x` has another number of columns or runs.
     pub fn forward_relu(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         hashlab_kernels::linear_relu(x, &self.weight, Some(&self.bias))
     }

@@ -1,10 +1,15 @@
 //! Parts that methods are built of: initialized layers, seeded dropout, straight-through gradients, soft sorting, memory per
 //! item, losses that several methods share.
+//!
+//! Runs of one shape may be computed together, stacked along a first axis of runs: [`Linear`], [`soft_sort`], [`nt_xent`],
+//! [`bernoulli_kl`] and the pair losses take such tensors and give each run what it gets alone, on the CPU bit for bit.
+//! [`PerRun`] holds numbers that differ between the runs. [`Loss`](crate::Loss) says what a training makes of it.
 
 mod linear;
 mod memory;
 mod pairs;
 mod parameters;
+mod per_run;
 mod softsort;
 
 pub use hashlab_kernels::loss::{bernoulli_kl, nt_xent};
@@ -12,6 +17,7 @@ pub use linear::Linear;
 pub use memory::Memory;
 pub use pairs::{pair_likelihood, shares_label, softplus};
 pub use parameters::{Parameters, expect, expect_all};
+pub use per_run::PerRun;
 pub use softsort::soft_sort;
 
 use candle_core::{Result, Tensor};

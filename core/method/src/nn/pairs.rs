@@ -10,7 +10,8 @@ pub fn softplus(x: &Tensor) -> Result<Tensor> {
     x.relu()? + (x.abs()?.neg()?.exp()? + 1.0)?.log()?
 }
 
-/// Tells which pairs of items share a label: 1 or 0, `(n, m)`, from multi-hot labels `(n, classes)` and `(m, classes)`.
+/// Tells which pairs of items share a label: 1 or 0, `(n, m)`, from multi-hot labels `(n, classes)` and `(m, classes)`;
+/// of stacked runs all three with a first axis of runs.
 ///
 /// # Errors
 /// If the numbers of classes differ.
@@ -19,13 +20,17 @@ pub fn shares_label(rows: &Tensor, columns: &Tensor) -> Result<Tensor> {
     shared.gt(0.0)?.to_dtype(shared.dtype())
 }
 
-/// The negative log-likelihood of pairs, `log(1 + e^Θ) − sΘ` with `p(s = 1) = σ(Θ)`; same shape as both. DPSH (Li et al.,
+/// The negative log-likelihood of pairs, `log(1 + e^Θ) − sΘ` with `p(s = 1) = σ(Θ)`; same shape as Θ. DPSH (Li et al.,
 /// IJCAI 2016, eq. 2) and HashNet (eq. 4) weight and average it.
 ///
+/// # Shapes
+/// Both are `(n, m)`. Of stacked runs, Θ is `(runs, n, m)` and `similar` `(runs, n, m)` or, if it is that of all runs,
+/// `(n, m)`.
+///
 /// # Errors
-/// If the shapes differ.
+/// If the shapes do not fit together.
 pub fn pair_likelihood(theta: &Tensor, similar: &Tensor) -> Result<Tensor> {
-    softplus(theta)? - (theta * similar)?
+    softplus(theta)? - theta.broadcast_mul(similar)?
 }
 
 #[cfg(test)]

@@ -52,6 +52,17 @@ impl Parameters {
         self.insert(name, Var::zeros(shape, DType::F32, &cx.device)?)
     }
 
+    /// Adds a variable that starts as a copy of `start`.
+    ///
+    /// # Errors
+    /// If the device has no room for it.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    pub fn tensor(&mut self, name: &str, start: &Tensor) -> Result<Var> {
+        self.insert(name, Var::from_tensor(&start.copy()?)?)
+    }
+
     fn insert(&mut self, name: &str, var: Var) -> Result<Var> {
         let previous = self.0.insert(name.to_owned(), var.clone());
         assert!(previous.is_none(), "two parameters are called `{name}`");

@@ -1,6 +1,8 @@
 //! Sorting that passes gradients on.
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor, bail};
+
+use super::PerRun;
 
 /// Relaxes the permutation that sorts scores in descending order: SoftSort with p = 1 (Prillo and Eisenschlos, ICML
 /// 2020, eq. 4), `softmax(−|sort(s)·1ᵀ − 1·sᵀ| / tau)` over columns.
@@ -10,15 +12,19 @@ use candle_core::{D, DType, Result, Tensor};
 /// distance between them passes no gradient on, as PyTorch's does not.
 ///
 /// # Shapes
-/// `scores` is `(b, n)`, the result `(b, n, n)`.
+/// `scores` is `(b, n)`, the result `(b, n, n)`. Stacked runs, which may have a `tau` each, map `(runs, b, n)` to
+/// `(runs, b, n, n)`.
 ///
 /// # Errors
-/// If `scores` has another shape or a type that is not a float.
-pub fn soft_sort(scores: &Tensor, tau: f64) -> Result<Tensor> {
-    let sorted = scores.gather(&descending(scores)?, 1)?;
-    let difference = sorted.unsqueeze(2)?.broadcast_sub(&scores.unsqueeze(1)?)?;
+/// If `scores` has another shape or a type that is not a float, or `tau` is that of another number of runs.
+pub fn soft_sort(scores: &Tensor, tau: impl Into<PerRun>) -> Result<Tensor> {
+    if !(2..=3).contains(&scores.rank()) {
+        bail!("soft sorting of scores of shape {:?}", scores.dims());
+    }
+    let sorted = scores.gather(&descending(scores)?, D::Minus1)?;
+    let difference = sorted.unsqueeze(D::Minus1)?.broadcast_sub(&scores.unsqueeze(D::Minus2)?)?;
     // −|x|/τ as x times a constant: candle's own `abs` has slope +1 at 0.
-    let slope = (difference.sign()?.detach() * (-1.0 / tau))?;
+    let slope = tau.into().map(|tau| -1.0 / tau).times(&difference.sign()?.detach())?;
     // The largest exponent of a row is 0, at the score itself, so the exponentials need no shift.
     let weight = (difference * slope)?.exp()?;
     weight.broadcast_div(&weight.sum_keepdim(D::Minus1)?)
@@ -28,14 +34,14 @@ pub fn soft_sort(scores: &Tensor, tau: f64) -> Result<Tensor> {
 ///
 /// candle's argsort panics on NaN, before the training loop could call the run diverged.
 fn descending(scores: &Tensor) -> Result<Tensor> {
-    let (rows, columns) = scores.dims2()?;
-    let mut order: Vec<u32> = Vec::with_capacity(rows * columns);
-    for row in scores.detach().to_dtype(DType::F64)?.to_vec2::<f64>()? {
+    let mut order: Vec<u32> = Vec::with_capacity(scores.elem_count());
+    let columns = scores.dim(D::Minus1)?;
+    for row in scores.detach().to_dtype(DType::F64)?.reshape(((), columns))?.to_vec2::<f64>()? {
         let start = order.len();
         order.extend(0..columns as u32);
         order[start..].sort_by(|&a, &b| row[b as usize].total_cmp(&row[a as usize]));
     }
-    Tensor::from_vec(order, (rows, columns), scores.device())
+    Tensor::from_vec(order, scores.shape(), scores.device())
 }
 
 #[cfg(test)]
