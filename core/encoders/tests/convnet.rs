@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use hashlab_encoders::{Norm, TrainableEncoder, find_image};
-use hashlab_kernels::optim::{Adam, adam_step};
+use hashlab_kernels::optim::{Adam, adam_steps};
 use hashlab_kernels::{backward, device};
 use hashlab_rng::stream;
 
@@ -60,7 +60,7 @@ fn training_separates_two_kinds_of_images() {
     for t in 1..=30 {
         let grads = backward(&loss()).unwrap();
         for ((_, var), [m, v]) in net.vars().iter().zip(&mut moments) {
-            adam_step(var, grads.get(var).unwrap(), m, v, t, &adam).unwrap();
+            adam_steps(&mut [(var, grads.get(var).unwrap(), m, v)], t, &adam).unwrap();
         }
     }
     let last = loss().to_scalar::<f32>().unwrap();

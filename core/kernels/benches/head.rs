@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use candle_core::{Device, Result, Tensor, Var};
-use hashlab_kernels::optim::{Adam, adam_step};
+use hashlab_kernels::optim::{Adam, adam_steps};
 use hashlab_kernels::{backward, linear, linear_relu};
 use hashlab_rng::stream;
 
@@ -50,10 +50,11 @@ fn main() -> Result<()> {
         back += start.elapsed().as_secs_f64();
 
         let start = Instant::now();
-        for (param, [m, v]) in params.iter().zip(&mut moments) {
+        let group = params.iter().zip(&mut moments).map(|(param, [m, v])| {
             let grad = grads.get(param).expect("every parameter has a gradient");
-            adam_step(param, grad, m, v, t, &adam)?;
-        }
+            (param, grad, m, v)
+        });
+        adam_steps(&mut group.collect::<Vec<_>>(), t, &adam)?;
         update += start.elapsed().as_secs_f64();
     }
     let ms = |seconds: f64| 1e3 * seconds / STEPS as f64;

@@ -11,7 +11,7 @@ use hashlab_kernels::conv::{
 };
 use hashlab_kernels::device::{Staging, for_tests};
 use hashlab_kernels::loss::{bernoulli_kl, nt_xent};
-use hashlab_kernels::optim::{Adam, Sgd, adam_step, adam_steps, sgd_step};
+use hashlab_kernels::optim::{Adam, Sgd, adam_steps, sgd_step};
 use hashlab_kernels::transformer::{Gelu, attention, gelu, layer_norm};
 use hashlab_kernels::{backward, linear, linear_relu};
 
@@ -85,6 +85,11 @@ fn layers_and_their_gradients() {
     }
     let inputs = [exact("x", &[3, 4, 6]), exact("w", &[5, 6]), exact("b", &[5])];
     check_trained(&inputs, |t| linear(&t[0], &t[1], Some(&t[2])));
+    // Stacked runs, with inputs of their own and with the same.
+    for x in [&[3, 7, 6][..], &[7, 6]] {
+        let inputs = [exact("x", x), exact("w", &[3, 5, 6]), exact("b", &[3, 5])];
+        check_trained(&inputs, |t| linear_relu(&t[0], &t[1], Some(&t[2])));
+    }
 }
 
 #[test]
@@ -93,12 +98,14 @@ fn losses_and_their_gradients() {
         check_trained(&[exact("similarity", &[rows, rows])], |t| nt_xent(&t[0]));
         // Of a strided matrix.
         check_trained(&[exact("similarity", &[rows, rows])], |t| nt_xent(&t[0].t()?));
+        check_trained(&[exact("similarity", &[3, rows, rows])], |t| nt_xent(&t[0]));
     }
     let sigmoid = |x: Tensor| (x.neg().unwrap().exp().unwrap() + 1.0).unwrap().recip().unwrap();
     let probabilities = |name| sigmoid(draw(name, &[65, 48])).to_dtype(DType::F64).unwrap();
     let (p, q) = (probabilities("p"), probabilities("q"));
     check_trained(&[p.clone(), q], |t| bernoulli_kl(&t[0], &t[1]));
-    check_trained(&[p], |t| bernoulli_kl(&t[0], &(t[0].detach() * 0.9)?));
+    check_trained(&[p.clone()], |t| bernoulli_kl(&t[0], &(t[0].detach() * 0.9)?));
+    check_trained(&[p.reshape((5, 13, 48)).unwrap()], |t| bernoulli_kl(&t[0], &(t[0].detach() * 0.9)?));
 }
 
 #[test]
@@ -120,7 +127,7 @@ fn optimizers_step_on_all_parameters_at_once() {
             let group = vars.iter().zip(&mut all).map(|(var, [_, g, m, v])| (var, &*g, m, v));
             match together {
                 true => adam_steps(&mut group.collect::<Vec<_>>(), t, &adam).unwrap(),
-                false => group.for_each(|(var, g, m, v)| adam_step(var, g, m, v, t, &adam).unwrap()),
+                false => group.for_each(|(var, g, m, v)| adam_steps(&mut [(var, g, m, v)], t, &adam).unwrap()),
             }
         }
         vars

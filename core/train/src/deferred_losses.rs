@@ -1,10 +1,14 @@
-//! Loss terms of steps, left on their device until they are needed: to read them, the host waits for the device.
+//! Loss terms of steps, left on their device until they are needed: to read them, the host waits for the device. Each of
+//! the stacked runs has its own.
 
-use anyhow::Result;
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
 use candle_core::{DType, Tensor};
 use hashlab_method::{Loss, Progress};
 
 use crate::checkpoint::TrainPosition;
+use crate::divergence::of_run;
 
 /// Steps whose terms may be unread. More would gain nothing, and a training that diverged would go on for as long.
 const CAPACITY: usize = 256;
@@ -18,14 +22,16 @@ struct Unread {
     at: Progress,
     items: usize,
     names: Vec<&'static str>,
-    /// One value per name.
+    runs: usize,
+    /// One value per name of the first run, then of the next.
     values: Tensor,
 }
 
 impl DeferredLosses {
     /// Keeps the terms of a step of `items` items.
     pub(super) fn push(&mut self, loss: &Loss, items: usize, at: &Progress) -> Result<()> {
-        self.0.push(Unread { at: at.clone(), items, names: names(loss), values: values(loss)? });
+        let runs = loss.runs()?;
+        self.0.push(Unread { at: at.clone(), items, names: names(loss), runs, values: values(loss, runs)? });
         Ok(())
     }
 
@@ -34,8 +40,8 @@ impl DeferredLosses {
         self.0.len() >= CAPACITY
     }
 
-    /// Reads all terms at once, and adds them to the epoch's sums, step after step. Returns what the first step found
-    /// whose terms are not finite, if there is one.
+    /// Reads all terms at once, and adds them to each run's sums of the epoch, step after step. Returns what the first
+    /// step found whose terms are not finite, if there is one.
     pub(super) fn settle(&mut self, position: &mut TrainPosition) -> Result<Option<String>> {
         if self.0.is_empty() {
             return Ok(None);
@@ -45,12 +51,15 @@ impl DeferredLosses {
         let values = Tensor::cat(&values, 0)?.to_vec1::<f64>()?;
         let mut rest = &values[..];
         for step in &steps {
-            let (values, later) = rest.split_at(step.names.len());
-            if values.iter().any(|value| !value.is_finite()) {
-                return Ok(Some(step.describe(values)));
+            let (values, later) = rest.split_at(step.runs * step.names.len());
+            if let Some(message) = step.diverged(values) {
+                return Ok(Some(message));
             }
-            for (&name, value) in step.names.iter().zip(values) {
-                *position.sums.entry(name.to_owned()).or_default() += value * step.items as f64;
+            position.sums.resize(step.runs.max(position.sums.len()), BTreeMap::new());
+            for (sums, values) in position.sums.iter_mut().zip(values.chunks_exact(step.names.len())) {
+                for (&name, value) in step.names.iter().zip(values) {
+                    *sums.entry(name.to_owned()).or_default() += value * step.items as f64;
+                }
             }
             position.items += step.items;
             rest = later;
@@ -60,27 +69,34 @@ impl DeferredLosses {
 }
 
 impl Unread {
-    fn describe(&self, values: &[f64]) -> String {
+    /// Says which run's `values` are not finite; of several runs the first.
+    fn diverged(&self, values: &[f64]) -> Option<String> {
+        let mut of_runs = values.chunks_exact(self.names.len()).enumerate();
+        let (run, values) = of_runs.find(|(_, values)| values.iter().any(|value| !value.is_finite()))?;
         let listed: Vec<String> =
             self.names.iter().zip(values).map(|(name, value)| format!("{name} {value}")).collect();
-        format!("not finite at step {} (epoch {}): {}", self.at.step + 1, self.at.epoch + 1, listed.join(", "))
+        let place = format!("step {} (epoch {}): {}", self.at.step + 1, self.at.epoch + 1, listed.join(", "));
+        Some(of_run(run, self.runs, &format!("not finite at {place}")))
     }
 }
 
-/// Reads the terms of one step by name; `loss`, the total, comes first.
+/// Reads the loss terms of one step by name; `loss`, the total, comes first.
 pub(super) fn read(loss: &Loss) -> Result<Vec<(&'static str, f64)>> {
-    Ok(names(loss).into_iter().zip(values(loss)?.to_vec1()?).collect())
+    let runs = loss.runs()?;
+    ensure!(runs == 1, "the terms of {runs} runs, read as those of one");
+    Ok(names(loss).into_iter().zip(values(loss, runs)?.to_vec1()?).collect())
 }
 
 fn names(loss: &Loss) -> Vec<&'static str> {
     std::iter::once("loss").chain(loss.terms.iter().map(|(name, _)| *name)).collect()
 }
 
-/// The terms as one tensor, without the graph behind them.
-fn values(loss: &Loss) -> Result<Tensor> {
+/// The terms as one tensor, run by run, without the graph behind them.
+fn values(loss: &Loss, runs: usize) -> Result<Tensor> {
     let terms = loss.terms.iter().map(|(_, value)| value);
-    let values = std::iter::once(&loss.total).chain(terms).map(|value| value.detach().to_dtype(DType::F64)?.mean_all());
-    Ok(Tensor::stack(&values.collect::<candle_core::Result<Vec<_>>>()?, 0)?)
+    let values = std::iter::once(&loss.total).chain(terms);
+    let values = values.map(|value| value.detach().to_dtype(DType::F64)?.flatten_all()?.broadcast_as(runs));
+    Ok(Tensor::stack(&values.collect::<candle_core::Result<Vec<_>>>()?, 1)?.flatten_all()?)
 }
 
 #[cfg(test)]
@@ -120,14 +136,15 @@ mod tests {
 
     #[test]
     fn sums_have_the_same_bits_whenever_terms_are_read() {
-        let mut each = TrainPosition::default();
+        let (mut each, mut sums) = (TrainPosition::default(), BTreeMap::<String, f64>::new());
         for step in 0..600 {
             let items = 1 + step % 3;
             for (name, value) in [("loss", f64::from(value(step))), ("part", 0.1)] {
-                *each.sums.entry(name.to_owned()).or_default() += value * items as f64;
+                *sums.entry(name.to_owned()).or_default() += value * items as f64;
             }
             each.items += items;
         }
+        each.sums = vec![sums];
         assert_eq!(sums(600, |losses, _| losses.is_full()), each);
         assert_eq!(sums(600, |_, step| step % 7 == 0), each);
         assert_eq!(sums(600, |_, _| false), each);
@@ -141,7 +158,25 @@ mod tests {
         }
         let message = losses.settle(&mut position).unwrap().unwrap();
         assert_eq!(message, "not finite at step 3 (epoch 3): loss 0.5, part inf");
-        assert_eq!((position.items, position.sums["part"]), (2, 3.0));
+        assert_eq!((position.items, position.sums[0]["part"]), (2, 3.0));
+    }
+
+    #[test]
+    fn stacked_runs_have_sums_of_their_own_and_the_diverged_one_is_named() {
+        let stacked = |total: [f32; 3], part: f32| Loss {
+            total: Tensor::new(&total, &Device::Cpu).unwrap(),
+            terms: vec![("part", Tensor::new(part, &Device::Cpu).unwrap())],
+        };
+        let (mut losses, mut position) = (DeferredLosses::default(), TrainPosition::default());
+        losses.push(&stacked([1.0, 2.0, 3.0], 0.5), 2, &at(0)).unwrap();
+        losses.push(&stacked([4.0, 5.0, 6.0], 0.25), 1, &at(1)).unwrap();
+        assert_eq!(losses.settle(&mut position).unwrap(), None);
+        let of = |loss, part| BTreeMap::from([("loss".to_owned(), loss), ("part".to_owned(), part)]);
+        assert_eq!((position.items, position.sums.clone()), (3, vec![of(6.0, 1.25), of(9.0, 1.25), of(12.0, 1.25)]));
+        losses.push(&stacked([1.0, f32::NAN, f32::INFINITY], 0.5), 1, &at(2)).unwrap();
+        let message = losses.settle(&mut position).unwrap().unwrap();
+        assert_eq!(message, "run 2 of 3: not finite at step 3 (epoch 3): loss NaN, part 0.5");
+        assert!(read(&stacked([0.0; 3], 0.0)).is_err());
     }
 
     #[test]

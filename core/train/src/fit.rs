@@ -1,5 +1,6 @@
 //! The training loop of deep methods.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -9,6 +10,7 @@ use hashlab_rng::stream;
 use crate::checkpoint::{Checkpoint, TrainPosition};
 use crate::config::{Select, TrainConfig};
 use crate::deferred_losses::DeferredLosses;
+use crate::divergence::not_finite;
 use crate::observer::{StepReport, TrainObserver};
 use crate::optimizer::Optimizer;
 
@@ -223,7 +225,9 @@ impl<'a> Trainer<'a> {
             loss: &loss,
             method: &*self.job.method as &dyn HashMethod,
         })?;
-        self.optimizer.step(&self.groups, &hashlab_kernels::backward(&loss.total)?, &at)?;
+        // Of stacked runs, each gets the gradient of its own loss.
+        let total = if loss.total.rank() == 0 { loss.total.clone() } else { loss.total.sum_all()? };
+        self.optimizer.step(&self.groups, &hashlab_kernels::backward(&total)?, &at, loss.runs()?)?;
         self.validated = false;
         self.position.batch += 1;
         Ok(())
@@ -237,17 +241,14 @@ impl<'a> Trainer<'a> {
         let epoch = self.position.epoch + 1;
         // The last update was not followed by a loss that would show what it did.
         if (self.validation_due(epoch) || epoch == self.job.config.epochs)
-            && let Some(name) = self.not_finite()?
+            && let Some(message) = not_finite(&self.groups, self.position.sums.len(), epoch)?
         {
-            return Ok(Some(format!("`{name}` is not finite after epoch {epoch}")));
+            return Ok(Some(message));
         }
         let context =
             EpochContext { epoch: self.position.epoch, epochs: self.job.config.epochs, steps: self.steps_per_epoch() };
         self.job.method.end_epoch(&context)?;
-        let items = self.position.items as f64;
-        let terms = self.position.sums.iter().map(|(name, sum)| (name.clone(), sum / items)).collect();
-        let left = self.seconds() / epoch as f64 * (self.job.config.epochs - epoch) as f64;
-        self.job.observer.epoch(epoch, &terms, left)?;
+        self.report(epoch)?;
         if self.validation_due(epoch) {
             let map = (self.job.validate)(&*self.job.method as &dyn HashMethod)?;
             self.validated = true;
@@ -266,15 +267,16 @@ impl<'a> Trainer<'a> {
         Ok(None)
     }
 
-    /// Finds a variable with an infinite element or one that is no number.
-    fn not_finite(&self) -> Result<Option<&str>> {
-        for (name, var) in self.groups.iter().flat_map(|group| &group.vars) {
-            let sum = var.sum_all()?.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
-            if !sum.is_finite() {
-                return Ok(Some(name));
-            }
+    /// Hands the epoch's mean terms to the observer.
+    fn report(&mut self, epoch: usize) -> Result<()> {
+        let items = self.position.items as f64;
+        let means = |sums: &BTreeMap<String, f64>| sums.iter().map(|(name, sum)| (name.clone(), sum / items)).collect();
+        let runs: Vec<BTreeMap<String, f64>> = self.position.sums.iter().map(means).collect();
+        let left = self.seconds() / epoch as f64 * (self.job.config.epochs - epoch) as f64;
+        match &runs[..] {
+            [terms] => self.job.observer.epoch(epoch, terms, left),
+            runs => self.job.observer.stacked_epoch(epoch, runs, left),
         }
-        Ok(None)
     }
 
     fn validation_due(&self, epoch: usize) -> bool {

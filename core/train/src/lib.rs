@@ -16,6 +16,7 @@
 mod checkpoint;
 pub mod config;
 mod deferred_losses;
+mod divergence;
 mod fit;
 mod observer;
 mod optimizer;

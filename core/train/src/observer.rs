@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use hashlab_method::{Batch, HashMethod, Loss, Progress};
 
 use crate::deferred_losses;
@@ -21,6 +21,13 @@ pub trait TrainObserver {
     /// # Errors
     /// If the event cannot be recorded.
     fn epoch(&mut self, epoch: usize, terms: &BTreeMap<String, f64>, left: f64) -> Result<()>;
+    /// An epoch of several stacked runs ended: as [`Self::epoch`], with the terms of each run.
+    ///
+    /// # Errors
+    /// If the event cannot be recorded. What follows one run at a time refuses several, as this default does.
+    fn stacked_epoch(&mut self, _epoch: usize, runs: &[BTreeMap<String, f64>], _left: f64) -> Result<()> {
+        bail!("the losses of {} stacked runs cannot be recorded here", runs.len())
+    }
     /// The validation queries were searched after `epoch`, counted from 1: the primary metric over the run's tasks.
     ///
     /// # Errors
@@ -52,7 +59,7 @@ impl StepReport<'_> {
     /// they need not be finite.
     ///
     /// # Errors
-    /// If they are no scalars, or the device fails.
+    /// If they are those of several stacked runs, or the device fails.
     pub fn terms(&self) -> Result<Vec<(&'static str, f64)>> {
         deferred_losses::read(self.loss)
     }

@@ -2,13 +2,11 @@
 //!
 //! The update rules themselves are [`hashlab_kernels::optim`]'s; each keeps up to two tensors per variable.
 
-use std::collections::BTreeMap;
-
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Tensor};
-use hashlab_kernels::optim::{Adam, RmsProp, Sgd, adam_step, rmsprop_step, sgd_step};
-use hashlab_method::nn::expect;
+use candle_core::{DType, Tensor, Var};
+use hashlab_kernels::optim::{Adam, RmsProp, Sgd, adam_steps, rmsprop_step, sgd_step};
+use hashlab_method::nn::{PerRun, expect};
 use hashlab_method::{ParamGroup, Progress, Schedule, State};
 
 use crate::config::{OptimizerKind, TrainConfig};
@@ -18,33 +16,41 @@ use crate::schedule;
 pub(super) struct Optimizer {
     config: TrainConfig,
     schedule: Schedule,
-    /// Per variable Adam's moments, RMSprop's mean square and velocity, or SGD's velocity.
-    moments: BTreeMap<String, Vec<Tensor>>,
+    /// Per variable, in the order of the groups, its name and Adam's moments, RMSprop's mean square and velocity, or
+    /// SGD's velocity.
+    moments: Vec<(String, Vec<Tensor>)>,
 }
 
 impl Optimizer {
     /// Starts with zero moments for every variable of `groups`.
     pub(super) fn new(config: &TrainConfig, groups: &[ParamGroup]) -> Result<Self> {
         let kept = if config.optimizer == OptimizerKind::Sgd { 1 } else { 2 };
-        let mut moments = BTreeMap::new();
+        let mut moments = Vec::new();
         for (name, var) in groups.iter().flat_map(|group| &group.vars) {
             let zeros: candle_core::Result<Vec<Tensor>> = (0..kept).map(|_| var.zeros_like()).collect();
-            moments.insert(name.clone(), zeros?);
+            moments.push((name.clone(), zeros?));
         }
         Ok(Self { config: config.clone(), schedule: config.schedule(), moments })
     }
 
-    /// Updates every variable at a step.
-    pub(super) fn step(&mut self, groups: &[ParamGroup], grads: &GradStore, at: &Progress) -> Result<()> {
-        let shrink = self.config.clip_norm.map(|limit| clip_factor(groups, grads, limit)).transpose()?;
-        for group in groups {
-            let rule = Rule::new(&self.config, group, self.rate(group, at));
+    /// Updates every variable at a step. The variables of several stacked `runs` have a first axis of runs.
+    pub(super) fn step(&mut self, groups: &[ParamGroup], grads: &GradStore, at: &Progress, runs: usize) -> Result<()> {
+        for (name, var) in groups.iter().flat_map(|group| &group.vars) {
+            let stacked = runs == 1 || var.dims().first() == Some(&runs);
+            ensure!(stacked, "`{name}` of shape {:?} has no first axis of {runs} runs", var.dims());
+        }
+        let shrink = self.config.clip_norm.map(|limit| clip_factors(groups, grads, limit, runs)).transpose()?.flatten();
+        let rules: Vec<Rule> =
+            groups.iter().map(|group| Rule::new(&self.config, group, self.rate(group, at))).collect();
+        let mut moments = self.moments.iter_mut();
+        for (group, rule) in groups.iter().zip(rules) {
+            let mut gradients = Vec::with_capacity(group.vars.len());
             for (name, var) in &group.vars {
                 let grad = grads.get(var).with_context(|| format!("`{name}` received no gradient"))?;
-                let clipped = shrink.filter(|factor| *factor < 1.0).map(|factor| grad * factor).transpose()?;
-                let kept = self.moments.get_mut(name).with_context(|| format!("`{name}` is new to the optimizer"))?;
-                rule.apply(var, clipped.as_ref().unwrap_or(grad), kept, at.step + 1)?;
+                gradients.push(shrink.as_ref().map_or_else(|| Ok(grad.clone()), |factors| factors.times(grad))?);
             }
+            let vars = group.vars.iter().zip(&gradients).zip(moments.by_ref());
+            rule.apply(vars.map(|(((_, var), grad), (_, kept))| (var, grad, &mut kept[..])), at.step + 1)?;
         }
         Ok(())
     }
@@ -77,16 +83,23 @@ impl Optimizer {
     }
 }
 
-/// The factor that shortens the gradient to `limit`, as `torch.nn.utils.clip_grad_norm_`; above 1 if it is short enough.
-fn clip_factor(groups: &[ParamGroup], grads: &GradStore, limit: f64) -> Result<f64> {
-    let mut squares = 0.0;
+/// The factor that shortens each run's gradient to `limit`, as `torch.nn.utils.clip_grad_norm_`; `None` if all are short
+/// enough.
+fn clip_factors(groups: &[ParamGroup], grads: &GradStore, limit: f64, runs: usize) -> Result<Option<PerRun>> {
+    let mut squares = vec![0.0; runs];
     for (_, var) in groups.iter().flat_map(|group| &group.vars) {
         if let Some(grad) = grads.get(var) {
-            squares += grad.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar::<f64>()?;
+            let sums = grad.to_dtype(DType::F64)?.sqr()?.reshape((runs, ()))?.sum(1)?.to_vec1::<f64>()?;
+            squares.iter_mut().zip(sums).for_each(|(square, sum)| *square += sum);
         }
     }
     const EPS: f64 = 1e-6; // PyTorch's
-    Ok(limit / (squares.sqrt() + EPS))
+    let factors: Vec<f64> = squares.into_iter().map(|square| (limit / (square.sqrt() + EPS)).min(1.0)).collect();
+    Ok(match factors[..] {
+        _ if factors.iter().all(|factor| *factor == 1.0) => None,
+        [factor] => Some(PerRun::Same(factor)),
+        _ => Some(PerRun::Each(factors)),
+    })
 }
 
 /// The update of every variable of a group.
@@ -115,15 +128,25 @@ impl Rule {
         }
     }
 
-    /// Takes step number `t`, counted from 1.
-    fn apply(&self, var: &candle_core::Var, grad: &Tensor, kept: &mut [Tensor], t: usize) -> Result<()> {
-        match (self, kept) {
-            (Self::Adam(adam), [m, v]) => adam_step(var, grad, m, v, t, adam)?,
-            (Self::Sgd(sgd), [velocity]) => sgd_step(var, grad, velocity, sgd)?,
-            (Self::RmsProp(rmsprop), [square, velocity]) => rmsprop_step(var, grad, square, velocity, rmsprop)?,
-            _ => unreachable!("the rule and what it keeps come from one configuration"),
+    /// Takes step number `t`, counted from 1, on variables with their gradients and what the rule keeps.
+    fn apply<'a>(
+        &self,
+        vars: impl Iterator<Item = (&'a Var, &'a Tensor, &'a mut [Tensor])>,
+        t: usize,
+    ) -> candle_core::Result<()> {
+        let mut together = Vec::new();
+        for (var, grad, kept) in vars {
+            match (self, kept) {
+                (Self::Adam(_), [m, v]) => together.push((var, grad, m, v)),
+                (Self::Sgd(sgd), [velocity]) => sgd_step(var, grad, velocity, sgd)?,
+                (Self::RmsProp(rmsprop), [square, velocity]) => rmsprop_step(var, grad, square, velocity, rmsprop)?,
+                _ => unreachable!("the rule and what it keeps come from one configuration"),
+            }
         }
-        Ok(())
+        match self {
+            Self::Adam(adam) => adam_steps(&mut together, t, adam),
+            Self::Sgd(_) | Self::RmsProp(_) => Ok(()),
+        }
     }
 }
 
@@ -146,7 +169,7 @@ mod tests {
         let [a, b] = [&groups[0].vars[0].1, &groups[1].vars[0].1].map(Clone::clone);
         let loss = ((a.as_tensor() * 3.0).unwrap() + (b.as_tensor() * 4.0).unwrap()).unwrap().sum_all().unwrap();
         let mut optimizer = Optimizer::new(config, &groups).unwrap();
-        optimizer.step(&groups, &loss.backward().unwrap(), &at(0)).unwrap();
+        optimizer.step(&groups, &loss.backward().unwrap(), &at(0), 1).unwrap();
         [a, b].map(|var| 1.0 - var.to_vec1::<f32>().unwrap()[0])
     }
 
@@ -176,5 +199,15 @@ mod tests {
         let [a, b] = limited(1.0);
         assert!((a - 0.6).abs() < 1e-5 && (b - 0.8).abs() < 1e-5, "{a} {b}");
         assert_eq!(limited(10.0), updates(&sgd(), groups()));
+    }
+
+    #[test]
+    fn variables_without_an_axis_of_runs_are_refused() {
+        let (config, groups) = (sgd(), groups());
+        let [a, b] = [&groups[0].vars[0].1, &groups[1].vars[0].1].map(|var| var.sum_all().unwrap());
+        let grads = (a + b).unwrap().backward().unwrap();
+        let mut optimizer = Optimizer::new(&config, &groups).unwrap();
+        let error = optimizer.step(&groups, &grads, &at(0), 3).unwrap_err();
+        assert_eq!(error.to_string(), "`a` of shape [1] has no first axis of 3 runs");
     }
 }

@@ -10,7 +10,7 @@ use super::host::run;
 use super::launch::{self, Address, Element, Factor, Heads, Launch, Parameter, Window};
 use crate::activation::Activation;
 use crate::conv::{self, Padding};
-use crate::optim::{Adam, RmsProp, Sgd, adam_step, rmsprop_step, sgd_step};
+use crate::optim::{Adam, RmsProp, Sgd, adam_steps, rmsprop_step, sgd_step};
 
 /// Shapes per kernel.
 const ROUNDS: u64 = 12;
@@ -166,7 +166,9 @@ fn optimizers_step_as_on_the_processor() {
     for tensors in [1, 5, 30] {
         for decoupled in [false, true] {
             let adam = Adam { lr: 0.01, weight_decay: 0.1, decoupled, ..Adam::default() };
-            let step = |p: &Var, g: &Tensor, m: &mut Tensor, v: &mut Tensor| adam_step(p, g, m, v, 3, &adam).unwrap();
+            let step = |p: &Var, g: &Tensor, m: &mut Tensor, v: &mut Tensor| {
+                adam_steps(&mut [(p, g, m, v)], 3, &adam).unwrap();
+            };
             steps_agree("adam", &adam.factors(3), step, tensors);
         }
         let rms = RmsProp { lr: 0.01, alpha: 0.9, eps: 1e-8, momentum: 0.5, weight_decay: 0.1 };

@@ -31,21 +31,14 @@ impl Default for Adam {
     }
 }
 
-/// Takes step number `t` (from 1) on `param`, with the moments `m` of the gradient and `v` of its square.
+/// Takes step number `t` (from 1) on parameters with the moments m of the gradient and v of its square: on a GPU on all
+/// at once.
 ///
 /// # Shapes
-/// `grad`, `m` and `v` have the shape of `param`.
+/// The gradient, m and v of a parameter have its shape.
 ///
 /// # Errors
 /// If the shapes differ.
-pub fn adam_step(param: &Var, grad: &Tensor, m: &mut Tensor, v: &mut Tensor, t: usize, adam: &Adam) -> Result<()> {
-    adam_steps(&mut [(param, grad, m, v)], t, adam)
-}
-
-/// Takes [`adam_step`] on several parameters, each with its gradient and moments: on a GPU all at once.
-///
-/// # Errors
-/// If the shapes of a parameter's tensors differ.
 pub fn adam_steps(group: &mut [AdamParameter<'_>], t: usize, adam: &Adam) -> Result<()> {
     let step = Step::new(adam, t);
     let mut together = Vec::new();
@@ -62,7 +55,7 @@ pub fn adam_steps(group: &mut [AdamParameter<'_>], t: usize, adam: &Adam) -> Res
     gpu::optimize("adam", &together, &step.factors())
 }
 
-/// A parameter, its gradient, and the moments of that and of its square.
+/// A parameter, its gradient, and the moments m and v.
 pub type AdamParameter<'a> = (&'a Var, &'a Tensor, &'a mut Tensor, &'a mut Tensor);
 
 #[cfg(test)]
@@ -169,7 +162,7 @@ mod tests {
             let adam = Adam { lr: 0.01, weight_decay: 0.1, decoupled, ..Adam::default() };
             let step = |p: &Var, g: &Tensor, s: &mut [Tensor; 2], t| {
                 let [m, v] = s;
-                adam_step(p, g, m, v, t, &adam).unwrap();
+                adam_steps(&mut [(p, g, m, v)], t, &adam).unwrap();
             };
             closest(&run(step, false), |p, g| scalar(&adam, p, g), 2e-6);
             closest(&run(step, true), |p, g| scalar(&adam, p, g), 1e-12);
@@ -179,6 +172,6 @@ mod tests {
     #[test]
     fn moments_without_gradient_end_at_zero() {
         let adam = Adam { beta2: 0.9, ..Adam::default() };
-        none_is_subnormal(|p, g, [m, v], t| adam_step(p, g, m, v, t, &adam).unwrap());
+        none_is_subnormal(|p, g, [m, v], t| adam_steps(&mut [(p, g, m, v)], t, &adam).unwrap());
     }
 }

@@ -9,7 +9,7 @@ mod elementwise;
 mod rmsprop;
 mod sgd;
 
-pub use adam::{Adam, AdamParameter, adam_step, adam_steps};
+pub use adam::{Adam, AdamParameter, adam_steps};
 pub use rmsprop::{RmsProp, rmsprop_step};
 pub use sgd::{Sgd, sgd_step};
 
