@@ -3,6 +3,11 @@
 //! [`ENCODERS`] lists their registrations. Those open a frozen [`Encoder`], through which nothing is differentiated, or a
 //! [`TrainableEncoder`] of the same architecture. A registration is an [`ImageEntry`] or a [`TextEntry`].
 //!
+//! CLIP, SigLIP and DINOv2 are built of this crate's own transformer layers rather than taken from the crate
+//! candle-transformers. Its CLIP is as exact. Its DINOv2 takes one image at a time and gives other features than the
+//! published network: positions are interpolated to the nearest instead of bicubically, GELU is approximated by tanh, and
+//! norms have another ε. docs/performance.md has the measured differences, times and the cost of compiling it.
+//!
 //! Images are tensors `(n, h, w, 3)`, RGB, channels last, already normalized as [`Encoder::normalize`] says, at the
 //! [`Place`] for which the network was built. Texts are tensors `(n, t)` of token ids in u32, filled up with [`NO_TOKEN`],
 //! on the CPU: a [`Tokenizer`] makes the ids, [`token_tensor`] the tensor. Features lie at the network's place.
