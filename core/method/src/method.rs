@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use candle_core::{Tensor, Var};
 use hashlab_data::Modality;
 use hashlab_settings::Params;
@@ -29,6 +29,20 @@ pub trait HashMethod: Send {
     /// How codes are computed where that changes them: items per call, roles, an incomplete last call.
     fn encode_spec(&self) -> EncodeSpec {
         EncodeSpec::default()
+    }
+
+    /// Further ways of encoding with the same trained state, each with a name of its own. They are evaluated once, beside
+    /// [`HashMethod::encode`], which alone selects epochs and settings.
+    fn other_encodings(&self) -> Vec<EncodeSpec> {
+        Vec::new()
+    }
+
+    /// As [`HashMethod::encode`], in the way that [`HashMethod::other_encodings`] calls `name`.
+    ///
+    /// # Errors
+    /// As [`HashMethod::encode`], and if there is no such way.
+    fn encode_otherwise(&self, name: &str, _items: &Features, _modality: Modality) -> Result<Tensor> {
+        bail!("the method has no encoding `{name}`")
     }
 
     /// Every tensor needed to encode and to resume, by name.

@@ -77,6 +77,8 @@ impl fmt::Debug for ViewSpec {
 /// How codes are computed where that changes them, as in methods whose items attend to each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EncodeSpec {
+    /// Name of this way of encoding, for a method that has several; tables write it behind the method's label.
+    pub name: Option<&'static str>,
     /// Items per call of `encode`; `None` leaves it to the caller.
     pub batch_size: Option<usize>,
     /// Whether queries and database are encoded apart, each in the split's order.

@@ -26,6 +26,7 @@ pub(crate) struct Evaluator<'a> {
 }
 
 /// What is encoded and how it is measured.
+#[derive(Clone)]
 pub(crate) struct EvaluatorSetup<'a> {
     pub(crate) options: Options,
     pub(crate) bits: usize,
@@ -37,6 +38,8 @@ pub(crate) struct EvaluatorSetup<'a> {
     /// Whether a code may depend on an item's other modalities.
     pub(crate) fused: bool,
     pub(crate) encode: EncodeSpec,
+    /// The name of the encoding that is measured in place of the method's own.
+    pub(crate) other: Option<&'static str>,
 }
 
 /// Codes of items, and how long it took to encode them.
@@ -85,6 +88,16 @@ impl<'a> Evaluator<'a> {
         }
         let known = setup.inputs.map(|_, _| vec![None; validated.len()]);
         Self { setup, chunk, validated, known }
+    }
+
+    /// Name of the encoding that is measured, for a method that has several.
+    pub(crate) fn encoding(&self) -> Option<&'static str> {
+        self.setup.encode.name
+    }
+
+    /// An evaluator of another of the method's encodings.
+    pub(crate) fn of(&self, encoding: EncodeSpec) -> Self {
+        Self::new(EvaluatorSetup { encode: encoding, other: encoding.name, ..self.setup.clone() })
     }
 
     /// Encodes every item of the data set, whatever its role; not again what the last validation encoded, unless that was
@@ -235,7 +248,11 @@ impl EvaluatorSetup<'_> {
             let inputs = self.inputs.get(modality).expect("tasks are between the run's modalities");
             ByModality::one(modality, load(inputs)?)
         };
-        let relaxed = method.encode(&Features::from(features), modality)?;
+        let features = Features::from(features);
+        let relaxed = match self.other {
+            None => method.encode(&features, modality)?,
+            Some(name) => method.encode_otherwise(name, &features, modality)?,
+        };
         let relaxed = relaxed.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         let codes = Codes::from_signs(&relaxed, self.bits).map_err(|error| match error {
             EvalError::NotANumber { item, bit } => EvalError::NotANumber { item: items[item] as usize, bit },
@@ -370,7 +387,7 @@ mod tests {
     fn setup<'a>(labels: &'a Labels, split: &'a Split, inputs: ByModality<&'a dyn Inputs>) -> EvaluatorSetup<'a> {
         let tasks = Task::of(&inputs.modalities().collect::<Vec<_>>());
         let (options, encode) = (Options::default(), EncodeSpec::default());
-        EvaluatorSetup { options, bits: BITS, labels, split, inputs, tasks, fused: false, encode }
+        EvaluatorSetup { options, bits: BITS, labels, split, inputs, tasks, fused: false, encode, other: None }
     }
 
     fn labels() -> Labels {
@@ -449,7 +466,7 @@ mod tests {
     #[test]
     fn roles_are_encoded_apart_in_their_order_and_an_incomplete_last_call_may_be_dropped() {
         let (split, labels, inputs) = (split(), labels(), Noted::default());
-        let spec = EncodeSpec { batch_size: Some(3), by_role: true, drop_last: true };
+        let spec = EncodeSpec { name: None, batch_size: Some(3), by_role: true, drop_last: true };
         let mut setup = setup(&labels, &split, ByModality::one(Modality::Image, &inputs as &dyn Inputs));
         setup.encode = spec;
         let evaluator = Evaluator::new(setup);

@@ -11,7 +11,7 @@ use hashlab_method::{
     AnyMethod, BatchSpec, BuildContext, Features, Fitted, HashMethod, MethodEntry, State, Supervision, TrainSet,
     Trained, ViewSpec,
 };
-use hashlab_store::{CodeStatistics, QueryResults, RunConfig, RunResult, Status, TaskResult};
+use hashlab_store::{CodeStatistics, EncodingResult, QueryResults, RunConfig, RunResult, Status, TaskResult};
 use hashlab_train::{Checkpoint, Fit, TrainConfig, TrainData, TrainEnd, TrainObserver, fit};
 
 use crate::config::{EvalConfig, ImageConfig, TextConfig, section};
@@ -314,12 +314,27 @@ fn evaluated(
     result.validation = task_results(validation, false);
     result.test = task_results(test, true);
     result.codes = statistics(&codes);
+    result.encoding = evaluator.encoding().map(str::to_owned);
+    for encoding in method.other_encodings() {
+        let (name, found) = encoded_otherwise(evaluator.of(encoding), method)?;
+        result.other_encodings.insert(name, found);
+    }
     let evaluate = started.elapsed().as_secs_f64();
     let encode = codes.time.as_secs_f64();
     let seconds = [("train", training.seconds), ("encode", encode), ("evaluate", evaluate)];
     result.seconds = seconds.map(|(stage, seconds)| (stage.to_owned(), seconds)).into();
     let queries = Some(QueryResults { tasks: queries });
     Ok(RunEnd::Result { result: Box::new(result), model: Some(method.state()?), queries })
+}
+
+/// Measures another of a method's encodings.
+fn encoded_otherwise(mut evaluator: Evaluator<'_>, method: &dyn HashMethod) -> Result<(String, EncodingResult)> {
+    let name = evaluator.encoding().context("the method has an encoding without a name beside its own")?.to_owned();
+    let codes = evaluator.encode(method)?;
+    let [validation, test] =
+        [Queries::Validation, Queries::Test].map(|queries| evaluator.measure(method, &codes, queries));
+    let (validation, test) = (task_results(validation?, false), task_results(test?, true));
+    Ok((name, EncodingResult { test, validation, codes: statistics(&codes) }))
 }
 
 fn task_results(reports: BTreeMap<Task, Report>, curves: bool) -> BTreeMap<Task, TaskResult> {
@@ -369,6 +384,7 @@ impl<'a> RunJob<'a> {
             inputs,
             fused: self.method.info.needs.fused(),
             encode: method.encode_spec(),
+            other: None,
         }))
     }
 

@@ -46,6 +46,15 @@ impl WithEncoder {
         self.networks.iter().flat_map(of).collect()
     }
 
+    /// The items as the method sees them.
+    fn encoded(&self, items: &Features) -> Result<Features> {
+        let features = |(modality, x): (Modality, &Tensor)| match self.networks.get(modality) {
+            Some(network) => Ok((modality, self.features(network.as_ref(), x)?)),
+            None => Ok((modality, x.clone())),
+        };
+        Ok(items.iter().map(features).collect::<Result<ByModality<Tensor>>>()?.into())
+    }
+
     /// Features in evaluation mode, on all threads of the current pool, or in one pass on a GPU.
     fn features(&self, network: &dyn TrainableEncoder, inputs: &Tensor) -> Result<Tensor> {
         if !self.device.is_cpu() {
@@ -88,16 +97,19 @@ fn prefixed(modality: Modality, tensors: Vec<(String, Var)>) -> Vec<(String, Var
 
 impl HashMethod for WithEncoder {
     fn encode(&self, items: &Features, modality: Modality) -> Result<Tensor> {
-        let features = |(modality, x): (Modality, &Tensor)| match self.networks.get(modality) {
-            Some(network) => Ok((modality, self.features(network.as_ref(), x)?)),
-            None => Ok((modality, x.clone())),
-        };
-        let features: ByModality<Tensor> = items.iter().map(features).collect::<Result<_>>()?;
-        self.method.encode(&features.into(), modality)
+        self.method.encode(&self.encoded(items)?, modality)
     }
 
     fn encode_spec(&self) -> EncodeSpec {
         self.method.encode_spec()
+    }
+
+    fn other_encodings(&self) -> Vec<EncodeSpec> {
+        self.method.other_encodings()
+    }
+
+    fn encode_otherwise(&self, name: &str, items: &Features, modality: Modality) -> Result<Tensor> {
+        self.method.encode_otherwise(name, &self.encoded(items)?, modality)
     }
 
     fn state(&self) -> Result<State> {

@@ -7,7 +7,7 @@ use hashlab_settings::Settings;
 use hashlab_store::RunResult;
 
 use crate::metrics::PRIMARY_METRIC;
-use crate::sweep_report::{Outcome, ReportedRun, SweepReport};
+use crate::sweep_report::{Outcome, ReportedRun};
 
 /// Key of a run's peak of resident memory, in MiB, in its provenance.
 pub(crate) const PEAK_MEMORY: &str = "peak_rss_mib";
@@ -80,8 +80,8 @@ pub(crate) struct Statistic {
 
 impl<'a> Comparison<'a> {
     /// Groups a sweep's runs, whatever their order.
-    pub(crate) fn of(report: &'a SweepReport) -> Self {
-        let runs = in_plan_order(&report.runs);
+    pub(crate) fn of(runs: &'a [ReportedRun]) -> Self {
+        let runs = in_plan_order(runs);
         let bits: Vec<usize> = runs.iter().map(|r| r.bits).collect::<BTreeSet<_>>().into_iter().collect();
         let tasks: BTreeSet<Task> = runs.iter().flat_map(|r| tasks(r)).collect();
         let rows = group(&runs, |r| r.label.as_str())

@@ -38,7 +38,7 @@ impl<'a> Citations<'a> {
     pub(crate) fn of(layout: &Layout<'a>) -> Self {
         let mut citations = Self { sources: Vec::new() };
         for row in &layout.comparison.rows {
-            for value in layout.published.iter().filter(|p| p.method == row.label && concerns(p, layout)) {
+            for value in layout.published.iter().filter(|p| p.row() == row.label && concerns(p, layout)) {
                 citations.cite(row.label, value, layout.report);
             }
         }

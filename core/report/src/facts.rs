@@ -12,6 +12,9 @@ use crate::setup::Selection;
 use crate::sweep_report::{ReportedRun, SweepReport};
 use crate::wording::{counted, joined, listed, point, short};
 
+const ENCODINGS: &str = "rows with a name in parentheses encode with the same trained states in several ways; the \
+                         first, the method's own, selects epochs";
+
 /// What must be known to read the numbers.
 pub(crate) fn facts(layout: &Layout<'_>) -> Vec<Fact> {
     let header = &layout.report.header;
@@ -27,6 +30,9 @@ pub(crate) fn facts(layout: &Layout<'_>) -> Vec<Fact> {
     }
     facts.extend(definitions(layout).into_iter().map(|text| fact("metric", text)));
     facts.push(fact("cells", cells(layout)));
+    if layout.report.runs.iter().filter_map(ReportedRun::finished).any(|r| r.encoding.is_some()) {
+        facts.push(fact("encodings", ENCODINGS.to_owned()));
+    }
     facts.extend(selection(layout).map(|text| fact("selection", text)));
     facts.extend(encoders(layout));
     facts.extend(software(layout.report).map(|text| fact("software", text)));

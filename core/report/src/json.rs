@@ -13,7 +13,7 @@ use crate::warnings::warnings;
 /// Writes the comparison as one object; a number that does not exist is null.
 pub(crate) fn write(layout: &Layout<'_>) -> String {
     let labels = || layout.comparison.rows.iter().map(|row| row.label);
-    let published: Vec<_> = layout.published.iter().filter(|p| labels().any(|label| label == p.method)).collect();
+    let published: Vec<_> = layout.published.iter().filter(|p| labels().any(|label| label == p.row())).collect();
     let builds: Vec<Json> =
         builds(layout.report).into_iter().map(|(build, runs)| json!({ "build": build, "runs": runs })).collect();
     let report = json!({

@@ -53,6 +53,7 @@ mod citations;
 mod csv;
 mod depth;
 mod document;
+mod encodings;
 mod error;
 mod facts;
 mod json;
@@ -88,7 +89,8 @@ pub use sweep_report::{Header, Outcome, ReportedRun, SweepReport};
 /// As [`Options::check`], and [`ReportError::UnmeasuredMetric`] where no finished run has a metric of
 /// [`Options::metrics`].
 pub fn render(report: &SweepReport, published: &[Published], options: &Options) -> Result<String, ReportError> {
-    let comparison = aggregate::Comparison::of(report);
+    let runs = encodings::apart(&report.runs);
+    let comparison = aggregate::Comparison::of(&runs);
     let metrics = metrics::chosen(report, &options.metrics)?;
     let layout = layout::Layout { report, comparison: &comparison, published, metrics: &metrics, options };
     Ok(match options.format {

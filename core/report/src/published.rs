@@ -6,12 +6,16 @@ use hashlab_data::{Modality, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::depth::Depth;
+use crate::encodings;
 
 /// Published mAP of a method, by code length.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Published {
     /// The row it belongs to: equal to [`ReportedRun::label`](crate::ReportedRun::label).
     pub method: String,
+    /// Which of the method's ways of encoding, for one that has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
     /// Registered name of the data set. Tables of other data sets leave the values out.
     pub dataset: String,
     /// Protocol name; `None` where the source does not state it.
@@ -28,6 +32,13 @@ pub struct Published {
     pub verified: bool,
     /// How its setting differs, e.g. another encoder; `None` where it does not.
     pub note: Option<String>,
+}
+
+impl Published {
+    /// Label of its row.
+    pub(crate) fn row(&self) -> String {
+        encodings::label(&self.method, self.encoding.as_deref())
+    }
 }
 
 /// Why a list of published numbers cannot be read.
@@ -59,6 +70,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Row {
     method: String,
+    encoding: Option<String>,
     dataset: String,
     protocol: Option<String>,
     #[serde(default = "images")]
@@ -82,6 +94,7 @@ fn images() -> Task {
 ///     r#"
 ///     [[published]]
 ///     method = "UCMFH"               # label of the row, a registered method's title
+///     encoding = "paired"            # one of the method's ways of encoding, if it has several
 ///     dataset = "flickr25k"
 ///     task = "i2t"                   # left out: i2i
 ///     map_at = "all"                 # or a rank
@@ -118,7 +131,7 @@ impl Row {
             }
             values.insert(length, value);
         }
-        let Self { method, dataset, protocol, task, map_at, source, verified, note, .. } = self;
-        Ok(Published { method, dataset, protocol, task, map_at, values, source, verified, note })
+        let Self { method, encoding, dataset, protocol, task, map_at, source, verified, note, .. } = self;
+        Ok(Published { method, encoding, dataset, protocol, task, map_at, values, source, verified, note })
     }
 }

@@ -35,7 +35,8 @@ pub use error::StoreError;
 pub use files::open_log;
 pub use journal::{Journal, Point};
 pub use record::{
-    CodeStatistics, Neighbors, QueryResults, RunConfig, RunId, RunResult, SCHEMA, Status, TaskQueries, TaskResult,
+    CodeStatistics, EncodingResult, Neighbors, QueryResults, RunConfig, RunId, RunResult, SCHEMA, Status, TaskQueries,
+    TaskResult,
 };
 pub use run::{Failure, RunDir, RunState};
 pub use sweep::{PlanDir, SweepDir};

@@ -123,6 +123,12 @@ pub struct RunResult {
     /// Statistics of the codes of all items.
     #[serde(default)]
     pub codes: ByModality<CodeStatistics>,
+    /// Name of the way in which codes were computed, for a method that has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    /// What the same trained state finds with the method's other ways of encoding, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_encodings: BTreeMap<String, EncodingResult>,
     /// Wall-clock seconds by stage: `train`, `encode`, `evaluate`. The only numbers that differ between repetitions.
     #[serde(default)]
     pub seconds: BTreeMap<String, f64>,
@@ -144,6 +150,18 @@ pub struct TaskResult {
     /// Curves by name: `precision_at`, `recall_at` over `ranks`, `radius_precision` …
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub curves: BTreeMap<String, Vec<f64>>,
+}
+
+/// What a run found with another way of encoding than the one that selects.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncodingResult {
+    /// Metrics on the protocol's queries, by task.
+    pub test: BTreeMap<Task, TaskResult>,
+    /// Metrics on the validation queries, by task.
+    pub validation: BTreeMap<Task, TaskResult>,
+    /// Statistics of the codes of all items.
+    pub codes: ByModality<CodeStatistics>,
 }
 
 /// Statistics of codes that show a collapse.
@@ -211,6 +229,8 @@ impl RunResult {
             test: BTreeMap::new(),
             validation: BTreeMap::new(),
             codes: ByModality::default(),
+            encoding: None,
+            other_encodings: BTreeMap::new(),
             seconds: BTreeMap::new(),
             attempts: 0,
             provenance: BTreeMap::new(),

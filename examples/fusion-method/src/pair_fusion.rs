@@ -110,7 +110,7 @@ impl HashMethod for PairFusion {
 
     fn encode_spec(&self) -> EncodeSpec {
         match self.params.batched {
-            true => EncodeSpec { batch_size: Some(128), by_role: true, drop_last: true },
+            true => EncodeSpec { name: None, batch_size: Some(128), by_role: true, drop_last: true },
             false => EncodeSpec::default(),
         }
     }

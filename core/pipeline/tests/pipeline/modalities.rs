@@ -67,6 +67,25 @@ fn the_mean_over_both_tasks_selects_the_state() {
 }
 
 #[test]
+fn other_encodings_are_measured_once_beside_the_one_that_selects() {
+    let separate = execute(&SEPARATE, &mut Notes::default());
+    assert_eq!((separate.encoding, separate.other_encodings.len()), (None, 0));
+    let mut notes = Notes::default();
+    let result = execute(&FUSED, &mut notes);
+    assert_eq!(result.encoding.as_deref(), Some("both"));
+    let [(name, own)] = result.other_encodings.iter().collect::<Vec<_>>()[..] else { panic!("one other") };
+    assert_eq!(name, "own");
+    assert_eq!(own.test.keys().collect::<Vec<_>>(), result.test.keys().collect::<Vec<_>>());
+    for (task, found) in &own.test {
+        assert!(found.metrics["map_at_k"] > 1.0 / 3.0 && found != &result.test[task], "{task}: {found:?}");
+    }
+    assert!(own.codes.values().all(|codes| codes.items == ITEMS) && own.codes != result.codes);
+    assert_ne!(own.validation, result.validation);
+    let best = notes.validations.iter().map(|(_, map)| *map).fold(f64::MIN, f64::max);
+    assert_eq!(result.mean_validation("map_at_k"), Some(best), "the method's own encoding selects");
+}
+
+#[test]
 fn a_stopped_run_on_both_modalities_ends_as_any_other() {
     let dataset = Paired::new();
     for method in [SEPARATE, FUSED] {

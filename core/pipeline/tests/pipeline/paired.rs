@@ -9,8 +9,8 @@ use hashlab_data::{
 };
 use hashlab_method::nn::{Linear, Parameters, shares_label};
 use hashlab_method::{
-    Batch, BatchSpec, BuildContext, Definition, Features, HashMethod, Loss, MethodInfo, Needs, NoParams, ParamGroup,
-    Progress, State, Supervision, Trained, View, ViewSpec,
+    Batch, BatchSpec, BuildContext, Definition, EncodeSpec, Features, HashMethod, Loss, MethodInfo, Needs, NoParams,
+    ParamGroup, Progress, State, Supervision, Trained, View, ViewSpec,
 };
 use hashlab_rng::stream;
 
@@ -144,6 +144,17 @@ impl<const FUSED: bool> HashMethod for Heads<FUSED> {
         let own = self.head(modality, items.get(modality)?)?;
         let Some((other, x)) = items.iter().find(|(other, _)| *other != modality) else { return Ok(own) };
         Ok((own + (self.head(other, x)? * 0.5)?)?)
+    }
+    fn encode_spec(&self) -> EncodeSpec {
+        EncodeSpec { name: FUSED.then_some("both"), ..EncodeSpec::default() }
+    }
+    fn other_encodings(&self) -> Vec<EncodeSpec> {
+        let own = EncodeSpec { name: Some("own"), batch_size: Some(7), by_role: true, drop_last: false };
+        if FUSED { vec![own] } else { Vec::new() }
+    }
+    fn encode_otherwise(&self, name: &str, items: &Features, modality: Modality) -> Result<Tensor> {
+        ensure!(name == "own" && items.get(modality)?.dim(0)? <= 7, "{name}");
+        self.head(modality, items.get(modality)?)
     }
     fn state(&self) -> Result<State> {
         self.vars.state()

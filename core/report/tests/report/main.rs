@@ -1,5 +1,6 @@
 //! The tables of made-up sweeps: their looks (snapshots), numbers, honesty, and files.
 
+mod encodings;
 mod files;
 mod honesty;
 mod numbers;

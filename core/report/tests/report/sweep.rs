@@ -217,6 +217,7 @@ pub(crate) fn sweep() -> SweepReport {
 pub(crate) fn published() -> Vec<Published> {
     let value = |method: &str, values: [f64; 3], source: &str, note: Option<&str>| Published {
         method: method.to_owned(),
+        encoding: None,
         dataset: "cifar10".to_owned(),
         protocol: Some("cibhash".to_owned()),
         task: I2I,
@@ -249,6 +250,7 @@ pub(crate) fn published() -> Vec<Published> {
 pub(crate) fn published_cross_modal() -> Vec<Published> {
     let value = |task: Task, values: [f64; 3]| Published {
         method: "UCMFH".to_owned(),
+        encoding: None,
         dataset: "flickr25k".to_owned(),
         protocol: Some("dcmh".to_owned()),
         task,
