@@ -32,7 +32,7 @@
 use anyhow::Result;
 use candle_core::Tensor;
 use hashlab_image::{Filter, Step, Transform};
-use hashlab_method::nn::{Linear, Parameters, pair_likelihood};
+use hashlab_method::nn::{Linear, Parameters, pair_likelihood, with_gradient};
 use hashlab_method::{
     Batch, BatchSpec, BuildContext, Definition, Features, HashMethod, Loss, MethodInfo, Modality, Needs, ParamGroup,
     Params, Progress, State, Supervision, Trained, ViewSpec,
@@ -268,13 +268,7 @@ pub fn pairwise_loss(codes: [&Tensor; 2], labels: [&Tensor; 2], alpha: f64, para
         PairGradient::Autograd => ((&weights * residual)? * alpha)?,
         PairGradient::Caffe => (((&weights * residual)? * 8.0)? * pairs.caffe_factor()?)?,
     };
-    with_slope(&(weights * value)?.sum_all()?, &inner, &slope)
-}
-
-/// A scalar of the given value whose gradient towards `x` is `slope`.
-fn with_slope(value: &Tensor, x: &Tensor, slope: &Tensor) -> Result<Tensor> {
-    let linear = (x * slope)?.sum_all()?;
-    Ok((value + (&linear - linear.detach())?)?)
+    Ok(with_gradient(&(weights * value)?.sum_all()?, &inner, &slope)?)
 }
 
 /// What the labels of the items of a pair have in common; all `(n, m)`.

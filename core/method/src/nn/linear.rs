@@ -46,6 +46,11 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
+    /// The layer of variables that are part of the parameters already: a weight `(out, in)` and a bias `(out)`.
+    pub fn of(weight: Var, bias: Var) -> Self {
+        Self { weight, bias }
+    }
+
     /// Adds `NAME.weight` and `NAME.bias` of several runs to the parameters: copies of the layers that the runs have
     /// alone, stacked along the first axis.
     ///

@@ -1,5 +1,5 @@
-//! Parts that methods are built of: initialized layers, seeded dropout, straight-through gradients, soft sorting, memory per
-//! item, losses that several methods share.
+//! Parts that methods are built of: initialized layers, norms, seeded dropout, straight-through gradients, soft sorting,
+//! memory per item, losses that several methods share.
 //!
 //! Runs of one shape may be computed together, stacked along a first axis of runs: [`Linear`], [`soft_sort`], [`nt_xent`],
 //! [`bernoulli_kl`] and the pair losses take such tensors and give each run what it gets alone, on the CPU bit for bit.
@@ -7,14 +7,18 @@
 
 mod linear;
 mod memory;
+mod norm;
 mod pairs;
 mod parameters;
 mod per_run;
 mod softsort;
 
+pub use hashlab_kernels::linear;
 pub use hashlab_kernels::loss::{bernoulli_kl, nt_xent};
+pub use hashlab_kernels::transformer::attention;
 pub use linear::Linear;
 pub use memory::Memory;
+pub use norm::{BatchNorm, LayerNorm, unit_rows};
 pub use pairs::{pair_likelihood, shares_label, softplus};
 pub use parameters::{Parameters, expect, expect_all};
 pub use per_run::PerRun;
@@ -38,6 +42,15 @@ pub fn straight_through(relaxed: &Tensor, hard: &Tensor) -> Result<Tensor> {
 /// If the tensor cannot be compared on its device.
 pub fn sign(x: &Tensor) -> Result<Tensor> {
     x.detach().ge(0.0)?.to_dtype(x.dtype())?.affine(2.0, -1.0)
+}
+
+/// A scalar of the given value whose gradient towards `x` is `slope`, of the shape of `x`; both are constants.
+///
+/// # Errors
+/// If the shapes differ.
+pub fn with_gradient(value: &Tensor, x: &Tensor, slope: &Tensor) -> Result<Tensor> {
+    let linear = (x * slope.detach())?.sum_all()?;
+    value.detach() + (&linear - linear.detach())?
 }
 
 /// Zeroes each element with probability `p` and scales the others by `1 / (1 − p)`.

@@ -1,16 +1,20 @@
-//! A method's trainable variables, by name.
+//! A method's trainable variables and buffers, by name.
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use candle_core::{DType, Shape, Tensor, Var};
 
 use crate::{BuildContext, State};
 
 /// Trainable variables in the order of their names. Each draws its start from a stream named after it, so adding
-/// one variable changes no other.
+/// one variable changes no other. Buffers are tensors beside them that training changes without gradients, such as running
+/// means.
 #[derive(Clone, Default)]
-pub struct Parameters(BTreeMap<String, Var>);
+pub struct Parameters {
+    vars: BTreeMap<String, Var>,
+    buffers: BTreeMap<String, Var>,
+}
 
 impl Parameters {
     /// Adds a variable with entries drawn from U(−`bound`, `bound`).
@@ -63,36 +67,89 @@ impl Parameters {
         self.insert(name, Var::from_tensor(&start.copy()?)?)
     }
 
-    fn insert(&mut self, name: &str, var: Var) -> Result<Var> {
-        let previous = self.0.insert(name.to_owned(), var.clone());
-        assert!(previous.is_none(), "two parameters are called `{name}`");
+    /// Adds a variable that starts at 1.
+    ///
+    /// # Errors
+    /// If the device has no room for it.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    pub fn ones(&mut self, name: &str, shape: impl Into<Shape>, cx: &BuildContext) -> Result<Var> {
+        self.insert(name, Var::ones(shape, DType::F32, &cx.device)?)
+    }
+
+    /// Adds a buffer whose entries start at `value`.
+    ///
+    /// # Errors
+    /// If the device has no room for it.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    pub fn buffer(&mut self, name: &str, shape: impl Into<Shape>, value: f32, cx: &BuildContext) -> Result<Var> {
+        let var = Var::from_tensor(&Tensor::full(value, shape, &cx.device)?)?;
+        assert!(!self.is_taken(name), "two parameters are called `{name}`");
+        self.buffers.insert(name.to_owned(), var.clone());
         Ok(var)
+    }
+
+    fn insert(&mut self, name: &str, var: Var) -> Result<Var> {
+        assert!(!self.is_taken(name), "two parameters are called `{name}`");
+        self.vars.insert(name.to_owned(), var.clone());
+        Ok(var)
+    }
+
+    fn is_taken(&self, name: &str) -> bool {
+        self.vars.contains_key(name) || self.buffers.contains_key(name)
+    }
+
+    /// Gives the variables under the prefix `to` the values of those under `from`.
+    ///
+    /// # Errors
+    /// If `to` lacks one, or its shape is another.
+    pub fn copy(&self, from: &str, to: &str) -> Result<()> {
+        for (name, var) in &self.vars {
+            let Some(rest) = name.strip_prefix(from) else { continue };
+            let target = self.vars.get(&format!("{to}{rest}"));
+            target.with_context(|| format!("there is no `{to}{rest}`"))?.set(&var.as_detached_tensor())?;
+        }
+        Ok(())
     }
 
     /// All variables with their names.
     pub fn vars(&self) -> Vec<(String, Var)> {
-        self.0.iter().map(|(name, var)| (name.clone(), var.clone())).collect()
+        self.vars.iter().map(|(name, var)| (name.clone(), var.clone())).collect()
     }
 
-    /// Copies the values.
+    /// The variables whose names begin with one of `prefixes`.
+    pub fn vars_of(&self, prefixes: &[&str]) -> Vec<(String, Var)> {
+        let chosen = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
+        self.vars().into_iter().filter(|(name, _)| chosen(name)).collect()
+    }
+
+    /// Variables and buffers.
+    fn all(&self) -> impl Iterator<Item = (&String, &Var)> {
+        self.vars.iter().chain(&self.buffers)
+    }
+
+    /// Copies the values of variables and buffers.
     ///
     /// # Errors
     /// If a value cannot be copied on its device.
     pub fn state(&self) -> Result<State> {
-        self.0.iter().map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?))).collect()
+        self.all().map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?))).collect()
     }
 
-    /// Restores [`Parameters::state`]: all variables, or none if one does not fit.
+    /// Restores [`Parameters::state`]: everything, or nothing if one tensor does not fit.
     ///
     /// # Errors
     /// On a missing, extra or misshapen tensor, or one of another type.
     pub fn load(&self, state: &State) -> Result<()> {
-        refuse_extra(state, |name| self.0.contains_key(name))?;
-        for (name, var) in &self.0 {
+        refuse_extra(state, |name| self.is_taken(name))?;
+        for (name, var) in self.all() {
             let (found, expected) = (expect(state, name, var.shape())?.dtype(), var.dtype());
             ensure!(found == expected, "`{name}` is of type {found:?}, expected {expected:?}");
         }
-        self.0.iter().try_for_each(|(name, var)| Ok(var.set(&state[name])?))
+        self.all().try_for_each(|(name, var)| Ok(var.set(&state[name])?))
     }
 }
 
