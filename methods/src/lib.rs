@@ -26,8 +26,10 @@ pub mod nsh;
 pub mod pcah;
 pub mod sh;
 pub mod sph;
+pub mod ucmfh;
 
 pub mod anchors;
+pub mod fusion;
 
 mod graph;
 mod kmeans;
@@ -50,4 +52,5 @@ pub const METHODS: &[MethodEntry] = &[
     MethodEntry::trained::<cibhash::CibHash>(),
     MethodEntry::trained::<nsh::Nsh>(),
     MethodEntry::trained::<hashnet::HashNet>(),
+    MethodEntry::trained::<ucmfh::Ucmfh>(),
 ];

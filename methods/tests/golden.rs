@@ -1,18 +1,23 @@
-//! Losses and fits against values of an independent implementation; see golden/README.md.
+//! Losses, fits and networks against values of an independent implementation; see golden/README.md.
 //!
-//! All in f64, on the device that HASHLAB_TEST_DEVICE names; the tolerances are the same on each.
+//! Losses and fits in f64, networks in f32, on the device that HASHLAB_TEST_DEVICE names; the tolerances are the same on
+//! each.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 use faer::Mat;
 use hashlab_kernels::device;
 use hashlab_method::nn::soft_sort;
+use hashlab_method::{
+    Batch, BuildContext, ByModality, Definition, Features, HashMethod, Modality, Progress, State, Trained, View,
+};
 use hashlab_methods::cibhash::{CibHashParams, objective};
 use hashlab_methods::hashnet::{HashNetParams, Weighting, pairwise_loss};
 use hashlab_methods::itq::rotate;
 use hashlab_methods::nsh::{self, NshParams};
+use hashlab_methods::ucmfh::{self, Input, Ucmfh, UcmfhParams};
 
 type Case = BTreeMap<String, Tensor>;
 
@@ -20,11 +25,13 @@ type Case = BTreeMap<String, Tensor>;
 fn cases(name: &str) -> Vec<Case> {
     let built_in = concat!(env!("CARGO_MANIFEST_DIR"), "/../golden");
     let folder = std::env::var_os("HASHLAB_GOLDEN").map_or_else(|| PathBuf::from(built_in), PathBuf::from);
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(&folder)
-        .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&format!("{name}_")))
-        .collect();
+    let is_case = |path: &PathBuf| {
+        let file = path.file_name().unwrap().to_str().unwrap();
+        let number = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('_')?.strip_suffix(".safetensors"));
+        number.is_some_and(|number| number.parse::<u32>().is_ok())
+    };
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).filter(is_case).collect();
     paths.sort();
     assert!(!paths.is_empty(), "no case `{name}_*` in {}", folder.display());
     let read = |path| candle_core::safetensors::load(path, device::for_tests()).unwrap().into_iter().collect();
@@ -53,7 +60,7 @@ fn close(what: &str, got: f64, expected: f64, tolerance: f64) {
 
 fn close_tensors(what: &str, got: &Tensor, expected: &Tensor, tolerance: f64) {
     assert_eq!(got.shape(), expected.shape(), "{what}");
-    let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    let flat = |t: &Tensor| t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
     for (got, expected) in flat(got).into_iter().zip(flat(expected)) {
         close(what, got, expected, tolerance);
     }
@@ -154,6 +161,91 @@ fn itq() {
         for (done, expected) in losses.iter().enumerate() {
             let rotated = &projected * rotate(&projected, start.clone(), done).unwrap();
             close("quantization_loss", (signs(&rotated) - rotated).squared_norm_l2(), *expected, 1e-8);
+        }
+    }
+}
+
+#[test]
+fn ucmfh() {
+    for case in cases("ucmfh") {
+        let (tau, scale) = (scalar(&case, "tau"), scalar(&case, "scale"));
+        for (name, loss) in [("contrastive", ucmfh::contrastive as fn(&_, &_, _) -> _), ("balanced", ucmfh::balanced)] {
+            let logits = ["image", "text"].map(|name| Var::from_tensor(&case[&format!("{name}_logits")]).unwrap());
+            let codes = logits.each_ref().map(|logits| (logits.as_tensor() * scale).unwrap().tanh().unwrap());
+            let found: Tensor = loss(&codes[0], &codes[1], tau).unwrap();
+            let what = format!("loss_{name}");
+            close(&what, found.to_scalar().unwrap(), scalar(&case, &what), 1e-10);
+            let grads = found.backward().unwrap();
+            for (logits, modality) in logits.iter().zip(["image", "text"]) {
+                let what = format!("grad_{modality}_{name}");
+                close_tensors(&what, grads.get(logits).unwrap(), &case[&what], 1e-10);
+            }
+        }
+    }
+}
+
+/// Rows divided by their lengths.
+fn unit(x: &Tensor) -> Tensor {
+    x.broadcast_div(&x.sqr().unwrap().sum_keepdim(1).unwrap().sqrt().unwrap()).unwrap()
+}
+
+#[test]
+fn ucmfh_forward() {
+    for case in cases("ucmfh_forward") {
+        let f32 = |name: &str| case[name].to_dtype(DType::F32).unwrap();
+        let sizes = |name: &str| case[name].dims().to_vec();
+        let dims = [Modality::Image, Modality::Text].map(|modality| (modality, sizes(modality.name())[1]));
+        let cx = BuildContext {
+            dims: dims.into_iter().collect(),
+            device: device::for_tests().clone(),
+            ..BuildContext::of_images(sizes("image_head.fc2.bias")[0], 0)
+        };
+        let build = |input, batch_attention| {
+            let params = UcmfhParams {
+                input,
+                batch_attention,
+                tau: scalar(&case, "tau"),
+                heads: scalar(&case, "heads") as usize,
+                feedforward: sizes("fusion.layers.0.linear1.bias")[0],
+                hidden: sizes("image_head.fc1.bias")[0],
+                dropout: 0.0,
+                hidden_dropout: 0.0,
+                ..UcmfhParams::default()
+            };
+            let mut method = Ucmfh::build(params, &cx).unwrap();
+            let mut state = method.state().unwrap();
+            for (name, tensor) in state.iter_mut().filter(|(name, _)| name.as_str() != "counted") {
+                *tensor = f32(name);
+            }
+            method.load_state(&state as &State).unwrap();
+            method
+        };
+        let items: ByModality<Tensor> =
+            dims.map(|(modality, _)| (modality, f32(modality.name()))).into_iter().collect();
+        let items = Features::from(items);
+        for (name, input, joint) in [
+            ("paired", Input::Paired, false),
+            ("batch", Input::Paired, true),
+            ("mean", Input::Mean, false),
+            ("zeros", Input::Zeros, false),
+        ] {
+            for (modality, _) in dims {
+                let what = format!("code_{modality}_{name}");
+                let Some(expected) = case.get(&what) else { continue };
+                let code = unit(&build(input, joint).encode(&items, modality).unwrap().tanh().unwrap());
+                close_tensors(&what, &code, expected, 1e-5);
+            }
+        }
+        let mut method = build(Input::Paired, false);
+        let views = dims.map(|(modality, _)| View { modality, x: f32(modality.name()) }).to_vec();
+        let batch = Batch { items: (0..sizes("image")[0] as u32).collect(), views, labels: None };
+        let loss = method.loss(&batch, &Progress { epoch: 0, epochs: 1, step: 0, steps: 1, seed: 0 }).unwrap().total;
+        close("loss", f64::from(loss.to_scalar::<f32>().unwrap()), scalar(&case, "loss"), 1e-5);
+        let grads = hashlab_kernels::backward(&loss).unwrap();
+        let vars: Vec<(String, Var)> = method.param_groups().into_iter().flat_map(|group| group.vars).collect();
+        assert_eq!(vars.len(), case.keys().filter(|name| name.starts_with("grad.")).count());
+        for (name, var) in vars {
+            close_tensors(&name, grads.get(&var).unwrap(), &case[&format!("grad.{name}")], 1e-5);
         }
     }
 }
