@@ -19,6 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::linalg::{center, check_dimensions, check_items, principal_directions, to_matrix};
+use crate::orthogonal::random_rotation;
 use crate::projection::Projection;
 
 /// Hyperparameters of ITQ.
@@ -56,8 +57,12 @@ impl Definition for Itq {
         seeded: true,
         revision: 1,
     };
-    const SOURCE: &'static str =
-        concat!(include_str!("itq.rs"), include_str!("linalg.rs"), include_str!("projection.rs"));
+    const SOURCE: &'static str = concat!(
+        include_str!("itq.rs"),
+        include_str!("linalg.rs"),
+        include_str!("orthogonal.rs"),
+        include_str!("projection.rs")
+    );
     type Params = ItqParams;
 
     fn build(params: ItqParams, cx: &BuildContext) -> Result<Self> {
@@ -87,8 +92,7 @@ impl Fitted for Itq {
         let (mean, centered) = center(&to_matrix(train.features.only()?)?);
         let directions = principal_directions(&centered, bits)?;
         let mut rng = self.cx.stream("itq/rotation");
-        let random = Mat::from_fn(bits, bits, |_, _| rng.normal());
-        let start = random.svd().ok().context("the random start has no singular value decomposition")?.U().to_owned();
+        let start = random_rotation(bits, &mut rng)?;
         let rotation = rotate(&(&centered * &directions), start, self.params.iterations)?;
         self.projection.set(&mean, &(directions * rotation))
     }

@@ -23,6 +23,7 @@ pub mod hashnet;
 pub mod itq;
 pub mod lsh;
 pub mod nsh;
+pub mod pca_rr;
 pub mod pcah;
 pub mod sh;
 pub mod sph;
@@ -34,6 +35,7 @@ pub mod fusion;
 mod graph;
 mod kmeans;
 mod linalg;
+mod orthogonal;
 mod projection;
 
 /// Published numbers of the methods, with their sources, for the paper rows of tables.
@@ -43,6 +45,7 @@ pub const PUBLISHED: &str = include_str!("../published.toml");
 pub const METHODS: &[MethodEntry] = &[
     MethodEntry::fitted::<lsh::Lsh>(),
     MethodEntry::fitted::<pcah::Pcah>(),
+    MethodEntry::fitted::<pca_rr::PcaRr>(),
     MethodEntry::fitted::<sh::Sh>(),
     MethodEntry::fitted::<sph::Sph>(),
     MethodEntry::fitted::<itq::Itq>(),

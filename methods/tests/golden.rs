@@ -17,6 +17,7 @@ use hashlab_methods::cibhash::{CibHashParams, objective};
 use hashlab_methods::hashnet::{HashNetParams, Weighting, pairwise_loss};
 use hashlab_methods::itq::rotate;
 use hashlab_methods::nsh::{self, NshParams};
+use hashlab_methods::pca_rr::rotated_components;
 use hashlab_methods::ucmfh::{self, Input, Ucmfh, UcmfhParams};
 
 type Case = BTreeMap<String, Tensor>;
@@ -247,5 +248,19 @@ fn ucmfh_forward() {
         for (name, var) in vars {
             close_tensors(&name, grads.get(&var).unwrap(), &case[&format!("grad.{name}")], 1e-5);
         }
+    }
+}
+
+#[test]
+fn pca_rr() {
+    for case in cases("pca_rr") {
+        let (data, rotation) = (matrix(&case["data"]), matrix(&case["rotation"]));
+        let (mean, directions) = rotated_components(&data, &rotation).unwrap();
+        let expected = case["mean"].to_vec1::<f64>().unwrap();
+        assert!(expected.iter().enumerate().all(|(j, expected)| (mean[(0, j)] - expected).abs() < 1e-10));
+        let components = &directions * rotation.transpose();
+        assert!((components - matrix(&case["components"])).norm_max() < 1e-8, "components");
+        let centered = Mat::from_fn(data.nrows(), data.ncols(), |i, j| data[(i, j)] - mean[(0, j)]);
+        assert!((centered * directions - matrix(&case["projected"])).norm_max() < 1e-8, "projected");
     }
 }
