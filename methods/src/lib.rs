@@ -17,7 +17,9 @@ use hashlab_method::MethodEntry;
 
 pub mod agh_1;
 pub mod agh_2;
+pub mod cca_itq;
 pub mod cibhash;
+pub mod cvh;
 pub mod dgh;
 pub mod hashnet;
 pub mod itq;
@@ -30,6 +32,7 @@ pub mod sph;
 pub mod ucmfh;
 
 pub mod anchors;
+pub mod cca;
 pub mod fusion;
 
 mod graph;
@@ -55,5 +58,7 @@ pub const METHODS: &[MethodEntry] = &[
     MethodEntry::trained::<cibhash::CibHash>(),
     MethodEntry::trained::<nsh::Nsh>(),
     MethodEntry::trained::<hashnet::HashNet>(),
+    MethodEntry::fitted::<cvh::Cvh>(),
+    MethodEntry::fitted::<cca_itq::CcaItq>(),
     MethodEntry::trained::<ucmfh::Ucmfh>(),
 ];
