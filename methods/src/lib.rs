@@ -19,6 +19,8 @@ pub mod agh_1;
 pub mod agh_2;
 pub mod cca_itq;
 pub mod cibhash;
+pub mod crovca;
+pub mod crovca_supervised;
 pub mod cvh;
 pub mod dgh;
 pub mod hashnet;
@@ -34,6 +36,7 @@ pub mod ucmfh;
 pub mod anchors;
 pub mod cca;
 pub mod fusion;
+pub mod hash_coder;
 
 mod graph;
 mod kmeans;
@@ -57,7 +60,9 @@ pub const METHODS: &[MethodEntry] = &[
     MethodEntry::fitted::<dgh::Dgh>(),
     MethodEntry::trained::<cibhash::CibHash>(),
     MethodEntry::trained::<nsh::Nsh>(),
+    MethodEntry::trained::<crovca::CroVca>(),
     MethodEntry::trained::<hashnet::HashNet>(),
+    MethodEntry::trained::<crovca_supervised::CroVcaSupervised>(),
     MethodEntry::fitted::<cvh::Cvh>(),
     MethodEntry::fitted::<cca_itq::CcaItq>(),
     MethodEntry::trained::<ucmfh::Ucmfh>(),

@@ -14,6 +14,7 @@ use hashlab_method::{
     Batch, BuildContext, ByModality, Definition, Features, HashMethod, Modality, Progress, State, Trained, View,
 };
 use hashlab_methods::cibhash::{CibHashParams, objective};
+use hashlab_methods::hash_coder::{self, CoderParams};
 use hashlab_methods::hashnet::{HashNetParams, Weighting, pairwise_loss};
 use hashlab_methods::itq::rotate;
 use hashlab_methods::nsh::{self, NshParams};
@@ -247,6 +248,33 @@ fn ucmfh_forward() {
         assert_eq!(vars.len(), case.keys().filter(|name| name.starts_with("grad.")).count());
         for (name, var) in vars {
             close_tensors(&name, grads.get(&var).unwrap(), &case[&format!("grad.{name}")], 1e-5);
+        }
+    }
+}
+
+#[test]
+fn crovca() {
+    for case in cases("crovca") {
+        let params = CoderParams {
+            eps: scalar(&case, "eps"),
+            regularization: scalar(&case, "regularization"),
+            ..CoderParams::default()
+        };
+        for (mode, labels) in [("unsupervised", None), ("supervised", Some(&case["labels"]))] {
+            let logits = [1, 2].map(|view| Var::from_tensor(&case[&format!("logits_{view}")]).unwrap());
+            let views = logits.each_ref().map(|logits| logits.as_tensor().clone());
+            let found = hash_coder::objective(&views, labels, &params).unwrap();
+            for (what, got) in
+                [("alignment", &found.alignment), ("coding_rate", &found.coding_rate), ("loss", &found.total)]
+            {
+                let what = format!("{what}_{mode}");
+                close(&what, got.to_scalar().unwrap(), scalar(&case, &what), 1e-10);
+            }
+            let grads = found.total.backward().unwrap();
+            for (view, logits) in (1..).zip(&logits) {
+                let what = format!("grad_{view}_{mode}");
+                close_tensors(&what, grads.get(logits).unwrap(), &case[&what], 1e-10);
+            }
         }
     }
 }

@@ -47,3 +47,22 @@ pub fn grayscale(image: &mut Rgb) {
         *pixel = [luma(*pixel); 3];
     }
 }
+
+/// Inverts every channel value of at least `threshold`, as Pillow's `ImageOps.solarize`.
+pub fn solarize(image: &mut Rgb, threshold: u8) {
+    for channel in image.pixels.iter_mut().filter(|channel| **channel >= threshold) {
+        *channel = 255 - *channel;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_from_the_threshold_on_are_inverted() {
+        let mut image = Rgb { width: 2, height: 1, pixels: vec![0, 127, 128, 129, 200, 255] };
+        solarize(&mut image, 128);
+        assert_eq!(image.pixels, [0, 127, 127, 126, 55, 0]);
+    }
+}

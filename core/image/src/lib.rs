@@ -29,7 +29,7 @@ mod step;
 mod transform;
 
 pub use blur::{gaussian_blur, gaussian_blur_3};
-pub use color::{adjust_brightness, adjust_contrast, adjust_saturation, grayscale};
+pub use color::{adjust_brightness, adjust_contrast, adjust_saturation, grayscale, solarize};
 pub use decode::{ImageError, decode};
 pub use geometry::{RandomResizedCrop, Region, crop, hflip};
 pub use hsv::adjust_hue;

@@ -7,7 +7,8 @@ use hashlab_rng::Stream;
 
 use crate::geometry::resize_crop;
 use crate::{
-    ColorJitter, Filter, RandomResizedCrop, Region, Rgb, crop, gaussian_blur, gaussian_blur_3, grayscale, hflip, resize,
+    ColorJitter, Filter, RandomResizedCrop, Region, Rgb, crop, gaussian_blur, gaussian_blur_3, grayscale, hflip,
+    resize, solarize,
 };
 
 /// One step of a [`Transform`](crate::Transform), under torchvision's name where it has one.
@@ -66,6 +67,13 @@ pub enum Step {
         /// Probability.
         p: f64,
     },
+    /// Inverts every channel value from `threshold` on.
+    Solarize {
+        /// The lowest value that is inverted.
+        threshold: u8,
+        /// Probability.
+        p: f64,
+    },
     /// Blurs with OpenCV's 3 × 3 kernel.
     OpenCvBlur {
         /// Range of the standard deviation.
@@ -112,7 +120,7 @@ impl Step {
     pub(crate) fn is_random(&self) -> bool {
         match *self {
             Self::Resize { .. } | Self::ResizeCrop { .. } | Self::Crop { .. } => false,
-            Self::Flip { p } | Self::Grayscale { p } => p < 1.0,
+            Self::Flip { p } | Self::Grayscale { p } | Self::Solarize { p, .. } => p < 1.0,
             Self::RandomCrop { .. }
             | Self::RandomResizedCrop(_)
             | Self::ColorJitter { .. }
@@ -142,6 +150,7 @@ impl Step {
             Self::Flip { .. } => hflip(image.to_mut()),
             Self::ColorJitter { jitter, .. } => jitter.apply(image.to_mut(), stream),
             Self::Grayscale { .. } => grayscale(image.to_mut()),
+            Self::Solarize { threshold, .. } => solarize(image.to_mut(), threshold),
             Self::OpenCvBlur { sigma, .. } => gaussian_blur_3(image.to_mut(), stream.uniform_in(sigma.0, sigma.1)),
             Self::PillowBlur { sigma, .. } => gaussian_blur(image.to_mut(), stream.uniform_in(sigma.0, sigma.1)),
         }
@@ -158,6 +167,7 @@ impl Step {
             Self::Flip { p }
             | Self::ColorJitter { p, .. }
             | Self::Grayscale { p }
+            | Self::Solarize { p, .. }
             | Self::OpenCvBlur { p, .. }
             | Self::PillowBlur { p, .. } => Some(p),
         }
@@ -180,6 +190,7 @@ impl fmt::Display for Step {
                 write!(f, "color_jitter({brightness},{contrast},{saturation},{hue},p={p})")
             }
             Self::Grayscale { p } => write!(f, "grayscale(p={p})"),
+            Self::Solarize { threshold, p } => write!(f, "solarize({threshold},p={p})"),
             Self::OpenCvBlur { sigma, p } => write!(f, "opencv_blur(sigma={}..{},p={p})", sigma.0, sigma.1),
             Self::PillowBlur { sigma, p } => write!(f, "pillow_blur(sigma={}..{},p={p})", sigma.0, sigma.1),
         }
