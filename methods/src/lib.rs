@@ -23,6 +23,7 @@ pub mod crovca;
 pub mod crovca_supervised;
 pub mod cvh;
 pub mod dgh;
+pub mod djsrh;
 pub mod hashnet;
 pub mod itq;
 pub mod lsh;
@@ -65,5 +66,6 @@ pub const METHODS: &[MethodEntry] = &[
     MethodEntry::trained::<crovca_supervised::CroVcaSupervised>(),
     MethodEntry::fitted::<cvh::Cvh>(),
     MethodEntry::fitted::<cca_itq::CcaItq>(),
+    MethodEntry::trained::<djsrh::Djsrh>(),
     MethodEntry::trained::<ucmfh::Ucmfh>(),
 ];
