@@ -17,6 +17,7 @@ use hashlab_method::MethodEntry;
 
 pub mod agh_1;
 pub mod agh_2;
+pub mod bert_resnet;
 pub mod cca_itq;
 pub mod cibhash;
 pub mod crovca;
@@ -68,4 +69,5 @@ pub const METHODS: &[MethodEntry] = &[
     MethodEntry::fitted::<cca_itq::CcaItq>(),
     MethodEntry::trained::<djsrh::Djsrh>(),
     MethodEntry::trained::<ucmfh::Ucmfh>(),
+    MethodEntry::trained::<bert_resnet::BertResNet>(),
 ];

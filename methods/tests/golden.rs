@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use candle_core::{DType, Tensor, Var};
 use faer::Mat;
 use hashlab_kernels::device;
-use hashlab_method::nn::soft_sort;
+use hashlab_method::nn::{Parameters, soft_sort};
 use hashlab_method::{
     Batch, BuildContext, ByModality, Definition, Features, HashMethod, Modality, Progress, State, Trained, View,
 };
+use hashlab_methods::bert_resnet::{self, HashLayer, HashLayerKind};
 use hashlab_methods::cibhash::{CibHashParams, objective};
 use hashlab_methods::hash_coder::{self, CoderParams};
 use hashlab_methods::hashnet::{HashNetParams, Weighting, pairwise_loss};
@@ -290,5 +291,108 @@ fn pca_rr() {
         assert!((components - matrix(&case["components"])).norm_max() < 1e-8, "components");
         let centered = Mat::from_fn(data.nrows(), data.ncols(), |i, j| data[(i, j)] - mean[(0, j)]);
         assert!((centered * directions - matrix(&case["projected"])).norm_max() < 1e-8, "projected");
+    }
+}
+
+#[test]
+fn bert_resnet() {
+    for case in cases("bert_resnet") {
+        let labels = case["labels"].to_vec1::<f64>().unwrap();
+        let n = labels.len();
+        let same: Vec<f64> = (0..n * n).map(|i| f64::from(u8::from(labels[i / n] == labels[i % n]))).collect();
+        let positives = Tensor::from_vec(same, (n, n), device::for_tests()).unwrap();
+        let tau = scalar(&case, "tau");
+        for name in ["contrastive", "quantization", "balance"] {
+            let [image, text] =
+                ["image", "text"].map(|modality| Var::from_tensor(&case[&format!("{modality}_logits")]).unwrap());
+            let [image_codes, text_codes] = [&image, &text].map(|logits| logits.tanh().unwrap());
+            let both = |term: fn(&Tensor) -> anyhow::Result<Tensor>| {
+                (term(&image_codes).unwrap() + term(&text_codes).unwrap()).unwrap()
+            };
+            let found = match name {
+                "contrastive" => bert_resnet::contrastive(&text, &image, &positives, tau).unwrap(),
+                "quantization" => (both(bert_resnet::quantization) * 0.5).unwrap(),
+                // The case adds what the method averages, as the reference code does.
+                _ => both(bert_resnet::balance),
+            };
+            let what = format!("loss_{name}");
+            close(&what, found.to_scalar().unwrap(), scalar(&case, &what), 1e-10);
+            let grads = found.backward().unwrap();
+            for (modality, logits) in [("image", &image), ("text", &text)] {
+                let what = format!("grad_{modality}_{name}");
+                close_tensors(&what, grads.get(logits).unwrap(), &case[&what], 1e-10);
+            }
+        }
+    }
+}
+
+#[test]
+fn bert_resnet_head() {
+    for case in cases("bert_resnet_head") {
+        let f32 = |name: &str| case[name].to_dtype(DType::F32).unwrap();
+        let (features, weight, noise) = (f32("features"), f32("weight"), f32("gumbel_noise"));
+        let sizes = [features.dim(1).unwrap(), weight.dim(1).unwrap()];
+        let cx = BuildContext { device: device::for_tests().clone(), ..BuildContext::of_images(sizes[1], 0) };
+        for (name, kind) in [
+            ("tanh", HashLayerKind::Tanh),
+            ("sigmoid", HashLayerKind::Sigmoid),
+            ("gumbel", HashLayerKind::Gumbel),
+            ("adaptive", HashLayerKind::Adaptive),
+        ] {
+            // The case calls the adaptive layer's parts `adaptive` and `adaptive_bn`.
+            let stored = |part: &str| match name {
+                "adaptive" => part.replace("h.fc1", "adaptive").replace("h.bn", "adaptive_bn"),
+                _ => part.replace("h.", ""),
+            };
+            let mut vars = Parameters::default();
+            let layer = HashLayer::new(&mut vars, "h", kind, sizes, &cx).unwrap();
+            let state: State = vars
+                .state()
+                .unwrap()
+                .into_keys()
+                .map(|name| {
+                    let tensor = f32(&stored(&name));
+                    (name, tensor)
+                })
+                .collect();
+            vars.load(&state).unwrap();
+            if let Some(expected) = case.get(&format!("{name}_eval")) {
+                let codes = layer.codes(&layer.forward(&features).unwrap(), None, 1.0).unwrap();
+                close_tensors(&format!("{name}_eval"), &codes, expected, 1e-5);
+            }
+            let logits = layer.forward_train(&features, Ok).unwrap();
+            let codes = layer.codes(&logits, Some(&noise), 1.0).unwrap();
+            close_tensors(&format!("{name}_train"), &codes, &case[&format!("{name}_train")], 1e-5);
+            if name != "adaptive" {
+                for part in ["running_mean", "running_var"] {
+                    let found = &vars.state().unwrap()[&format!("h.bn.{part}")];
+                    close_tensors(part, found, &case[&format!("after.bn.{part}")], 1e-5);
+                }
+            }
+            let loss = match name {
+                "adaptive" => bert_resnet::quantization(&codes).unwrap(),
+                _ => (&codes * &weight).unwrap().sum_all().unwrap(),
+            };
+            if name == "adaptive" {
+                close(
+                    "adaptive_penalty",
+                    f64::from(loss.to_scalar::<f32>().unwrap()),
+                    scalar(&case, "adaptive_penalty"),
+                    1e-5,
+                );
+            }
+            let grads = hashlab_kernels::backward(&loss).unwrap();
+            let mut compared = 0;
+            for (variable, var) in vars.vars() {
+                let what = match name {
+                    "adaptive" => variable.replace("h.fc1", "grad_adaptive_penalty"),
+                    _ => variable.replace("h.", &format!("grad_{name}.")),
+                };
+                let Some(expected) = case.get(&what) else { continue };
+                close_tensors(&what, grads.get(&var).unwrap(), expected, 2e-5);
+                compared += 1;
+            }
+            assert_eq!(compared, if name == "adaptive" { 1 } else { 4 }, "{name}");
+        }
     }
 }
