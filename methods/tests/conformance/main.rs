@@ -2,7 +2,7 @@
 //!
 //! HASHLAB_TEST_DEVICE names the device. Bits are compared with bits on each: a GPU, too, has to repeat itself exactly.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Tensor};
 use hashlab_kernels::device;
@@ -50,13 +50,15 @@ fn class_of(item: u32) -> usize {
     item as usize % CLASSES
 }
 
-/// Clustered features; each view adds noise of its own.
-fn features(items: &[u32], view: u64) -> Tensor {
+/// Clustered features; each view adds noise of its own. Those of a method's second modality are others than of its first.
+fn features(method: &MethodEntry, modality: Modality, items: &[u32], view: u64) -> Tensor {
+    let second = modalities(method).iter().position(|of| *of == modality) == Some(1);
+    let [center, noise] = if second { ["centre/second", "noise/second"] } else { ["centre", "noise"] };
     let values: Vec<f32> = items
         .iter()
         .flat_map(|&item| {
-            let mut center = stream(0, "centre", &[class_of(item) as u64]);
-            let mut noise = stream(0, "noise", &[u64::from(item), view]);
+            let mut center = stream(0, center, &[class_of(item) as u64]);
+            let mut noise = stream(0, noise, &[u64::from(item), view]);
             (0..DIM).map(move |_| (2.0 * center.normal() + noise.normal()) as f32)
         })
         .collect();
@@ -71,10 +73,10 @@ fn labels(method: &MethodEntry, items: &[u32]) -> Option<Tensor> {
         .then(|| Tensor::from_vec(values, (items.len(), CLASSES), device::for_tests()).unwrap())
 }
 
-/// The items in every modality that a method is tested on.
-fn plain(modalities: &[Modality], items: &[u32]) -> Features {
-    let all: ByModality<Tensor> = modalities.iter().map(|modality| (*modality, features(items, 0))).collect();
-    all.into()
+/// The items in these modalities.
+fn plain(method: &MethodEntry, modalities: &[Modality], items: &[u32]) -> Features {
+    let of = |modality: &Modality| (*modality, features(method, *modality, items, 0));
+    modalities.iter().map(of).collect::<ByModality<Tensor>>().into()
 }
 
 fn build(method: &MethodEntry, seed: u64) -> AnyMethod {
@@ -91,13 +93,16 @@ fn trained(method: &MethodEntry, seed: u64) -> AnyMethod {
 /// Relaxed codes of the training items and some more, in each of the method's modalities.
 fn encode(method: &MethodEntry, built: &AnyMethod) -> Tensor {
     let codes: Vec<Tensor> =
-        modalities(method).iter().map(|modality| encode_as(built.as_method(), *modality)).collect();
+        modalities(method).iter().map(|modality| encode_as(method, built.as_method(), *modality)).collect();
     Tensor::cat(&codes, 0).unwrap()
 }
 
-fn encode_as(method: &dyn HashMethod, modality: Modality) -> Tensor {
-    let items: Vec<u32> = (0..ITEMS as u32 + 7).collect();
-    method.encode(&plain(&Modality::ALL, &items), modality).unwrap()
+fn encode_as(method: &MethodEntry, built: &dyn HashMethod, modality: Modality) -> Tensor {
+    built.encode(&encoded_items(method, &Modality::ALL), modality).unwrap()
+}
+
+fn encoded_items(method: &MethodEntry, modalities: &[Modality]) -> Features {
+    plain(method, modalities, &(0..ITEMS as u32 + 7).collect::<Vec<_>>())
 }
 
 fn bits(tensor: &Tensor) -> Vec<u32> {
@@ -138,14 +143,48 @@ fn a_method_of_any_modality_does_with_texts_what_it_does_with_images() {
             let cx = context_of(method, &[modality], 0);
             let mut built = method.build(&method.schema().defaults, &cx).unwrap();
             if let AnyMethod::Fitted(fitted) = &mut built {
-                let features = Features::one(modality, features(&items, 0));
+                let features = plain(method, &[modality], &items);
                 fitted.fit(&TrainSet { features, labels: labels(method, &items) }).unwrap();
             } else {
                 train(method, &mut built, 0, &mut Notes::new(None), None);
             }
-            bits(&encode_as(built.as_method(), modality))
+            bits(&encode_as(method, built.as_method(), modality))
         };
         assert_eq!(of(Modality::Image), of(Modality::Text), "{}", method.info.name);
+    }
+}
+
+#[test]
+fn a_method_that_encodes_modalities_apart_needs_the_asked_one_alone() {
+    for method in METHODS.iter().filter(|method| !method.info.needs.fused()) {
+        let built = trained(method, 0);
+        for modality in modalities(method) {
+            let alone = built.as_method().encode(&encoded_items(method, &[*modality]), *modality).unwrap();
+            let with_all = encode_as(method, built.as_method(), *modality);
+            assert_eq!(bits(&alone), bits(&with_all), "{}: {modality}", method.info.name);
+        }
+    }
+}
+
+#[test]
+fn every_other_encoding_has_a_name_of_its_own_and_finite_codes() {
+    for method in METHODS {
+        let (built, name) = (trained(method, 0), method.info.name);
+        let built = built.as_method();
+        let others = built.other_encodings();
+        let names: BTreeSet<&str> = [built.encode_spec()].iter().chain(&others).filter_map(|spec| spec.name).collect();
+        assert_eq!(names.len(), if others.is_empty() { names.len().min(1) } else { 1 + others.len() }, "{name}");
+        let items = encoded_items(method, &Modality::ALL);
+        for modality in modalities(method) {
+            let own = built.encode(&items, *modality).unwrap();
+            for other in &others {
+                let codes = built.encode_otherwise(other.name.unwrap(), &items, *modality).unwrap();
+                assert_eq!((codes.dims(), codes.dtype()), (own.dims(), own.dtype()), "{name}");
+                assert!(codes.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().all(|h| h.is_finite()), "{name}");
+                assert_ne!(bits(&codes), bits(&own), "{name}: {other:?} is no other way");
+            }
+            assert!(built.encode_otherwise("no_such_encoding", &items, *modality).is_err(), "{name}");
+        }
     }
 }
 

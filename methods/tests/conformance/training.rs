@@ -22,7 +22,8 @@ impl TrainData for Synthetic<'_> {
     fn batch(&self, items: &[u32], spec: &BatchSpec, at: &Progress) -> Result<Batch> {
         let first = (at.epoch * spec.views.len()) as u64 + 1;
         let views = spec.views.iter().zip(first..);
-        let views = views.map(|(view, number)| View { modality: view.modality(), x: features(items, number) });
+        let viewed = |modality, number| View { modality, x: features(self.0, modality, items, number) };
+        let views = views.map(|(view, number)| viewed(view.modality(), number));
         Ok(Batch { items: items.to_vec(), views: views.collect(), labels: labels(self.0, items) })
     }
 }
@@ -71,7 +72,7 @@ pub(crate) fn train(
     let built = match built {
         AnyMethod::Fitted(fitted) => {
             let items: Vec<u32> = (0..ITEMS as u32).collect();
-            let features = plain(modalities(method), &items);
+            let features = plain(method, modalities(method), &items);
             fitted.fit(&TrainSet { features, labels: labels(method, &items) }).unwrap();
             return None;
         }
@@ -81,12 +82,12 @@ pub(crate) fn train(
     let resume = resume.map(|bytes| Checkpoint::from_bytes(bytes, device::for_tests()).unwrap());
     let modality = built.batch_spec().views[0].modality();
     // A validation score that depends on the state, so that selection has something to choose.
-    let mut validate = |method: &dyn HashMethod| {
-        Ok(encode_as(method, modality).sqr()?.mean_all()?.to_scalar::<f32>().map(f64::from)?)
+    let mut validate = |trained: &dyn HashMethod| {
+        Ok(encode_as(method, trained, modality).sqr()?.mean_all()?.to_scalar::<f32>().map(f64::from)?)
     };
     let data = Synthetic(method);
-    let (method, validate) = (built.as_mut(), &mut validate);
-    Some(fit(Fit { method, config: &config, seed, data: &data, validate, observer: notes, resume }).unwrap())
+    let (trained, validate) = (built.as_mut(), &mut validate);
+    Some(fit(Fit { method: trained, config: &config, seed, data: &data, validate, observer: notes, resume }).unwrap())
 }
 
 #[test]
