@@ -1,22 +1,25 @@
 //! BERT-ResNet hash: a projection and a hash layer per modality, drawn together by a contrastive loss over labels.
 //!
-//! No paper. Reference code: zzzck/MyCMH, commit 4849a80, which trains bert-base-uncased and a ResNet along; here both are
-//! features. A modality's features pass two dense layers and a layer norm, a linear map, and a hash layer. With f the outputs of
-//! the map and h the relaxed codes, `L = C(f_T, f_I) + C(h_T, h_I) + λ_Q·Q + λ_B·B`: C is InfoNCE from texts to images, in which
-//! all images of a text's label are positives; Q the mean of (h − sign h)², B the mean of the squared batch means of the bits.
+//! No paper. Reference code: zzzck/MyCMH, commit 4849a80, which trains bert-base-uncased and a ResNet along; here both
+//! are features. A modality's features pass two dense layers and a layer norm, a linear map, and a hash layer. With f
+//! the outputs of the map and h the relaxed codes, `L = C(f_T, f_I) + C(h_T, h_I) + λ_Q·Q + λ_B·B`: C is InfoNCE from
+//! texts to images, in which all images of a text's label are positives; Q the mean of (h − sign h)², B the mean of the
+//! squared batch means of the bits.
 //!
 //! # Deviations
 //! - Labels are integers there, and images of the same integer are positives: classes, or the number of the image for
-//!   COCO and Flickr30k, so that only an item's own image is one. Here `positives` says which; items of several classes are
-//!   alike where they share one, and an item is like itself without any.
-//! - The adaptive hash layer's own quantization loss equals Q in value and gradient, and is averaged with it: it is left out.
-//! - The reference code adds 1e-8 to a ratio of sums of exponentials before its logarithm. Here the logarithm comes from
-//!   log-sum-exp, which needs no such guard, and the loss differs by as much.
-//! - Its cosine ends at the same absolute rate for all parts; the floor of [train] is a fraction of each part's rate.
+//!   COCO and Flickr30k, so that only an item's own image is one. Here `positives` says which; items of several classes
+//!   are alike where they share one, and an item is like itself without any.
+//! - The adaptive hash layer's own quantization loss equals Q in value and gradient, and is averaged with it: it is
+//!   left out.
+//! - The reference code adds 1e-8 to a ratio of sums of exponentials before its logarithm. Here the logarithm comes
+//!   from log-sum-exp, which needs no such guard, and the loss differs by as much.
+//! - Its cosine ends at the same absolute rate for all parts; the floor of `[train]` is a fraction of each part's rate.
 //! - Its evaluation searches a random half of the test set in the other half and selects on it.
 //!
-//! Its training is `optimizer = "adamw"`, learning rate 1e-4, weight decay 1e-5, batches of 32, `drop_last`, 100 epochs with
-//! `warmup_epochs = 5`, `schedule = "cosine"`, `schedule_unit = "step"`, `schedule_floor = 0.01`: settings of [train].
+//! Its training is `optimizer = "adamw"`, learning rate 1e-4, weight decay 1e-5, batches of 32, `drop_last`, 100 epochs
+//! with `warmup_epochs = 5`, `schedule = "cosine"`, `schedule_unit = "step"`, `schedule_floor = 0.01`: settings of
+//! `[train]`.
 
 use anyhow::{Context as _, Result};
 use candle_core::{D, Tensor};
@@ -38,8 +41,8 @@ pub struct BertResNetParams {
     /// Width of the projections. Reference code: 512 (1024 for COCO).
     #[schemars(range(min = 1, max = 1_000_000))]
     pub width: usize,
-    /// Hash layer: two dense layers and a batch norm under `tanh` (reference code's default), `sigmoid` or `gumbel` (soft
-    /// samples of bits during training), or one dense layer and a batch norm under tanh (`adaptive`).
+    /// Hash layer: two dense layers and a batch norm under `tanh` (reference code's default), `sigmoid` or `gumbel`
+    /// (soft samples of bits during training), or one dense layer and a batch norm under tanh (`adaptive`).
     pub hash_layer: HashLayerKind,
     /// `gumbel`: temperature of the samples. Reference code: 1.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
@@ -47,8 +50,8 @@ pub struct BertResNetParams {
     /// Temperature τ of the contrastive terms. Reference code: 0.07.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub tau: f64,
-    /// Which images are a text's positives: those that share a `label`, or the one of its own `item` (the reference code's
-    /// case for COCO and Flickr30k, whose label is the image).
+    /// Which images are a text's positives: those that share a `label`, or the one of its own `item` (the reference
+    /// code's case for COCO and Flickr30k, whose label is the image).
     pub positives: Positives,
     /// Weight λ_Q of the quantization term. Reference code: 0.1.
     #[schemars(range(min = 0.0))]
@@ -178,8 +181,8 @@ impl HashLayer {
         }
     }
 
-    /// Relaxed codes between −1 and 1. `noise` are Gumbel variables of both states of each bit `(n, bits, 2)`, where bits are
-    /// sampled at temperature `tau`.
+    /// Relaxed codes between −1 and 1. `noise` are Gumbel variables of both states of each bit `(n, bits, 2)`, where
+    /// bits are sampled at temperature `tau`.
     ///
     /// # Errors
     /// If the shapes do not fit together.
@@ -347,8 +350,8 @@ impl Trained for BertResNet {
     }
 }
 
-/// InfoNCE from texts to images `(n, d)` each, on unit rows: the mean over texts of −log r, r the share of the `positives`
-/// `(n, n)`, 1 or 0 for each text and image, in the softmax over all images. Every text has a positive.
+/// InfoNCE from texts to images `(n, d)` each, on unit rows: the mean over texts of −log r, r the share of the
+/// `positives` `(n, n)`, 1 or 0 for each text and image, in the softmax over all images. Every text has a positive.
 ///
 /// # Errors
 /// If the shapes differ.

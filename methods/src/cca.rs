@@ -20,8 +20,8 @@ pub struct Cca {
 }
 
 impl Cca {
-    /// Finds `k` directions for centered rows `(n, d)` of each set. `ridge` is added to each covariance, in units of the mean
-    /// variance of its features.
+    /// Finds `k` directions for centered rows `(n, d)` of each set. `ridge` is added to each covariance, in units of
+    /// the mean variance of its features.
     ///
     /// # Errors
     /// If a decomposition fails, or a set has no variance.
@@ -107,7 +107,8 @@ impl PairProjection {
     }
 }
 
-/// Means `(1, d)` of the training items, and their rows without them, of each modality; there must be more items than bits.
+/// Means `(1, d)` of the training items, and their rows without them, of each modality; there must be more items than
+/// bits.
 pub(crate) fn centered_pairs(train: &TrainSet, bits: usize) -> Result<[(Mat<f64>, Mat<f64>); 2]> {
     let [image, text] = BOTH.map(|modality| -> Result<_> {
         let features = train.features.get(modality)?;

@@ -1,13 +1,14 @@
 //! CCA-ITQ: canonical variates of images and texts, rotated by iterative quantization.
 //!
-//! Yunchao Gong, Svetlana Lazebnik, Albert Gordo and Florent Perronnin, Iterative Quantization: A Procrustean Approach to
-//! Learning Binary Codes for Large-scale Image Retrieval, TPAMI 2013. Canonical directions, each scaled by its
-//! correlation, project both modalities into one space; one rotation, found by ITQ, takes it to the corners of the cube.
+//! Yunchao Gong, Svetlana Lazebnik, Albert Gordo and Florent Perronnin, Iterative Quantization: A Procrustean Approach
+//! to Learning Binary Codes for Large-scale Image Retrieval, TPAMI 2013. Canonical directions, each scaled by its
+//! correlation, project both modalities into one space; one rotation, found by ITQ, takes it to the corners of the
+//! cube.
 //!
 //! # Deviations
-//! The paper's second view are labels, and images alone are encoded; in cross-modal comparisons it is the text, and texts
-//! are encoded with the same rotation. The rotation is fitted to the projected training items of both modalities. The ridge
-//! is relative to the mean variance of the features.
+//! The paper's second view are labels, and images alone are encoded; in cross-modal comparisons it is the
+//! text, and texts are encoded with the same rotation. The rotation is fitted to the projected training items of both
+//! modalities. The ridge is relative to the mean variance of the features.
 
 use anyhow::Result;
 use candle_core::Tensor;

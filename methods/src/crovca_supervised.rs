@@ -1,7 +1,7 @@
 //! CroVCA with labels: hash codes by cross-view alignment to label prototypes.
 //!
-//! The supervised mode of [CroVCA](crate::crovca): both views of an item predict the bits of the mean prototype of its labels,
-//! where a label's prototype is the mean of the logits of its items in the batch, over both views.
+//! The supervised mode of [CroVCA](crate::crovca): both views of an item predict the bits of the mean prototype of its
+//! labels, where a label's prototype is the mean of the logits of its items in the batch, over both views.
 //!
 //! # Deviations
 //! Those of [CroVCA](crate::crovca). The paper's evaluation of unseen labels is not part of it.

@@ -3,10 +3,10 @@
 //! Shupeng Su, Zhisheng Zhong and Chao Zhang, Deep Joint-Semantics Reconstructing Hashing for Large-Scale Unsupervised
 //! Cross-Modal Retrieval, ICCV 2019. Reference code: zs-zhong/DJSRH, commit f6deff2.
 //!
-//! The similarities of a batch's items to each other, of images and of texts, are blended and diffused into one matrix S; the
-//! cosines of the codes are to reconstruct it, between the modalities and within each:
-//! `L = ‖μS − cos(B_I, B_T)‖² + λ(‖μS − cos(B_I, B_I)‖² + ‖μS − cos(B_T, B_T)‖²)`, means over all pairs, with codes
-//! `B = tanh(αz)`. A code is the sign of z.
+//! The similarities of a batch's items to each other, of images and of texts, are blended and diffused into one matrix
+//! S; the cosines of the codes are to reconstruct it, between the modalities and within each: `L = ‖μS − cos(B_I,
+//! B_T)‖² + λ(‖μS − cos(B_I, B_I)‖² + ‖μS − cos(B_T, B_T)‖²)`, means over all pairs, with codes `B = tanh(αz)`. A code
+//! is the sign of z.
 //!
 //! # Deviations
 //! - The reference code trains AlexNet along with a linear image layer, while S uses a frozen copy; here features of a
@@ -14,8 +14,8 @@
 //! - α rises as √(epoch + 1), as in the code; `continuation = false` keeps it at 1 (row DJSRH-6 of its ablation).
 //! - The diffusion divides by the number of items of the batch.
 //!
-//! Its training for MIRFlickr is `optimizer = "sgd"`, momentum 0.9, learning rate 0.001 (texts 0.01), weight decay 5e-4, batches of
-//! 32, `drop_last`, 80 epochs, the last one: settings of [train].
+//! Its training for MIRFlickr is `optimizer = "sgd"`, momentum 0.9, learning rate 0.001 (texts 0.01), weight decay
+//! 5e-4, batches of 32, `drop_last`, 80 epochs, the last one: settings of `[train]`.
 
 use anyhow::{Context as _, Result};
 use candle_core::Tensor;
@@ -33,8 +33,8 @@ const BOTH: [Modality; 2] = [Modality::Image, Modality::Text];
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DjsrhParams {
-    /// Share β of the images' similarities in the blend; the rest are the texts'. Reference code: 0.9 for MIRFlickr, 0.6 for
-    /// NUS-WIDE.
+    /// Share β of the images' similarities in the blend; the rest are the texts'. Reference code: 0.9 for MIRFlickr,
+    /// 0.6 for NUS-WIDE.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub beta: f64,
     /// Share η of the diffused similarities. Reference code: 0.4.
@@ -147,8 +147,8 @@ impl Trained for Djsrh {
     }
 }
 
-/// S of features of images and texts `(n, d)`: `(1 − η)S̃ + η S̃S̃ᵀ/n`, where S̃ blends the cosines within each modality, from
-/// 0…1 to −1…1 as `2 cos − 1`; `(n, n)`.
+/// S of features of images and texts `(n, d)`: `(1 − η)S̃ + η S̃S̃ᵀ/n`, where S̃ blends the cosines within each
+/// modality, from 0…1 to −1…1 as `2 cos − 1`; `(n, n)`.
 ///
 /// # Errors
 /// If the numbers of rows differ.
@@ -162,8 +162,8 @@ pub fn joint_similarity([image, text]: [&Tensor; 2], params: &DjsrhParams) -> Re
     Ok(((blend * (1.0 - params.eta))? + (diffused * params.eta)?)?)
 }
 
-/// The mean squared differences of `target` `(n, n)` and the cosines of codes `(n, bits)`: within images, between the modalities,
-/// within texts.
+/// The mean squared differences of `target` `(n, n)` and the cosines of codes `(n, bits)`: within images, between the
+/// modalities, within texts.
 ///
 /// # Errors
 /// If the shapes do not fit together.

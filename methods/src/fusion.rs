@@ -1,5 +1,5 @@
-//! A transformer encoder that fuses the modalities of items, as `torch.nn.TransformerEncoder` of layers that normalize after
-//! each addition.
+//! A transformer encoder that fuses the modalities of items, as `torch.nn.TransformerEncoder` of layers that normalize
+//! after each addition.
 
 use anyhow::{Result, ensure};
 use candle_core::{Tensor, Var};
@@ -54,8 +54,8 @@ struct Layer {
 }
 
 impl FusionTransformer {
-    /// Adds the layers `NAME.layers.I` to the parameters, under PyTorch's names. All start with the values of the first, as
-    /// `torch.nn.TransformerEncoder` copies the layer that it is given.
+    /// Adds the layers `NAME.layers.I` to the parameters, under PyTorch's names. All start with the values of the
+    /// first, as `torch.nn.TransformerEncoder` copies the layer that it is given.
     ///
     /// # Errors
     /// If `heads` does not divide the width, or the device has no room.

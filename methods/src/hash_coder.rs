@@ -20,8 +20,8 @@ use crate::linalg::{to_matrix, to_tensor};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CoderParams {
-    /// Network: `small`, one hidden layer as wide as the features with a rectifier (reference code's default), or `large`, two
-    /// hidden layers of twice that width, at least 2048, with GELU.
+    /// Network: `small`, one hidden layer as wide as the features with a rectifier (reference code's default), or
+    /// `large`, two hidden layers of twice that width, at least 2048, with GELU.
     pub head: Head,
     /// Weight of the coding rate. Reference code: 0.1.
     #[schemars(range(min = 0.0))]
@@ -32,7 +32,8 @@ pub struct CoderParams {
     /// Smallest share of the image's area that a view keeps. Reference code: 0.4.
     #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 1.0))]
     pub crop_scale: f64,
-    /// Strength of the color jitter, as a factor on brightness, contrast and saturation 0.4 and hue 0.2. Reference code: 1.
+    /// Strength of the color jitter, as a factor on brightness, contrast and saturation 0.4 and hue 0.2. Reference
+    /// code: 1.
     #[schemars(range(min = 0.0, max = 2.5))]
     pub jitter: f64,
 }
@@ -165,8 +166,8 @@ pub struct Objective {
     pub coding_rate: Tensor,
 }
 
-/// Computes the loss of the logits `(n, bits)` of two views. The targets of a view are the bits of the other one; with multi-hot
-/// `labels` `(n, classes)`, those of the [prototypes](label_codes) of an item's labels for both views.
+/// Computes the loss of the logits `(n, bits)` of two views. The targets of a view are the bits of the other one; with
+/// multi-hot `labels` `(n, classes)`, those of the prototypes of an item's labels for both views.
 ///
 /// # Errors
 /// If the shapes differ, or the coding rate has no value, as of logits that are not finite.
@@ -190,8 +191,8 @@ fn bits(logits: &Tensor) -> candle_core::Result<Tensor> {
     logits.detach().gt(0.0)?.to_dtype(logits.dtype())
 }
 
-/// The mean `(n, bits)` of the prototypes of each item's labels: a label's prototype is the mean of the logits of its items in
-/// the batch, over both views. 0 for an item without labels.
+/// The mean `(n, bits)` of the prototypes of each item's labels: a label's prototype is the mean of the logits of its
+/// items in the batch, over both views. 0 for an item without labels.
 fn label_codes(views: &[Tensor; 2], labels: &Tensor) -> Result<Tensor> {
     let logits = ((views[0].detach() + views[1].detach())? * 0.5)?;
     let labels = labels.to_dtype(logits.dtype())?;

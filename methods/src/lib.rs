@@ -39,6 +39,7 @@ pub mod anchors;
 pub mod cca;
 pub mod fusion;
 pub mod hash_coder;
+pub mod ucmfh_params;
 
 mod graph;
 mod kmeans;

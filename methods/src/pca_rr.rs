@@ -1,13 +1,13 @@
 //! PCA-RR: principal components under a random rotation.
 //!
-//! The baseline without training of Ilyass Moummad et al., Hashing-Baseline: Rethinking Hashing in the Age of Pretrained
-//! Models, arXiv 2509.14427, and of ITQ (Gong and Lazebnik, CVPR 2011): `h = (x − μ)VR`, where V holds the leading principal
-//! directions and R is a random orthogonal matrix. The rotation spreads the variance over the bits, which PCAH leaves on
-//! the first.
+//! The baseline without training of Ilyass Moummad et al., Hashing-Baseline: Rethinking Hashing in the Age of
+//! Pretrained Models, arXiv 2509.14427, and of ITQ (Gong and Lazebnik, CVPR 2011): `h = (x − μ)VR`, where V holds the
+//! leading principal directions and R is a random orthogonal matrix. The rotation spreads the variance over the bits,
+//! which PCAH leaves on the first.
 //!
 //! # Deviations
-//! None. An eigenvector's sign is arbitrary, and a rotation of other signs is another rotation: each direction is turned so
-//! that its entry of largest magnitude is positive.
+//! None. An eigenvector's sign is arbitrary, and a rotation of other signs is another rotation: each
+//! direction is turned so that its entry of largest magnitude is positive.
 
 use anyhow::Result;
 use candle_core::Tensor;

@@ -1,230 +1,47 @@
 //! UCMFH: unsupervised contrastive multi-modal fusion hashing.
 //!
-//! Xinyu Xia, Guohua Dong, Fengling Li, Lei Zhu and Xiaomin Ying, When CLIP meets cross-modal hashing retrieval: A new strong
-//! baseline, Information Fusion 100, 2023. Reference code: XinyuXia97/UCMFH, commit 116f015.
+//! Xinyu Xia, Guohua Dong, Fengling Li, Lei Zhu and Xiaomin Ying, When CLIP meets cross-modal hashing retrieval: A new
+//! strong baseline, Information Fusion 100, 2023. Reference code: XinyuXia97/UCMFH, commit 116f015.
 //!
-//! Image and text features of an item stand side by side; a transformer fuses them, its output is scaled to unit length and
-//! split again, and a two-layer head per modality makes a code of each half. Two contrastive terms (NT-Xent with both
-//! modalities among the negatives) draw the halves of an item together, and its codes:
-//! `L = CL(f_I, f_T) + λ·CL(u_I, u_T)`, where `u = tanh(z)`, both on unit rows. A code is the sign of z.
+//! Image and text features of an item stand side by side; a transformer fuses them, its output is scaled to unit length
+//! and split again, and a two-layer head per modality makes a code of each half. Two contrastive terms (NT-Xent with
+//! both modalities among the negatives) draw the halves of an item together, and its codes: `L = CL(f_I, f_T) +
+//! λ·CL(u_I, u_T)`, where `u = tanh(z)`, both on unit rows. A code is the sign of z.
 //!
 //! # Which part of an item is encoded
-//! The reference code fuses every item, queries too, with its own partner of the other modality. A query is then no
-//! single image or text, and published results are of that kind. `input` says what stands in the place of the absent half:
-//! the partner (`paired`), its training mean (`mean`), or zeros. Whichever it is, results hold `paired` and a single-modality
-//! one side by side, of the same training.
+//! The reference code fuses every item, queries too, with its own partner of the
+//! other modality. A query is then no single image or text, and published results are of that kind. `input` says what
+//! stands in the place of the absent half: the partner (`paired`), its training mean (`mean`), or zeros. Whichever it
+//! is, results hold `paired` and a single-modality one side by side, of the same training.
 //!
 //! # Deviations
-//! - Where the lengths of image and text features differ, a linear map of each to `width` precedes the fusion and learns
-//!   with it. Equal ones, as of CLIP, have none, as in the reference code.
-//! - In the evaluation of the reference code a batch of 128 items is one sequence, so that items attend to each other, as
-//!   PyTorch reads a matrix; the items of an incomplete last batch are left out. Codes then depend on their company. The
-//!   switches `batch_attention` and `drop_last` do that; both are off by default. In training an item is a sequence of its
-//!   own in both.
-//! - The reference code trains on the first 4,992 of 5,000 items, 39 batches of 128; `train.drop_last` with a batch size of
-//!   128 leaves out as many, others in each epoch.
+//! - Where the lengths of image and text features differ, a linear map of each to `width` precedes the fusion and
+//!   learns with it. Equal ones, as of CLIP, have none, as in the reference code.
+//! - In the evaluation of the reference code a batch of 128 items is one sequence, so that items attend to each other,
+//!   as PyTorch reads a matrix; the items of an incomplete last batch are left out. Codes then depend on their company.
+//!   The switches `batch_attention` and `drop_last` do that; both are off by default. In training an item is a sequence
+//!   of its own in both.
+//! - The reference code trains on the first 4,992 of 5,000 items, 39 batches of 128; `train.drop_last` with a batch
+//!   size of 128 leaves out as many, others in each epoch.
 //! - The mean of `input = "mean"` is that of the training items of the last epoch.
 //!
-//! Two changes are those of the branch hashNetVersion of tudouPotatoo/UCMFH: `loss = "balanced"` (`ContrastiveLossBalanced`)
-//! puts a one-way loss with weights by the numbers of pairs in the place of both contrastive terms, and `progressive` sharpens
-//! the tanh over the epochs. There the tanh is left out at scale 1; here it stays. Its other parts (unimodal transformers,
-//! cross-attention) are another method.
+//! Two changes are those of the branch hashNetVersion of tudouPotatoo/UCMFH: `loss = "balanced"`
+//! (`ContrastiveLossBalanced`) puts a one-way loss with weights by the numbers of pairs in the place of both
+//! contrastive terms, and `progressive` sharpens the tanh over the epochs. There the tanh is left out at scale 1; here
+//! it stays. Its other parts (unimodal transformers, cross-attention) are another method.
 
 use anyhow::{Context as _, Result};
 use candle_core::{D, Tensor, Var};
 use hashlab_method::nn::{Linear, Parameters, dropout, nt_xent, unit_rows};
 use hashlab_method::{
     Batch, BatchSpec, BuildContext, ByModality, Definition, EncodeSpec, EpochContext, Features, HashMethod, Loss,
-    MethodInfo, Modality, Needs, ParamGroup, Params, Progress, Schedule, ScheduleKind, State, Supervision, Trained,
-    Unit, ViewSpec, Violations,
+    MethodInfo, Modality, Needs, ParamGroup, Progress, Schedule, ScheduleKind, State, Supervision, Trained,
+    Unit, ViewSpec,
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use crate::fusion::{Dropout, FusionSizes, FusionTransformer, Sequences};
+use crate::ucmfh_params::{ContrastiveLoss, Input, UcmfhParams};
 
 const BOTH: [Modality; 2] = [Modality::Image, Modality::Text];
-
-/// Hyperparameters of UCMFH.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct UcmfhParams {
-    /// Contrastive loss: `original`, or `balanced`, one-way with weights by the numbers of pairs (tudouPotatoo/UCMFH).
-    pub loss: ContrastiveLoss,
-    /// Temperature τ of the contrastive terms. Reference code: 0.5.
-    #[schemars(extend("exclusiveMinimum" = 0.0))]
-    pub tau: f64,
-    /// Weight λ of the codes' term. Reference code: 0.5.
-    #[schemars(range(min = 0.0))]
-    pub code_weight: f64,
-    /// Whether tanh(scale·z) sharpens over the epochs, from `scale_min` to `scale_max` (tudouPotatoo/UCMFH). Reference code:
-    /// no.
-    pub progressive: bool,
-    /// `progressive`: scale of the first epoch. tudouPotatoo/UCMFH: 1.
-    #[schemars(extend("exclusiveMinimum" = 0.0))]
-    pub scale_min: f64,
-    /// `progressive`: scale of the last epoch. tudouPotatoo/UCMFH: 10 (commit e23e16a; 3 in 59bab9d).
-    #[schemars(extend("exclusiveMinimum" = 0.0))]
-    pub scale_max: f64,
-    /// What stands in the place of an item's other modality: its training `mean`, `zeros`, or the item's own, `paired`
-    /// (reference code). Selects epochs and settings; `paired` and one of the others are always reported.
-    pub input: Input,
-    /// Whether items attend to each other in evaluation, in batches of 128 per role. Reference code: yes; off because a code
-    /// then depends on the other items of its batch.
-    pub batch_attention: bool,
-    /// Whether the items of an incomplete last batch of 128 are left out of the evaluation. Reference code: yes; off because
-    /// all queries count.
-    pub drop_last: bool,
-    /// Common length of image and text features before the fusion, where theirs differ. Reference code: 512, of both.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub width: usize,
-    /// Layers of the fusion transformer. Reference code: 2.
-    #[schemars(range(min = 1, max = 1000))]
-    pub layers: usize,
-    /// Attention heads of the fusion transformer. Reference code: 4.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub heads: usize,
-    /// Hidden width of the fusion transformer. Reference code: 2048, PyTorch's default.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub feedforward: usize,
-    /// Dropout of the fusion transformer, a probability. Reference code: 0.1, PyTorch's default.
-    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
-    pub dropout: f64,
-    /// Width of the hidden layer of a hash head. Reference code: 4096.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub hidden: usize,
-    /// Dropout of the hidden layer of a hash head, a probability. Reference code: 0.3.
-    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
-    pub hidden_dropout: f64,
-    /// Learning rate of the fusion transformer, constant, in place of `train.learning_rate`. Reference code: 1e-4.
-    #[schemars(extend("exclusiveMinimum" = 0.0))]
-    pub fusion_learning_rate: f64,
-    /// Learning rate of the hash heads at the start, in place of `train.learning_rate`. Reference code: 1e-3.
-    #[schemars(extend("exclusiveMinimum" = 0.0))]
-    pub head_learning_rate: f64,
-    /// Adam's β₁ and β₂ of all parts, in place of `train.betas`. Reference code: 0.5 and 0.999.
-    pub betas: [f64; 2],
-    /// Steps at which the learning rate of the hash heads is multiplied by `factor`, ascending. Reference code: 30 and 80
-    /// for MIRFlickr and NUS-WIDE, 200 for COCO.
-    pub milestones: Vec<usize>,
-    /// Factor at the milestones. Reference code: 1.2 for MIRFlickr and NUS-WIDE, 0.6 for COCO.
-    #[schemars(extend("exclusiveMinimum" = 0.0))]
-    pub factor: f64,
-}
-
-/// Contrastive losses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ContrastiveLoss {
-    /// NT-Xent over both modalities.
-    Original,
-    /// From images to texts, weighted by the numbers of similar and dissimilar pairs.
-    Balanced,
-}
-
-/// What stands in the place of an item's other modality when it is encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Input {
-    /// The item's own.
-    Paired,
-    /// The mean of the training items.
-    Mean,
-    /// Zeros.
-    Zeros,
-}
-
-impl Input {
-    const ALL: [Self; 3] = [Self::Paired, Self::Mean, Self::Zeros];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Paired => "paired",
-            Self::Mean => "mean",
-            Self::Zeros => "zeros",
-        }
-    }
-
-    /// What is reported beside it.
-    fn other(self) -> Self {
-        if self == Self::Paired { Self::Mean } else { Self::Paired }
-    }
-}
-
-impl Default for UcmfhParams {
-    fn default() -> Self {
-        Self {
-            loss: ContrastiveLoss::Original,
-            tau: 0.5,
-            code_weight: 0.5,
-            progressive: false,
-            scale_min: 1.0,
-            scale_max: 10.0,
-            input: Input::Mean,
-            batch_attention: false,
-            drop_last: false,
-            width: 512,
-            layers: 2,
-            heads: 4,
-            feedforward: 2048,
-            dropout: 0.1,
-            hidden: 4096,
-            hidden_dropout: 0.3,
-            fusion_learning_rate: 1e-4,
-            head_learning_rate: 1e-3,
-            betas: [0.5, 0.999],
-            milestones: vec![30, 80],
-            factor: 1.2,
-        }
-    }
-}
-
-impl Params for UcmfhParams {
-    fn check(&self) -> Violations {
-        let ascending = self.milestones.windows(2).all(|pair| pair[0] < pair[1]);
-        Violations::none()
-            .require(
-                self.betas.iter().all(|b| (0.0..1.0).contains(b)),
-                ["betas"],
-                "`betas` must be at least 0 and below 1",
-            )
-            .require(ascending, ["milestones"], "`milestones` must be ascending")
-            .require(
-                !self.progressive || self.scale_min <= self.scale_max,
-                ["scale_min", "scale_max"],
-                "`scale_min` must not exceed `scale_max`",
-            )
-    }
-
-    fn inactive(&self) -> Vec<&'static str> {
-        let mut inactive = Vec::new();
-        if !self.progressive {
-            inactive.extend(["scale_min", "scale_max"]);
-        }
-        if self.milestones.is_empty() {
-            inactive.push("factor");
-        }
-        inactive
-    }
-}
-
-impl UcmfhParams {
-    /// The scale of tanh in an epoch, from `scale_min` in the first to `scale_max` in the last.
-    fn scale(&self, epoch: usize, epochs: usize) -> f64 {
-        if !self.progressive {
-            return 1.0;
-        }
-        let done = epoch as f64 / (epochs.max(2) - 1) as f64;
-        self.scale_min + (self.scale_max - self.scale_min) * done
-    }
-
-    fn contrastive(&self, image: &Tensor, text: &Tensor) -> Result<Tensor> {
-        match self.loss {
-            ContrastiveLoss::Original => contrastive(image, text, self.tau),
-            ContrastiveLoss::Balanced => balanced(image, text, self.tau),
-        }
-    }
-}
 
 /// A hash head: unit rows, a hidden layer, relaxed codes before tanh.
 struct Head {
@@ -280,14 +97,14 @@ impl Definition for Ucmfh {
     const INFO: MethodInfo = MethodInfo {
         name: "ucmfh",
         title: "UCMFH",
-        paper: "Xia et al., When CLIP Meets Cross-modal Hashing Retrieval: A New Strong Baseline, Information Fusion 2023",
+        paper: "Xia et al., When CLIP Meets Cross-modal Hashing Retrieval, Information Fusion 2023",
         supervision: Supervision::Unsupervised,
         needs: Needs::Fused(&BOTH),
         augmented: false,
         seeded: true,
         revision: 1,
     };
-    const SOURCE: &'static str = concat!(include_str!("ucmfh.rs"), include_str!("fusion.rs"));
+    const SOURCE: &'static str = concat!(include_str!("ucmfh.rs"), include_str!("ucmfh_params.rs"), include_str!("fusion.rs"));
     type Params = UcmfhParams;
 
     fn build(params: UcmfhParams, cx: &BuildContext) -> Result<Self> {
@@ -312,6 +129,13 @@ impl Definition for Ucmfh {
 }
 
 impl Ucmfh {
+    fn contrastive(&self, image: &Tensor, text: &Tensor) -> Result<Tensor> {
+        match self.params.loss {
+            ContrastiveLoss::Original => contrastive(image, text, self.params.tau),
+            ContrastiveLoss::Balanced => balanced(image, text, self.params.tau),
+        }
+    }
+
     fn branch(&self, modality: Modality) -> Result<&Branch> {
         self.branches.get(modality).with_context(|| format!("not built for {modality} features"))
     }
@@ -430,8 +254,8 @@ impl Trained for Ucmfh {
             let drop = Dropout { p: params.hidden_dropout, rng: &mut rng };
             codes.push((self.branch(modality)?.head.forward(half, Some(drop))? * scale)?.tanh()?);
         }
-        let of_fused = params.contrastive(&fused[0], &fused[1])?;
-        let of_codes = params.contrastive(&codes[0], &codes[1])?;
+        let of_fused = self.contrastive(&fused[0], &fused[1])?;
+        let of_codes = self.contrastive(&codes[0], &codes[1])?;
         let total = (&of_fused + (&of_codes * params.code_weight)?)?;
         Ok(Loss { total, terms: vec![("contrastive_fused", of_fused), ("contrastive_codes", of_codes)] })
     }
@@ -441,8 +265,8 @@ impl Trained for Ucmfh {
     }
 }
 
-/// NT-Xent of images and texts `(n, d)` each, on unit rows: a row's positive is its item's other modality, and all 2n − 1 other
-/// rows, of both modalities, are in the denominator.
+/// NT-Xent of images and texts `(n, d)` each, on unit rows: a row's positive is its item's other modality, and all 2n −
+/// 1 other rows, of both modalities, are in the denominator.
 ///
 /// # Errors
 /// If the shapes differ.
@@ -451,9 +275,9 @@ pub fn contrastive(image: &Tensor, text: &Tensor, tau: f64) -> Result<Tensor> {
     Ok(nt_xent(&(unit.matmul(&unit.t()?)? / tau)?)?)
 }
 
-/// The balanced loss from images to texts `(n, d)` each, on unit rows: the mean over images of
-/// −(S/S₁)·log(eᵖ / (eᵖ + (S/S₀)·Σ eᵏ)), p the similarity of the item's own text and k those of the others; S₁ = n similar
-/// pairs, S₀ = n(n − 1) dissimilar ones, S = S₁ + S₀.
+/// The balanced loss from images to texts `(n, d)` each, on unit rows: the mean over images of −(S/S₁)·log(eᵖ / (eᵖ +
+/// (S/S₀)·Σ eᵏ)), p the similarity of the item's own text and k those of the others; S₁ = n similar pairs, S₀ = n(n −
+/// 1) dissimilar ones, S = S₁ + S₀.
 ///
 /// # Errors
 /// If the shapes differ.

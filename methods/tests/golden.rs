@@ -1,7 +1,7 @@
 //! Losses, fits and networks against values of an independent implementation; see golden/README.md.
 //!
-//! Losses and fits in f64, networks in f32, on the device that HASHLAB_TEST_DEVICE names; the tolerances are the same on
-//! each.
+//! Losses and fits in f64, networks in f32, on the device that HASHLAB_TEST_DEVICE names; the tolerances are the same
+//! on each.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,7 +20,8 @@ use hashlab_methods::hashnet::{HashNetParams, Weighting, pairwise_loss};
 use hashlab_methods::itq::rotate;
 use hashlab_methods::nsh::{self, NshParams};
 use hashlab_methods::pca_rr::rotated_components;
-use hashlab_methods::ucmfh::{self, Input, Ucmfh, UcmfhParams};
+use hashlab_methods::ucmfh::{self, Ucmfh};
+use hashlab_methods::ucmfh_params::{Input, UcmfhParams};
 
 type Case = BTreeMap<String, Tensor>;
 

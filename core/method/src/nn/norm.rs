@@ -11,7 +11,8 @@ use crate::BuildContext;
 /// PyTorch's constant of layer and batch norms, added to the variance.
 const EPS: f64 = 1e-5;
 
-/// Divides each row of `(n, d)` by its Euclidean length, or by 1e-12 if that is less, as `torch.nn.functional.normalize`.
+/// Divides each row of `(n, d)` by its Euclidean length, or by 1e-12 if that is less, as
+/// `torch.nn.functional.normalize`.
 ///
 /// # Errors
 /// If `x` is no matrix.

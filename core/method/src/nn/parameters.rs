@@ -7,8 +7,8 @@ use candle_core::{DType, Shape, Tensor, Var};
 
 use crate::{BuildContext, State};
 
-/// Trainable variables in the order of their names. Each draws its start from a stream named after it, so adding
-/// one variable changes no other. Buffers are tensors beside them that training changes without gradients, such as running
+/// Trainable variables in the order of their names. Each draws its start from a stream named after it, so adding one
+/// variable changes no other. Buffers are tensors beside them that training changes without gradients, such as running
 /// means.
 #[derive(Clone, Default)]
 pub struct Parameters {
