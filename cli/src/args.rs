@@ -57,7 +57,7 @@ pub(crate) enum Command {
     Methods(NameArgs),
     /// List the data sets, or describe one and its protocols
     Datasets(NameArgs),
-    /// List the encoders of images and texts and the settings of `[image]` and `[text]`, or describe one
+    /// List the encoders and the settings of `[image]` and `[text]`, or describe one
     Encoders(NameArgs),
     /// Download data sets and weights from the Hugging Face hub, or list what can be had there
     Fetch(FetchArgs),

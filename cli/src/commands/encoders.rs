@@ -11,7 +11,7 @@ use super::methods::{settings, wrap};
 use crate::args::NameArgs;
 use crate::context::{Context, print};
 
-/// Columns of a listing.
+/// Characters of a fact on a line.
 const WIDTH: usize = 100;
 
 pub(crate) fn run(context: &Context, args: &NameArgs) -> Result<ExitCode> {
@@ -56,7 +56,7 @@ fn describe(entry: &EncoderEntry) -> String {
     };
     let shared = [("use", uses(entry).join(", ")), ("weights", weights(entry))];
     for (name, fact) in facts.into_iter().chain(shared).filter(|(_, fact)| !fact.is_empty()) {
-        for (at, line) in wrap(&fact, WIDTH - 14).into_iter().enumerate() {
+        for (at, line) in wrap(&fact, WIDTH).into_iter().enumerate() {
             let _ = writeln!(text, "  {:10} {line}", if at == 0 { name } else { "" });
         }
     }

@@ -113,9 +113,9 @@ fn captions_are_searched_with_captions() {
         let RunState::Finished(result) = run.state() else { panic!("{} has no result", run.id()) };
         let tasks: Vec<String> = result.test.keys().map(|task| task.key()).collect();
         assert_eq!(tasks, ["t2t"], "{}", run.id());
-        // A third of the pairs share a label; captions that name the same shapes are near even under random weights.
+        // 18 % of the pairs share a label; captions that name the same shapes are near even under random weights.
         let found = result.mean_test("map_at_k").unwrap();
-        assert!(found > 0.3, "{}: {found}", run.id());
+        assert!(found > 0.25, "{}: {found}", run.id());
     }
     // One file of features serves all methods: with a single caption, the training items' views are among its rows.
     assert_eq!(files_named(&lab.path("runs/cache"), "data.f32").len(), 1);
