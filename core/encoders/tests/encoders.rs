@@ -5,8 +5,8 @@ mod formula;
 use candle_core::{DType, Tensor};
 use formula::encoders::tensors;
 use hashlab_encoders::{
-    Encoder, EncoderError, Place, Pooling, TEXT_ENCODERS, TextEncoder, Weights, bert, clip, dinov2, find_image,
-    find_text, siglip,
+    ENCODERS, Encoder, EncoderEntry, EncoderError, Mode, Place, Pooling, TrainableEncoder, Weights, bert, clip, dinov2,
+    find_image, find_text, siglip, token_tensor,
 };
 use hashlab_kernels::device;
 use hashlab_kernels::threads::serial;
