@@ -24,13 +24,14 @@ const REGISTRY: Registry = Registry {
     published: &[],
 };
 
-/// One method with the program's own sections, and a data set of images without settings.
-fn catalog(method: &MethodEntry) -> Catalog {
-    catalog_of(method, ByModality::one(Modality::Image, DataKind::Pixels))
-}
-
-/// The same with a data set of these modalities.
-fn catalog_of(method: &MethodEntry, modalities: ByModality<DataKind>) -> Catalog {
+/// One method with the program's own sections, and a data set without settings. It has the modalities that the method
+/// needs: items for the encoder of `encoded`, and features for others.
+fn catalog(method: &MethodEntry, encoded: Modality) -> Catalog {
+    let items = if encoded == Modality::Text { DataKind::Texts } else { DataKind::Pixels };
+    let mut modalities = ByModality::one(encoded, items);
+    for &other in method.info.needs.fixed().unwrap_or_default().iter().filter(|other| **other != encoded) {
+        modalities.insert(other, DataKind::Features);
+    }
     let mut catalog = REGISTRY.catalog(&DataDirs(Vec::new()));
     catalog.methods.retain(|known| known.name == method.info.name);
     let toy = DatasetDescription {
@@ -202,36 +203,40 @@ fn kinds() -> impl Iterator<Item = &'static MethodEntry> {
 #[test]
 fn a_run_is_named_by_the_hyperparameters_that_change_it() {
     for method in METHODS {
-        check(Section::Params, &catalog(method));
+        check(Section::Params, &catalog(method, Modality::Image));
     }
 }
 
 #[test]
 fn a_run_is_named_by_the_training_that_changes_it() {
     for method in kinds() {
-        check(Section::Train, &catalog(method));
+        check(Section::Train, &catalog(method, Modality::Image));
     }
 }
 
 #[test]
 fn a_run_is_named_by_the_encoder_that_changes_it() {
     for method in kinds() {
-        check(Section::Image, &catalog(method));
+        check(Section::Image, &catalog(method, Modality::Image));
     }
 }
 
 #[test]
 fn a_run_is_named_by_the_encoder_of_texts_that_changes_it() {
     for method in kinds() {
-        check(Section::Text, &catalog_of(method, ByModality::one(Modality::Text, DataKind::Texts)));
+        check(Section::Text, &catalog(method, Modality::Text));
     }
 }
 
-/// All methods by their defaults on each data set, and settings of every section.
+/// All methods by their defaults on each data set that they fit, and settings of every section.
 #[test]
 fn runs_have_the_ids_that_are_written_down() {
     let catalog = REGISTRY.catalog(&DataDirs(Vec::new()));
-    let all: String = METHODS.iter().map(|method| format!("[[method]]\nname = \"{}\"\n", method.info.name)).collect();
+    let tables = |both: bool| -> String {
+        let methods = METHODS.iter().filter(|method| method.info.needs.fixed().is_some() == both);
+        methods.map(|method| format!("[[method]]\nname = \"{}\"\n", method.info.name)).collect()
+    };
+    let (all, both) = (tables(false), tables(true));
     let files = [
         format!("dataset = \"shapes\"\nbits = [16]\n{all}"),
         format!("dataset = \"cifar10\"\nbits = [32]\nseeds = [1]\n{all}"),
@@ -243,7 +248,8 @@ fn runs_have_the_ids_that_are_written_down() {
         "dataset = \"shapes\"\nbits = [32]\nseeds = [4]\n\
          [text]\nencoder = \"minilm\"\nweights = \"0a1b2c3d\"\ntokenizer = \"4e5f6a7b\"\npooling = \"first\"\nmax_tokens = 64\n\
          [[method]]\nname = \"itq\"\n[[method]]\nname = \"cibhash\"\ntext = { finetune = true }\n"
-            .to_owned(),
+            .to_owned()
+            + &both,
     ];
     let runs = files.iter().flat_map(|file| planned(file, &catalog).runs);
     let ids: String = runs.map(|run| format!("{} {}\n", run.id, run.config.dataset)).collect();
