@@ -35,9 +35,10 @@ use candle_core::{D, Tensor, Var};
 use hashlab_method::nn::{Linear, Parameters, dropout, nt_xent, unit_rows};
 use hashlab_method::{
     Batch, BatchSpec, BuildContext, ByModality, Definition, EncodeSpec, EpochContext, Features, HashMethod, Loss,
-    MethodInfo, Modality, Needs, ParamGroup, Progress, Schedule, ScheduleKind, State, Supervision, Trained,
-    Unit, ViewSpec,
+    MethodInfo, Modality, Needs, ParamGroup, Progress, Schedule, ScheduleKind, State, Supervision, Trained, Unit,
+    ViewSpec,
 };
+
 use crate::fusion::{Dropout, FusionSizes, FusionTransformer, Sequences};
 use crate::ucmfh_params::{ContrastiveLoss, Input, UcmfhParams};
 
@@ -104,7 +105,8 @@ impl Definition for Ucmfh {
         seeded: true,
         revision: 1,
     };
-    const SOURCE: &'static str = concat!(include_str!("ucmfh.rs"), include_str!("ucmfh_params.rs"), include_str!("fusion.rs"));
+    const SOURCE: &'static str =
+        concat!(include_str!("ucmfh.rs"), include_str!("ucmfh_params.rs"), include_str!("fusion.rs"));
     type Params = UcmfhParams;
 
     fn build(params: UcmfhParams, cx: &BuildContext) -> Result<Self> {

@@ -126,14 +126,14 @@ impl Towers for Clip {
             first: sizes.norm(source, "pre_layrnorm", FAMILY)?, // as it is spelt in every file
             blocks: sizes.blocks(source, FAMILY, false)?,
             last: sizes.norm(source, "post_layernorm", FAMILY)?,
-            projection: Affine::unbiased(source, "visual_projection", [sizes.out, sizes.dim])?,
+            projection: Affine::unbiased(source, "visual_projection", [sizes.out, sizes.width])?,
             dim: sizes.out,
         })
     }
 
     fn text(source: &Source<'_>, sizes: Sizes) -> Built<Text> {
         let tower = TextTower::new(source, sizes, FAMILY, true)?;
-        Ok(Text { tower, projection: Affine::unbiased(source, "text_projection", [sizes.out, sizes.dim])? })
+        Ok(Text { tower, projection: Affine::unbiased(source, "text_projection", [sizes.out, sizes.width])? })
     }
 }
 

@@ -109,13 +109,13 @@ impl Towers for Siglip {
             blocks: sizes.blocks(source, FAMILY, false)?,
             norm: sizes.norm(source, "post_layernorm", FAMILY)?,
             head: Head::new(source, sizes)?,
-            dim: sizes.dim,
+            dim: sizes.width,
         })
     }
 
     fn text(source: &Source<'_>, sizes: Sizes) -> Built<Text> {
         let tower = TextTower::new(source, sizes, FAMILY, false)?;
-        Ok(Text { tower, head: Affine::new(source, "text_model.head", [sizes.out, sizes.dim], STORED)? })
+        Ok(Text { tower, head: Affine::new(source, "text_model.head", [sizes.out, sizes.width], STORED)? })
     }
 }
 
@@ -158,13 +158,13 @@ impl Head {
             weight: &weight,
             bias: Some(&bias),
             scale: None,
-            shape: [3 * sizes.dim, sizes.dim],
+            shape: [3 * sizes.width, sizes.width],
             draws: STORED,
         };
         Ok(Self {
-            probe: source.var(&sizes.name("head.probe"), &[1, 1, sizes.dim], Draw::Constant(0.0))?,
+            probe: source.var(&sizes.name("head.probe"), &[1, 1, sizes.width], Draw::Constant(0.0))?,
             inputs: source.affine(&inputs)?,
-            output: Affine::new(source, &sizes.name("head.attention.out_proj"), [sizes.dim; 2], STORED)?,
+            output: Affine::new(source, &sizes.name("head.attention.out_proj"), [sizes.width; 2], STORED)?,
             norm: sizes.norm(source, "head.layernorm", FAMILY)?,
             mlp: sizes.mlp(source, "head.mlp", FAMILY)?,
         })

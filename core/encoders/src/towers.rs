@@ -76,7 +76,8 @@ pub(crate) struct Family {
 pub(crate) struct Sizes {
     /// `vision_model` or `text_model`.
     pub(crate) prefix: &'static str,
-    pub(crate) dim: usize,
+    /// Features of a token.
+    pub(crate) width: usize,
     pub(crate) hidden: usize,
     pub(crate) blocks: usize,
     /// Rows of the table of positions.
@@ -97,7 +98,7 @@ impl Sizes {
         let hidden = |block: usize| size(&format!("encoder.layers.{block}.mlp.fc1.weight"), 0);
         let sizes = Self {
             prefix,
-            dim: size("embeddings.position_embedding.weight", 1),
+            width: size("embeddings.position_embedding.weight", 1),
             hidden: hidden(0),
             blocks: (0..).take_while(|block| hidden(*block) > 0).count(),
             positions: size("embeddings.position_embedding.weight", 0),
@@ -105,8 +106,8 @@ impl Sizes {
             words: size("embeddings.token_embedding.weight", 0),
             out: weights.shape(projection).first().copied().unwrap_or_default(),
         };
-        if !sizes.dim.is_multiple_of(HEAD) {
-            bail!("{prefix} has {} features, which heads of {HEAD} do not divide", sizes.dim);
+        if !sizes.width.is_multiple_of(HEAD) {
+            bail!("{prefix} has {} features, which heads of {HEAD} do not divide", sizes.width);
         }
         Ok(sizes)
     }
@@ -117,12 +118,12 @@ impl Sizes {
     }
 
     pub(crate) fn norm(&self, source: &Source<'_>, part: &str, family: Family) -> Built<LayerNorm> {
-        LayerNorm::new(source, &self.name(part), self.dim, family.eps)
+        LayerNorm::new(source, &self.name(part), self.width, family.eps)
     }
 
     pub(crate) fn mlp(&self, source: &Source<'_>, part: &str, family: Family) -> Built<Mlp> {
         let names = ["fc1", "fc2"].map(|layer| self.name(&format!("{part}.{layer}")));
-        Ok(Mlp { activation: family.activation, ..Mlp::new(source, names, [self.dim, self.hidden], STORED)? })
+        Ok(Mlp { activation: family.activation, ..Mlp::new(source, names, [self.width, self.hidden], STORED)? })
     }
 
     /// Makes all blocks.
@@ -133,9 +134,9 @@ impl Sizes {
     fn block(&self, source: &Source<'_>, index: usize, family: Family, causal: bool) -> Built<PreNormBlock> {
         let part = |part: &str| format!("encoder.layers.{index}.{part}");
         let layer =
-            |name: &str| Affine::new(source, &self.name(&part(&format!("self_attn.{name}"))), [self.dim; 2], STORED);
+            |name: &str| Affine::new(source, &self.name(&part(&format!("self_attn.{name}"))), [self.width; 2], STORED);
         let inputs = Inputs::Three(Box::new([layer("q_proj")?, layer("k_proj")?, layer("v_proj")?]));
-        let attention = SelfAttention { inputs, output: layer("out_proj")?, heads: self.dim / HEAD, causal };
+        let attention = SelfAttention { inputs, output: layer("out_proj")?, heads: self.width / HEAD, causal };
         let norms =
             [self.norm(source, &part("layer_norm1"), family)?, self.norm(source, &part("layer_norm2"), family)?];
         Ok(PreNormBlock { norms, attention, mlp: self.mlp(source, &part("mlp"), family)? })
@@ -144,18 +145,18 @@ impl Sizes {
     /// Makes what maps images to tokens, with a class token or without.
     pub(crate) fn patches(&self, source: &Source<'_>, class: bool) -> Built<Patches> {
         let var = |name: &str, shape: &[usize]| source.var(&self.name(name), shape, Draw::Constant(0.0));
-        let class = class.then(|| var("embeddings.class_embedding", &[self.dim])).transpose()?;
+        let class = class.then(|| var("embeddings.class_embedding", &[self.width])).transpose()?;
         let name = self.name("embeddings.patch_embedding");
         let plan = Plan {
             name: &name,
-            shape: [self.dim, 3, self.patch, self.patch],
+            shape: [self.width, 3, self.patch, self.patch],
             window: Window { stride: self.patch, padding: Padding::NONE },
             activation: Activation::None,
             init: Init::Normal(0.0),
         };
         // CLIP's patches have a class token and no bias, SigLIP's a bias and no class token.
         let conv = if class.is_some() { source.bare_conv(&plan)? } else { source.conv(&plan)? };
-        let positions = var("embeddings.position_embedding.weight", &[self.positions, self.dim])?;
+        let positions = var("embeddings.position_embedding.weight", &[self.positions, self.width])?;
         Ok(Patches { conv, size: self.patch, class, positions, others: Others::Refused })
     }
 }
@@ -173,7 +174,7 @@ impl TextTower {
     pub(crate) fn new(source: &Source<'_>, sizes: Sizes, family: Family, causal: bool) -> Built<Self> {
         let table = |name: &str, len: usize| {
             let name = sizes.name(&format!("embeddings.{name}_embedding.weight"));
-            source.var(&name, &[len, sizes.dim], Draw::Constant(0.0))
+            source.var(&name, &[len, sizes.width], Draw::Constant(0.0))
         };
         Ok(Self {
             words: table("token", sizes.words)?,

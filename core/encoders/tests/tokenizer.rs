@@ -67,7 +67,7 @@ fn an_empty_text_has_its_marks_and_bytes_have_none() {
     let id = |word: &str| words.lines().position(|line| line == word).unwrap() as u32;
     assert_eq!((empty.ids, empty.truncated), (vec![id("[CLS]"), id("[SEP]")], false));
     let bytes = Tokenizer::of_bytes(3);
-    assert_eq!(bytes.encode("").unwrap().ids, []);
+    assert!(bytes.encode("").unwrap().ids.is_empty());
     let abc = bytes.encode("abc").unwrap();
     assert_eq!((abc.ids, abc.truncated), (vec![97, 98, 99], false));
     let long = bytes.encode("abcd").unwrap();

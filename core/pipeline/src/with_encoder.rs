@@ -39,11 +39,10 @@ impl WithEncoder {
 
     /// The networks' parameters and running statistics.
     fn tensors(&self) -> Vec<(String, Var)> {
-        let of = |(modality, network): (Modality, &Box<dyn TrainableEncoder>)| {
-            let all = [network.vars(), network.buffers()].concat();
-            prefixed(modality, all)
-        };
-        self.networks.iter().flat_map(of).collect()
+        let networks = self.networks.iter();
+        networks
+            .flat_map(|(modality, network)| prefixed(modality, [network.vars(), network.buffers()].concat()))
+            .collect()
     }
 
     /// The items as the method sees them.

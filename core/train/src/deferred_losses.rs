@@ -136,15 +136,15 @@ mod tests {
 
     #[test]
     fn sums_have_the_same_bits_whenever_terms_are_read() {
-        let (mut each, mut sums) = (TrainPosition::default(), BTreeMap::<String, f64>::new());
+        let (mut each, mut run) = (TrainPosition::default(), BTreeMap::<String, f64>::new());
         for step in 0..600 {
             let items = 1 + step % 3;
             for (name, value) in [("loss", f64::from(value(step))), ("part", 0.1)] {
-                *sums.entry(name.to_owned()).or_default() += value * items as f64;
+                *run.entry(name.to_owned()).or_default() += value * items as f64;
             }
             each.items += items;
         }
-        each.sums = vec![sums];
+        each.sums = vec![run];
         assert_eq!(sums(600, |losses, _| losses.is_full()), each);
         assert_eq!(sums(600, |_, step| step % 7 == 0), each);
         assert_eq!(sums(600, |_, _| false), each);

@@ -130,7 +130,8 @@ fn the_cache_names_all_that_features_of_texts_depend_on() {
 
 #[test]
 fn a_text_without_tokens_is_an_error_that_names_its_item() {
-    let dataset = Captioned { silent: Some(17), ..Captioned::new() };
+    let mut dataset = Captioned::new();
+    dataset.silent = Some(17);
     let extract = |environment: &RunEnvironment<'_>| {
         environment.encoders.get(Modality::Text).unwrap().plain(ITEMS, &mut |_, _| Ok(())).map(drop)
     };
