@@ -69,3 +69,8 @@ results:
     for file in docs/results/*.jsonl; do \
         cargo run --release --package hashlab -- table "$file" --format markdown > "${file%.jsonl}.md" || exit; \
     done
+
+# Typeset the LaTeX tables of docs/results, and one with odd labels; needs pdflatex (texlive-latex-base)
+latex-check:
+    cargo build --release --package hashlab
+    @scripts/latex-check.sh

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStr, Resettable};
 use clap::{Parser, Subcommand, ValueEnum};
 use hashlab_app::Keep;
 use hashlab_kernels::device::DeviceName;
@@ -242,6 +243,13 @@ pub(crate) struct CacheArgs {
     pub(crate) prune: Option<u64>,
 }
 
+/// Lets an empty environment variable count as unset, as scripts clear one by `NAME=`.
+pub(crate) fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let empty = |arg: &clap::Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    let command = command.mut_args(|arg| if empty(&arg) { arg.env(Resettable::<OsStr>::Reset) } else { arg });
+    command.mut_subcommands(without_empty_variables)
+}
+
 fn parse_weights(text: &str) -> Result<(String, PathBuf), String> {
     let (digest, path) = text.split_once('=').ok_or("it must be DIGEST=FILE")?;
     Ok((digest.to_owned(), path.into()))
@@ -252,6 +260,9 @@ fn parse_jobs(text: &str) -> Result<std::num::NonZero<usize>, String> {
     text.parse().map_err(|_| "it must be a number from 1".to_owned())
 }
 
+/// No disk is larger.
+const MOST_BYTES: f64 = 1e18;
+
 /// Reads a size in bytes, with an optional suffix K, M, G or T (powers of 1024).
 fn parse_size(text: &str) -> Result<u64, String> {
     let upper = text.trim().to_ascii_uppercase();
@@ -261,8 +272,12 @@ fn parse_size(text: &str) -> Result<u64, String> {
         None => 0,
         Some(letter) => 1 + "KMGT".find(letter).ok_or_else(|| format!("unknown unit in `{text}`"))?,
     };
-    let number: f64 = digits.trim().parse().map_err(|_| format!("`{text}` is not a size such as 500M or 20G"))?;
-    Ok((number * 1024f64.powi(power as i32)) as u64)
+    let number: Option<f64> = digits.trim().parse().ok();
+    let size = number.map(|number| number * 1024f64.powi(power as i32));
+    match size.filter(|size| (0.0..=MOST_BYTES).contains(size)) {
+        Some(size) => Ok(size as u64),
+        None => Err(format!("`{text}` is not a size such as 500M or 20G")),
+    }
 }
 
 #[cfg(test)]
@@ -276,7 +291,9 @@ mod tests {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
         assert!(parse_size("20X").is_err());
-        assert!(parse_size("G").is_err());
+        for text in ["G", "-1", "nan", "inf", "1e400", "99999999T"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -111,6 +111,12 @@ pub(crate) fn print(text: &str) -> Result<()> {
     }
 }
 
+/// Prints a note to standard error.
+pub(crate) fn note(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "note: {text}");
+}
+
 /// Prints to standard error; progress or a warning that nobody can read stops nothing.
 pub(crate) fn warn(text: &str) {
     use std::io::Write as _;

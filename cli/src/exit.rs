@@ -4,10 +4,12 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use hashlab_app::BadInput;
 pub(crate) use hashlab_app::bad_input;
+use hashlab_app::{BadInput, explained};
+use hashlab_cache::CacheError;
 use hashlab_data::DataError;
 use hashlab_kernels::device::DeviceError;
+use hashlab_store::StoreError;
 
 /// Reports an error and picks the exit code.
 pub(crate) fn code(done: Result<ExitCode>) -> ExitCode {
@@ -18,11 +20,14 @@ pub(crate) fn code(done: Result<ExitCode>) -> ExitCode {
     let bad = error.chain().find_map(|cause| cause.downcast_ref::<BadInput>());
     let text = match bad {
         Some(BadInput(text)) if has_own_head(text) => text.clone(),
-        _ => format!("error: {error:#}"),
+        _ => format!("error: {}", explained(&error)),
     };
     // In one piece: in a run's log, the sweep writes its other output between the lines.
     let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
-    let named = |cause: &(dyn std::error::Error + 'static)| cause.is::<DataError>() || cause.is::<DeviceError>();
+    // What the user's files and machine refuse; each says what to do.
+    let named = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<DataError>() || cause.is::<DeviceError>() || cause.is::<CacheError>() || cause.is::<StoreError>()
+    };
     if bad.is_some() || error.chain().any(named) { ExitCode::from(2) } else { ExitCode::from(1) }
 }
 

@@ -10,12 +10,14 @@ use hf_hub::api::sync::{ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo, RepoType};
 use sha2::{Digest as _, Sha256};
 
+use self::turn::Turn;
 use crate::exit::bad_input;
 
 #[cfg(test)]
 pub(crate) mod local;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 /// The folder of unfinished downloads in the data directory.
 const UNFINISHED: &str = ".fetch";
@@ -42,16 +44,30 @@ impl Hub {
         let place = dir.join(file.place);
         // A folder of its own for each file, so that whoever fetches another one is not disturbed.
         let unfinished = dir.join(UNFINISHED).join(&file.sha256[..16]);
-        let done = self.complete(published, file, &unfinished, &place);
-        if matches!(done, Ok(()) | Err(Failure::Stale | Failure::Differs(_))) {
+        let turn = Turn::take(&unfinished).map_err(Failure::Disk);
+        let done = turn.and_then(|turn| match place.exists() {
+            true => Ok(turn), // another process has just put it there
+            false => self.complete(published, file, &unfinished, &place).map(|()| turn),
+        });
+        if matches!(done, Ok(_) | Err(Failure::Stale | Failure::Differs(_))) {
             let _ = fs::remove_dir_all(&unfinished); // what remains is found again, and then verified
         }
         tidy(&unfinished);
-        done.map_err(|failure| bad_input(Attempt { published, file, place: &place }.failed(&failure)))
+        done.map(drop).map_err(|failure| bad_input(Attempt { published, file, place: &place }.failed(&failure)))
+    }
+
+    /// Says what is wrong with the file at its place; `None` if it is the published one.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn damage(file: &File, place: &Path) -> Result<Option<String>> {
+        let digest = sha256(place).map_err(|error| bad_input(format!("cannot read {}: {error}", place.display())))?;
+        Ok((digest != file.sha256).then(|| {
+            format!("{} is not the published file: its SHA-256 is {digest}, expected {}", place.display(), file.sha256)
+        }))
     }
 
     fn complete(&self, published: &Published, file: &File, unfinished: &Path, place: &Path) -> Result<(), Failure> {
-        fs::create_dir_all(unfinished).map_err(Failure::Disk)?;
         let downloaded = self.transfer(published, file, unfinished).map_err(Failure::of)?;
         let digest = sha256(&downloaded).map_err(Failure::Disk)?;
         if digest != file.sha256 {
@@ -73,12 +89,23 @@ impl Hub {
     }
 }
 
-/// Moves a file within the data directory; the cache gives a link to it.
+/// Moves a file within the data directory; the cache gives a link to it. A part of that directory may be a link to
+/// another file system, to which the file is copied.
 fn install(link: &Path, place: &Path) -> io::Result<()> {
-    if let Some(folder) = place.parent() {
-        fs::create_dir_all(folder)?;
+    let folder = place.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let source = fs::canonicalize(link)?;
+    match fs::rename(&source, place) {
+        Err(error) if error.kind() == ErrorKind::CrossesDevices => {
+            let mut copy =
+                tempfile::Builder::new().permissions(fs::metadata(&source)?.permissions()).tempfile_in(folder)?;
+            io::copy(&mut fs::File::open(&source)?, copy.as_file_mut())?;
+            copy.as_file().sync_all()?;
+            copy.persist(place)?;
+            fs::remove_file(source)
+        }
+        renamed => renamed,
     }
-    fs::rename(fs::canonicalize(link)?, place)
 }
 
 /// Removes the folder of an unfinished download and the one around it, unless there is something in them.
@@ -152,7 +179,12 @@ impl Attempt<'_> {
                 "{head}: the unfinished download was of another file, and is removed\nhelp: run the same command again"
             ),
             Failure::Busy => format!("{head}: another process downloads it"),
-            Failure::Disk(error) => format!("{head}: {} cannot be written: {error}", self.place.display()),
+            Failure::Disk(error) => format!(
+                "{head}: {} cannot be written: {error}\n\
+                 help: --data-dir or HASHLAB_DATA names a directory that can, with {:.0} MB of room",
+                self.place.display(),
+                self.file.megabytes.ceil()
+            ),
             Failure::Differs(digest) => format!(
                 "{head}: its SHA-256 is {digest}, expected {}; it is removed\n{}",
                 self.file.sha256,

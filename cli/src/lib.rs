@@ -9,7 +9,7 @@ mod hub;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _};
 pub use hashlab_app::Registry;
 
 use args::{Args, Command};
@@ -25,9 +25,11 @@ const BUILD: hashlab_app::Build = hashlab_app::Build {
 /// Runs the program with the arguments of the process.
 pub fn main(registry: Registry) -> ExitCode {
     hashlab_kernels::keep_freed_memory();
-    let args = Args::parse();
+    let matches = args::without_empty_variables(Args::command()).get_matches();
+    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     log_to_stderr();
     hashlab_exec::raise_open_files();
+    hashlab_exec::report_large_files();
     let context = Context::new(registry, args.dirs);
     exit::code(context.check().and_then(|()| run(&context, args.command)))
 }
@@ -51,8 +53,13 @@ fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
 /// Sends log lines to standard error: warnings, or what `HASHLAB_LOG` asks for (e.g. `debug`). A log that cannot be
 /// written stops nothing.
 fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("HASHLAB_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    const VARIABLE: &str = "HASHLAB_LOG";
+    let asked = std::env::var(VARIABLE).unwrap_or_default();
+    let filter = if asked.is_empty() { "warn" } else { &asked };
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|error| {
+        context::warn(&format!("{VARIABLE}={asked} is no filter of log lines: {error}; `{VARIABLE}=debug` is one"));
+        tracing_subscriber::EnvFilter::new("warn")
+    });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(context::color_on_stderr())

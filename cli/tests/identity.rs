@@ -252,6 +252,6 @@ fn runs_have_the_ids_that_are_written_down() {
             + &both,
     ];
     let runs = files.iter().flat_map(|file| planned(file, &catalog).runs);
-    let ids: String = runs.map(|run| format!("{} {}\n", run.id, run.config.dataset)).collect();
+    let ids: String = runs.map(|run| format!("{} {}\n", run.id, run.template().dataset)).collect();
     assert_eq!(ids, include_str!("known_ids.txt"), "a change here makes users execute all of their runs again");
 }

@@ -2,8 +2,9 @@
 //!
 //! Arrays are `.npy`, `.npz` or `.safetensors` files. A folder (`dir`) holds them under their usual names, those of
 //! `hashlab features --out`: `features.npy` (images) or `image_features.npy` and `text_features.npy`, `labels.npy`, and,
-//! for the split, `train.npy`, `query.npy`, `database.npy`, `validation_query.npy`. Single keys name other files, with the
-//! array of an archive after `#`: `clip.npz#image`.
+//! for the split, `train.npy`, `query.npy`, `database.npy`, `validation_query.npy`, `validation_database.npy`. Single keys
+//! name other files, with the array of an archive after `#`: `clip.npz#image`. With `view_000.npy`, `view_001.npy`, … a
+//! folder holds augmented views of the training items, in the order of `train.npy`, from which deep methods draw.
 //!
 //! Features are `(items, dim)`, or `(items, views, dim)` with the view without augmentation first. Labels are class
 //! numbers `(items)` or multi-hot `(items, classes)`. The data set's identity is the digest of all of that.
@@ -11,19 +12,20 @@
 mod array;
 #[cfg(test)]
 mod tests;
+mod views;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use hashlab_data::{
     ByModality, DataDirs, DataError, DataKind, Dataset, DatasetInfo, DatasetSource, DatasetSummary, ItemData, Labels,
-    Modality, Protocol, Roles, Split, StoredFeatures, draw,
+    Modality, Protocol, Roles, Split, draw,
 };
 use hashlab_settings::{Params, Violations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use array::Array;
+use views::Stored;
 
 /// The only protocol: index files, or counts drawn by `split_seed`.
 const PROTOCOL: &str = "split";
@@ -49,6 +51,9 @@ pub struct Settings {
     pub database: Option<String>,
     /// Indices of the validation queries. Not set: a tenth of the training items, at most 1,000, is held out.
     pub validation_query: Option<String>,
+    /// Indices of the items that validation queries are searched against, some of `database`, which then may hold the
+    /// validation queries. Not set: all of `database`.
+    pub validation_database: Option<String>,
     /// Number of queries, drawn by `split_seed`, in place of index files.
     #[schemars(range(min = 1))]
     pub queries: Option<usize>,
@@ -77,7 +82,7 @@ impl Params for Settings {
 /// Opened feature files.
 pub struct Features {
     info: DatasetInfo,
-    features: ByModality<Array>,
+    features: ByModality<Stored>,
     labels: Labels,
     indices: Option<Indices>,
     settings: Settings,
@@ -90,6 +95,7 @@ struct Indices {
     query: Vec<u32>,
     database: Option<Vec<u32>>,
     validation_query: Option<Vec<u32>>,
+    validation_database: Option<Vec<u32>>,
 }
 
 impl DatasetSource for Features {
@@ -121,7 +127,7 @@ impl Features {
             (Modality::Text, &settings.text, &["text_features.npy"][..]),
         ] {
             if let Some(path) = files.find(key.as_deref(), usual)? {
-                features.insert(modality, array::read(&path)?.features(&path)?);
+                features.insert(modality, Stored::new(array::read(&path)?.features(&path)?));
             }
         }
         if features.is_empty() {
@@ -130,9 +136,12 @@ impl Features {
         let labels_path = files.need(settings.labels.as_deref(), "labels.npy", "labels")?;
         let labels = array::read(&labels_path)?.labels(&labels_path)?;
         for (modality, array) in features.iter() {
-            same_items(modality, array.rows(), labels.len())?;
+            same_items(modality, array.plain.rows(), labels.len())?;
         }
         let indices = files.indices()?;
+        if let Some(train) = indices.as_ref().and_then(|indices| indices.train.as_ref()) {
+            files.read_views(&mut features, train)?;
+        }
         let info = DatasetInfo {
             identity: digest(&features, &labels, indices.as_ref()),
             modalities: features.map(|_, _| DataKind::Features),
@@ -155,7 +164,7 @@ fn same_items(modality: Modality, found: usize, labeled: usize) -> Result<(), Da
 }
 
 /// Digests features, labels and splits.
-fn digest(features: &ByModality<Array>, labels: &Labels, indices: Option<&Indices>) -> String {
+fn digest(features: &ByModality<Stored>, labels: &Labels, indices: Option<&Indices>) -> String {
     let mut hasher = blake3::Hasher::new();
     for (modality, array) in features.iter() {
         hasher.update(modality.name().as_bytes());
@@ -169,11 +178,15 @@ fn digest(features: &ByModality<Array>, labels: &Labels, indices: Option<&Indice
     let roles = indices.map(|indices| {
         [indices.train.as_ref(), Some(&indices.query), indices.database.as_ref(), indices.validation_query.as_ref()]
     });
-    for role in roles.into_iter().flatten() {
+    let mut add = |role: Option<&Vec<u32>>| {
         hasher.update(&role.map_or(0, |items| items.len() as u64 + 1).to_le_bytes());
         for item in role.into_iter().flatten() {
             hasher.update(&item.to_le_bytes());
         }
+    };
+    roles.into_iter().flatten().for_each(&mut add);
+    if let Some(searched) = indices.and_then(|indices| indices.validation_database.as_ref()) {
+        add(Some(searched));
     }
     hasher.finalize().to_hex().to_string()
 }
@@ -242,8 +255,9 @@ impl Files<'_> {
         let query = read(settings.query.as_deref(), "query.npy")?;
         let database = read(settings.database.as_deref(), "database.npy")?;
         let validation_query = read(settings.validation_query.as_deref(), "validation_query.npy")?;
+        let validation_database = read(settings.validation_database.as_deref(), "validation_database.npy")?;
         match query {
-            Some(query) => Ok(Some(Indices { train, query, database, validation_query })),
+            Some(query) => Ok(Some(Indices { train, query, database, validation_query, validation_database })),
             None => Err(DataError::Invalid(
                 "the split is missing: there is neither `queries` nor an index file `query`\n\
                  help: `queries = 1000` in [data] draws that many by split_seed"
@@ -277,11 +291,13 @@ impl Dataset for Features {
 
     fn split(&self, protocol: &str, split_seed: u64) -> Result<Split, DataError> {
         self.info.protocol(protocol)?;
-        let roles = match &self.indices {
-            Some(indices) => self.indexed(indices),
-            None => self.drawn(split_seed)?,
-        };
-        roles.into_split(self.len(), split_seed)
+        match &self.indices {
+            Some(indices) => match &indices.validation_database {
+                Some(searched) => self.indexed(indices).into_split_with(searched, self.len(), split_seed),
+                None => self.indexed(indices).into_split(self.len(), split_seed),
+            },
+            None => self.drawn(split_seed)?.into_split(self.len(), split_seed),
+        }
     }
 
     fn found_at(&self) -> Vec<PathBuf> {
@@ -292,14 +308,18 @@ impl Dataset for Features {
 impl Features {
     /// The roles that index files give: what they leave open is all items but the queries.
     fn indexed(&self, indices: &Indices) -> Roles {
-        // An exported split searches validation queries in the database without them; a role of their own asks for that.
-        let validation: BTreeSet<u32> = indices.validation_query.iter().flatten().copied().collect();
+        // Validation queries of their own are no part of the database; those with a database of their own may be.
+        let own = indices.validation_query.iter().filter(|_| indices.validation_database.is_none());
+        let validation: BTreeSet<u32> = own.flatten().copied().collect();
         let queries: BTreeSet<u32> = indices.query.iter().copied().collect();
         let others = || (0..self.len() as u32).filter(|item| !queries.contains(item)).collect();
         let mut database: Vec<u32> = indices.database.clone().unwrap_or_else(others);
         database.retain(|item| !validation.contains(item));
         Roles {
-            train: indices.train.clone().unwrap_or_else(|| database.clone()),
+            train: indices.train.clone().unwrap_or_else(|| {
+                let held = |item: &u32| indices.validation_query.iter().flatten().any(|held| held == item);
+                database.iter().copied().filter(|item| !held(item)).collect()
+            }),
             validation_query: indices.validation_query.clone(),
             query: indices.query.clone(),
             database,
@@ -314,22 +334,5 @@ impl Features {
         database.sort_unstable();
         let train = if train.is_empty() { database.clone() } else { train };
         Ok(Roles { train, validation_query: None, query, database })
-    }
-}
-
-impl StoredFeatures for Array {
-    fn dim(&self) -> usize {
-        self.width()
-    }
-
-    fn views(&self) -> usize {
-        self.count()
-    }
-
-    fn read(&self, items: &[u32], view: usize, out: &mut [f32]) -> Result<(), DataError> {
-        for (&item, row) in items.iter().zip(out.chunks_exact_mut(self.width())) {
-            row.copy_from_slice(self.row(item as usize, view));
-        }
-        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use candle_core::{Tensor, Var};
 use faer::{Mat, Side};
 use hashlab_method::nn::Parameters;
-use hashlab_method::{BuildContext, ByModality, Features, Modality, State, TrainSet};
+use hashlab_method::{BuildContext, ByModality, Features, Modality, RunFacts, State, TrainSet, Violations};
 
 use crate::linalg::{center, check_items, to_matrix, to_tensor};
 
@@ -61,6 +61,18 @@ pub(crate) struct PairProjection {
     vars: Parameters,
     /// Mean `(1, dim)` and directions `(dim, bits)`.
     parts: ByModality<[Var; 2]>,
+}
+
+/// What a plan knows of the errors of [`PairProjection::zeros`].
+pub(crate) fn check_facts(run: &RunFacts) -> Violations {
+    let bits = run.bits;
+    match run.dims.iter().find(|(_, dim)| **dim < bits) {
+        None => Violations::none(),
+        Some((modality, dim)) => Violations::one(
+            ["bits"],
+            format!("{bits} bits need at least {bits} dimensions of {modality} features, there are {dim}"),
+        ),
+    }
 }
 
 impl PairProjection {

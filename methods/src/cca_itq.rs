@@ -14,13 +14,13 @@ use anyhow::Result;
 use candle_core::Tensor;
 use faer::Mat;
 use hashlab_method::{
-    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, Params, State, Supervision,
-    TrainSet,
+    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, Params, RunFacts, State,
+    Supervision, TrainSet, Violations,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::cca::{BOTH, Cca, PairProjection, centered_pairs};
+use crate::cca::{BOTH, Cca, PairProjection, centered_pairs, check_facts};
 use crate::itq::rotate;
 use crate::orthogonal::random_rotation;
 
@@ -76,6 +76,10 @@ impl Definition for CcaItq {
 
     fn build(params: CcaItqParams, cx: &BuildContext) -> Result<Self> {
         Ok(Self { params, cx: cx.clone(), projection: PairProjection::zeros(cx)? })
+    }
+
+    fn check(_: &CcaItqParams, run: &RunFacts) -> Violations {
+        check_facts(run)
     }
 }
 

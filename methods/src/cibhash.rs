@@ -25,7 +25,7 @@ use hashlab_image::{ColorJitter, RandomResizedCrop, Step, Transform};
 use hashlab_method::nn::{Linear, Parameters, bernoulli_kl, dropout, nt_xent, sign, straight_through};
 use hashlab_method::{
     Batch, BatchSpec, BuildContext, Definition, Features, HashMethod, Loss, MethodInfo, Modality, Needs, ParamGroup,
-    Params, Progress, State, Supervision, Trained, ViewSpec,
+    Params, Progress, RunFacts, State, Supervision, Trained, ViewSpec, Violations,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -136,6 +136,10 @@ impl Definition for CibHash {
         let hidden = Linear::new(&mut vars, "head.0", (cx.dim()?, params.hidden), cx)?;
         let output = Linear::new(&mut vars, "head.2", (params.hidden, cx.bits), cx)?;
         Ok(Self { params, modality: cx.modality()?, vars, hidden, output })
+    }
+
+    fn check(_: &CibHashParams, run: &RunFacts) -> Violations {
+        run.draws_views(2)
     }
 }
 

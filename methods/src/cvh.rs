@@ -11,13 +11,13 @@
 use anyhow::Result;
 use candle_core::Tensor;
 use hashlab_method::{
-    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, Params, State, Supervision,
-    TrainSet,
+    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, Params, RunFacts, State,
+    Supervision, TrainSet, Violations,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::cca::{BOTH, Cca, PairProjection, centered_pairs};
+use crate::cca::{BOTH, Cca, PairProjection, centered_pairs, check_facts};
 
 /// Hyperparameters of CVH.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -60,6 +60,10 @@ impl Definition for Cvh {
 
     fn build(params: CvhParams, cx: &BuildContext) -> Result<Self> {
         Ok(Self { params, bits: cx.bits, projection: PairProjection::zeros(cx)? })
+    }
+
+    fn check(_: &CvhParams, run: &RunFacts) -> Violations {
+        check_facts(run)
     }
 }
 

@@ -12,13 +12,13 @@ use anyhow::{Context, Result};
 use candle_core::Tensor;
 use faer::Mat;
 use hashlab_method::{
-    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, Params, State, Supervision,
-    TrainSet,
+    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, Params, RunFacts, State,
+    Supervision, TrainSet, Violations,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::linalg::{center, check_dimensions, check_items, principal_directions, to_matrix};
+use crate::linalg::{center, check_dimensions, check_facts, check_items, principal_directions, to_matrix};
 use crate::orthogonal::random_rotation;
 use crate::projection::Projection;
 
@@ -68,6 +68,10 @@ impl Definition for Itq {
     fn build(params: ItqParams, cx: &BuildContext) -> Result<Self> {
         check_dimensions(cx)?;
         Ok(Self { params, cx: cx.clone(), projection: Projection::zeros(cx)? })
+    }
+
+    fn check(_: &ItqParams, run: &RunFacts) -> Violations {
+        check_facts(run)
     }
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use faer::{Mat, Side};
-use hashlab_method::BuildContext;
+use hashlab_method::{BuildContext, RunFacts, Violations};
 
 /// Copies a tensor `(n, d)` into a matrix.
 pub(crate) fn to_matrix(tensor: &Tensor) -> Result<Mat<f64>> {
@@ -35,6 +35,14 @@ pub(crate) fn check_dimensions(cx: &BuildContext) -> Result<()> {
     let (bits, dim) = (cx.bits, cx.dim()?);
     ensure!(bits <= dim, "{bits} bits need at least {bits} feature dimensions, there are {dim}");
     Ok(())
+}
+
+/// What a plan knows of [`check_dimensions`].
+pub(crate) fn check_facts(run: &RunFacts) -> Violations {
+    let Some((_, &dim)) = run.dims.only() else { return Violations::none() };
+    let bits = run.bits;
+    let message = format!("{bits} bits need at least {bits} feature dimensions, there are {dim}");
+    Violations::none().require(bits <= dim, ["bits"], message)
 }
 
 /// Whether `items` training items have a principal direction for every bit: centered, they span one dimension less than

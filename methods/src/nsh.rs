@@ -37,7 +37,7 @@ use hashlab_image::{ColorJitter, RandomResizedCrop, Step, Transform};
 use hashlab_method::nn::{Linear, Parameters, sign, soft_sort, straight_through};
 use hashlab_method::{
     Batch, BatchSpec, BuildContext, Definition, Features, HashMethod, Loss, MethodInfo, Modality, Needs, ParamGroup,
-    Params, Progress, State, Supervision, Trained, ViewSpec,
+    Params, Progress, RunFacts, State, Supervision, Trained, ViewSpec, Violations,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -143,6 +143,10 @@ impl Definition for Nsh {
         let hash = Linear::new(&mut vars, "hash", (cx.dim()?, cx.bits), cx)?;
         let latent = Linear::new(&mut vars, "latent", (cx.dim()?, params.latent), cx)?;
         Ok(Self { params, modality: cx.modality()?, vars, hash, latent })
+    }
+
+    fn check(_: &NshParams, run: &RunFacts) -> Violations {
+        run.draws_views(2)
     }
 }
 

@@ -13,11 +13,11 @@ use anyhow::Result;
 use candle_core::Tensor;
 use faer::Mat;
 use hashlab_method::{
-    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, NoParams, State, Supervision,
-    TrainSet,
+    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, NoParams, RunFacts, State,
+    Supervision, TrainSet, Violations,
 };
 
-use crate::linalg::{center, check_dimensions, check_items, principal_directions, to_matrix};
+use crate::linalg::{center, check_dimensions, check_facts, check_items, principal_directions, to_matrix};
 use crate::orthogonal::random_rotation;
 use crate::projection::Projection;
 
@@ -49,6 +49,10 @@ impl Definition for PcaRr {
     fn build(_: NoParams, cx: &BuildContext) -> Result<Self> {
         check_dimensions(cx)?;
         Ok(Self { cx: cx.clone(), projection: Projection::zeros(cx)? })
+    }
+
+    fn check(_: &NoParams, run: &RunFacts) -> Violations {
+        check_facts(run)
     }
 }
 

@@ -10,13 +10,13 @@
 use anyhow::Result;
 use candle_core::Tensor;
 use hashlab_method::{
-    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, Params, State, Supervision,
-    TrainSet,
+    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, Params, RunFacts, State,
+    Supervision, TrainSet, Violations,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::linalg::{center, check_dimensions, check_items, principal_directions, to_matrix};
+use crate::linalg::{center, check_dimensions, check_facts, check_items, principal_directions, to_matrix};
 use crate::projection::Projection;
 
 /// PCAH has no hyperparameters.
@@ -50,6 +50,10 @@ impl Definition for Pcah {
     fn build(_: PcahParams, cx: &BuildContext) -> Result<Self> {
         check_dimensions(cx)?;
         Ok(Self { bits: cx.bits, projection: Projection::zeros(cx)? })
+    }
+
+    fn check(_: &PcahParams, run: &RunFacts) -> Violations {
+        check_facts(run)
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use hashlab_cache::FeatureCache;
+use hashlab_store::counted;
 
 use crate::args::CacheArgs;
 use crate::context::{Context, print};
@@ -21,7 +22,7 @@ pub(crate) fn run(context: &Context, args: &CacheArgs) -> Result<ExitCode> {
         Some(keep) => {
             let pruned = cache.prune(keep)?;
             let (files, freed, left) = (pruned.feature_files, mib(pruned.bytes), mib(pruned.left));
-            print(&format!("removed {files} feature files, {freed:.1} MiB; {left:.1} MiB are left\n"))?;
+            print(&format!("removed {}, {freed:.1} MiB; {left:.1} MiB are left\n", counted(files, "feature file")))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -30,7 +31,8 @@ pub(crate) fn run(context: &Context, args: &CacheArgs) -> Result<ExitCode> {
 fn listing(cache: &FeatureCache) -> Result<String> {
     let files = cache.list()?;
     let total: u64 = files.iter().map(|file| file.bytes).sum();
-    let mut text = format!("{}: {} feature files, {:.1} MiB\n", cache.root().display(), files.len(), mib(total));
+    let mut text =
+        format!("{}: {}, {:.1} MiB\n", cache.root().display(), counted(files.len(), "feature file"), mib(total));
     for file in &files {
         let state = if file.complete { "" } else { " (incomplete)" };
         let what = match &file.key {

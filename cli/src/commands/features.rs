@@ -6,17 +6,18 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use hashlab_app::worker::with_environment;
-use hashlab_cache::{Progress, npy};
+use hashlab_cache::npy;
 use hashlab_data::{Dataset, Modality, Split};
 use hashlab_method::MethodEntry;
-use hashlab_pipeline::run::{self, RunFeatures, finetunes};
+use hashlab_pipeline::run::{self, finetunes};
 use hashlab_pipeline::{FeatureRows, RunEnvironment};
 use hashlab_store::RunConfig;
 use hashlab_sweep::PlannedRun;
-use indicatif::{ProgressBar, ProgressStyle};
 
+use super::extract::extract;
 use crate::args::FeaturesArgs;
 use crate::context::{Context, print};
+use crate::exit::bad_input;
 
 /// Rows copied at once.
 const ROWS: usize = 4096;
@@ -24,24 +25,81 @@ const ROWS: usize = 4096;
 pub(crate) fn run(context: &Context, args: &FeaturesArgs) -> Result<ExitCode> {
     let planned = context.plan(&args.experiment)?;
     let device = args.device.name.open()?;
-    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
-    let config = &fullest(context, &planned.plan.runs)?.config;
+    check_writable(&args.out)?;
+    let config = &fullest(context, &planned.plan.runs)?.config();
     let method = context.registry().method(&config.method)?;
     let weights = planned.weights.iter().map(|(digest, path)| (digest.to_owned(), path.to_owned())).collect();
     let files = with_environment(&context.workspace, config, &weights, &device, |environment| {
-        export_all(&args.out, config, method, environment)
+        check_apart(&args.out, environment.dataset)?;
+        let files = export_all(&args.out, config, method, environment)?;
+        remove_others(&args.out, &files)?;
+        Ok(files)
     })?;
     print(&listing(&args.out, config, &files))?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// Makes the directory, and a file in it for a moment, before anything is computed.
+fn check_writable(out: &Path) -> Result<()> {
+    let made = std::fs::create_dir_all(out).and_then(|()| tempfile::tempfile_in(out));
+    made.map(drop).map_err(|error| {
+        bad_input(format!(
+            "cannot write to {}: {error}\nhelp: `--out` names a directory that you can write to",
+            out.display()
+        ))
+    })
+}
+
+/// Refuses the directory that the data set is read from.
+fn check_apart(out: &Path, dataset: &dyn Dataset) -> Result<()> {
+    let folder = |path: &Path| path.parent().and_then(|folder| std::fs::canonicalize(folder).ok());
+    let target = std::fs::canonicalize(out).ok();
+    match dataset.found_at().into_iter().find(|path| folder(path) == target) {
+        None => Ok(()),
+        Some(path) => {
+            let message = format!("the data set is read from {}, which `--out` would write over", path.display());
+            Err(bad_input(format!("{message}\nhelp: name another directory")))
+        }
+    }
+}
+
+/// Removes what an earlier export left beside the files of this one, e.g. views of which there are fewer now.
+fn remove_others(out: &Path, files: &[Exported]) -> Result<()> {
+    let exported = |name: &str| {
+        let name = name.strip_suffix(".npy")?;
+        let plain = ["image_", "text_"].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
+        let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
+        (plain == "features" || plain.strip_prefix("view_").is_some_and(number)).then_some(())
+    };
+    for entry in std::fs::read_dir(out).with_context(|| format!("cannot read {}", out.display()))?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if exported(&name).is_some() && files.iter().all(|file| file.name != name) {
+            std::fs::remove_file(entry.path()).with_context(|| format!("cannot remove {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A file that was written.
+struct Exported {
+    name: String,
+    /// Shape, type and meaning.
+    content: String,
+}
+
+impl Exported {
+    fn new(name: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { name: name.into(), content: content.into() }
+    }
+}
+
 /// The run that needs most features: with views, if any draws them.
 fn fullest<'r>(context: &Context, runs: &'r [PlannedRun]) -> Result<&'r PlannedRun> {
     let views = |run: &&PlannedRun| {
-        let method = context.registry().method(&run.config.method);
-        method.is_ok_and(|method| method.info.augmented) && matches!(finetunes(&run.config), Ok(false))
+        let method = context.registry().method(&run.template().method);
+        method.is_ok_and(|method| method.info.augmented) && matches!(finetunes(run.template()), Ok(false))
     };
-    let stored = |run: &&PlannedRun| matches!(finetunes(&run.config), Ok(false));
+    let stored = |run: &&PlannedRun| matches!(finetunes(run.template()), Ok(false));
     let fullest = runs.iter().find(views).or_else(|| runs.iter().find(stored)).or(runs.first());
     fullest.context("the experiment has no runs")
 }
@@ -51,7 +109,7 @@ fn export_all(
     config: &RunConfig,
     method: &MethodEntry,
     environment: &RunEnvironment<'_>,
-) -> Result<Vec<String>> {
+) -> Result<Vec<Exported>> {
     let needs = extract(config, method, environment)?;
     let mut files = Vec::new();
     let several = needs.plain.len() > 1;
@@ -70,7 +128,7 @@ fn export_all(
             files.push(export(out, &name, rows)?);
         }
     }
-    files.extend(export_labels(out, environment.dataset)?);
+    files.push(export_labels(out, environment.dataset)?);
     files.extend(export_split(out, &run::split_of(config, environment.dataset)?)?);
     Ok(files)
 }
@@ -79,41 +137,8 @@ fn prefix(modality: Modality, several: bool) -> String {
     if several { format!("{modality}_") } else { String::new() }
 }
 
-/// Opens every feature that a run needs; shows progress with those that the cache lacks.
-pub(super) fn extract<'a>(
-    config: &RunConfig,
-    method: &MethodEntry,
-    environment: &RunEnvironment<'a>,
-) -> Result<RunFeatures<'a>> {
-    let bar = Bar::new();
-    let mut progress = |name: &str, at: Progress| bar.on_progress(name, at);
-    let needs = run::features_of(config, method, environment, &mut progress)?;
-    bar.0.finish_and_clear();
-    Ok(needs)
-}
-
-/// Progress of extraction on standard error, where a person watches it.
-struct Bar(ProgressBar);
-
-impl Bar {
-    fn new() -> Self {
-        let style = ProgressStyle::with_template("{msg:24} {bar:30} {pos} of {len} items, {eta} left");
-        Self(ProgressBar::new(0).with_style(style.expect("the template is well-formed")))
-    }
-
-    fn on_progress(&self, name: &str, at: Progress) -> Result<()> {
-        let (Progress::Waiting { done, total } | Progress::Extracting { done, total }) = at;
-        if self.0.message() != name {
-            self.0.reset();
-            self.0.set_message(name.to_owned());
-        }
-        self.0.set_length(total as u64);
-        self.0.set_position(done as u64);
-        Ok(())
-    }
-}
-
-fn listing(out: &Path, config: &RunConfig, files: &[String]) -> String {
+fn listing(out: &Path, config: &RunConfig, files: &[Exported]) -> String {
+    let files: Vec<String> = files.iter().map(|file| format!("{}  {}", file.name, file.content)).collect();
     format!(
         "{}: features of {} with protocol {}\n  {}\nRows of features.npy and labels.npy are items; rows of view_*.npy are the items of train.npy.\n",
         out.display(),
@@ -123,7 +148,7 @@ fn listing(out: &Path, config: &RunConfig, files: &[String]) -> String {
     )
 }
 
-fn export(out: &Path, name: &str, rows: &FeatureRows<'_>) -> Result<String> {
+fn export(out: &Path, name: &str, rows: &FeatureRows<'_>) -> Result<Exported> {
     let (count, dim) = (rows.rows(), rows.dim());
     let mut writer = npy::Writer::<f32>::create(&out.join(name), &[count, dim])?;
     let indices: Vec<u32> = (0..count as u32).collect();
@@ -134,11 +159,11 @@ fn export(out: &Path, name: &str, rows: &FeatureRows<'_>) -> Result<String> {
         writer.write(&values)?;
     }
     writer.finish()?;
-    Ok(format!("{name}  ({count}, {dim}) f32"))
+    Ok(Exported::new(name, format!("({count}, {dim}) f32")))
 }
 
 /// Multi-hot labels, one row per item.
-fn export_labels(out: &Path, dataset: &dyn Dataset) -> Result<Vec<String>> {
+fn export_labels(out: &Path, dataset: &dyn Dataset) -> Result<Exported> {
     let labels = dataset.labels();
     let (items, classes) = (labels.len(), labels.classes());
     let mut writer = npy::Writer::<u8>::create(&out.join("labels.npy"), &[items, classes])?;
@@ -147,10 +172,10 @@ fn export_labels(out: &Path, dataset: &dyn Dataset) -> Result<Vec<String>> {
         writer.write(&row)?;
     }
     writer.finish()?;
-    Ok(vec![format!("labels.npy  ({items}, {classes}) u8, multi-hot")])
+    Ok(Exported::new("labels.npy", format!("({items}, {classes}) u8, multi-hot")))
 }
 
-fn export_split(out: &Path, split: &Split) -> Result<Vec<String>> {
+fn export_split(out: &Path, split: &Split) -> Result<Vec<Exported>> {
     let parts = [
         ("train", &split.train),
         ("validation_query", &split.validation_query),
@@ -161,7 +186,7 @@ fn export_split(out: &Path, split: &Split) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for (name, items) in parts {
         npy::write(&out.join(format!("{name}.npy")), &[items.len()], items)?;
-        files.push(format!("{name}.npy  ({},) u32, item indices", items.len()));
+        files.push(Exported::new(format!("{name}.npy"), format!("({},) u32, item indices", items.len())));
     }
     Ok(files)
 }

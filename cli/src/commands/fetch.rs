@@ -8,7 +8,7 @@ use anyhow::Result;
 use candle_core::Device;
 use hashlab_data::DataError;
 use hashlab_encoders::{EncoderEntry, Weights};
-use hashlab_hub::Published;
+use hashlab_hub::{File, Published};
 use hashlab_settings::Settings;
 
 use crate::args::FetchArgs;
@@ -41,7 +41,9 @@ fn fetch(context: &Context, item: &Item, hub: &Hub) -> Result<()> {
     print(&format!("{}: from {}, license: {}\n", item.name(), published.page(), published.license))?;
     for file in published.files {
         let place = dir.join(file.place);
-        if !place.exists() {
+        if place.exists() {
+            item.check_file(file, &place)?;
+        } else {
             print(&format!("  {} ({:.1} MB) ...\n", file.name, file.megabytes))?;
             hub.download(published, file, dir)?;
         }
@@ -124,9 +126,18 @@ impl<'a> Item<'a> {
                 let find =
                     |place: &str| context.dirs().data.0.iter().map(|dir| dir.join(place)).find(|path| path.is_file());
                 let files: Option<Vec<_>> = self.published.files.iter().map(|file| find(file.place)).collect();
+                for (file, place) in self.published.files.iter().zip(files.iter().flatten()) {
+                    self.check_file(file, place)?;
+                }
                 Ok(files.unwrap_or_default())
             }
         }
+    }
+
+    /// Compares a file that was there before with the published one.
+    fn check_file(&self, file: &File, place: &Path) -> Result<()> {
+        let help = format!("help: remove it, and `hashlab fetch {}` downloads it", self.name());
+        Hub::damage(file, place)?.map_or(Ok(()), |damage| Err(bad_input(format!("{damage}\n{help}"))))
     }
 
     /// Reads and verifies the files as an experiment does.

@@ -4,6 +4,7 @@ pub(crate) mod cache;
 pub(crate) mod datasets;
 pub(crate) mod encoders;
 pub(crate) mod exec;
+mod extract;
 pub(crate) mod features;
 pub(crate) mod fetch;
 pub(crate) mod methods;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use hashlab_store::RunState;
+use hashlab_store::{RunState, counted};
 
 use crate::args::PlanArgs;
 use crate::context::{Context, print};
@@ -12,11 +12,18 @@ use crate::context::{Context, print};
 pub(crate) fn run(context: &Context, args: &PlanArgs) -> Result<ExitCode> {
     let plan = context.plan(&args.experiment)?.plan;
     let store = context.dirs().store();
+    let begun = store.begun();
     let width = plan.runs.iter().map(|run| run.id.to_string().len()).max().unwrap_or(0);
-    let mut text =
-        format!("{}: {} with protocol {}, {} runs\n", plan.name, plan.dataset, plan.protocol, plan.runs.len());
+    let mut text = format!(
+        "{}: {} with protocol {}, {}\n",
+        plan.name,
+        plan.dataset,
+        plan.protocol,
+        counted(plan.runs.len(), "run")
+    );
     for run in &plan.runs {
-        let state = match store.run(&run.id)?.state() {
+        let state = if begun.contains(&run.id) { store.run(&run.id)?.state() } else { RunState::Missing };
+        let state = match state {
             RunState::Finished(_) => "finished",
             RunState::Failed(_) => "failed",
             RunState::Running => "running",

@@ -7,6 +7,7 @@ use hashlab_app::{Executed, PlannedSweep, SweepOptions};
 use hashlab_exec::Completion;
 use hashlab_exec::progress::on_stderr;
 use hashlab_report::{Format, Options, results_jsonl};
+use hashlab_store::counted;
 
 use super::table;
 use crate::args::SweepArgs;
@@ -44,10 +45,8 @@ fn warn_of_stale_runs(context: &Context, planned: &PlannedSweep, rerun: &[String
     for stale in planned.stale_runs(&context.workspace)? {
         if !rerun.contains(&stale.method) {
             let method = &stale.method;
-            let (runs, were, them) = match stale.runs {
-                1 => ("1 finished run".to_owned(), "was", "it"),
-                runs => (format!("{runs} finished runs"), "were", "them"),
-            };
+            let runs = counted(stale.runs, "finished run");
+            let (were, them) = if stale.runs == 1 { ("was", "it") } else { ("were", "them") };
             let sources = format!("{were} made by other sources of the method");
             warn(&format!("{runs} of `{method}` {sources}; `--rerun {method}` repeats {them}"));
         }

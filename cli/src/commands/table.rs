@@ -7,11 +7,16 @@ use anyhow::{Context as _, Result};
 use hashlab_report::{Format, Options, ReportError, SweepReport, render};
 
 use crate::args::{TableArgs, TableFormat, TableOptions};
-use crate::context::{Context, color_on_stdout, print};
+use crate::context::{Context, color_on_stdout, note, print};
 use crate::exit::bad_input;
 
 pub(crate) fn run(context: &Context, args: &TableArgs) -> Result<ExitCode> {
     let path = Path::new(&args.sweep);
+    if path.extension().is_some_and(|extension| extension == "toml") {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let message = format!("{} is an experiment file, and tables are made of sweeps", path.display());
+        return Err(bad_input(format!("{message}\nhelp: `table {name}` prints that of its sweep")));
+    }
     let report = if path.is_file() {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         SweepReport::from_jsonl(&text).map_err(|error| bad_input(format!("{}: {error}", path.display())))?
@@ -28,16 +33,11 @@ fn newest(context: &Context, name: &str) -> Result<SweepReport> {
     let plans = context.dirs().store().sweep(name)?.plans();
     if plans > 1 {
         let folder = dir.path().parent().unwrap_or(dir.path()).display();
-        eprint_note(&format!(
+        note(&format!(
             "`{name}` was planned in {plans} ways; this is the newest. `table {folder}/PLAN/results.jsonl` prints another"
         ));
     }
     context.workspace.report(&plan, &dir)
-}
-
-fn eprint_note(text: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "note: {text}");
 }
 
 /// The options of a table as arguments give them.

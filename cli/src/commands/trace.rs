@@ -28,7 +28,7 @@ use hashlab_sweep::PlannedRun;
 use hashlab_train::{Checkpoint, StepReport, TrainConfig, TrainObserver};
 use serde::Serialize;
 
-use super::features::extract;
+use super::extract::extract;
 use crate::args::TraceArgs;
 use crate::context::{Context, print};
 use crate::exit::bad_input;
@@ -57,9 +57,9 @@ struct Recorded {
 
 pub(crate) fn run(context: &Context, args: &TraceArgs) -> Result<ExitCode> {
     let planned = context.plan(&args.experiment)?;
-    let deep = |run: &&PlannedRun| context.registry().method(&run.config.method).is_ok_and(|method| method.deep);
-    let config = match planned.plan.runs.iter().find(deep) {
-        Some(run) => &run.config,
+    let deep = |run: &&PlannedRun| context.registry().method(&run.template().method).is_ok_and(|method| method.deep);
+    let config = &match planned.plan.runs.iter().find(deep) {
+        Some(run) => run.config(),
         None => return Err(bad_input("no method of the experiment is trained by steps")),
     };
     let device = args.device.name.open()?;

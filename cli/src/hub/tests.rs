@@ -138,5 +138,38 @@ fn a_data_directory_that_cannot_be_written_is_named() {
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let error = Hub::at("http://127.0.0.1:1").download(&PUBLISHED, &FILE, &file).unwrap_err();
-    assert_tells(&error.to_string(), &["file/set/plain/b.bin cannot be written"]);
+    assert_tells(
+        &error.to_string(),
+        &["file/set/plain/b.bin cannot be written", "help: --data-dir or HASHLAB_DATA names"],
+    );
+}
+
+#[test]
+fn two_downloads_at_once_fetch_the_file_once() {
+    let Some(lab) = Lab::new() else { return };
+    let local = LocalHub::start(Fault::None);
+    std::thread::scope(|scope| {
+        let fetches: Vec<_> = (0..4).map(|_| scope.spawn(|| lab.fetch(&local.hub()))).collect();
+        fetches.into_iter().for_each(|fetch| fetch.join().unwrap().unwrap());
+    });
+    assert_eq!(fs::read(lab.place()).unwrap(), CONTENT);
+    assert!(!lab.unfinished().exists());
+    let transfers = local.requests().iter().filter(|request| *request == "/store bytes=0-").count();
+    assert_eq!(transfers, 1, "{:?}", local.requests());
+}
+
+/// The data directory may be put together by links, e.g. to a larger disk.
+#[test]
+fn a_folder_on_another_file_system_receives_the_file() {
+    use std::os::unix::fs::MetadataExt as _;
+    let Some(lab) = Lab::new() else { return };
+    let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") else { return };
+    if fs::metadata(elsewhere.path()).unwrap().dev() == fs::metadata(lab.0.path()).unwrap().dev() {
+        return; // this machine has one file system for both
+    }
+    std::os::unix::fs::symlink(elsewhere.path(), lab.0.path().join("set")).unwrap();
+    lab.fetch(&LocalHub::start(Fault::None).hub()).unwrap();
+    assert_eq!(fs::read(elsewhere.path().join("plain/b.bin")).unwrap(), CONTENT);
+    assert_eq!(fs::read_dir(elsewhere.path().join("plain")).unwrap().count(), 1, "nothing else remains");
+    assert!(!lab.unfinished().exists());
 }

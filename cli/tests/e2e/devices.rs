@@ -38,8 +38,10 @@ fn the_option_goes_before_the_environment_and_reaches_the_runs() {
     for run in lab.runs() {
         assert_eq!(run.result().unwrap().provenance["device"], "cpu");
     }
-    // A sweep without anything left to do needs no device.
-    lab.ok(&["sweep", FILE, "--device", ABSENT]);
+    // A sweep without anything left to do needs no device, but one that the program could use.
+    let again = lab.run(&["sweep", FILE, "--device", ABSENT]);
+    let unusable = again.stderr.contains("this hashlab was built without CUDA");
+    assert_eq!(again.code, Some(if unusable { 2 } else { 0 }), "{again:#?}");
     // One that cannot repeat a run keeps the result that it has.
     lab.refused(&["sweep", FILE, "--device", ABSENT, "--rerun", "lsh"]);
     assert!(lab.runs().iter().all(|run| run.result().is_some()));

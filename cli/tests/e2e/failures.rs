@@ -1,10 +1,12 @@
 //! Runs that fail, and runs that diverge.
 
+use std::fs;
+
 use hashlab_store::{RunState, Status};
 
-use crate::lab::{FILE, Lab, NAME, TINY};
+use crate::lab::{FILE, Lab, NAME, TINY, files_named};
 
-/// ITQ cannot make more bits than there are features, of which `convnet` has 128.
+/// ITQ cannot make as many bits as there are training items.
 const TOO_LONG: &str = r#"dataset = "shapes"
 seeds = [0]
 
@@ -17,14 +19,14 @@ image_size = 16
 
 [[method]]
 name = "itq"
-bits = [256, 16]
+bits = [128, 16]
 
 [[method]]
 name = "lsh"
 bits = [16]
 "#;
 
-const ERROR: &str = "256 bits need at least 256 feature dimensions, there are 128";
+const ERROR: &str = "128 bits need more than 128 training items, there are 81";
 
 #[test]
 fn a_failure_stops_nothing_else_and_is_tried_again() {
@@ -45,32 +47,31 @@ fn a_failure_stops_nothing_else_and_is_tried_again() {
     assert!(lab.ok(&["table", NAME]).contains(ERROR), "the table alone is no failure");
 }
 
-/// A safetensors file with one tensor of one number, which no network has.
-fn foreign_weights() -> Vec<u8> {
-    let header = br#"{"foreign":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
-    [&(header.len() as u64).to_le_bytes()[..], header, &[0; 4]].concat()
-}
-
 #[test]
 fn features_that_fail_stop_only_the_runs_that_need_them() {
-    let image = "image = { encoder = \"squeezenet1_1\", weights = \"foreign.safetensors\" }";
-    let other = format!("\n[[method]]\nname = \"lsh\"\nlabel = \"LSH on SqueezeNet\"\n{image}\n");
-    let lab = Lab::with(&(TINY.to_owned() + &other));
-    lab.write("foreign.safetensors", foreign_weights());
+    let other = "\n[[method]]\nname = \"lsh\"\nlabel = \"LSH on filters\"\nimage = { encoder = \"filterbank\" }\n";
+    let lab = Lab::with(&(TINY.to_owned() + other));
+    // The features of the last row alone are in the cache, and a folder lies where their file was.
+    lab.write("filters.toml", TINY.replace("convnet", "filterbank"));
+    lab.ok(&["features", "filters.toml", "--out", "out"]);
+    for file in files_named(&lab.path("runs/cache"), "data.f32") {
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+    }
     let ended = lab.run(&["sweep", FILE]);
     assert_eq!(ended.code, Some(3), "{ended:#?}");
     assert_eq!(lab.attempts(), [1, 1, 1, 1, 1, 1, 0, 0]);
-    assert!(ended.stderr.contains("features of shapes by squeezenet1_1 FAILED after "), "{}", ended.stderr);
-    let reason = "the file holds `foreign`";
+    assert!(ended.stderr.contains("features of shapes by filterbank FAILED after "), "{}", ended.stderr);
+    let reason = "Is a directory";
     assert!(ended.stderr.contains(reason) && ended.stdout.contains(reason), "{ended:#?}");
     assert!(!ended.stderr.contains("WARN"), "{}", ended.stderr);
     assert!(
-        ended.stderr.contains("2 runs that need features of shapes by squeezenet1_1 will not start"),
+        ended.stderr.contains("2 runs that need features of shapes by filterbank will not start"),
         "{}",
         ended.stderr
     );
     let row = |label: &str| ended.stdout.lines().find(|line| line.starts_with(label)).unwrap();
-    assert!(row(" CIBHash").contains(" ± ") && row(" LSH on SqueezeNet").ends_with("failed"), "{}", ended.stdout);
+    assert!(row(" CIBHash").contains(" ± ") && row(" LSH on filters").ends_with("failed"), "{}", ended.stdout);
 }
 
 #[test]
@@ -110,4 +111,22 @@ name = "lsh"
 
     assert_eq!(lab.ok(&["sweep", FILE]), first.stdout);
     assert_eq!(lab.attempts(), [1, 1], "it would diverge again");
+}
+
+/// A result is worth more than what is kept beside it.
+#[test]
+fn what_cannot_be_kept_beside_a_result_fails_no_run() {
+    let lab = Lab::with(TINY);
+    let runs = lab.runs();
+    for (run, name) in [(&runs[0], "queries.json"), (&runs[4], "model.safetensors")] {
+        fs::create_dir_all(run.path().join(name)).unwrap();
+    }
+    let ended = lab.run(&["sweep", FILE]);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert!(runs.iter().all(|run| run.result().is_some()));
+    let note =
+        |run: usize, lost: &str| format!("{}: the result is kept, without {lost}: cannot write `", runs[run].id());
+    for note in [note(0, "what was found for single queries"), note(4, "the trained model")] {
+        assert!(ended.stderr.contains(&note), "{note} in {}", ended.stderr);
+    }
 }

@@ -84,3 +84,53 @@ fn the_cache_lists_its_content_and_shrinks() {
     lab.ok(&["cache", "--runs", "elsewhere"]);
     assert!(!lab.path("elsewhere").exists(), "a listing makes nothing");
 }
+
+/// What is exported is what runs work on: read back as a data set, it gives the same numbers.
+#[test]
+fn exported_features_read_back_give_the_same_results() {
+    let lab = Lab::with(TINY);
+    lab.ok(&["sweep", FILE]);
+    lab.ok(&FEATURES);
+    let found = |lab: &Lab| -> Vec<_> {
+        let results = lab.runs().into_iter().map(|run| run.result().unwrap());
+        results.map(|result| (result.test, result.validation, result.epoch)).collect()
+    };
+    let computed = found(&lab);
+    let (_, rest) = TINY.split_once("[train]").unwrap();
+    lab.write(
+        FILE,
+        format!("dataset = \"features\"\nbits = [16]\nseeds = [0, 1]\n\n[data]\ndir = \"out\"\n\n[train]{rest}"),
+    );
+    lab.ok(&["sweep", FILE]);
+    assert_eq!(found(&lab), computed);
+}
+
+#[test]
+fn an_export_leaves_nothing_of_an_earlier_one_and_keeps_other_files() {
+    let lab = Lab::with(TINY);
+    lab.ok(&FEATURES);
+    lab.write("out/notes.npy", "mine");
+    lab.ok(&[&FEATURES[..], &["--set", "image.views=2"]].concat());
+    assert!(lab.path("out/view_001.npy").exists() && !lab.path("out/view_002.npy").exists());
+    assert_eq!(lab.read("out/notes.npy"), "mine");
+}
+
+#[test]
+fn a_folder_is_not_exported_to_while_it_is_read_from() {
+    let lab = Lab::with(TINY);
+    lab.ok(&FEATURES);
+    let before = array(&lab, "database");
+    lab.write(FILE, "dataset = \"features\"\nbits = [16]\n[data]\ndir = \"out\"\n[[method]]\nname = \"lsh\"\n");
+    let said = lab.refused(&["features", FILE, "--out", "./out/../out"]);
+    assert!(said.contains("is read from out/") && said.contains("\nhelp: name another directory"), "{said}");
+    assert_eq!(array(&lab, "database"), before);
+}
+
+/// On a terminal there is a bar.
+#[test]
+fn progress_is_shown_where_there_is_no_terminal() {
+    let lab = Lab::with(TINY);
+    let said = lab.run(&FEATURES).stderr;
+    assert!(said.lines().any(|line| line.ends_with(": 0 of 300 items")), "{said}");
+    assert!(said.lines().count() <= 5, "a line for each set of features: {said}");
+}

@@ -3,6 +3,7 @@
 mod crossmodal;
 mod damage;
 mod devices;
+mod environment;
 mod failures;
 mod features;
 mod findings;

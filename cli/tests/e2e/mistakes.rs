@@ -80,6 +80,16 @@ fn an_unknown_dataset() {
 }
 
 #[test]
+fn the_beginning_of_a_data_sets_name() {
+    assert_snapshot!(sweep_with("\"shapes\"", "\"cifar\""));
+}
+
+#[test]
+fn a_depth_that_is_none() {
+    assert_snapshot!(sweep_with("[[method]]\nname = \"lsh\"", "[eval]\nmap_at = 0\n\n[[method]]\nname = \"lsh\""));
+}
+
+#[test]
 fn an_unknown_protocol() {
     assert_snapshot!(sweep_with("bits = [16]", "bits = [16]\nprotocol = \"cibhash\""));
 }
@@ -176,9 +186,100 @@ fn a_table_of_an_unknown_sweep() {
     assert_snapshot!(Lab::with(TINY).refused(&["table", NAME]));
 }
 
+/// The nearest of the sweeps that there are, and all of them.
+#[test]
+fn a_table_of_a_sweep_that_is_misspelt() {
+    let lab = Lab::with(TINY);
+    lab.ok(&["sweep", FILE]);
+    assert_snapshot!(lab.refused(&["table", "tinny"]));
+}
+
+#[test]
+fn a_table_of_an_experiment_file() {
+    assert_snapshot!(Lab::with(TINY).refused(&["table", FILE]));
+}
+
 #[test]
 fn a_table_of_a_file_that_holds_no_results() {
-    assert_snapshot!(Lab::with(TINY).refused(&["table", FILE]));
+    let lab = Lab::with(TINY);
+    lab.write("results.txt", "none");
+    assert_snapshot!(lab.refused(&["table", "results.txt"]));
+}
+
+/// Everything that a plan knows of its runs is said at once, each at its place.
+#[test]
+fn runs_that_cannot_work() {
+    let lab = Lab::with(
+        r#"dataset = "shapes"
+bits = [16, 256]
+
+[image]
+views = 1
+
+[train]
+epochs = 0
+
+[[method]]
+name = "itq"
+
+[[method]]
+name = "cibhash"
+train = { epochs = 5 }
+
+[[method]]
+name = "lsh"
+label = "LSH on SqueezeNet"
+image = { encoder = "squeezenet1_1", weights = "foreign.safetensors" }
+
+[[method]]
+name = "lsh"
+label = "LSH on MobileNet"
+image = { encoder = "mobilenet_v2", weights = "absent.safetensors" }
+"#,
+    );
+    lab.write("foreign.safetensors", foreign_weights());
+    let said = lab.refused(&["sweep", FILE]);
+    assert!(!lab.path("runs/store").exists(), "nothing has started: {said}");
+    assert_snapshot!(said);
+}
+
+/// A safetensors file with one tensor of one number, which no network has.
+fn foreign_weights() -> Vec<u8> {
+    let header = br#"{"foreign":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    [&(header.len() as u64).to_le_bytes()[..], header, &[0; 4]].concat()
+}
+
+#[test]
+fn an_encoder_to_train_that_is_none() {
+    assert_snapshot!(sweep_with("\"convnet\"", "\"none\"\nfinetune = true"));
+}
+
+/// 17 images are trained on.
+#[test]
+fn a_batch_of_one_image_for_batch_norms() {
+    let text = r#"dataset = "shapes"
+bits = [16]
+
+[data]
+items = 20
+size = 32
+
+[image]
+encoder = "resnet18"
+image_size = 32
+finetune = true
+
+[train]
+epochs = 1
+batch_size = BATCH
+
+[[method]]
+name = "cibhash"
+"#;
+    let lab = Lab::with(&text.replace("BATCH", "4"));
+    let said = lab.refused(&["sweep", FILE]);
+    assert!(!lab.path("runs/store").exists(), "nothing has started: {said}");
+    assert_snapshot!(said);
 }
 
 #[test]

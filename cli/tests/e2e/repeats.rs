@@ -75,6 +75,20 @@ fn the_models_of_selected_settings_are_kept() {
 }
 
 #[test]
+fn runs_that_finished_before_a_model_was_asked_for_are_named() {
+    let lab = Lab::with(TINY);
+    lab.ok(&["sweep", FILE, "--keep", "none"]);
+    let said = lab.run(&["sweep", FILE, "--keep", "all"]).stderr;
+    let expected = "warning: 6 finished runs have no model, because none was kept before; \
+                    `--keep all --rerun cibhash --rerun itq --rerun lsh` trains again\n";
+    assert!(said.contains(expected), "{said}");
+    let said = lab.run(&["sweep", FILE, "--keep", "all", "--rerun", "lsh"]).stderr;
+    assert!(said.contains("4 finished runs have no model"), "{said}");
+    let said = lab.run(&["sweep", FILE, "--keep", "none"]).stderr;
+    assert!(said.contains("2 finished runs have a model from before"), "{said}");
+}
+
+#[test]
 fn all_models_are_kept_or_none() {
     let all = kept(&["--keep", "all"]);
     assert_eq!((all.len(), all.iter().filter(|(_, selected)| !selected).count()), (8, 2), "{all:?}");

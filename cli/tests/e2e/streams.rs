@@ -73,11 +73,15 @@ fn a_table_is_printed_even_if_its_files_cannot_be_written() {
 
 /// Runs the program on a terminal of the kind `term`; returns what the terminal receives.
 fn on_terminal(lab: &Lab, args: &str, term: Option<&str>) -> String {
+    let term: Vec<_> = term.map(|term| ("TERM", term)).into_iter().collect();
+    on_terminal_with(lab, args, &term)
+}
+
+/// Runs the program on a terminal with these variables.
+fn on_terminal_with(lab: &Lab, args: &str, variables: &[(&str, &str)]) -> String {
     let mut command: Command = lab.command_of("script", &["-qec", &format!("{PROGRAM} {args}"), "/dev/null"]);
     command.env_remove("TERM").env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").env_remove("CLICOLOR");
-    if let Some(term) = term {
-        command.env("TERM", term);
-    }
+    command.envs(variables.iter().copied());
     let output = command.output().expect("`script`, of util-linux, makes the terminal");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -92,9 +96,34 @@ fn a_terminal_without_bars_shows_lines() {
         assert!(text.contains(" CIBHash "), "the table: {text}");
         assert!(!text.contains('\x1b'), "{term:?}: {text:?}");
         // Failures, too.
-        lab.write(FILE, TINY.replace("[16]", "[256]"));
+        lab.write(FILE, TINY.replace("[16]", "[128]").replace("items = 300", "items = 100"));
         assert!(on_terminal(&lab, &format!("sweep {FILE}"), term).contains(" FAILED after "));
     }
+}
+
+#[test]
+fn a_terminal_is_used_as_its_variables_say() {
+    let lab = Lab::with(TINY);
+    for (variables, colors, unicode) in [
+        (&[("LANG", "C.UTF-8")][..], true, true),
+        (&[("LANG", "C")], true, false),
+        (&[("LANG", "C.UTF-8"), ("NO_COLOR", "1")], false, true),
+        (&[("LANG", "C.UTF-8"), ("NO_COLOR", "")], true, true),
+        (&[("LANG", "C.UTF-8"), ("CLICOLOR", "0")], false, true),
+        (&[("LANG", "C.UTF-8"), ("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")], false, true),
+    ] {
+        let variables = [&[("TERM", "xterm"), ("LC_ALL", ""), ("LC_CTYPE", "")], variables].concat();
+        let text = on_terminal_with(&lab, &format!("sweep {FILE} --rerun lsh"), &variables);
+        let colored = text
+            .split("\x1b[")
+            .skip(1)
+            .any(|rest| rest.trim_start_matches(|c: char| "0123456789;".contains(c)).starts_with('m'));
+        assert_eq!((colored, text.contains('╸')), (colors, unicode), "{variables:?}: {text:?}");
+    }
+    // A pipe is colored on request alone.
+    let mut table = lab.command(&["table", NAME]);
+    assert!(!String::from_utf8(table.output().unwrap().stdout).unwrap().contains('\x1b'));
+    assert!(String::from_utf8(table.env("CLICOLOR_FORCE", "1").output().unwrap().stdout).unwrap().contains('\x1b'));
 }
 
 #[test]

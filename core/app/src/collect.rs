@@ -11,7 +11,7 @@ use hashlab_report::{
 };
 use hashlab_settings::Settings;
 use hashlab_store::{PlanDir, RunConfig, RunState, Status};
-use hashlab_sweep::{Plan, PlannedRun};
+use hashlab_sweep::{Plan, PlannedRun, did_you_mean};
 use hashlab_train::{Select, TrainConfig};
 
 use crate::error::bad_input;
@@ -30,10 +30,13 @@ impl Workspace {
         let store = self.dirs.store();
         let sweep = store.sweep(name)?;
         let Some(dir) = sweep.newest()? else {
-            let root = store.root().display();
-            return Err(bad_input(format!(
-                "there is no sweep `{name}` under {root}\nhelp: `sweep FILE` makes one; its name is the file's, without .toml"
-            )));
+            let (root, known) = (store.root().display(), store.sweeps());
+            let help = if known.is_empty() {
+                "`sweep FILE` makes one; its name is the file's, without .toml".to_owned()
+            } else {
+                did_you_mean(name, known.iter().map(String::as_str))
+            };
+            return Err(bad_input(format!("there is no sweep `{name}` under {root}\nhelp: {help}")));
         };
         let lines = String::from_utf8(dir.read_plan()?)?;
         Ok((Plan::from_jsonl(&lines)?, dir))
@@ -67,12 +70,22 @@ impl Workspace {
 /// If the plan holds no runs, or a configuration does not fit this program.
 pub fn report(workspace: &Workspace, plan: &Plan, command: String) -> Result<SweepReport> {
     ensure!(!plan.runs.is_empty(), "the plan holds no runs");
-    let runs = plan.runs.iter().enumerate().map(|(at, run)| reported(workspace, at, run)).collect::<Result<_>>()?;
+    let begun = workspace.dirs.store().begun();
+    let mut runs = Vec::with_capacity(plan.runs.len());
+    for group in plan.runs.chunk_by(PlannedRun::shares_template) {
+        let config = group[0].template();
+        let method = workspace.registry.method(&config.method)?;
+        let setup = setup(&workspace.registry, method, config)?;
+        for run in group {
+            let outcome = if begun.contains(&run.id) { outcome(workspace, run)? } else { Outcome::Missing };
+            runs.push(reported(runs.len(), run, method, setup.clone(), outcome));
+        }
+    }
     Ok(SweepReport { name: plan.name.clone(), header: header(&workspace.registry, plan, command)?, runs })
 }
 
 fn header(registry: &Registry, plan: &Plan, command: String) -> Result<Header> {
-    let config = &plan.runs[0].config;
+    let config = plan.runs[0].template();
     let map_at = config.eval.get("map_at").cloned().context("a plan without `map_at`")?;
     let description = registry.dataset(&plan.dataset).map_or("", |dataset| dataset.summary.description);
     Ok(Header {
@@ -91,10 +104,8 @@ fn header(registry: &Registry, plan: &Plan, command: String) -> Result<Header> {
     })
 }
 
-fn reported(workspace: &Workspace, position: usize, planned: &PlannedRun) -> Result<ReportedRun> {
-    let config = &planned.config;
-    let method = workspace.registry.method(&config.method)?;
-    let outcome = match workspace.dirs.store().run(&planned.id)?.state() {
+fn outcome(workspace: &Workspace, planned: &PlannedRun) -> Result<Outcome> {
+    Ok(match workspace.dirs.store().run(&planned.id)?.state() {
         RunState::Finished(result) => match result.status {
             Status::Finished => Outcome::Finished(*result),
             Status::Diverged => Outcome::Diverged(*result),
@@ -103,20 +114,29 @@ fn reported(workspace: &Workspace, position: usize, planned: &PlannedRun) -> Res
             Outcome::Failed { first_line: failure.message.lines().next().unwrap_or_default().to_owned() }
         }
         RunState::Running | RunState::Interrupted { .. } | RunState::Missing => Outcome::Missing,
-    };
-    Ok(ReportedRun {
+    })
+}
+
+fn reported(
+    position: usize,
+    planned: &PlannedRun,
+    method: &MethodEntry,
+    setup: Setup,
+    outcome: Outcome,
+) -> ReportedRun {
+    ReportedRun {
         position,
-        label: planned.label.clone(),
-        method: config.method.clone(),
-        setting: planned.setting.clone(),
-        point: planned.point.clone(),
-        bits: config.bits,
-        seed: config.seed,
+        label: planned.label.to_string(),
+        method: method.info.name.to_owned(),
+        setting: planned.setting.to_string(),
+        point: (*planned.point).clone(),
+        bits: planned.bits,
+        seed: planned.seed,
         seeded: method.info.seeded,
-        setup: setup(&workspace.registry, method, config)?,
+        setup,
         run: planned.id.clone(),
         outcome,
-    })
+    }
 }
 
 fn setup(registry: &Registry, method: &MethodEntry, config: &RunConfig) -> Result<Setup> {

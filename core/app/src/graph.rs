@@ -113,19 +113,24 @@ pub(crate) fn job_graph(
 ) -> Result<JobGraph> {
     let store = workspace.dirs.store();
     let mut stages = Stages { graph: JobGraph::new(), launch, workspace, plan, known: BTreeMap::new() };
-    let needs: Vec<Vec<JobId>> = pending.iter().map(|run| stages.needed_by(run)).collect::<Result<_>>()?;
+    // Runs that differ in code length and seed alone need the same stages and have one command.
+    let groups = || pending.chunk_by(|a, b| a.run.shares_template(b.run));
+    let needs: Vec<Vec<JobId>> = groups().map(|group| stages.needed_by(&group[0])).collect::<Result<_>>()?;
     let mut graph = stages.graph;
     let mut commands: BTreeMap<String, Arc<CommandLine>> = BTreeMap::new();
     let mut training = Vec::new();
-    for (pending, needs) in pending.iter().zip(needs) {
-        let run = pending.run;
-        let key = canonical(&json!(run.config.encoders));
-        let command = commands.entry(key).or_insert_with(|| Arc::new(launch.command(&run.config, None)));
-        let job = Job::run(store.run(&run.id)?, &run.config.method, metric(&run.config), Arc::clone(command));
-        if finetunes(&run.config)? {
-            training.push(job.on_all_cores());
-        } else {
-            graph.add(job, &needs);
+    for (group, needs) in groups().zip(needs) {
+        let config = group[0].run.template();
+        let key = canonical(&json!(config.encoders));
+        let command = commands.entry(key).or_insert_with(|| Arc::new(launch.command(config, None)));
+        let (metric, trains) = (Arc::<str>::from(metric(config)), finetunes(config)?);
+        for run in group.iter().map(|pending| pending.run) {
+            let job = Job::run(store.run(&run.id)?, &config.method, Arc::clone(&metric), Arc::clone(command));
+            if trains {
+                training.push(job.on_all_cores());
+            } else {
+                graph.add(job, &needs);
+            }
         }
     }
     for job in training {
@@ -154,7 +159,7 @@ struct Stages<'a> {
 impl Stages<'_> {
     /// Adds the stages that a run needs, unless they are there.
     fn needed_by(&mut self, pending: &PendingRun<'_>) -> Result<Vec<JobId>> {
-        let (run, config) = (pending.run, &pending.run.config);
+        let (run, config) = (pending.run, pending.run.template());
         if finetunes(config)? || encoders(config)?.is_empty() {
             return Ok(Vec::new()); // it works on images, or on features of the data set
         }
@@ -172,16 +177,14 @@ impl Stages<'_> {
         if let Some(known) = self.known.get(&key) {
             return Ok(*known);
         }
+        let config = run.template();
         let title = match extent {
-            Extent::Plain => format!("features of {} by {}", run.config.dataset, encoders(&run.config)?.join(" and ")),
-            Extent::Views => format!("views of {} for {}", run.config.dataset, run.label),
+            Extent::Plain => format!("features of {} by {}", config.dataset, encoders(config)?.join(" and ")),
+            Extent::Views => format!("views of {} for {}", config.dataset, run.label),
         };
-        let command = self.launch.command(&run.config, Some((extent, run)));
+        let command = self.launch.command(config, Some((extent, run)));
         let job = Job::stage(STAGE, title.as_str(), self.plan.log_path(STAGE)?, command);
-        let id = match self.workspace.dirs.store().run(&run.id)?.prepare(&run.config) {
-            Ok(()) => self.graph.add(job, needs),
-            Err(error) => self.graph.add_failed(job, error.to_string()),
-        };
+        let id = self.graph.add(job.reading(self.workspace.dirs.store().run(&run.id)?), needs);
         self.known.insert(key, id);
         Ok(id)
     }

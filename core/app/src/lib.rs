@@ -39,7 +39,7 @@ pub mod worker;
 mod workspace;
 
 pub use dirs::Dirs;
-pub use error::{BadInput, bad_input};
+pub use error::{BadInput, bad_input, explained};
 pub use graph::Launch;
 pub use provenance::Build;
 pub use registry::Registry;

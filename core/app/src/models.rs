@@ -1,10 +1,12 @@
 //! Which runs' models are kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use hashlab_report::{Outcome, PRIMARY_METRIC, ReportedRun};
-use hashlab_store::{RunResult, Store};
+use hashlab_store::{RunResult, Store, counted};
+
+use crate::Keep;
 
 /// Removes the models of all settings but the one that a table selects for each row and code length.
 pub(crate) fn keep_selected(store: &Store, runs: &[ReportedRun]) -> Result<()> {
@@ -19,6 +21,29 @@ pub(crate) fn keep_selected(store: &Store, runs: &[ReportedRun]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Says which finished runs are not as `keep` has it: those that were finished before it was asked for.
+pub(crate) fn unheeded(store: &Store, runs: &[ReportedRun], keep: Keep) -> Result<Option<String>> {
+    let wanted = match keep {
+        Keep::Selected => return Ok(None),
+        Keep::All => true,
+        Keep::None => false,
+    };
+    let mut methods = BTreeSet::new();
+    let mut count = 0;
+    for run in runs.iter().filter(|run| result(run).is_some()) {
+        if store.run(&run.run)?.model_path().exists() != wanted {
+            methods.insert(run.method.as_str());
+            count += 1;
+        }
+    }
+    let rerun = methods.iter().map(|method| format!(" --rerun {method}")).collect::<String>();
+    let (runs, have) = (counted(count, "finished run"), if count == 1 { "has" } else { "have" });
+    Ok((count > 0).then(|| match wanted {
+        true => format!("{runs} {have} no model, because none was kept before; `--keep all{rerun}` trains again"),
+        false => format!("{runs} {have} a model from before, which `--keep none` does not remove"),
+    }))
 }
 
 /// The setting with the best mean validation metric, among those whose seeds all finished if there are any.

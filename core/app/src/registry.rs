@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use anyhow::Result;
-use hashlab_data::{ByModality, DataDirs, DatasetEntry, Modality};
+use hashlab_data::{ByModality, DataDirs, DatasetEntry, EncoderFacts, Modality};
 use hashlab_encoders::EncoderEntry;
 use hashlab_method::MethodEntry;
 use hashlab_pipeline::config::{EvalConfig, image_schema, text_schema};
@@ -67,13 +67,14 @@ impl Registry {
         if found.is_empty() { Err(unknown("encoder", name, known.into_iter())) } else { Ok(found) }
     }
 
-    /// Declares everything that an experiment file may name. Data sets are looked for in `data`.
+    /// Declares everything that an experiment file may name. Data sets are looked for in `data`, weights nowhere.
     pub fn catalog(&self, data: &DataDirs) -> Catalog {
         let encoders = [(Modality::Image, image_schema(self.encoders)), (Modality::Text, text_schema(self.encoders))];
         Catalog {
             methods: self.methods.iter().map(declare_method).collect(),
             datasets: self.datasets.iter().map(|dataset| declare_dataset(*dataset, data.clone())).collect(),
             encoders: encoders.into_iter().collect::<ByModality<Schema>>(),
+            inspect: Arc::new(|_, _| Ok(EncoderFacts::default())),
             train: Schema::of::<TrainConfig>(),
             eval: Schema::of::<EvalConfig>(),
         }
@@ -85,7 +86,7 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
     bad_input(format!("unknown {what} `{name}`\nhelp: {}", did_you_mean(name, known)))
 }
 
-fn declare_method(method: &MethodEntry) -> MethodDecl {
+fn declare_method(method: &'static MethodEntry) -> MethodDecl {
     MethodDecl {
         name: method.info.name.to_owned(),
         title: method.info.title.to_owned(),
@@ -96,6 +97,7 @@ fn declare_method(method: &MethodEntry) -> MethodDecl {
         seeded: method.info.seeded,
         needs: method.info.needs,
         params: method.schema(),
+        check: Arc::new(|params, run| method.check(params, run)),
     }
 }
 

@@ -1,15 +1,17 @@
 //! A sweep: pending runs, their execution, and the files that it leaves beside them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::num::NonZeroUsize;
 
 use anyhow::{Context as _, Result};
 use hashlab_exec::{Completion, LocalExecutor, LocalOptions, Observer, Scheduler, StopRequests};
-use hashlab_kernels::device::DeviceName;
+use hashlab_kernels::device::{DeviceError, DeviceName};
+use hashlab_pipeline::check_batches;
 use hashlab_pipeline::run::split_of;
 use hashlab_report::SweepReport;
 use hashlab_settings::canonical;
-use hashlab_store::{PlanDir, RunId, RunState};
+use hashlab_store::{PlanDir, RunId, RunState, StoreError};
 use hashlab_sweep::{Plan, PlannedRun};
 
 use crate::collect::{self, COMMAND};
@@ -98,9 +100,10 @@ impl PlannedSweep {
     pub fn stale_runs(&self, workspace: &Workspace) -> Result<Vec<StaleRuns>> {
         let mut stale: BTreeMap<&str, usize> = BTreeMap::new();
         let store = workspace.dirs.store();
+        let begun = store.begun();
         let mut digests: BTreeMap<&str, String> = BTreeMap::new();
-        for run in &self.plan.runs {
-            let name = run.config.method.as_str();
+        for run in self.plan.runs.iter().filter(|run| begun.contains(&run.id)) {
+            let name = run.template().method.as_str();
             if !digests.contains_key(name) {
                 digests.insert(name, workspace.registry.method(name)?.source_digest());
             }
@@ -124,15 +127,23 @@ impl PlannedSweep {
     ) -> Result<Executed> {
         for method in &options.rerun {
             workspace.registry.method(method)?;
-            if !self.plan.runs.iter().any(|run| run.config.method == *method) {
+            if !self.plan.runs.iter().any(|run| run.template().method == *method) {
                 return Err(bad_input(format!("`{method}` is to be repeated, and the sweep has no run of it")));
             }
         }
         let pending = self.pending(workspace, &options.rerun)?;
         check_data(workspace, &pending)?;
-        if !pending.is_empty() {
-            options.device.open()?; // and closed again: workers open it themselves
+        match options.device.open() {
+            // It may lie elsewhere, and nothing is left to compute.
+            Err(DeviceError::Unavailable(..)) if pending.is_empty() => {}
+            opened => drop(opened?), // workers open it themselves
         }
+        if !pending.is_empty() {
+            workspace.dirs.store().check_writable().map_err(|error| unwritable(&error))?;
+        }
+        // From here on, a signal leaves runs that go on from where they were.
+        let stop = if pending.is_empty() { Ok(StopRequests::new()) } else { StopRequests::install() };
+        let stop = stop.context("cannot listen to signals")?;
         // Nothing is given up for a sweep that could not start.
         self.discard(workspace, &options.rerun)?;
         let digest = self.plan.digest();
@@ -144,20 +155,21 @@ impl PlannedSweep {
         let completion = if pending.is_empty() {
             Completion::Complete
         } else {
-            self.run_graph(workspace, options, &dir, &pending, observer)?
+            self.run_graph(workspace, options, &dir, &pending, observer, stop)?
         };
         let report = collect::report(workspace, &self.plan, self.command.clone())?;
         if completion == Completion::Complete && options.keep == Keep::Selected {
             let kept = models::keep_selected(&workspace.dirs.store(), &report.runs);
             warnings.extend(kept.err().map(|error| error.to_string()));
         }
+        warnings.extend(models::unheeded(&workspace.dirs.store(), &report.runs, options.keep)?);
         Ok(Executed { completion, dir: writable.then_some(dir), warnings, report })
     }
 
     /// Removes the results of methods that are to be repeated.
     fn discard(&self, workspace: &Workspace, methods: &[String]) -> Result<()> {
         let store = workspace.dirs.store();
-        for run in self.plan.runs.iter().filter(|run| methods.contains(&run.config.method)) {
+        for run in self.plan.runs.iter().filter(|run| methods.contains(&run.template().method)) {
             store.run(&run.id)?.discard()?;
         }
         Ok(())
@@ -166,11 +178,15 @@ impl PlannedSweep {
     /// The runs without a result, and those that are to be repeated.
     fn pending(&self, workspace: &Workspace, rerun: &[String]) -> Result<Vec<PendingRun<'_>>> {
         let store = workspace.dirs.store();
+        let begun = store.begun();
         let mut pending = Vec::new();
         for run in &self.plan.runs {
-            let repeated = rerun.contains(&run.config.method);
-            if repeated || !matches!(store.run(&run.id)?.state(), RunState::Finished(_)) {
-                pending.push(PendingRun { run, deep: workspace.registry.method(&run.config.method)?.deep });
+            let method = run.template().method.as_str();
+            let open = |run: &PlannedRun| -> Result<bool> {
+                Ok(!begun.contains(&run.id) || !matches!(store.run(&run.id)?.state(), RunState::Finished(_)))
+            };
+            if rerun.iter().any(|repeated| repeated == method) || open(run)? {
+                pending.push(PendingRun { run, deep: workspace.registry.method(method)?.deep });
             }
         }
         Ok(pending)
@@ -180,7 +196,7 @@ impl PlannedSweep {
     fn record(&self, dir: &PlanDir) -> Result<()> {
         dir.write("sweep.toml", self.text.as_bytes())?;
         dir.write(COMMAND, self.command.as_bytes())?;
-        dir.write_plan(self.plan.to_jsonl().as_bytes())?;
+        dir.write_plan(|out| self.plan.write_jsonl(out))?;
         Ok(())
     }
 
@@ -191,8 +207,8 @@ impl PlannedSweep {
         dir: &PlanDir,
         pending: &[PendingRun<'_>],
         observer: &mut dyn Observer,
+        stop: StopRequests,
     ) -> Result<Completion> {
-        let stop = StopRequests::install().context("cannot listen to signals")?;
         let launch = Launch::new(workspace, &self.weights, options.device, options.keep)?;
         let graph = job_graph(workspace, &launch, dir, pending)?;
         let mut executor = LocalExecutor::new(LocalOptions {
@@ -203,21 +219,40 @@ impl PlannedSweep {
         });
         let configs: BTreeMap<&RunId, &PlannedRun> = pending.iter().map(|run| (&run.run.id, run.run)).collect();
         let summary = Scheduler::new(&graph, &mut executor, observer, stop)
-            .prepare_runs(|dir| dir.prepare(&configs[dir.id()].config).map_err(|error| error.to_string()))
+            .prepare_runs(|dir| dir.prepare(&configs[dir.id()].config()).map_err(|error| error.to_string()))
             .run();
         Ok(summary.completion())
     }
 }
 
+/// Says that no run can be kept, and what to do about it.
+fn unwritable(error: &StoreError) -> anyhow::Error {
+    let text = error.to_string();
+    let help =
+        if text.contains("\nhelp: ") { "" } else { "\nhelp: `--runs DIR` or HASHLAB_RUNS names another directory" };
+    bad_input(format!("{text}{help}"))
+}
+
+/// The first run of each template.
+fn templates<'p>(pending: &'p [PendingRun<'p>]) -> impl Iterator<Item = &'p PlannedRun> {
+    let groups = pending.chunk_by(|a, b| a.run.shares_template(b.run));
+    groups.map(|group| group[0].run)
+}
+
 /// Opens and splits the data once, so that what every run would fail at is said before anything starts.
 fn check_data(workspace: &Workspace, pending: &[PendingRun<'_>]) -> Result<()> {
-    let mut seen = BTreeSet::new();
-    for config in pending.iter().map(|pending| &pending.run.config) {
+    let mut trained: BTreeMap<String, usize> = BTreeMap::new();
+    for config in templates(pending).map(|run| run.template()) {
         let parts = serde_json::json!([config.dataset, config.data, config.protocol, config.split_seed]);
-        if seen.insert(canonical(&parts)) {
-            let dataset = workspace.registry.dataset(&config.dataset)?.open(&config.data, &workspace.dirs.data)?;
-            split_of(config, dataset.as_ref())?;
-        }
+        let items = match trained.entry(canonical(&parts)) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let dataset = workspace.registry.dataset(&config.dataset)?.open(&config.data, &workspace.dirs.data)?;
+                *new.insert(split_of(config, dataset.as_ref())?.train.len())
+            }
+        };
+        let batches = check_batches(config, workspace.registry.encoders, items);
+        batches.map_err(|error| bad_input(error.to_string()))?;
     }
     Ok(())
 }

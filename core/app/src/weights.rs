@@ -3,15 +3,18 @@
 //! A digest is remembered beside the feature cache with the file's size and modification time, so that planning an
 //! experiment reads no file twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
-use hashlab_data::{DataDirs, Modality};
+use candle_core::Device;
+use hashlab_data::{DataDirs, EncoderFacts, Modality};
 use hashlab_encoders::{EncoderEntry, TextEntry, TokenSource, Tokenizer, Weights};
 use hashlab_pipeline::config::NO_ENCODER;
-use hashlab_settings::Settings;
+use hashlab_settings::{Settings, Violations};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What stands for a digest where an encoder starts from random weights.
 pub const RANDOM: &str = "random";
@@ -21,11 +24,13 @@ pub const RANDOM: &str = "random";
 pub struct EncoderFiles(BTreeMap<String, PathBuf>);
 
 /// Looks the files of an experiment's encoders up.
-pub(crate) struct Lookup<'a> {
+pub(crate) struct Lookup {
     pub(crate) encoders: &'static [EncoderEntry],
-    pub(crate) dirs: &'a DataDirs,
+    pub(crate) dirs: DataDirs,
     /// Where digests are remembered.
     pub(crate) notes: PathBuf,
+    /// The digests of files, and of which encoders they fit, for one plan.
+    pub(crate) digests: Mutex<BTreeMap<(PathBuf, &'static str), String>>,
 }
 
 impl EncoderFiles {
@@ -59,15 +64,35 @@ impl Section<'_> {
     }
 }
 
-impl Lookup<'_> {
+impl Lookup {
+    /// Looks for what an encoder section names, and says what is known of its features.
+    ///
+    /// # Errors
+    /// As [`Lookup::resolve`].
+    pub(crate) fn inspect(&self, modality: Modality, settings: &Settings) -> Result<EncoderFacts, Violations> {
+        self.resolve(modality, settings, &mut EncoderFiles::default())?;
+        let name = settings.get("encoder").and_then(Value::as_str).unwrap_or_default();
+        let encoder = self.encoders.iter().find(|entry| entry.name() == name && is_of(entry, modality));
+        let trained = settings.get("finetune").is_some_and(|on| on == true);
+        let views = settings.get("views").and_then(Value::as_u64).and_then(|views| usize::try_from(views).ok());
+        Ok(EncoderFacts { dim: encoder.map(EncoderEntry::dim), views: views.filter(|_| !trained) })
+    }
+
     /// Puts the digests of an encoder section's files in the place of their names. A section of texts also gets the
     /// pooling and the number of tokens that are its encoder's own.
+    ///
+    /// # Errors
+    /// A violation of the keys that name no file that fits the encoder.
     pub(crate) fn resolve(
         &self,
         modality: Modality,
         settings: &Settings,
         files: &mut EncoderFiles,
-    ) -> Result<Settings, String> {
+    ) -> Result<Settings, Violations> {
+        let wrong = |key: &str| {
+            let key = key.to_owned();
+            move |message: String| Violations::one([key.as_str(), "weights", "encoder"], message)
+        };
         let name = settings.get("encoder").and_then(|name| name.as_str()).unwrap_or_default();
         let mut resolved = settings.clone();
         resolved.shift_remove("weights");
@@ -76,9 +101,10 @@ impl Lookup<'_> {
             return Ok(resolved);
         }
         let encoder = self.encoders.iter().find(|entry| entry.name() == name && is_of(entry, modality));
-        let encoder = encoder.ok_or_else(|| format!("unknown {modality} encoder `{name}`"))?;
+        let encoder =
+            encoder.ok_or_else(|| format!("unknown {modality} encoder `{name}`")).map_err(wrong("encoder"))?;
         let section = Section { modality, settings, encoder };
-        let weights = self.weights(section)?;
+        let weights = self.weights(section).map_err(wrong("weights"))?;
         if let Some((digest, _)) = &weights {
             resolved.insert("digest".into(), digest.as_str().into());
         }
@@ -86,7 +112,8 @@ impl Lookup<'_> {
             EncoderEntry::Image(_) => None,
             EncoderEntry::Text(entry) => {
                 complete(&mut resolved, entry);
-                self.tokenizer(section, entry, weights.as_ref().and_then(|(_, path)| path.as_deref()))?
+                let weights = weights.as_ref().and_then(|(_, path)| path.as_deref());
+                self.tokenizer(section, entry, weights).map_err(wrong("tokenizer"))?
             }
         };
         if let Some((digest, path)) = tokenizer {
@@ -107,15 +134,14 @@ impl Lookup<'_> {
             (false, None) => Ok(None),
             // The sizes of a network of texts are those of its file.
             (true, None) if trained && modality == Modality::Image => Ok(Some((RANDOM.to_owned(), None))),
-            (false, Some(_)) => Err(format!("encoder `{name}` reads no weights file; remove `weights`")),
+            (false, Some(_)) => Err(format!("encoder `{name}` reads no weights file\nhelp: remove `weights`")),
             (true, None) => Err(format!(
                 "encoder `{name}` needs pretrained weights\nhelp: set `weights` in [{modality}] to a safetensors file{}",
                 hint(encoder)
             )),
             (true, Some(_)) => {
                 let path = self.find(section, "weights")?;
-                let read = |path: &Path| Weights::read(path).map(|weights| weights.digest().to_owned());
-                Ok(Some((self.digest(&path, read)?, Some(path))))
+                Ok(Some((self.digest(&path, name, |path| weights_digest(path, encoder))?, Some(path))))
             }
         }
     }
@@ -135,9 +161,11 @@ impl Lookup<'_> {
             (TokenSource::File(_), Some(_)) => self.find(section, "tokenizer")?,
             (TokenSource::File(names), None) => beside(weights, names)?,
         };
-        let read =
-            |path: &Path| Tokenizer::read(path, entry.max_tokens, None).map(|tokenizer| tokenizer.digest().to_owned());
-        Ok(Some((self.digest(&path, read)?, path)))
+        let read = |path: &Path| match Tokenizer::read(path, entry.max_tokens, None) {
+            Ok(tokenizer) => Ok(tokenizer.digest().to_owned()),
+            Err(error) => Err(about(path, &error.to_string())),
+        };
+        Ok(Some((self.digest(&path, entry.name, read)?, path)))
     }
 
     /// Looks the file of a key up: as a path, then in the folder `weights` of each data directory.
@@ -167,22 +195,44 @@ impl Lookup<'_> {
         ))
     }
 
-    /// The digest of a file: as it was noted, or by reading it.
-    fn digest<E: std::error::Error>(
+    /// The digest of a file that fits an encoder: as it was found before, as it was noted, or by reading it.
+    fn digest(
         &self,
         path: &Path,
-        read: impl Fn(&Path) -> Result<String, E>,
+        encoder: &'static str,
+        read: impl Fn(&Path) -> Result<String, String>,
     ) -> Result<String, String> {
+        let known = (path.to_owned(), encoder);
+        if let Some(digest) = self.digests.lock().unwrap_or_else(PoisonError::into_inner).get(&known) {
+            return Ok(digest.clone());
+        }
         let note = Note::of(path);
-        if let Some(digest) = note.as_ref().and_then(|note| note.read(&self.notes)) {
-            return Ok(digest);
-        }
-        let digest = read(path).map_err(|error| about(path, &error.to_string()))?;
-        if let Some(note) = note {
-            note.write(&self.notes, &digest);
-        }
+        let noted = note.as_ref().and_then(|note| note.read(&self.notes));
+        let digest = match &noted {
+            Some(noted) if noted.fits.contains(encoder) => noted.digest.clone(),
+            _ => {
+                let digest = read(path)?;
+                if let Some(note) = note {
+                    let mut fits = noted.map(|noted| noted.fits).unwrap_or_default();
+                    fits.insert(encoder.to_owned());
+                    note.write(&self.notes, &digest, fits);
+                }
+                digest
+            }
+        };
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner).insert(known, digest.clone());
         Ok(digest)
     }
+}
+
+/// The digest of a weights file. An encoder of images is opened with it once, so that a file of another network is
+/// refused before anything starts.
+fn weights_digest(path: &Path, encoder: &EncoderEntry) -> Result<String, String> {
+    let weights = Weights::read(path).map_err(|error| about(path, &error.to_string()))?;
+    if let EncoderEntry::Image(entry) = encoder {
+        (entry.open)(Some(&weights), 0, (&Device::Cpu).into()).map_err(|error| about(path, &error.to_string()))?;
+    }
+    Ok(weights.digest().to_owned())
 }
 
 fn is_of(entry: &EncoderEntry, modality: Modality) -> bool {
@@ -228,6 +278,9 @@ struct Note {
 struct Noted {
     file: Note,
     digest: String,
+    /// The encoders that the file was found to fit.
+    #[serde(default)]
+    fits: BTreeSet<String>,
 }
 
 impl Note {
@@ -243,15 +296,15 @@ impl Note {
         notes.join(format!("{}.json", &name[..16]))
     }
 
-    fn read(&self, notes: &Path) -> Option<String> {
+    fn read(&self, notes: &Path) -> Option<Noted> {
         let noted: Noted = serde_json::from_slice(&std::fs::read(self.place(notes)).ok()?).ok()?;
-        (noted.file == *self).then_some(noted.digest)
+        (noted.file == *self).then_some(noted)
     }
 
     /// Writes the note; where that fails, the next plan reads the file again.
-    fn write(self, notes: &Path, digest: &str) {
+    fn write(self, notes: &Path, digest: &str, fits: BTreeSet<String>) {
         let place = self.place(notes);
-        let noted = Noted { file: self, digest: digest.to_owned() };
+        let noted = Noted { file: self, digest: digest.to_owned(), fits };
         let partial = place.with_extension(format!("{}.tmp", std::process::id()));
         let write = || {
             std::fs::create_dir_all(notes)?;

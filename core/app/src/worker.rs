@@ -12,9 +12,10 @@ use hashlab_kernels::device::DeviceName;
 use hashlab_pipeline::config::section;
 use hashlab_pipeline::run::{self, RunEnd, RunJob, features_of, plain_features};
 use hashlab_pipeline::{EncoderContext, RunEnvironment};
-use hashlab_store::{Claim, Journal, RunConfig, RunDir, RunId, RunResult};
+use hashlab_store::{Claim, Journal, QueryResults, RunConfig, RunDir, RunId, RunResult};
 use hashlab_train::{Checkpoint, TrainConfig, TrainObserver};
 
+use crate::error::explained;
 use crate::provenance::{peak_memory_mib, provenance};
 use crate::{Keep, Workspace};
 
@@ -48,7 +49,7 @@ pub enum Features {
 pub fn execute(workspace: &Workspace, options: &WorkerOptions) -> Result<i32> {
     let stop = worker::init()?;
     let worker = Worker { workspace, options, stop: &stop };
-    worker.all().inspect_err(|error| worker::emit(&Event::failed(format!("{error:#}"))))
+    worker.all().inspect_err(|error| worker::emit(&Event::failed(explained(error))))
 }
 
 struct Worker<'a> {
@@ -75,7 +76,7 @@ impl Worker<'_> {
                 Ok(worker::INTERRUPTED) => return Ok(self.stop.interrupted()),
                 Ok(other) => code = other,
                 Err(error) => {
-                    worker::emit(&Event::Failed { run: Some(id.clone()), message: format!("{error:#}") });
+                    worker::emit(&Event::Failed { run: Some(id.clone()), message: explained(&error) });
                     failed = Some(error);
                 }
             }
@@ -119,14 +120,22 @@ impl Worker<'_> {
     /// Executes the run unless another process does, or has.
     fn run(&self, device: &Device, dir: &RunDir) -> Result<i32> {
         let Some(claim) = dir.try_claim()? else { return Ok(worker::BUSY) };
+        worker::emit(&Event::Claimed);
         match self.train_and_evaluate(device, dir, &claim) {
             Ok(None) => Ok(worker::INTERRUPTED),
-            Ok(Some(result)) => {
-                claim.finish(&result)?;
+            Ok(Some(found)) => {
+                // The result comes first: on a full disk, nothing takes its room.
+                claim.finish(&found.result)?;
+                for unkept in [self.keep_queries(&claim, &found), self.keep_model(&claim, &found)] {
+                    if let Err(error) = unkept {
+                        tracing::warn!("{}", explained(&error));
+                        worker::emit(&Event::Note { message: explained(&error) });
+                    }
+                }
                 Ok(worker::DONE)
             }
             Err(error) => {
-                let message = format!("{error:#}");
+                let message = explained(&error);
                 if let Err(unwritten) = claim.fail(&message) {
                     tracing::warn!("cannot record the failure: {unwritten}");
                 }
@@ -135,7 +144,7 @@ impl Worker<'_> {
         }
     }
 
-    fn train_and_evaluate(&self, device: &Device, dir: &RunDir, claim: &Claim) -> Result<Option<RunResult>> {
+    fn train_and_evaluate(&self, device: &Device, dir: &RunDir, claim: &Claim) -> Result<Option<Found>> {
         let config = dir.config()?;
         let method = self.workspace.registry.method(&config.method)?;
         let checkpoint = dir.read_checkpoint().map(|bytes| Checkpoint::from_bytes(&bytes, device)).transpose()?;
@@ -148,16 +157,27 @@ impl Worker<'_> {
         result.attempts = claim.attempt();
         result.provenance.extend(peak_memory_mib().map(|peak| ("peak_rss_mib".to_owned(), peak.to_string())));
         warn_of_collapse(&config, &result);
-        if let Some(queries) = queries {
-            claim.write_queries(&queries)?;
-        }
-        if self.options.keep != Keep::None
-            && let Some(model) = model
-        {
-            claim.write_model(&model_file(&model, &config)?)?;
-        }
-        Ok(Some(*result))
+        Ok(Some(Found { config, result: *result, queries, model }))
     }
+
+    fn keep_queries(&self, claim: &Claim, found: &Found) -> Result<()> {
+        let Some(queries) = &found.queries else { return Ok(()) };
+        claim.write_queries(queries).context("the result is kept, without what was found for single queries")
+    }
+
+    fn keep_model(&self, claim: &Claim, found: &Found) -> Result<()> {
+        let Some(model) = found.model.as_ref().filter(|_| self.options.keep != Keep::None) else { return Ok(()) };
+        let kept = model_file(model, &found.config).and_then(|bytes| Ok(claim.write_model(&bytes)?));
+        kept.context("the result is kept, without the trained model")
+    }
+}
+
+/// What a run found, and the model that found it.
+struct Found {
+    config: RunConfig,
+    result: RunResult,
+    queries: Option<QueryResults>,
+    model: Option<hashlab_method::State>,
 }
 
 /// Opens a run's data set and encoders, and calls `work` with them.

@@ -1,10 +1,13 @@
 //! A user's registry and directories.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
+use hashlab_data::Modality;
 use hashlab_pipeline::run::check_finetuning;
-use hashlab_sweep::{Overrides, load};
+use hashlab_settings::Settings;
+use hashlab_sweep::{Overrides, PlannedRun, load};
 
 use crate::error::bad_input;
 use crate::sweep::PlannedSweep;
@@ -43,20 +46,27 @@ impl Workspace {
     /// [`BadInput`](crate::BadInput) with every mistake at its place, or with weights that cannot be had.
     pub fn plan(&self, experiment: ExperimentText<'_>) -> Result<PlannedSweep> {
         let ExperimentText { text, origin, overrides, command, color } = experiment;
-        let catalog = self.registry.catalog(&self.dirs.data);
+        let lookup = Arc::new(self.lookup());
+        let mut catalog = self.registry.catalog(&self.dirs.data);
+        catalog.inspect = {
+            let lookup = Arc::clone(&lookup);
+            Arc::new(move |modality, section| lookup.inspect(modality, section))
+        };
         let loaded = load(&text, origin, &catalog, &overrides).map_err(|wrong| bad_input(wrong.render(color)))?;
         let mut weights = EncoderFiles::default();
-        let lookup = self.lookup();
-        let plan = loaded.plan(&mut |modality, section| lookup.resolve(modality, section, &mut weights));
+        let mut resolve = |modality: Modality, section: &Settings| {
+            lookup.resolve(modality, section, &mut weights).map_err(|broken| broken.to_string())
+        };
+        let plan = loaded.plan(&mut resolve);
         let plan = plan.map_err(|error| bad_input(error.to_string()))?;
-        for run in &plan.runs {
-            check_finetuning(&run.config).map_err(|error| bad_input(error.to_string()))?;
+        for group in plan.runs.chunk_by(PlannedRun::shares_template) {
+            check_finetuning(group[0].template()).map_err(|error| bad_input(error.to_string()))?;
         }
         Ok(PlannedSweep { plan, weights, text, command })
     }
 
-    fn lookup(&self) -> Lookup<'_> {
-        let notes: PathBuf = self.dirs.cache_path().join("weights");
-        Lookup { encoders: self.registry.encoders, dirs: &self.dirs.data, notes }
+    fn lookup(&self) -> Lookup {
+        let notes = self.dirs.cache_path().join("weights");
+        Lookup { encoders: self.registry.encoders, dirs: self.dirs.data.clone(), notes, digests: Mutex::default() }
     }
 }

@@ -10,7 +10,7 @@ use crate::Shape;
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// A file or folder of the cache cannot be used.
-    #[error("cannot {action} {}: {source}", .path.display())]
+    #[error("cannot {action} {}: {source}{}", .path.display(), help(.source))]
     Io {
         /// The operation, e.g. `read`.
         action: &'static str,
@@ -19,7 +19,7 @@ pub enum CacheError {
         /// The system's reason.
         source: io::Error,
     },
-    /// The disk is full, or a quota or file size limit is reached.
+    /// The disk is full, or a quota is reached.
     #[error(
         "no space left to write {}: {source}\nhelp: free space on that disk, or put the cache on another one with \
          `--cache-dir DIR` or HASHLAB_CACHE_DIR; what was extracted so far is kept, and extraction goes on from there",
@@ -130,13 +130,33 @@ impl CacheError {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-                Self::DiskFull { path, source }
-            }
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::DiskFull { path, source },
             _ => Self::Io { action, path, source },
         }
     }
 }
+
+/// What to do about a refusal of the system.
+fn help(source: &io::Error) -> &'static str {
+    match source.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "\nhelp: ask the owner for permission, or name a directory of your own; that of the feature cache is \
+             `--cache-dir DIR` or HASHLAB_CACHE_DIR"
+        }
+        ErrorKind::FileTooLarge => "\nhelp: the limit on the size of files, `ulimit -f`, is too low for feature files",
+        ErrorKind::Unsupported => NO_LOCKS,
+        _ if source.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
+            "\nhelp: the limit on open files, `ulimit -n`, is too low: every stored view is a file; raise it, or ask for \
+             fewer views"
+        }
+        // ENOLCK, for which the standard library has no kind.
+        _ if source.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error()) => NO_LOCKS,
+        _ => "",
+    }
+}
+
+const NO_LOCKS: &str = "\nhelp: this file system has no locks, as some network disks; put the feature cache on another one \
+                        with `--cache-dir DIR` or HASHLAB_CACHE_DIR";
 
 /// A size in bytes, for people.
 struct Size(u64);

@@ -45,8 +45,16 @@ impl Lock {
     }
 }
 
+/// Opens the file of a lock, creating it if need be. That of another user, which can only be read, will do, and so will
+/// one on a read-only disk: the kernel does not ask for more.
 fn open_writable(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    match opened {
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            File::open(path).map_err(|_| error)
+        }
+        opened => opened,
+    }
 }
 
 /// Repeats a call that a signal interrupted.

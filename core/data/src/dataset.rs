@@ -1,5 +1,6 @@
 //! Interface of an opened data set.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use hashlab_image::Rgb;
@@ -145,6 +146,11 @@ pub trait StoredFeatures: Send + Sync {
     /// Views of an item, the same number for all; the first is the one without augmentation.
     fn views(&self) -> usize {
         1
+    }
+
+    /// The views that a training step draws from, where it asks for augmented ones.
+    fn drawn(&self) -> Range<usize> {
+        0..self.views()
     }
 
     /// Reads a view of `items` into `out`, `(items, dim)`, row-major.

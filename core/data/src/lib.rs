@@ -18,6 +18,7 @@ mod dataset;
 mod dirs;
 pub mod draw;
 mod error;
+mod facts;
 #[cfg(test)]
 mod fake;
 mod labels;
@@ -30,6 +31,7 @@ pub use contents::Contents;
 pub use dataset::{Dataset, DatasetInfo, Images, ItemData, Protocol, StoredFeatures, Texts};
 pub use dirs::{DATA_VARIABLE, DataDirs};
 pub use error::DataError;
+pub use facts::{EncoderFacts, RunFacts};
 pub use hashlab_image::Rgb;
 pub use labels::Labels;
 pub use modality::{ByModality, Modality, Task};

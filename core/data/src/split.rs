@@ -77,17 +77,50 @@ impl Roles {
     /// [`DataError::Invalid`] if the roles break the first rule, name an item that is not there, or are empty.
     pub fn into_split(self, items: usize, split_seed: u64) -> Result<Split, DataError> {
         self.check(items)?;
+        Ok(self.arranged(split_seed, |train| hold_out(train, split_seed)))
+    }
+
+    /// Orders the items of every role; `hold_out` chooses the validation queries where the roles have none.
+    fn arranged(self, split_seed: u64, hold_out: impl FnOnce(&mut Vec<u32>) -> Vec<u32>) -> Split {
         let Self { mut train, validation_query, mut query, mut database } = self;
         // Sorted before any draw, so that the split depends on the roles as sets.
         train.sort_unstable();
         query.sort_unstable();
         database.sort_unstable();
         stream(split_seed, "split/database", &[]).shuffle(&mut database);
-        let mut validation_query = validation_query.unwrap_or_else(|| hold_out(&mut train, split_seed));
+        let mut validation_query = validation_query.unwrap_or_else(|| hold_out(&mut train));
         validation_query.sort_unstable();
         let validation_database =
             database.iter().copied().filter(|item| validation_query.binary_search(item).is_err()).collect();
-        Ok(Split { train, validation_query, validation_database, query, database })
+        Split { train, validation_query, validation_database, query, database }
+    }
+
+    /// Applies the rules of [`Roles::into_split`] to roles whose validation queries were held out before: they may be in
+    /// the database, and are searched against `validation_database`, some of its items.
+    ///
+    /// # Errors
+    /// [`DataError::Invalid`] if the roles break the rules, or have no validation queries.
+    pub fn into_split_with(
+        self,
+        validation_database: &[u32],
+        items: usize,
+        split_seed: u64,
+    ) -> Result<Split, DataError> {
+        let Some(validation_query) = self.validation_query.clone() else {
+            return Err(DataError::Invalid("`validation_database` needs `validation_query` beside it".to_owned()));
+        };
+        let searched = Members::of("validation_database", validation_database, items)?;
+        let validation = Members::of("validation_query", &validation_query, items)?;
+        for role in [&searched, &Members::of("train", &self.train, items)?, &Members::of("query", &self.query, items)?]
+        {
+            validation.disjoint(role)?;
+        }
+        searched.within(&Members::of("database", &self.database, items)?)?;
+        let roles = Self { validation_query: None, ..self };
+        roles.check(items)?;
+        let mut split = roles.arranged(split_seed, |_| validation_query);
+        split.validation_database.retain(|item| searched.has[*item as usize]);
+        Ok(split)
     }
 
     /// Checks ranges, repetitions and the roles that must not share an item.
@@ -143,6 +176,16 @@ impl Members {
             }
         }
         Ok(Self { role, has })
+    }
+
+    fn within(&self, other: &Self) -> Result<(), DataError> {
+        match self.has.iter().zip(&other.has).position(|(a, b)| *a && !*b) {
+            None => Ok(()),
+            Some(item) => Err(DataError::Invalid(format!(
+                "item {item} is in `{}` and not in `{}` of the split",
+                self.role, other.role
+            ))),
+        }
     }
 
     fn disjoint(&self, other: &Self) -> Result<(), DataError> {
@@ -228,5 +271,22 @@ mod tests {
         assert_eq!(message(beyond), "the split's `query` names item 300, but there are 300 items");
         let empty = Roles { train: vec![], ..roles() };
         assert_eq!(message(empty), "the split's `train` is empty");
+    }
+
+    #[test]
+    fn a_split_given_by_its_roles_is_the_same() {
+        let split = roles().into_split(300, 3).unwrap();
+        let again = |validation_database: &[u32]| {
+            let Split { train, validation_query, query, database, .. } = split.clone();
+            let roles = Roles { train, validation_query: Some(validation_query), query, database };
+            roles.into_split_with(validation_database, 300, 3)
+        };
+        assert_eq!(again(&sorted(&split.validation_database)).unwrap(), split);
+        // Some of the database will do; what is not in it, and a query itself, will not.
+        let few = again(&split.validation_database[..5]).unwrap();
+        assert_eq!(few.validation_database, split.validation_database[..5]);
+        let message = |items: &[u32]| again(items).unwrap_err().to_string();
+        assert_eq!(message(&[0]), "item 0 is in `validation_database` and not in `database` of the split");
+        assert!(message(&split.validation_query).contains("is in both `validation_query` and `validation_database`"));
     }
 }

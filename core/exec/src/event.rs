@@ -16,6 +16,13 @@ pub const VALIDATION: &str = "validation_map";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
+    /// The process holds its run, and begins.
+    Claimed,
+    /// Something that belongs to no result could not be kept, e.g. a model.
+    Note {
+        /// What, in one line.
+        message: String,
+    },
     /// A stage started or advanced, e.g. `features`, 1200 of 50000 images.
     Stage {
         /// Name of the stage.

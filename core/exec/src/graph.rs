@@ -20,8 +20,6 @@ impl JobId {
 pub struct JobGraph {
     jobs: Vec<Job>,
     needs: Vec<Vec<JobId>>,
-    /// Why a job cannot be executed, known when the graph was made.
-    failed: Vec<(JobId, String)>,
 }
 
 impl JobGraph {
@@ -42,14 +40,6 @@ impl JobGraph {
         needs.dedup();
         self.jobs.push(job);
         self.needs.push(needs);
-        id
-    }
-
-    /// Adds a job that is known to fail, e.g. because its directory cannot be written. It is reported as failed, and
-    /// so is what needs it; nothing else is affected.
-    pub fn add_failed(&mut self, job: Job, message: impl Into<String>) -> JobId {
-        let id = self.add(job, &[]);
-        self.failed.push((id, message.into()));
         id
     }
 
@@ -79,10 +69,6 @@ impl JobGraph {
     /// Whether the graph holds no jobs.
     pub fn is_empty(&self) -> bool {
         self.jobs.is_empty()
-    }
-
-    pub(super) fn failed(&self) -> &[(JobId, String)] {
-        &self.failed
     }
 
     /// The jobs that need each job.

@@ -43,6 +43,8 @@ pub struct Job {
     pub log: Arc<Path>,
     /// The cores that the job keeps busy.
     pub cores: Cores,
+    /// The run whose configuration a stage reads.
+    pub reads: Option<RunDir>,
 }
 
 /// What a process does.
@@ -72,6 +74,7 @@ impl Job {
             command: command.into(),
             log: log.into().into(),
             cores: Cores::All,
+            reads: None,
         }
     }
 
@@ -100,7 +103,15 @@ impl Job {
             work: Work::Runs { dirs, metric: metric.into(), epochs: None },
             command: command.into(),
             cores: Cores::One,
+            reads: None,
         }
+    }
+
+    /// Declares the run whose configuration the stage reads; it is prepared before the stage is submitted.
+    #[must_use]
+    pub fn reading(mut self, dir: RunDir) -> Self {
+        self.reads = Some(dir);
+        self
     }
 
     /// Takes every core.

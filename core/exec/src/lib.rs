@@ -46,7 +46,7 @@ pub use executor::{Executor, Exit, Handle, SubmitError, Update, Urgency};
 pub use fake::{Action, FakeExecutor, Script};
 pub use graph::{JobGraph, JobId};
 pub use job::{CommandLine, Cores, Job, Work};
-pub use limits::raise_open_files;
+pub use limits::{raise_open_files, report_large_files};
 pub use local::{LocalExecutor, LocalOptions};
 pub use outcome::{Completion, Execution, Outcome, ResultSummary, Score, Summary};
 pub use program::Program;

@@ -1,6 +1,10 @@
 //! Limits of the operating system.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::consts::SIGXFSZ;
 
 /// The largest limit on open files that macOS accepts.
 const MACOS_LIMIT: u64 = 10_240;
@@ -20,4 +24,16 @@ pub fn raise_open_files() -> Option<u64> {
         return wanted;
     }
     limit.current
+}
+
+/// Makes a file beyond the limit on the size of files (`ulimit -f`) an error of the write, which says what to do, in
+/// place of the end of the process. To be called at the start of `main`.
+pub fn report_large_files() {
+    // Where the system refuses, the process dies of the signal as before.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
+}
+
+/// Whether processor time is limited (`ulimit -t`), so that a process may be killed for it.
+pub(crate) fn limits_processor_time() -> bool {
+    getrlimit(Resource::Cpu).current.is_some()
 }

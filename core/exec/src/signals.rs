@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
 use signal_hook::iterator::Signals;
 
 use super::Urgency;
 
-/// Signals that ask for an orderly end.
-pub(super) const STOPPING: [i32; 5] = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2];
+/// Signals that ask for an orderly end. SIGXCPU comes at the soft limit on processor time, before the hard one kills.
+pub(super) const STOPPING: [i32; 6] = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU];
 
 /// The signals of [`STOPPING`] to handle. One that the parent process ignores stays ignored, e.g. SIGHUP under
 /// `nohup`. SIGINT is an exception: shells ignore it in the background commands of scripts, where `kill -INT` must
@@ -46,8 +46,8 @@ impl StopRequests {
         Self::default()
     }
 
-    /// Takes signals as requests, in place of dying of them. SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 stop
-    /// gently. SIGINT or SIGTERM for the second time stop at once; the others never do, because a closing terminal
+    /// Takes signals as requests, in place of dying of them. SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU
+    /// stop gently. SIGINT or SIGTERM for the second time stop at once; the others never do, because a closing terminal
     /// and a service manager send several signals in one moment.
     ///
     /// # Errors
@@ -113,6 +113,6 @@ mod tests {
 
     #[test]
     fn signals_have_names() {
-        assert_eq!(STOPPING.map(name), ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"]);
+        assert_eq!(STOPPING.map(name), ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU"]);
     }
 }

@@ -99,7 +99,7 @@ pub struct StopFlag {
 }
 
 impl StopFlag {
-    /// Takes SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 as requests to stop; those that the parent process ignores
+    /// Takes SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU as requests to stop; those that the parent process ignores
     /// stay ignored (SIGHUP under `nohup`). A second SIGINT kills the process, any other signal can come repeatedly:
     /// cluster schedulers warn with one signal and terminate with another, while the checkpoint is being written.
     ///

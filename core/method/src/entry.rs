@@ -1,7 +1,8 @@
 //! Registration: a [`MethodEntry`] is a method with its type erased.
 
 use anyhow::Result;
-use hashlab_settings::{Schema, Settings, parse};
+use hashlab_data::RunFacts;
+use hashlab_settings::{Schema, Settings, Violations, parse};
 
 use crate::{AnyMethod, BuildContext, Definition, Fitted, MethodInfo, Trained, source};
 
@@ -15,19 +16,34 @@ pub struct MethodEntry {
     source: &'static str,
     schema: fn() -> Schema,
     build: fn(&Settings, &BuildContext) -> Result<AnyMethod>,
+    check: fn(&Settings, &RunFacts) -> Violations,
 }
 
 impl MethodEntry {
     /// Registers a shallow method.
     pub const fn fitted<M: Definition + Fitted>() -> Self {
         let build = |params: &Settings, cx: &BuildContext| Ok(AnyMethod::Fitted(Box::new(build::<M>(params, cx)?)));
-        Self { info: &M::INFO, deep: false, source: M::SOURCE, schema: Schema::of::<M::Params>, build }
+        Self {
+            info: &M::INFO,
+            deep: false,
+            source: M::SOURCE,
+            schema: Schema::of::<M::Params>,
+            build,
+            check: check::<M>,
+        }
     }
 
     /// Registers a deep method.
     pub const fn trained<M: Definition + Trained>() -> Self {
         let build = |params: &Settings, cx: &BuildContext| Ok(AnyMethod::Trained(Box::new(build::<M>(params, cx)?)));
-        Self { info: &M::INFO, deep: true, source: M::SOURCE, schema: Schema::of::<M::Params>, build }
+        Self {
+            info: &M::INFO,
+            deep: true,
+            source: M::SOURCE,
+            schema: Schema::of::<M::Params>,
+            build,
+            check: check::<M>,
+        }
     }
 
     /// The method's hyperparameters: defaults, documentation, rules.
@@ -52,6 +68,16 @@ impl MethodEntry {
     pub fn build(&self, params: &Settings, cx: &BuildContext) -> Result<AnyMethod> {
         (self.build)(params, cx)
     }
+
+    /// Finds what the method cannot work with in what a plan knows of a run. Hyperparameters that are absent take their
+    /// defaults.
+    pub fn check(&self, params: &Settings, run: &RunFacts) -> Violations {
+        (self.check)(params, run)
+    }
+}
+
+fn check<M: Definition>(params: &Settings, run: &RunFacts) -> Violations {
+    parse::<M::Params>(params).map_or_else(|broken| broken, |params| M::check(&params, run))
 }
 
 fn build<M: Definition>(params: &Settings, cx: &BuildContext) -> Result<M> {

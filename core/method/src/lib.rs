@@ -75,7 +75,7 @@ mod spec;
 pub use batch::{Batch, Features, Loss, TrainSet, View};
 pub use context::{BuildContext, EpochContext, Progress};
 pub use entry::MethodEntry;
-pub use hashlab_data::{ByModality, Modality, Needs, Task};
+pub use hashlab_data::{ByModality, Modality, Needs, RunFacts, Task};
 pub use hashlab_image::Transform;
 pub use hashlab_settings::{NoParams, Params, Violations};
 pub use info::{MethodInfo, Supervision};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use candle_core::{Tensor, Var};
-use hashlab_data::Modality;
-use hashlab_settings::Params;
+use hashlab_data::{Modality, RunFacts};
+use hashlab_settings::{Params, Violations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -142,6 +142,12 @@ pub trait Definition: HashMethod + Sized + 'static {
     /// # Errors
     /// If the hyperparameters do not fit the context, e.g. more bits than dimensions.
     fn build(params: Self::Params, cx: &BuildContext) -> Result<Self>;
+
+    /// Finds what the method cannot work with in what a plan knows of a run, so that it is said before anything starts.
+    /// A violation's keys are hyperparameters, `bits`, or keys of other sections as grids write them, e.g. `image.views`.
+    fn check(_params: &Self::Params, _run: &RunFacts) -> Violations {
+        Violations::none()
+    }
 }
 
 /// Variables that learn alike. What is `None` is the run's, from `[train]`.

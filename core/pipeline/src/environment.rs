@@ -167,9 +167,10 @@ impl<'a> EncoderSetup<'a> {
             (Self::Texts(_), ViewSpec::Image(_)) => bail!("a view of an image was asked of texts"),
             (Self::Stored(features), _) => {
                 let rows = |view| FeatureRows::Stored { features: *features, view, items: train.to_vec() };
-                let random = features.views() > 1 && !is_plain(view);
-                let count = if random { features.views() } else { 1 };
-                Ok(Pool { modality, views: (0..count).map(rows).collect(), random })
+                let drawn = features.drawn();
+                let random = (drawn.start > 0 || drawn.len() > 1) && !is_plain(view);
+                let views = if random { drawn } else { 0..1 };
+                Ok(Pool { modality, views: views.map(rows).collect(), random })
             }
         }
     }

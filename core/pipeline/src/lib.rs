@@ -14,6 +14,7 @@
 //! # Ok::<_, anyhow::Error>(())
 //! ```
 
+mod batches;
 pub mod config;
 mod decode_ahead;
 mod environment;
@@ -29,6 +30,7 @@ mod text_features;
 mod text_loader;
 mod with_encoder;
 
+pub use batches::check_batches;
 pub use environment::{EncoderContext, EncoderSetup, RunEnvironment};
 pub use feature_source::{FeatureSource, OnProgress};
 pub use image_features::ImageFeatures;

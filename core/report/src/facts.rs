@@ -10,7 +10,8 @@ use crate::layout::Layout;
 use crate::metrics::{self, PRIMARY_METRIC};
 use crate::setup::Selection;
 use crate::sweep_report::{ReportedRun, SweepReport};
-use crate::wording::{counted, joined, listed, point, short};
+use crate::wording::{joined, listed, point, short};
+use hashlab_store::counted;
 
 const ENCODINGS: &str = "rows with a name in parentheses encode with the same trained states in several ways; the \
                          first, the method's own, selects epochs";

@@ -7,6 +7,7 @@ use crate::layout::Layout;
 use crate::metrics::PRIMARY_METRIC;
 use crate::sweep_report::ReportedRun;
 use crate::wording::{joined, one_line, point};
+use hashlab_store::counted;
 
 /// The lists below the metric tables.
 pub(crate) fn lists(layout: &Layout<'_>, citations: &Citations<'_>) -> Vec<Notes> {
@@ -49,7 +50,7 @@ fn unfinished(label: &str, cell: &Cell<'_>) -> Vec<String> {
     if counts.is_empty() {
         return Vec::new();
     }
-    let of = if runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", runs.len()) };
+    let of = counted(runs.len(), "run");
     let summary = format!("{label}, {} bits: {} of {of}", cell.shown().bits, counts.join(", "));
     [summary].into_iter().chain(reasons(&runs)).collect()
 }

@@ -6,6 +6,7 @@ use hashlab_data::ByModality;
 use serde::{Deserialize, Serialize};
 
 use crate::wording::short;
+use hashlab_store::counted;
 
 /// What a row's numbers depend on beside its method's hyperparameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,7 +123,7 @@ impl EncoderSummary {
             self.max_tokens.map(|most| format!("at most {most} tokens")),
             other(&self.dtype).map(|dtype| format!("computed in {dtype}")),
             other(&self.cache_dtype).map(|dtype| format!("features stored in {dtype}")),
-            self.views.map(|views| format!("{views} stored views per training item")),
+            self.views.map(|views| format!("{} per training item", counted(views, "stored view"))),
             self.frozen_until.as_ref().map(|layer| format!("layers behind {layer} run in every step")),
             self.finetuning.as_ref().map(|tuning| format!("learning rate × {}", tuning.lr_scale)),
             self.finetuning.as_ref().and_then(|tuning| Some(format!("batch norm: {}", tuning.norm.as_ref()?))),

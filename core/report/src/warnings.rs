@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use hashlab_store::CodeStatistics;
+use hashlab_store::{CodeStatistics, counted};
 
 use crate::aggregate::Setting;
 use crate::facts::{builds, provenance, tally};
 use crate::layout::Layout;
 use crate::metrics::PRIMARY_METRIC;
 use crate::sweep_report::{ReportedRun, SweepReport};
-use crate::wording::{counted, joined, point, short};
+use crate::wording::{joined, point, short};
 
 /// Mark of a cell with collapsed codes.
 pub(crate) const COLLAPSED: &str = "†";

@@ -41,11 +41,6 @@ pub(crate) fn listed(label: &str) -> String {
     if label.contains(',') { format!("“{label}”") } else { label.to_owned() }
 }
 
-/// A count with its noun: `1 run`, `3 runs`.
-pub(crate) fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
 /// Shortens a hexadecimal digest to twelve digits; other text stays.
 pub(crate) fn short(digest: &str) -> &str {
     let hexadecimal = digest.len() > 12 && digest.bytes().all(|b| b.is_ascii_hexdigit());

@@ -13,11 +13,16 @@ pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
     }
 }
 
+/// Bytes of the shortest beginning of a name that stands for it.
+const SHORTEST_BEGINNING: usize = 4;
+
 /// The nearest of `known`, if `name` is likely to be a slip of it.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distances = known.into_iter().map(|k| (strsim::damerau_levenshtein(name, k), k));
     let (distance, nearest) = distances.min_by_key(|(distance, _)| *distance)?;
-    (distance <= (name.chars().count() / 3).max(1)).then_some(nearest)
+    // `cifar` for `cifar10`: more is missing than in a slip, and yet no other is meant.
+    let begun = name.len() >= SHORTEST_BEGINNING && nearest.starts_with(name);
+    (begun || distance <= (name.chars().count() / 3).max(1)).then_some(nearest)
 }
 
 #[cfg(test)]
@@ -26,6 +31,7 @@ mod tests {
 
     #[test]
     fn names_that_are_near_are_suggested() {
+        assert_eq!(did_you_mean("cifar", ["shapes", "cifar10"]), "did you mean `cifar10`? known: shapes, cifar10");
         assert_eq!(did_you_mean("epohcs", ["epochs", "rate"]), "did you mean `epochs`? known: epochs, rate");
         assert_eq!(did_you_mean("size", ["epochs", "rate"]), "known: epochs, rate");
         assert_eq!(did_you_mean("size", []), "there are none to choose from");

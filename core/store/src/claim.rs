@@ -89,12 +89,13 @@ impl Claim {
         files::replace(&self.run.model_path(), bytes)
     }
 
-    /// Writes the result, which ends the run for good, then removes its checkpoint.
+    /// Writes the result, which ends the run for good, then removes its checkpoint. What else is kept of the run may
+    /// follow, as long as the claim is held.
     ///
     /// # Errors
     /// [`StoreError::OtherRun`] or [`StoreError::NotFinite`] if `result` is not one of this run that can be read
     /// back; [`StoreError::Io`] if it cannot be written.
-    pub fn finish(self, result: &RunResult) -> Result<(), StoreError> {
+    pub fn finish(&self, result: &RunResult) -> Result<(), StoreError> {
         if result.run != *self.run.id() {
             return Err(StoreError::OtherRun { expected: self.run.id().clone(), got: result.run.clone() });
         }

@@ -81,11 +81,21 @@ fn help(error: &io::Error) -> &'static str {
             "\nhelp: free space on that disk, then run the same command again: what is finished is kept"
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "\nhelp: runs are kept in a directory that you can write to"
+            "\nhelp: runs are kept in a directory that you can write to; `--runs DIR` or HASHLAB_RUNS names another one"
         }
+        io::ErrorKind::FileTooLarge => "\nhelp: the limit on the size of files, `ulimit -f`, is too low",
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "\nhelp: a file is in the place of a directory: move it away, or name another directory with `--runs DIR`"
+        }
+        io::ErrorKind::Unsupported => NO_LOCKS,
+        // ENOLCK, for which the standard library has no kind.
+        _ if error.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error()) => NO_LOCKS,
         _ => "",
     }
 }
+
+const NO_LOCKS: &str = "\nhelp: this file system has no locks, as some network disks; name a directory on another one with \
+                        `--runs DIR` or HASHLAB_RUNS";
 
 #[cfg(test)]
 mod tests {
@@ -98,5 +108,13 @@ mod tests {
         let (first, help) = message.split_once('\n').unwrap();
         assert_eq!(first, "cannot write `runs/store/0a/x/result.json`: no storage space");
         assert!(help.starts_with("help: free space on that disk, then run the same command again"), "{help}");
+
+        let refusal = io::Error::from_raw_os_error(rustix::io::Errno::NOLCK.raw_os_error());
+        let message = StoreError::io("lock", Path::new("runs/store/0a/x/.lock"))(refusal).to_string();
+        assert_eq!(message.matches("No locks available").count(), 1, "{message}");
+        assert!(
+            message.contains("\nhelp: this file system has no locks") && message.contains("--runs DIR"),
+            "{message}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Reading and writing whole files so that no reader ever sees half of one.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -15,6 +15,11 @@ const PARTIAL: &str = ".tmp";
 
 /// Puts `bytes` at `path`, all or nothing, even if the machine loses power.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    replace_by(path, |file| file.write_all(bytes))
+}
+
+/// Puts what `fill` writes at `path`, all or nothing, even if the machine loses power.
+pub(super) fn replace_by(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), StoreError> {
     let directory = path.parent().expect("files of the store lie in a directory");
     let name = path.file_name().expect("files of the store have a name").to_string_lossy();
     let write = || -> io::Result<()> {
@@ -25,12 +30,24 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
             // The default is for secrets; results are read by colleagues as the umask allows.
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(directory)?;
-        file.as_file_mut().write_all(bytes)?;
+        let mut buffered = BufWriter::new(file.as_file_mut());
+        fill(&mut buffered)?;
+        buffered.flush()?;
+        drop(buffered);
         file.as_file().sync_all()?;
         file.persist(path).map_err(|refused| refused.error)?;
         sync_directory(directory)
     };
     write().map_err(StoreError::io("write", path))
+}
+
+/// Checks that `directory` can be made and written, by making a file in it and removing it.
+pub(super) fn probe(directory: &Path) -> Result<(), StoreError> {
+    let probe = || {
+        fs::create_dir_all(directory)?;
+        tempfile::Builder::new().prefix(".probe-").suffix(PARTIAL).tempfile_in(directory)?.close()
+    };
+    probe().map_err(StoreError::io("write in", directory))
 }
 
 /// Makes a new name durable. Some network file systems refuse to sync a directory, and need no such call.

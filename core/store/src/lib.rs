@@ -8,10 +8,10 @@
 //!   metrics.jsonl               what training measured, one line per point
 //!   checkpoint-<digest>.safetensors   where to resume; the name vouches for the content
 //!   log.txt                     what the processes wrote on standard error
-//!   queries.json                average precision of every test query, neighbors of the best and the worst
+//!   queries.json                after the result, if it can be written: average precision of every test query, neighbors of the best and the worst
 //!   model.safetensors           the selected state, where it is kept
 //!   error.json                  why the last attempt failed
-//!   result.json                 written last, by rename: the only "finished"
+//!   result.json                 written whole, by rename: the only "finished"
 //! runs/sweeps/<name>/newest      digest of the plan that was started last
 //! runs/sweeps/<name>/<plan>/     one directory per plan: the experiment file as run, command, plan, table, logs
 //! ```
@@ -27,7 +27,9 @@ mod journal;
 mod record;
 mod run;
 mod sweep;
+mod words;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 pub use claim::{Attempt, Claim};
@@ -35,11 +37,12 @@ pub use error::StoreError;
 pub use files::open_log;
 pub use journal::{Journal, Point};
 pub use record::{
-    CodeStatistics, EncodingResult, Neighbors, QueryResults, RunConfig, RunId, RunResult, SCHEMA, Status, TaskQueries,
-    TaskResult,
+    CodeStatistics, EncodingResult, Neighbors, QueryResults, RunConfig, RunId, RunIds, RunResult, SCHEMA, Status,
+    TaskQueries, TaskResult,
 };
 pub use run::{Failure, RunDir, RunState};
 pub use sweep::{PlanDir, SweepDir};
+pub use words::counted;
 
 /// The directory `runs/`.
 #[derive(Clone, Debug)]
@@ -56,6 +59,34 @@ impl Store {
     /// Returns the directory that holds everything.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Checks that runs can be written, by making a file and removing it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if they cannot.
+    pub fn check_writable(&self) -> Result<(), StoreError> {
+        files::probe(&self.root.join("store"))
+    }
+
+    /// The runs that have a directory. Of a large plan, a look at this spares one at every run.
+    pub fn begun(&self) -> BTreeSet<RunId> {
+        let list = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
+        let shards = list(&self.root.join("store"));
+        let runs = shards.flat_map(|shard| list(&shard.path()));
+        runs.filter_map(|run| run.file_name().into_string().ok().map(RunId)).collect()
+    }
+
+    /// Lists the names of the sweeps, in order.
+    pub fn sweeps(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.root.join("sweeps")) else { return Vec::new() };
+        let named = |entry: std::fs::DirEntry| {
+            let name = entry.file_name().into_string().ok()?;
+            SweepDir::new(entry.path()).newest().ok()?.map(|_| name)
+        };
+        let mut names: Vec<String> = entries.flatten().filter_map(named).collect();
+        names.sort();
+        names
     }
 
     /// Locates a run, whether or not it exists.

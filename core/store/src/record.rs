@@ -59,18 +59,79 @@ fn is_zero(number: &u64) -> bool {
 impl RunConfig {
     /// Derives the run's identity: the readable part and twelve hexadecimal digits of the configuration's digest.
     pub fn id(&self) -> RunId {
-        let digest = self.digest();
-        RunId(format!("{}-b{}-s{}-{}", self.method, self.bits, self.seed, &digest[..12]))
+        self.ids().id(self.bits, self.seed)
     }
 
     /// Derives the identity of the run's setting: all but the seed.
     pub fn setting(&self) -> String {
-        Self { seed: 0, ..self.clone() }.digest()[..12].to_owned()
+        self.ids().setting(self.bits)
     }
 
-    fn digest(&self) -> String {
-        let value = serde_json::to_value(self).expect("a configuration is plain data");
-        blake3::hash(canonical(&value).as_bytes()).to_hex().to_string()
+    /// Prepares the identities of all runs that differ from this one in code length and seed alone.
+    pub fn ids(&self) -> RunIds {
+        let serde_json::Value::Object(fields) = serde_json::to_value(self).expect("a configuration is plain data")
+        else {
+            unreachable!("a configuration serializes to a table")
+        };
+        let mut keys: Vec<&String> = fields.keys().collect();
+        keys.sort();
+        // The text of [`canonical`], in pieces around the two numbers.
+        let (mut parts, mut text) = (Vec::new(), String::new());
+        for (at, key) in keys.into_iter().enumerate() {
+            text += if at == 0 { "{" } else { "," };
+            text += &format!("{}:", serde_json::Value::from(key.as_str()));
+            let number = match key.as_str() {
+                "bits" => Number::Bits,
+                "seed" => Number::Seed,
+                _ => {
+                    text += &canonical(&fields[key]);
+                    continue;
+                }
+            };
+            parts.push((std::mem::take(&mut text), number));
+        }
+        RunIds { method: self.method.clone(), parts, end: text + "}" }
+    }
+}
+
+/// The identities of runs that differ in code length and seed alone; see [`RunConfig::ids`].
+#[derive(Clone, Debug)]
+pub struct RunIds {
+    method: String,
+    /// Text of the configuration, each piece with the number behind it.
+    parts: Vec<(String, Number)>,
+    end: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Number {
+    Bits,
+    Seed,
+}
+
+impl RunIds {
+    /// Derives a run's identity.
+    pub fn id(&self, bits: usize, seed: u64) -> RunId {
+        RunId(format!("{}-b{bits}-s{seed}-{}", self.method, self.digest(bits, seed)))
+    }
+
+    /// Derives the identity of the setting of a code length: what its runs have in common but for the seed.
+    pub fn setting(&self, bits: usize) -> String {
+        self.digest(bits, 0)
+    }
+
+    fn digest(&self, bits: usize, seed: u64) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (text, number) in &self.parts {
+            hasher.update(text.as_bytes());
+            let number = match number {
+                Number::Bits => bits as u64,
+                Number::Seed => seed,
+            };
+            hasher.update(number.to_string().as_bytes());
+        }
+        hasher.update(self.end.as_bytes());
+        hasher.finalize().to_hex()[..12].to_owned()
     }
 }
 

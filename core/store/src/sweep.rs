@@ -1,7 +1,7 @@
 //! The directory of a sweep: one folder per plan, with the file as run and what is made of its runs.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::{StoreError, files};
@@ -76,13 +76,13 @@ impl PlanDir {
         &self.path
     }
 
-    /// Writes the plan. It is derived from the experiment, so a damaged one is written anew.
+    /// Writes the plan, line by line, as it may be large. It is derived from the experiment, so a damaged one is written
+    /// anew.
     ///
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.
-    pub fn write_plan(&self, lines: &[u8]) -> Result<(), StoreError> {
-        let path = self.path.join(PLAN);
-        if files::read(&path).is_some_and(|present| present == lines) { Ok(()) } else { files::replace(&path, lines) }
+    pub fn write_plan(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), StoreError> {
+        files::replace_by(&self.path.join(PLAN), write)
     }
 
     /// Reads the plan.

@@ -6,6 +6,7 @@ mod fixture;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -237,13 +238,13 @@ fn plans_are_apart_and_the_newest_is_known() {
     assert!(sweep.newest().unwrap().is_none());
     let plan = sweep.plan("0a1b").unwrap();
     assert!(plan.read_plan().is_err());
-    plan.write_plan(b"{}\n").unwrap();
+    plan.write_plan(|out| out.write_all(b"{}\n")).unwrap();
     assert!(plan.path().ends_with("sweeps/table_2/0a1b"));
     fs::write(plan.path().join("plan.jsonl"), "damaged").unwrap();
-    plan.write_plan(b"{}\n").unwrap();
+    plan.write_plan(|out| out.write_all(b"{}\n")).unwrap();
     assert_eq!(plan.read_plan().unwrap(), b"{}\n", "it is derived from the experiment");
     assert!(matches!(sweep.plan("../x"), Err(StoreError::BadName(_))));
-    sweep.plan("2c3d").unwrap().write_plan(b"{}\n").unwrap();
+    sweep.plan("2c3d").unwrap().write_plan(|out| out.write_all(b"{}\n")).unwrap();
     for newest in ["2c3d", "0a1b"] {
         sweep.set_newest(newest).unwrap();
         assert!(sweep.newest().unwrap().unwrap().path().ends_with(newest));

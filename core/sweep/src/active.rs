@@ -1,6 +1,7 @@
 //! Settings that can change the result of a method's runs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hashlab_data::Modality;
 use hashlab_settings::Settings;
@@ -9,11 +10,11 @@ use crate::applicability;
 use crate::layers::Merged;
 use crate::section::Section;
 
-/// The sections of a method's runs.
-pub(crate) type Tables = BTreeMap<Section, Settings>;
+/// The sections of a method's runs. Points of a grid share those that are the same.
+pub(crate) type Tables = BTreeMap<Section, Arc<Settings>>;
 
 /// The merged sections that the scope's method reads, without the keys that do not apply to it.
-pub(crate) fn applicable(merged: &Merged<'_>, modalities: &[Modality]) -> Tables {
+pub(crate) fn applicable(merged: &Merged<'_>, modalities: &[Modality]) -> BTreeMap<Section, Settings> {
     let sections = merged.scope.method.map(|method| applicability::sections(method, modalities));
     let table = |section: Section| {
         let mut settings = merged.table(section);
@@ -34,5 +35,5 @@ pub(crate) fn without_inactive(merged: &Merged<'_>, section: Section, mut settin
 /// The sections of [`applicable`] without the keys that change nothing.
 pub(crate) fn active(merged: &Merged<'_>, modalities: &[Modality]) -> Tables {
     let tables = applicable(merged, modalities).into_iter();
-    tables.map(|(section, settings)| (section, without_inactive(merged, section, settings))).collect()
+    tables.map(|(section, settings)| (section, Arc::new(without_inactive(merged, section, settings)))).collect()
 }

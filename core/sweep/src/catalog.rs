@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use hashlab_data::{ByModality, DataKind, Needs};
-use hashlab_settings::{Schema, Settings};
+use hashlab_data::{ByModality, DataKind, EncoderFacts, Modality, Needs, RunFacts};
+use hashlab_settings::{Schema, Settings, Violations};
 
 /// Everything an experiment file may name.
 ///
@@ -17,6 +17,8 @@ pub struct Catalog {
     pub datasets: Vec<DatasetDecl>,
     /// The sections `[image]` and `[text]`: the encoder of each modality.
     pub encoders: ByModality<Schema>,
+    /// Looks at what a complete section of an encoder names outside of the file, such as its weights.
+    pub inspect: Inspect,
     /// The section `[train]`.
     pub train: Schema,
     /// The section `[eval]`.
@@ -44,7 +46,16 @@ pub struct MethodDecl {
     pub needs: Needs,
     /// The method's hyperparameters.
     pub params: Schema,
+    /// Finds what the method cannot work with in what is known of a run.
+    pub check: CheckRun,
 }
+
+/// Looks at what a complete `[image]` or `[text]` names, once per different section.
+pub type Inspect = Arc<dyn Fn(Modality, &Settings) -> Result<EncoderFacts, Violations> + Send + Sync>;
+
+/// Checks what is known of a run against a method with complete hyperparameters. The keys of a violation are
+/// hyperparameters, `bits`, or keys of other sections as grids write them.
+pub type CheckRun = Arc<dyn Fn(&Settings, &RunFacts) -> Violations + Send + Sync>;
 
 /// A data set, before it is read.
 #[derive(Clone)]

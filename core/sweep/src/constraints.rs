@@ -24,12 +24,17 @@ pub(crate) fn violations(merged: &Merged<'_>, sections: &[Section], owner: &Span
     sections.iter().filter_map(|section| broken(*section)).flatten().collect()
 }
 
-fn diagnostic(merged: &Merged<'_>, section: Section, violation: &Violation, owner: &Span) -> Diagnostic {
+/// A violation at its place. A message of several lines brings its own help.
+pub(crate) fn diagnostic(merged: &Merged<'_>, section: Section, violation: &Violation, owner: &Span) -> Diagnostic {
     let heights = violation.keys.iter().filter_map(|key| Some((merged.origin(section, key)?.0, key)));
     let heights: Vec<_> = heights.collect();
     let uppermost = heights.iter().map(|(height, _)| *height).max();
     let culprit = heights.iter().find(|(height, _)| Some(*height) == uppermost).map(|(_, key)| key.as_str());
     let span = culprit.and_then(|key| merged.assignment(section, key)).map_or(owner, |assignment| &assignment.span);
+    if let Some((message, help)) = violation.message.split_once('\n') {
+        let lines = help.lines().map(|line| line.strip_prefix("help: ").unwrap_or(line).trim_start());
+        return lines.fold(Diagnostic::new(span, message), Diagnostic::help);
+    }
     let mut diagnostic = Diagnostic::new(span, violation.message.clone());
     if let Some(default) = culprit.and_then(|key| merged.scope.default_text(section, key)) {
         diagnostic = diagnostic.help(format!("default: {default}"));

@@ -44,7 +44,7 @@ pub(crate) fn describe(
         let mut lines = message.lines();
         let first = format!("data set `{}`: {}", dataset.name, lines.next().unwrap_or("no description"));
         vec![lines.fold(Diagnostic::new(span, first), |diagnostic, line| {
-            diagnostic.help(line.strip_prefix("help: ").unwrap_or(line))
+            diagnostic.help(line.strip_prefix("help: ").unwrap_or(line).trim_start())
         })]
     })
 }

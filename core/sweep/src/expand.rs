@@ -1,6 +1,7 @@
 //! Expands an experiment into the runs of its plan.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hashlab_data::{ByModality, Modality};
 use hashlab_settings::{Schema, Settings, canonical};
@@ -29,8 +30,9 @@ struct AtPoint<'a> {
     tables: Tables,
     bits: Vec<usize>,
     seeds: Vec<u64>,
+    label: Arc<str>,
     /// The configuration of the runs, but for code length and seed.
-    template: RunConfig,
+    template: Arc<RunConfig>,
 }
 
 impl Experiment {
@@ -45,8 +47,11 @@ impl Experiment {
         let mut encoders = Encoders { resolve, known: BTreeMap::new() };
         let mut expanded = Vec::new();
         for (index, table) in self.methods.iter().enumerate() {
+            let label: Arc<str> = table.label.as_str().into();
             for point in table.points() {
-                expanded.push(self.at_point(index, table, &point, &mut encoders)?);
+                let one = self.at_point(index, table, &point, &label, &mut encoders)?;
+                let one = one.sharing(expanded.last());
+                expanded.push(one);
             }
         }
         let differing = row_differences(&expanded);
@@ -57,7 +62,7 @@ impl Experiment {
             dataset_title: self.dataset.title.clone(),
             protocol: self.protocol.name.clone(),
             protocol_description: self.protocol.description.clone(),
-            runs: once_each(runs.collect())?,
+            runs: once_each(runs)?,
         })
     }
 
@@ -66,6 +71,7 @@ impl Experiment {
         index: usize,
         table: &'a MethodTable,
         point: &Layer,
+        label: &Arc<str>,
         encoders: &mut Encoders<'_>,
     ) -> Result<AtPoint<'a>, PlanError> {
         let method = &self.catalog.methods[table.method];
@@ -87,7 +93,8 @@ impl Experiment {
             tables: active(&merged, &table.modalities),
             bits: integers(&general, "bits"),
             seeds,
-            template: self.config(table, &merged, encoders)?,
+            label: Arc::clone(label),
+            template: Arc::new(self.config(table, &merged, encoders)?),
         })
     }
 
@@ -141,21 +148,36 @@ impl Experiment {
     }
 }
 
-impl AtPoint<'_> {
-    fn runs(&self, differing: &[Key]) -> Vec<PlannedRun> {
-        let cells = self.bits.iter().flat_map(|&bits| self.seeds.iter().map(move |&seed| (bits, seed)));
-        let run = |(bits, seed)| {
-            let config = RunConfig { bits, seed, ..self.template.clone() };
-            PlannedRun {
-                id: config.id(),
-                setting: config.setting(),
-                method: self.index,
-                label: self.table.label.clone(),
-                point: point(&self.tables, &self.table.varied, differing),
-                config,
+impl<'a> AtPoint<'a> {
+    /// Shares the sections that are those of the point before.
+    fn sharing(mut self, before: Option<&AtPoint<'a>>) -> Self {
+        for (section, settings) in &mut self.tables {
+            if let Some(known) = before.and_then(|before| before.tables.get(section)).filter(|known| *known == settings)
+            {
+                *settings = Arc::clone(known);
             }
-        };
-        cells.map(run).collect()
+        }
+        self
+    }
+
+    fn runs(&self, differing: &[Key]) -> Vec<PlannedRun> {
+        let ids = self.template.ids();
+        let point = Arc::new(point(&self.tables, &self.table.varied, differing));
+        let mut runs = Vec::with_capacity(self.bits.len() * self.seeds.len());
+        for &bits in &self.bits {
+            let setting: Arc<str> = ids.setting(bits).into();
+            runs.extend(self.seeds.iter().map(|&seed| PlannedRun {
+                id: ids.id(bits, seed),
+                setting: Arc::clone(&setting),
+                method: self.index,
+                label: Arc::clone(&self.label),
+                point: Arc::clone(&point),
+                bits,
+                seed,
+                template: Arc::clone(&self.template),
+            }));
+        }
+        runs
     }
 }
 
@@ -193,8 +215,8 @@ impl Encoders<'_> {
 }
 
 /// Drops repeated runs.
-fn once_each(runs: Vec<PlannedRun>) -> Result<Vec<PlannedRun>, PlanError> {
-    let mut labels: BTreeMap<RunId, String> = BTreeMap::new();
+fn once_each(runs: impl Iterator<Item = PlannedRun>) -> Result<Vec<PlannedRun>, PlanError> {
+    let mut labels: BTreeMap<RunId, Arc<str>> = BTreeMap::new();
     let mut kept = Vec::new();
     for run in runs {
         match labels.get(&run.id) {
@@ -204,7 +226,8 @@ fn once_each(runs: Vec<PlannedRun>) -> Result<Vec<PlannedRun>, PlanError> {
             }
             Some(label) if *label == run.label => {}
             Some(label) => {
-                return Err(PlanError::SharedRun { id: run.id, first: label.clone(), second: run.label });
+                let (first, second) = (label.to_string(), run.label.to_string());
+                return Err(PlanError::SharedRun { id: run.id, first, second });
             }
         }
     }

@@ -6,14 +6,14 @@ use std::path::Path;
 use crate::catalog::{Catalog, DatasetDecl, DatasetDescription, ProtocolDecl};
 use crate::constraints::violations;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceText, Span};
-use crate::layers::{Layers, Merged, Origin};
+use crate::layers::{Layer, Layers, Merged, Origin};
 use crate::method_table::{MethodTable, method_tables};
 use crate::overrides::{Override, Overrides};
 use crate::reader::Reader;
 use crate::scope::Scope;
 use crate::section::Section;
 use crate::toml_tree::{self, Field};
-use crate::{applicability, dataset, inactive, modalities, required};
+use crate::{applicability, dataset, facts, inactive, modalities, required};
 
 /// A checked experiment, ready to be planned.
 pub struct Experiment {
@@ -123,6 +123,7 @@ fn keep<T>(checked: Result<T, Vec<Diagnostic>>, diagnostics: &mut Vec<Diagnostic
 fn check_methods(scope: Scope<'_>, layers: &Layers, methods: &mut [MethodTable]) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     let mut judged = BTreeSet::from([Section::Data]);
+    let mut inspected = facts::Inspected::default();
     if let (Some(dataset), Some(description)) = (scope.dataset, scope.description) {
         diagnostics.extend(modalities::check_sections(layers, dataset, description));
     }
@@ -134,7 +135,7 @@ fn check_methods(scope: Scope<'_>, layers: &Layers, methods: &mut [MethodTable])
             Ok(chosen) => table.modalities = chosen,
             Err(diagnostic) => diagnostics.push(diagnostic),
         }
-        diagnostics.extend(check_points(scope, layers, table, &mut judged));
+        diagnostics.extend(check_points(scope, layers, table, &mut judged, &mut inspected));
         diagnostics.extend(inactive::without_effect(scope, layers, table));
     }
     // A section that no method reads is still to be in order.
@@ -149,13 +150,17 @@ fn check_points(
     layers: &Layers,
     table: &MethodTable,
     judged: &mut BTreeSet<Section>,
+    inspected: &mut facts::Inspected,
 ) -> Vec<Diagnostic> {
     let sections = scope.method.map(|method| applicability::sections(method, &table.modalities)).unwrap_or_default();
     judged.extend(&sections);
-    let check = |point| {
+    let check = |point: Layer| {
         let merged = Merged::new(scope, layers.around(&[&table.fixed, &point]));
         let mut found = violations(&merged, &sections, &table.span);
         found.extend(modalities::check_encoders(&merged, &table.modalities, &table.span));
+        if found.is_empty() && !sections.iter().any(|section| merged.rejects_any(*section)) {
+            found = facts::check(&merged, &table.modalities, inspected, &table.span);
+        }
         found
     };
     table.points().into_iter().flat_map(check).collect()

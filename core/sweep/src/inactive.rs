@@ -11,21 +11,27 @@ pub(crate) fn without_effect(scope: Scope<'_>, layers: &Layers, table: &MethodTa
     let at = |fixed: &Layer, point: &Layer| -> Tables {
         active(&Merged::new(scope, layers.around(&[fixed, point])), &table.modalities)
     };
-    let points: Vec<(Layer, Tables)> =
-        table.points().into_iter().map(|point| (point.clone(), at(&table.fixed, &point))).collect();
+    let points = table.points();
+    let own = table.fixed.assignments.iter().chain(table.axes.iter().filter_map(|axis| axis.values.first()));
+    let mut suspects: Vec<&Assignment> = own.collect();
+    for point in &points {
+        let tables = at(&table.fixed, point);
+        let idle = |one: &&Assignment| tables.get(&one.section).is_some_and(|table| !table.contains_key(&one.key));
+        suspects.retain(idle);
+        if suspects.is_empty() {
+            return Vec::new(); // at the first point, as a rule
+        }
+    }
     // `finetune = false` is inactive, and yet matters where the file's shared section says `true`.
-    let idle = |assignment: &Assignment| {
-        let has = |tables: &Tables| tables.get(&assignment.section).is_some_and(|t| t.contains_key(&assignment.key));
+    let idle = |assignment: &&Assignment| {
         let without = |layer: &Layer| {
             let mut layer = layer.clone();
             layer.assignments.retain(|other| !other.same_key(assignment));
             layer
         };
-        points.iter().all(|(_, tables)| tables.contains_key(&assignment.section) && !has(tables))
-            && points.iter().all(|(point, tables)| at(&without(&table.fixed), &without(point)) == *tables)
+        points.iter().all(|point| at(&without(&table.fixed), &without(point)) == at(&table.fixed, point))
     };
-    let own = table.fixed.assignments.iter().chain(table.axes.iter().filter_map(|axis| axis.values.first()));
-    own.filter(|assignment| idle(assignment)).map(|assignment| diagnostic(scope, assignment)).collect()
+    suspects.into_iter().filter(idle).map(|assignment| diagnostic(scope, assignment)).collect()
 }
 
 fn diagnostic(scope: Scope<'_>, assignment: &Assignment) -> Diagnostic {

@@ -35,8 +35,8 @@
 //! use std::path::Path;
 //! use std::sync::Arc;
 //!
-//! use hashlab_data::{ByModality, DataKind, Modality, Needs};
-//! use hashlab_settings::{NoParams, Params, Schema};
+//! use hashlab_data::{ByModality, DataKind, EncoderFacts, Modality, Needs};
+//! use hashlab_settings::{NoParams, Params, Schema, Violations};
 //! use hashlab_sweep::{Catalog, DatasetDecl, DatasetDescription, MethodDecl, Overrides, ProtocolDecl, load};
 //! use schemars::JsonSchema;
 //! use serde::{Deserialize, Serialize};
@@ -60,6 +60,7 @@
 //!     seeded: true,
 //!     needs: Needs::Any,
 //!     params: Schema::of::<Itq>(),
+//!     check: Arc::new(|_, _| Violations::none()),
 //! };
 //! let photos = DatasetDecl {
 //!     name: "photos".into(),
@@ -78,6 +79,7 @@
 //!     methods: vec![itq],
 //!     datasets: vec![photos],
 //!     encoders: ByModality::one(Modality::Image, Schema::of::<NoParams>()),
+//!     inspect: Arc::new(|_, _| Ok(EncoderFacts::default())),
 //!     train: Schema::of::<NoParams>(),
 //!     eval: Schema::of::<NoParams>(),
 //! };
@@ -108,6 +110,7 @@ mod dataset;
 mod diagnostic;
 mod expand;
 mod experiment;
+mod facts;
 mod grid;
 mod inactive;
 mod known_keys;
@@ -128,7 +131,7 @@ mod suggest;
 mod toml_tree;
 mod typed_value;
 
-pub use catalog::{Catalog, DatasetDecl, DatasetDescription, Describe, MethodDecl, ProtocolDecl};
+pub use catalog::{Catalog, CheckRun, DatasetDecl, DatasetDescription, Describe, Inspect, MethodDecl, ProtocolDecl};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use experiment::{Experiment, load};
 pub use hashlab_settings::did_you_mean;

@@ -1,9 +1,10 @@
 //! The runs of an experiment.
 
+use std::sync::Arc;
+
 use hashlab_data::Modality;
 use hashlab_settings::Settings;
 use hashlab_store::{RunConfig, RunId};
-use serde::{Deserialize, Serialize};
 
 /// All runs of an experiment, and what they have in common.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,23 +23,42 @@ pub struct Plan {
     pub runs: Vec<PlannedRun>,
 }
 
-/// One run of a plan.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// One run of a plan. Runs share what they have in common: there may be a hundred thousand.
+#[derive(Clone, Debug, PartialEq)]
 pub struct PlannedRun {
     /// The run.
     pub id: RunId,
     /// What the run shares with its repetitions under other seeds.
-    pub setting: String,
+    pub setting: Arc<str>,
     /// Index of the `[[method]]`, counted from 0.
     pub method: usize,
     /// The row of its result in a table.
-    pub label: String,
+    pub label: Arc<str>,
     /// What tells the run's setting from the others of its row, e.g. `tau` and `train.epochs`: the keys that a grid
     /// varies, and all others in which the row differs. A key that is not set is `null`.
-    pub point: Settings,
+    pub point: Arc<Settings>,
+    /// Code length in bits.
+    pub bits: usize,
+    /// Seed.
+    pub seed: u64,
+    pub(crate) template: Arc<RunConfig>,
+}
+
+impl PlannedRun {
     /// The run's configuration.
-    pub config: RunConfig,
+    pub fn config(&self) -> RunConfig {
+        RunConfig { bits: self.bits, seed: self.seed, ..self.template().clone() }
+    }
+
+    /// The configuration that the run shares with those of other code lengths and seeds; these two are 0 in it.
+    pub fn template(&self) -> &RunConfig {
+        &self.template
+    }
+
+    /// Whether two runs are known to have one template, as neighbors of a plan do that differ in code length and seed.
+    pub fn shares_template(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.template, &other.template)
+    }
 }
 
 /// Why there is no plan.

@@ -1,7 +1,11 @@
 //! A plan as a file: JSON Lines, a header and one line per run. Array jobs index its lines, so it never changes once
 //! written; its digest names the file.
 
-use hashlab_store::SCHEMA;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use hashlab_settings::Settings;
+use hashlab_store::{RunConfig, RunId, SCHEMA};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -24,11 +28,23 @@ struct Header {
 impl Plan {
     /// Digests the stored form; twelve hexadecimal digits name its file.
     pub fn digest(&self) -> String {
-        blake3::hash(self.to_jsonl().as_bytes()).to_hex()[..12].to_owned()
+        let mut hasher = blake3::Hasher::new();
+        self.write_jsonl(&mut hasher).expect("a digest takes all bytes");
+        hasher.finalize().to_hex()[..12].to_owned()
     }
 
     /// Renders the plan as JSON Lines.
     pub fn to_jsonl(&self) -> String {
+        let mut text = Vec::new();
+        self.write_jsonl(&mut text).expect("memory takes all bytes");
+        String::from_utf8(text).expect("JSON is UTF-8")
+    }
+
+    /// Writes the plan as JSON Lines.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_jsonl(&self, out: &mut dyn Write) -> io::Result<()> {
         let header = Header {
             schema: SCHEMA,
             name: self.name.clone(),
@@ -38,7 +54,13 @@ impl Plan {
             protocol_description: self.protocol_description.clone(),
             runs: self.runs.len(),
         };
-        std::iter::once(line(&header)).chain(self.runs.iter().map(line)).collect()
+        out.write_all(line(&header).as_bytes())?;
+        for run in &self.runs {
+            let PlannedRun { id, setting, method, label, point, .. } = run;
+            let text = line(&Line { id, setting, method: *method, label, point, config: run.config() });
+            out.write_all(text.as_bytes())?;
+        }
+        Ok(())
     }
 
     /// Parses [`Plan::to_jsonl`].
@@ -52,7 +74,11 @@ impl Plan {
         if header.schema != SCHEMA {
             return Err(stored(1, format!("schema {SCHEMA} is expected, got {}", header.schema)));
         }
-        let runs: Vec<PlannedRun> = lines.enumerate().map(|(at, line)| run(at + 2, line)).collect::<Result<_, _>>()?;
+        let mut runs: Vec<PlannedRun> = Vec::new();
+        for (at, line) in lines.enumerate() {
+            let next = run(at + 2, line, runs.last())?;
+            runs.push(next);
+        }
         if runs.len() != header.runs {
             return Err(stored(1, format!("{} runs are announced, got {}", header.runs, runs.len())));
         }
@@ -71,12 +97,63 @@ fn line(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("a plan is plain data") + "\n"
 }
 
-fn run(line: usize, text: &str) -> Result<PlannedRun, PlanError> {
-    let run: PlannedRun = parse(line, text)?;
-    match run.config.id() {
-        id if id == run.id => Ok(run),
-        id => Err(stored(line, format!("run {} has the configuration of {id}", run.id))),
+/// The line of a run.
+#[derive(Serialize)]
+struct Line<'a> {
+    id: &'a RunId,
+    setting: &'a str,
+    method: usize,
+    label: &'a str,
+    point: &'a Settings,
+    config: RunConfig,
+}
+
+/// The line of a run as it is read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredLine {
+    id: RunId,
+    setting: String,
+    method: usize,
+    label: String,
+    point: Settings,
+    config: RunConfig,
+}
+
+/// Reads a run, which shares what it can with the one before it.
+fn run(line: usize, text: &str, before: Option<&PlannedRun>) -> Result<PlannedRun, PlanError> {
+    let StoredLine { id, setting, method, label, point, config } = parse(line, text)?;
+    let actual = config.id();
+    if actual != id {
+        return Err(stored(line, format!("run {id} has the configuration of {actual}")));
     }
+    let (bits, seed) = (config.bits, config.seed);
+    let template = Arc::new(RunConfig { bits: 0, seed: 0, ..config });
+    let run = PlannedRun {
+        id,
+        setting: setting.into(),
+        method,
+        label: label.into(),
+        point: point.into(),
+        bits,
+        seed,
+        template,
+    };
+    Ok(match before {
+        None => run,
+        Some(before) => PlannedRun {
+            setting: shared(&before.setting, run.setting),
+            label: shared(&before.label, run.label),
+            point: shared(&before.point, run.point),
+            template: shared(&before.template, run.template),
+            ..run
+        },
+    })
+}
+
+/// The one in use already, if it is the same.
+fn shared<T: PartialEq + ?Sized>(known: &Arc<T>, new: Arc<T>) -> Arc<T> {
+    if **known == *new { Arc::clone(known) } else { new }
 }
 
 fn parse<T: DeserializeOwned>(line: usize, text: &str) -> Result<T, PlanError> {

@@ -15,7 +15,7 @@ pub(crate) fn differing(row: &[&Tables]) -> Vec<Key> {
     let mut seen: Vec<(Key, &Value)> = Vec::new();
     let mut differing: Vec<Key> = Vec::new();
     for (section, settings) in row.iter().flat_map(|tables| tables.iter()) {
-        for (key, value) in settings {
+        for (key, value) in settings.iter() {
             let key = (*section, key.clone());
             match seen.iter().find(|(other, _)| *other == key) {
                 None => seen.push((key, value)),

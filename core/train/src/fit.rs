@@ -8,16 +8,12 @@ use hashlab_method::{Batch, BatchSpec, EpochContext, HashMethod, ParamGroup, Pro
 use hashlab_rng::stream;
 
 use crate::checkpoint::{Checkpoint, TrainPosition};
+use crate::checkpoint_interval::checkpoint_interval;
 use crate::config::{Select, TrainConfig};
 use crate::deferred_losses::DeferredLosses;
 use crate::divergence::not_finite;
 use crate::observer::{StepReport, TrainObserver};
 use crate::optimizer::Optimizer;
-
-/// Time between two checkpoints: what a hard kill can cost. One is also written when the run is asked to stop.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
-/// Checkpoints of large networks are written less often: at most one part in so many of the time goes into them.
-const CHECKPOINT_SHARE: u32 = 20;
 
 /// Where batches come from.
 pub trait TrainData {
@@ -149,9 +145,10 @@ impl<'a> Trainer<'a> {
         let context = EpochContext { epoch: self.position.epoch, epochs: self.job.config.epochs, steps };
         self.job.method.begin_epoch(&context)?;
         let orders = self.orders(context.epoch);
-        while self.position.batch < steps {
+        // The end of an epoch is a place for a checkpoint, too: the validation behind it may take long.
+        loop {
             let stopped = self.job.observer.stopped();
-            if stopped || self.saved.elapsed() >= CHECKPOINT_EVERY.max(self.saving * CHECKPOINT_SHARE) {
+            if stopped || self.saved.elapsed() >= checkpoint_interval(self.saving, self.expected(steps)) {
                 if let Some(message) = self.settle()? {
                     return Ok(Some(self.diverged(message)));
                 }
@@ -159,6 +156,9 @@ impl<'a> Trainer<'a> {
             }
             if stopped {
                 return Ok(Some(TrainEnd::Interrupted));
+            }
+            if self.position.batch >= steps {
+                break;
             }
             let step = self.step(&orders, steps);
             // A step that fails may do so for numbers of an earlier one that were not looked at yet.
@@ -170,6 +170,13 @@ impl<'a> Trainer<'a> {
             step?;
         }
         Ok(self.end_epoch()?.map(|message| self.diverged(message)))
+    }
+
+    /// The time that the whole training is expected to take, over all attempts.
+    fn expected(&self, steps: usize) -> Option<Duration> {
+        let done = self.position.epoch * steps + self.position.batch;
+        let all = self.job.config.epochs * steps;
+        (done > 0).then(|| Duration::try_from_secs_f64(self.seconds() * all as f64 / done as f64).ok()).flatten()
     }
 
     /// Reads the terms that are pending; returns what was found where they are not finite.

@@ -14,6 +14,7 @@
 //! ```
 
 mod checkpoint;
+mod checkpoint_interval;
 pub mod config;
 mod deferred_losses;
 mod divergence;

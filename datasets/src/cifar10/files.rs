@@ -31,6 +31,15 @@ const MISSING_HELP: &str = "`hashlab fetch cifar10` downloads it; or put into on
   or cifar-10-batches-bin/ with data_batch_1.bin … data_batch_5.bin and test_batch.bin, the binary version from https://www.cs.toronto.edu/~kriz/cifar.html
   (another folder: --data-dir or HASHLAB_DATA)";
 
+/// Names of versions of the data set that are not read.
+const OTHERS: [&str; 4] =
+    ["cifar-10-batches-py", "cifar-10-python.tar.gz", "cifar-10-binary.tar.gz", "cifar-10-matlab.tar.gz"];
+
+/// The first of the versions that are not read.
+fn unread(places: &[PathBuf]) -> Option<PathBuf> {
+    places.iter().flat_map(|place| OTHERS.map(|name| place.join(name))).find(|path| path.exists())
+}
+
 /// A published file layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layout {
@@ -75,8 +84,11 @@ impl Files {
                 incomplete.get_or_insert(("part of data set `cifar10`", looked));
             }
         }
+        let unread = unread(&places).map_or(String::new(), |path| {
+            format!("{} is not read; the parquet files and the unpacked binary version are\n", path.display())
+        });
         let (what, looked) = incomplete.unwrap_or(("data set `cifar10`", places));
-        Err(DataError::Missing { what: what.into(), looked, help: MISSING_HELP.into() })
+        Err(DataError::Missing { what: what.into(), looked, help: unread + MISSING_HELP })
     }
 
     /// Reads the labels of all items, without their pixels.

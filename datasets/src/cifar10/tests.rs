@@ -55,6 +55,17 @@ fn every_layout_gives_the_same_items_and_digest() {
 }
 
 #[test]
+fn a_version_that_is_not_read_is_named() {
+    for name in ["cifar-10-batches-py", "cifar10/cifar-10-binary.tar.gz"] {
+        let dir = tempdir().unwrap();
+        fs::create_dir_all(dir.path().join(name)).unwrap();
+        let message = failure(dir.path());
+        let expected = format!("\nhelp: {} is not read; ", dir.path().join(name).display());
+        assert!(message.contains(&expected) && message.contains("`hashlab fetch cifar10`"), "{message}");
+    }
+}
+
+#[test]
 fn jpeg_is_decoded_and_told_from_the_lossless_pixels() {
     let dir = tempdir().unwrap();
     write_parquet(dir.path(), &rows(ImageFormat::Jpeg));

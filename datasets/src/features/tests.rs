@@ -77,6 +77,27 @@ fn views_and_multi_hot_labels_have_their_own_shapes() {
 }
 
 #[test]
+fn views_of_the_training_items_lie_in_files_of_their_own() {
+    let folder = folder();
+    npy(&folder.path().join("query.npy"), &[5], 0..5u32);
+    npy(&folder.path().join("train.npy"), &[3], [9u32, 7, 20]);
+    for view in 0..2u8 {
+        let values = (0..9).map(|value| value as f32 + 100.0 * f32::from(view + 1));
+        npy(&folder.path().join(format!("view_00{view}.npy")), &[3, 3], values);
+    }
+    let data = load(folder.path(), json!({})).unwrap();
+    let Some(ItemData::Features(features)) = data.data(Modality::Image) else { panic!("no features") };
+    assert_eq!((features.views(), features.drawn()), (3, 1..3));
+    let mut row = [0.0; 3];
+    features.read(&[20], 2, &mut row).unwrap();
+    assert_eq!(row, [206.0, 207.0, 208.0]);
+    assert!(features.read(&[8], 1, &mut row).unwrap_err().to_string().contains("item 8 is not trained on"));
+    npy(&folder.path().join("view_001.npy"), &[2, 3], [0.0f32; 6]);
+    let message = load(folder.path(), json!({})).err().unwrap().to_string();
+    assert!(message.ends_with("view_001.npy has 2 rows for 3 training items"), "{message}");
+}
+
+#[test]
 fn mistakes_name_the_file_and_what_was_expected() {
     let folder = folder();
     let message = |more| load(folder.path(), more).err().unwrap().to_string();

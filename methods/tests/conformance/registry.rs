@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-use hashlab_method::AnyMethod;
+use hashlab_method::{AnyMethod, BuildContext, RunFacts};
 use hashlab_methods::METHODS;
 
 use crate::{build, context};
@@ -39,6 +39,24 @@ fn every_method_file_is_registered() {
         assert!(registered, "{module} is not in METHODS");
     }
     assert_eq!(methods, METHODS.len());
+}
+
+/// A plan refuses what could not be built, and nothing else, in the same words.
+#[test]
+fn what_a_plan_refuses_for_its_features_cannot_be_built() {
+    let mut refused = Vec::new();
+    for method in METHODS {
+        let cx = context(method, 0);
+        for bits in [cx.bits, 1024] {
+            let cx = BuildContext { bits, ..cx.clone() };
+            let facts = RunFacts { bits, dims: cx.dims.clone(), ..RunFacts::default() };
+            let found = method.check(&method.schema().defaults, &facts).to_string();
+            let built = method.build(&method.schema().defaults, &cx).err().map(|error| error.to_string());
+            assert_eq!(found, built.clone().unwrap_or_default(), "{}", method.info.name);
+            refused.extend(built.map(|_| method.info.name));
+        }
+    }
+    assert!(refused.contains(&"itq") && refused.contains(&"pcah"), "{refused:?}");
 }
 
 /// Whether a source file computes with a module of the crate; what its tests use does not count.

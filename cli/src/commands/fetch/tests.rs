@@ -4,7 +4,7 @@ use hashlab_data::{
     ByModality, DataDirs, DataKind, Dataset, DatasetEntry, DatasetInfo, DatasetSource, DatasetSummary, Images,
     ItemData, Labels, Modality, Rgb, Split,
 };
-use hashlab_hub::{File, Kind};
+use hashlab_hub::Kind;
 use hashlab_methods::METHODS;
 use hashlab_settings::NoParams;
 
@@ -126,6 +126,22 @@ fn a_failed_download_leaves_nothing_that_opens() {
     let item = Item::find(&context, "tiny").unwrap();
     assert!(fetch(&context, &item, &LocalHub::start(Fault::OtherContent).hub()).is_err());
     assert_eq!(item.here(&context).unwrap(), Vec::<PathBuf>::new());
+}
+
+/// As an interrupted download by other means leaves it.
+#[test]
+fn a_file_that_is_not_the_published_one_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = &File { name: "a.bin", place: PLACE, sha256: SHA256, megabytes: 0.1 };
+    let context = context(TINY, dir.path());
+    let item = Item::find(&context, "tiny").unwrap();
+    let place = dir.path().join("a.bin");
+    fs::write(&place, &CONTENT[1..]).unwrap();
+    let message = item.check_file(file, &place).unwrap_err().to_string();
+    assert!(message.contains("a.bin is not the published file: its SHA-256 is "), "{message}");
+    assert!(message.ends_with(&format!("expected {SHA256}\nhelp: remove it, and `hashlab fetch tiny` downloads it")));
+    fs::write(&place, CONTENT).unwrap();
+    item.check_file(file, &place).unwrap();
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::process::ExitStatus;
 
 use signal_hook::consts::SIGKILL;
 
+use crate::limits::limits_processor_time;
 use crate::signals::name;
 
 /// How much of a log's end is read to explain a crash, in bytes and in lines.
@@ -36,6 +37,11 @@ fn how_it_ended(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(0), _) => "ended without a result".to_owned(),
         (Some(code), _) => format!("exited with code {code}"),
+        (None, Some(SIGKILL)) if limits_processor_time() => {
+            "killed by signal 9 (SIGKILL), which the kernel sends when processor time (`ulimit -t`) is used up, or memory is \
+             full"
+                .to_owned()
+        }
         (None, Some(SIGKILL)) => "killed by signal 9 (SIGKILL), which the kernel sends when memory is full".to_owned(),
         (None, Some(signal)) => format!("killed by signal {signal} ({})", name(signal)),
         (None, None) => status.to_string(),

@@ -27,6 +27,9 @@ use process::Process;
 /// Between two looks at the children; short beside any run, long beside the looks.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// After this long, a child that says nothing counts as begun.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// How long a killed child is waited for: one that hangs in the kernel does not hang the sweep.
 const REAP: Duration = Duration::from_secs(2);
 
@@ -80,14 +83,17 @@ impl Executor for LocalExecutor {
         let mut updates = Vec::new();
         let mut exited = Vec::new();
         for (handle, child) in &mut self.children {
-            if !std::mem::replace(&mut child.announced, true) {
-                updates.push((*handle, Update::Started));
-            }
             // Looked at before the events, so that those of an exited child are complete.
             let end = child.end();
-            updates.extend(child.events().into_iter().map(|event| (*handle, Update::Event(event))));
-            if let Some(end) = end {
-                let exit = child.exit(end, &self.options);
+            let events = child.events();
+            let exit = end.map(|end| child.exit(end, &self.options));
+            // A child that finds its run held by another process has not begun anything.
+            let begun = !events.is_empty() || child.process.age() > SILENCE || exit.is_some();
+            if begun && exit != Some(Exit::Busy) && !std::mem::replace(&mut child.announced, true) {
+                updates.push((*handle, Update::Started));
+            }
+            updates.extend(events.into_iter().map(|event| (*handle, Update::Event(event))));
+            if let Some(exit) = exit {
                 updates.push((*handle, Update::Exited { exit, took: child.process.age() }));
                 exited.push(*handle);
             }

@@ -7,9 +7,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::board::Board;
 use super::echo::NoEcho;
-use super::phrases::{dropped, ending, stopping};
+use super::phrases::{dropped, ending, note, stopping, waiting};
 use super::{ExecEvent, Observer};
-use crate::{Job, JobId};
+use crate::{Event, Job, JobId};
 
 /// Between two redraws of the times left, which change by themselves.
 const REDRAW: Duration = Duration::from_millis(250);
@@ -137,7 +137,7 @@ impl Observer for Bars {
             ExecEvent::Started { id, job } => self.start(id, job),
             ExecEvent::Exited { id, .. } => self.remove(id),
             ExecEvent::Waiting { job, part, .. } => {
-                self.print(&format!("{} is executed by another sweep: waiting for it", job.part_title(part)));
+                self.print(&waiting(job, part));
             }
             ExecEvent::Ended { job, part, outcome, execution, .. } => {
                 if let Some(text) = ending(job, part, outcome, execution) {
@@ -153,6 +153,7 @@ impl Observer for Bars {
                 self.print(&stopping(urgency, running));
                 self.redraw();
             }
+            ExecEvent::Progress { job, event: Event::Note { message }, .. } => self.print(&note(job, message)),
             ExecEvent::Tick if self.redrawn.elapsed() >= REDRAW => self.redraw(),
             ExecEvent::Over => self.clear(),
             ExecEvent::Progress { .. } | ExecEvent::Tick => {}

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use super::board::Board;
-use super::phrases::{dropped, ending, stopping};
+use super::phrases::{dropped, ending, note, stopping, waiting};
 use super::{ExecEvent, Observer};
-use crate::{JobGraph, JobId};
+use crate::{Event, JobGraph, JobId};
+use hashlab_store::counted;
 
 /// Between two summaries.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -34,12 +35,8 @@ impl<W: Write> Lines<W> {
     fn begin(&mut self, graph: &JobGraph, done: &[(JobId, usize)], capacity: usize) {
         let stages = graph.jobs().iter().filter(|job| job.is_stage()).count();
         let runs = self.board.total - stages - done.len();
-        let count = |count: usize, noun: &str| match count {
-            0 => None,
-            1 => Some(format!("1 {noun}")),
-            _ => Some(format!("{count} {noun}s")),
-        };
-        let parts: Vec<String> = count(stages, "shared stage").into_iter().chain(count(runs, "run")).collect();
+        let some = |count: usize, noun: &str| (count > 0).then(|| counted(count, noun));
+        let parts: Vec<String> = some(stages, "shared stage").into_iter().chain(some(runs, "run")).collect();
         let before = if done.is_empty() { String::new() } else { format!(", {} finished before", done.len()) };
         let at_once = if runs > 1 { format!(", {capacity} at once") } else { String::new() };
         self.print(&format!("{} to do{before}{at_once}", parts.join(" and ")));
@@ -65,7 +62,7 @@ impl<W: Write> Observer for Lines<W> {
             ExecEvent::Begin { graph, done, capacity, .. } => self.begin(graph, done, capacity.get()),
             ExecEvent::Started { job, .. } => self.print(&format!("{} started", job.title)),
             ExecEvent::Waiting { job, part, .. } => {
-                self.print(&format!("{} is executed by another sweep: waiting for it", job.part_title(part)));
+                self.print(&waiting(job, part));
             }
             ExecEvent::Ended { job, part, outcome, execution, .. } => {
                 if let Some(text) = ending(job, part, outcome, execution) {
@@ -74,6 +71,7 @@ impl<W: Write> Observer for Lines<W> {
             }
             ExecEvent::Dropped { job, parts, .. } => self.print(&dropped(job, parts)),
             ExecEvent::Stopping { urgency, running } => self.print(&stopping(urgency, running)),
+            ExecEvent::Progress { job, event: Event::Note { message }, .. } => self.print(&note(job, message)),
             ExecEvent::Tick => self.sum_up(),
             ExecEvent::Progress { .. } | ExecEvent::Exited { .. } | ExecEvent::Over => {}
         }
@@ -85,7 +83,6 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use super::*;
-    use crate::Event;
     use crate::{CommandLine, Execution, Job, Outcome, Program};
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::span;
 use crate::{Execution, Job, Outcome, ResultSummary, Score, Urgency, Work};
-use hashlab_store::Status;
+use hashlab_store::{Status, counted};
 
 /// Describes how a part of a job ended, e.g. `nsh-b16-s0-… finished in 83 s, mAP@1000 0.613`; further lines are
 /// details. `None` if the user knows already: the sweep was stopped, or a need's failure was reported.
@@ -61,10 +61,20 @@ fn failure(job: &Job, message: &str) -> String {
     format!("{first}{advice}{log}")
 }
 
+/// Says that another sweep executes a run.
+pub(super) fn waiting(job: &Job, part: usize) -> String {
+    format!("{} is executed by another sweep: waiting for it", job.part_title(part))
+}
+
+/// Says what a process could not keep beside its result.
+pub(super) fn note(job: &Job, message: &str) -> String {
+    format!("{}: {}", job.title, message.replace('\n', "\n  "))
+}
+
 /// Describes what a job that did not get done takes along.
 pub(super) fn dropped(job: &Job, parts: usize) -> String {
-    let (runs, need) = if parts == 1 { ("1 run", "needs") } else { (&*format!("{parts} runs"), "need") };
-    format!("{runs} that {need} {} will not start", job.title)
+    let need = if parts == 1 { "needs" } else { "need" };
+    format!("{} that {need} {} will not start", counted(parts, "run"), job.title)
 }
 
 /// Describes what a request to stop does.

@@ -70,7 +70,7 @@ impl Row {
             }
             Event::Validation { map, .. } => self.validation = Some(*map),
             Event::Interrupted { signal } => self.activity = format!("received {signal}, writes a checkpoint"),
-            Event::Failed { .. } => {}
+            Event::Claimed | Event::Note { .. } | Event::Failed { .. } => {}
         }
     }
 

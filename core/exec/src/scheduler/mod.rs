@@ -52,8 +52,8 @@ impl<'a> Scheduler<'a> {
         Self { graph, executor, observer, stop, prepare, state, stopping: None, since_revisit: Duration::ZERO }
     }
 
-    /// Prepares each run just before it is submitted, so that a large sweep starts at once. A run that cannot be
-    /// prepared has failed.
+    /// Prepares each run just before it is submitted, or before the stage that reads its configuration, so that a large
+    /// sweep starts at once. A run that cannot be prepared has failed, and so has the stage.
     #[must_use]
     pub fn prepare_runs(mut self, prepare: impl FnMut(&RunDir) -> Result<(), String> + 'a) -> Self {
         self.prepare = Box::new(prepare);
@@ -92,10 +92,6 @@ impl<'a> Scheduler<'a> {
         self.state.slots = slots.iter().map(|slots| slots.get()).collect();
         let jobs: BTreeSet<JobId> = done.into_iter().map(|(id, _)| id).collect();
         jobs.into_iter().for_each(|id| self.settle(id));
-        for (id, message) in self.graph.failed() {
-            self.doom(*id, &Doom::Failed(message.clone()), Execution::Never);
-            self.settle(*id);
-        }
     }
 
     /// Does what there is to do now. Returns whether anything is left.
@@ -147,7 +143,10 @@ impl<'a> Scheduler<'a> {
         let mut attempts = Vec::new();
         for part in self.state.open_parts(id) {
             let Some(dir) = job.dirs().get(part) else {
-                attempts.push(Attempt { part, before: 0 });
+                match job.reads.as_ref().map_or(Ok(()), |dir| (self.prepare)(dir)) {
+                    Ok(()) => attempts.push(Attempt { part, before: 0 }),
+                    Err(message) => self.fail(id, part, message, Execution::Never),
+                }
                 continue;
             };
             match dir.state() {

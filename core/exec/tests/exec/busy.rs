@@ -35,11 +35,13 @@ fn a_held_run_is_waited_for() {
 #[test]
 fn a_process_that_finds_its_run_held_is_started_again() {
     let root = tempfile::tempdir().unwrap();
-    let mut waited = 0;
-    let summary = execute(vec![job(root.path(), 0, "declines-once")], |news| {
-        waited += usize::from(matches!(news, ExecEvent::Waiting { .. }));
+    let mut news = Vec::new();
+    let summary = execute(vec![job(root.path(), 0, "declines-once")], |event| match event {
+        ExecEvent::Waiting { .. } => news.push("waiting"),
+        ExecEvent::Started { .. } => news.push("started"),
+        _ => {}
     });
-    assert_eq!(waited, 1);
+    assert_eq!(news, ["waiting", "started"], "what finds nothing to do has not started");
     assert!(matches!(outcomes(&summary)[0], Outcome::Finished(_)));
 }
 

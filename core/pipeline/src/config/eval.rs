@@ -22,7 +22,7 @@ pub enum Depth {
     /// A named depth.
     Named(NamedDepth),
     /// A rank, counted from 1.
-    Rank(usize),
+    Rank(#[schemars(range(min = 1))] usize),
 }
 
 /// Depths with a name.

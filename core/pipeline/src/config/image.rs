@@ -73,6 +73,11 @@ impl Params for ImageConfig {
     fn check(&self) -> Violations {
         Violations::none()
             .require(
+                !self.finetune || self.encoder != NO_ENCODER,
+                ["finetune", "encoder"],
+                "`finetune` trains an encoder, and with `encoder = \"none\"` there is none",
+            )
+            .require(
                 self.frozen_until.is_none() || !self.finetune,
                 ["finetune", "frozen_until"],
                 "`finetune` trains the whole network: leave `frozen_until` out",

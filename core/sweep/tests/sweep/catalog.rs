@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use hashlab_data::{ByModality, DataKind, Modality, Needs};
-use hashlab_settings::{NoParams, Params, Schema, Settings, parse};
-use hashlab_sweep::{Catalog, DatasetDecl, DatasetDescription, Describe, MethodDecl, ProtocolDecl};
+use hashlab_data::{ByModality, DataKind, EncoderFacts, Modality, Needs};
+use hashlab_settings::{NoParams, Params, Schema, Settings, Violations, parse};
+use hashlab_sweep::{Catalog, CheckRun, DatasetDecl, DatasetDescription, Describe, MethodDecl, ProtocolDecl};
 
 use crate::sections::{Data, Eval, ImageEncoder, Mine, Prism, TextEncoder, Train, Waves};
 
@@ -29,6 +29,7 @@ pub(crate) fn catalog() -> Catalog {
         encoders: [(Modality::Image, Schema::of::<ImageEncoder>()), (Modality::Text, Schema::of::<TextEncoder>())]
             .into_iter()
             .collect(),
+        inspect: Arc::new(|_, _| Ok(EncoderFacts::default())),
         train: Schema::of::<Train>(),
         eval: Schema::of::<Eval>(),
     }
@@ -37,7 +38,8 @@ pub(crate) fn catalog() -> Catalog {
 fn method<P: Params>(name: &str, title: &str, deep: bool, needs: Needs) -> MethodDecl {
     let (name, title, paper) = (name.to_owned(), title.to_owned(), "Nobody, 2000".to_owned());
     let params = Schema::of::<P>();
-    MethodDecl { name, title, paper, revision: 1, deep, augmented: false, seeded: true, needs, params }
+    let check: CheckRun = Arc::new(|_, _| Violations::none());
+    MethodDecl { name, title, paper, revision: 1, deep, augmented: false, seeded: true, needs, params, check }
 }
 
 fn dataset<P: Params>(name: &str, describe: Describe) -> DatasetDecl {

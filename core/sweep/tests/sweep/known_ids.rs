@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use hashlab_data::{ByModality, DataKind, Modality, Needs};
-use hashlab_settings::Schema;
-use hashlab_sweep::{Catalog, DatasetDecl, MethodDecl, Overrides, Plan, load};
+use hashlab_data::{ByModality, DataKind, EncoderFacts, Modality, Needs};
+use hashlab_settings::{Schema, Violations};
+use hashlab_sweep::{Catalog, CheckRun, DatasetDecl, MethodDecl, Overrides, Plan, load};
 
 use crate::catalog::description;
 
@@ -89,6 +89,7 @@ macro_rules! catalog_of {
             ]
             .into_iter()
             .collect::<ByModality<_>>(),
+            inspect: Arc::new(|_, _| Ok(EncoderFacts::default())),
             train: Schema::of::<$version::Train>(),
             eval: Schema::of::<$version::Eval>(),
         }
@@ -98,7 +99,8 @@ macro_rules! catalog_of {
 fn method(name: &str, deep: bool, needs: Needs, params: Schema) -> MethodDecl {
     let (name, title) = (name.to_owned(), name.to_owned());
     let paper = "Nobody, 2000".to_owned();
-    MethodDecl { name, title, paper, revision: 1, deep, augmented: false, seeded: true, needs, params }
+    let check: CheckRun = Arc::new(|_, _| Violations::none());
+    MethodDecl { name, title, paper, revision: 1, deep, augmented: false, seeded: true, needs, params, check }
 }
 
 fn pairs(settings: Schema) -> DatasetDecl {

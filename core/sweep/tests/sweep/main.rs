@@ -2,6 +2,7 @@
 
 mod catalog;
 mod diagnostics;
+mod facts;
 mod files;
 mod known_ids;
 mod modalities;

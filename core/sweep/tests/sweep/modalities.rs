@@ -16,7 +16,7 @@ fn file(dataset: &str, rest: &str) -> String {
 }
 
 fn modalities(plan: &Plan) -> Vec<Vec<Modality>> {
-    plan.runs.iter().map(|run| run.config.encoders.modalities().collect()).collect()
+    plan.runs.iter().map(|run| run.config().encoders.modalities().collect()).collect()
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn a_method_of_any_modality_takes_the_one_that_the_file_means() {
 #[test]
 fn a_method_of_both_modalities_has_both_encoders() {
     let text = "[text]\nmax_tokens = 8\n[image]\nviews = 9\nimage_size = 64\n[[method]]\nname = \"bridge\"\n";
-    let config = planned(&file("pairs", text)).runs.remove(0).config;
+    let config = planned(&file("pairs", text)).runs.remove(0).config();
     let encoders = serde_json::to_value(&config.encoders).expect("plain data");
     assert_eq!(encoders, json!({ "image": { "image_size": 64, "digest": 4 }, "text": { "max_tokens": 8 } }));
 }
@@ -69,7 +69,7 @@ fn a_key_of_a_modality_that_a_method_does_not_read_is_wrong() {
 #[test]
 fn features_have_no_encoder() {
     let mine = |rest: &str| file("mine", &format!("[data]\nfolder = \"f\"\n{rest}\n[[method]]\nname = \"prism\"\n"));
-    let config = |rest: &str| planned(&mine(rest)).runs.remove(0).config;
+    let config = |rest: &str| planned(&mine(rest)).runs.remove(0).config();
     let encoder = serde_json::to_value(&config("").encoders).expect("plain data");
     assert_eq!(encoder, json!({ "image": { "encoder": "none" } }));
     assert_eq!(config("").id(), config("[image]\nencoder = \"none\"").id());
@@ -90,7 +90,7 @@ fn a_data_set_describes_itself_once_under_its_complete_section() {
     let experiment = load(&text, "x.toml".as_ref(), &catalog, &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
     let plan = plan(&experiment).expect("a plan");
     assert_eq!(*seen.lock().expect("one thread"), [json!({ "folder": null }).as_object().expect("a table").clone()]);
-    assert!(plan.runs.iter().all(|run| run.config.dataset_identity == "digest" && run.config.data.is_empty()));
+    assert!(plan.runs.iter().all(|run| run.config().dataset_identity == "digest" && run.config().data.is_empty()));
 }
 
 #[test]

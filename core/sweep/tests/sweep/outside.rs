@@ -48,7 +48,7 @@ fn what_other_languages_write_is_translated() {
 #[test]
 fn blanks_around_a_flags_parts_are_no_part_of_them() {
     for flag in ["train.epochs=50\r", "train.epochs = 50", "train.epochs= 50"] {
-        assert_eq!(planned_under(SOUND, &[], &[flag]).runs[0].config.train["epochs"], 50, "{flag:?}");
+        assert_eq!(planned_under(SOUND, &[], &[flag]).runs[0].config().train["epochs"], 50, "{flag:?}");
     }
 }
 

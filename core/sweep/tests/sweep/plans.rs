@@ -43,14 +43,14 @@ fn runs_are_ordered_by_method_point_bits_and_seed() {
 #[test]
 fn a_configuration_holds_what_differs_from_the_defaults() {
     let plan = planned_under(FILE, &[], &["image.image_size=32", "train.nesterov=true", "data.size=7"]);
-    let configs = [&plan.runs[0].config, &plan.runs.last().expect("runs").config];
+    let configs = [plan.runs[0].config(), plan.runs.last().expect("runs").config()];
     assert_snapshot!(serde_json::to_string_pretty(&configs).expect("plain data"));
 }
 
 #[test]
 fn each_layer_beats_the_one_below() {
     let epochs = |text: &str, env: &[(&str, &str)], set: &[&str]| {
-        planned_under(text, env, set).runs[0].config.train.get("epochs").and_then(Value::as_u64).unwrap_or(100)
+        planned_under(text, env, set).runs[0].config().train.get("epochs").and_then(Value::as_u64).unwrap_or(100)
     };
     let method = "dataset = \"toy\"\nbits = [16]\n[[method]]\nname = \"waves\"\n";
     let shared = format!("{method}[train]\nepochs = 20\n");
@@ -65,19 +65,21 @@ fn each_layer_beats_the_one_below() {
         assert_eq!(epochs(text, &env, &[]), 50);
         assert_eq!(epochs(text, &env, &["train.epochs=59", "train={ epochs = 60 }"]), 60);
     }
-    assert_eq!(planned_under(method, &env, &[]).runs[0].config.train["rate"], 0.01);
+    assert_eq!(planned_under(method, &env, &[]).runs[0].config().train["rate"], 0.01);
 }
 
 #[test]
 fn overrides_reach_the_keys_at_the_top() {
     let plan = planned_under(FILE, &[], &["bits=[8]", "seeds=[7]", "protocol=toy-2", "split_seed=4"]);
-    assert!(plan.runs.iter().all(|run| run.config.bits == 8 && run.config.seed == 7 && run.config.split_seed == 4));
-    assert_eq!((plan.protocol.as_str(), &plan.runs[0].config.eval["map_at"]), ("toy-2", &json!("all")));
+    assert!(
+        plan.runs.iter().all(|run| run.config().bits == 8 && run.config().seed == 7 && run.config().split_seed == 4)
+    );
+    assert_eq!((plan.protocol.as_str(), &plan.runs[0].config().eval["map_at"]), ("toy-2", &json!("all")));
 }
 
 #[test]
 fn the_depth_of_the_primary_metric_is_the_protocols_unless_the_file_says_otherwise() {
-    let depth = |eval: &str| planned(&format!("{FILE}\n[eval]\n{eval}")).runs[0].config.eval["map_at"].clone();
+    let depth = |eval: &str| planned(&format!("{FILE}\n[eval]\n{eval}")).runs[0].config().eval["map_at"].clone();
     assert_eq!(depth(""), 100);
     assert_eq!(depth("map_at = \"protocol\""), 100);
     assert_eq!(depth("map_at = \"all\""), "all");
@@ -86,7 +88,7 @@ fn the_depth_of_the_primary_metric_is_the_protocols_unless_the_file_says_otherwi
 
 #[test]
 fn what_cannot_change_a_result_is_not_in_a_run() {
-    let run = |extra: &str| planned(&format!("{FILE}\n{extra}")).runs.pop().expect("prism is last").config;
+    let run = |extra: &str| planned(&format!("{FILE}\n{extra}")).runs.pop().expect("prism is last").config();
     let config = run("");
     assert!(config.train.is_empty());
     for same in

@@ -70,7 +70,7 @@ fn a_method_without_chance_runs_once() {
     let methods = "seeds = [7, 8, 9]\n[[method]]\nname = \"ruler\"\n[[method]]\nname = \"prism\"\n";
     let plan = planned(&file(methods));
     let seeds = |label: &str| -> Vec<u64> {
-        plan.runs.iter().filter(|run| run.label == label).map(|run| run.config.seed).collect()
+        plan.runs.iter().filter(|run| *run.label == *label).map(|run| run.config().seed).collect()
     };
     assert_eq!(seeds("Ruler"), [7]);
     assert_eq!(seeds("Prism"), [7, 8, 9]);

@@ -72,7 +72,7 @@ proptest! {
         let plan = planned(&parts.text(""));
         let ids: BTreeSet<_> = plan.runs.iter().map(|run| &run.id).collect();
         prop_assert_eq!((plan.runs.len(), ids.len()), (parts.runs, parts.runs));
-        prop_assert!(plan.runs.iter().all(|run| run.id == run.config.id() && run.setting == run.config.setting()));
+        prop_assert!(plan.runs.iter().all(|run| run.id == run.config().id() && *run.setting == *run.config().setting()));
     }
 
     #[test]

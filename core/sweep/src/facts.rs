@@ -1,0 +1,90 @@
+//! Checks of what is known of runs beyond their settings: what encoder sections name, and what methods can work with.
+
+use std::collections::BTreeMap;
+
+use hashlab_data::{DataKind, EncoderFacts, Modality, RunFacts};
+use hashlab_settings::{Settings, Violation, Violations, canonical};
+
+use crate::constraints::diagnostic;
+use crate::diagnostic::{Diagnostic, Span};
+use crate::layers::Merged;
+use crate::section::Section;
+
+/// The key of the top level with the code lengths.
+const BITS: &str = "bits";
+
+/// What was found of encoder sections; each different one is looked at once.
+#[derive(Default)]
+pub(crate) struct Inspected(BTreeMap<(Modality, String), Result<EncoderFacts, Violations>>);
+
+/// Reports what the encoder sections of a point name and is not usable; where all is, what its method cannot work with.
+/// The sections hold to their own rules.
+pub(crate) fn check(
+    merged: &Merged<'_>,
+    modalities: &[Modality],
+    inspected: &mut Inspected,
+    owner: &Span,
+) -> Vec<Diagnostic> {
+    let mut run = RunFacts::default();
+    let mut found = Vec::new();
+    for &modality in modalities {
+        let section = Section::Encoder(modality);
+        match inspected.look(merged, modality) {
+            Ok(facts) => {
+                if let Some(dim) = facts.dim {
+                    run.dims.insert(modality, dim);
+                }
+                if let Some(views) = facts.views {
+                    run.views.insert(modality, views);
+                }
+            }
+            Err(broken) => found.extend(broken.iter().map(|one| diagnostic(merged, section, one, owner))),
+        }
+    }
+    if found.is_empty() { check_method(merged, run, owner) } else { found }
+}
+
+impl Inspected {
+    fn look(&mut self, merged: &Merged<'_>, modality: Modality) -> Result<EncoderFacts, Violations> {
+        let kind = merged.scope.description.and_then(|data| data.modalities.get(modality));
+        if kind.is_none_or(|kind| *kind == DataKind::Features) {
+            return Ok(EncoderFacts::default());
+        }
+        let section = merged.table(Section::Encoder(modality));
+        let key = (modality, canonical(&section.clone().into()));
+        self.0.entry(key).or_insert_with(|| (merged.scope.catalog.inspect)(modality, &section)).clone()
+    }
+}
+
+/// Checks a method against every code length of its runs.
+fn check_method(merged: &Merged<'_>, run: RunFacts, owner: &Span) -> Vec<Diagnostic> {
+    let Some(method) = merged.scope.method else { return Vec::new() };
+    let params: Settings = merged.table(Section::Params);
+    let general = merged.table(Section::General);
+    let bits = general.get(BITS).and_then(|bits| bits.as_array()).into_iter().flatten();
+    let bits = bits.filter_map(|bits| usize::try_from(bits.as_u64()?).ok());
+    let broken = bits.flat_map(|bits| {
+        let found = (method.check)(&params, &RunFacts { bits, ..run.clone() });
+        found.iter().cloned().collect::<Vec<_>>()
+    });
+    broken.map(|one| at_its_key(merged, &one, owner)).collect()
+}
+
+/// A violation whose keys are those of a grid, or `bits`.
+fn at_its_key(merged: &Merged<'_>, violation: &Violation, owner: &Span) -> Diagnostic {
+    let place = |key: &str| {
+        if key == BITS {
+            return (Section::General, key.to_owned());
+        }
+        let dotted = key.split_once('.');
+        let section = dotted.and_then(|(name, _)| Section::varied().into_iter().find(|one| one.key() == name));
+        match (section, dotted) {
+            (Some(section), Some((_, key))) => (section, key.to_owned()),
+            _ => (Section::Params, key.to_owned()),
+        }
+    };
+    let places: Vec<(Section, String)> = violation.keys.iter().map(|key| place(key)).collect();
+    let section = places.first().map_or(Section::Params, |(section, _)| *section);
+    let keys = places.into_iter().filter(|(of, _)| *of == section).map(|(_, key)| key).collect();
+    diagnostic(merged, section, &Violation { keys, message: violation.message.clone() }, owner)
+}
