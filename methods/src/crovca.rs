@@ -15,7 +15,7 @@
 //! settings of `[train]`. The bits of evaluation are those of logits ≥ 0; the targets are those > 0, as there.
 
 use anyhow::Result;
-use hashlab_method::{BuildContext, Definition, MethodInfo, Needs, Supervision};
+use hashlab_method::{BuildContext, Definition, MethodInfo, Needs, RunFacts, Supervision, Violations};
 
 use crate::hash_coder::{CoderParams, HashCoder};
 
@@ -39,5 +39,9 @@ impl Definition for CroVca {
 
     fn build(params: CoderParams, cx: &BuildContext) -> Result<Self> {
         Self::new(params, cx)
+    }
+
+    fn check(_: &CoderParams, run: &RunFacts) -> Violations {
+        run.draws_views(2)
     }
 }

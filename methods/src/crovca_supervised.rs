@@ -7,7 +7,7 @@
 //! Those of [CroVCA](crate::crovca). The paper's evaluation of unseen labels is not part of it.
 
 use anyhow::Result;
-use hashlab_method::{BuildContext, Definition, MethodInfo, Needs, Supervision};
+use hashlab_method::{BuildContext, Definition, MethodInfo, Needs, RunFacts, Supervision, Violations};
 
 use crate::hash_coder::{CoderParams, HashCoder};
 
@@ -31,5 +31,9 @@ impl Definition for CroVcaSupervised {
 
     fn build(params: CoderParams, cx: &BuildContext) -> Result<Self> {
         Self::new(params, cx)
+    }
+
+    fn check(_: &CoderParams, run: &RunFacts) -> Violations {
+        run.draws_views(2)
     }
 }
