@@ -8,7 +8,7 @@ fn empty_variables_count_as_unset() {
     let lab = Lab::with(TINY);
     let names = ["RUNS", "CACHE_DIR", "CACHE_LIMIT", "DEVICE", "DATA", "LOG"].map(|name| format!("HASHLAB_{name}"));
     let mut sweep = lab.command(&["sweep", FILE]);
-    names.iter().for_each(|name| drop(sweep.env(name, "")));
+    sweep.envs(names.iter().map(|name| (name, "")));
     let ended = sweep.output().unwrap();
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     assert!(lab.path("runs/store").is_dir() && lab.path("runs/cache").is_dir(), "the defaults");

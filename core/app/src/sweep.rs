@@ -136,7 +136,7 @@ impl PlannedSweep {
         match options.device.open() {
             // It may lie elsewhere, and nothing is left to compute.
             Err(DeviceError::Unavailable(..)) if pending.is_empty() => {}
-            opened => drop(opened?), // workers open it themselves
+            opened => _ = opened?, // workers open it themselves
         }
         if !pending.is_empty() {
             workspace.dirs.store().check_writable().map_err(|error| unwritable(&error))?;

@@ -30,7 +30,7 @@ bits = [16]
 /// One line per run: identity, setting, method, row, point.
 fn listing(plan: &Plan) -> String {
     let line = |run: &PlannedRun| {
-        format!("{} {} {} {} {}", run.id, run.setting, run.method, run.label, Value::from(run.point.clone()))
+        format!("{} {} {} {} {}", run.id, run.setting, run.method, run.label, Value::from((*run.point).clone()))
     };
     plan.runs.iter().map(line).collect::<Vec<_>>().join("\n")
 }

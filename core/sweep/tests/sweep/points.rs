@@ -11,7 +11,7 @@ fn file(methods: &str) -> String {
 
 /// The points of a plan's settings, repetitions under other seeds and code lengths left out.
 fn points(plan: &Plan) -> Vec<Value> {
-    let mut points: Vec<Value> = plan.runs.iter().map(|run| Value::from(run.point.clone())).collect();
+    let mut points: Vec<Value> = plan.runs.iter().map(|run| Value::from((*run.point).clone())).collect();
     points.dedup();
     points
 }
