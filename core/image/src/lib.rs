@@ -1,4 +1,4 @@
-//! Images in memory, their decoding, and transforms equal to Pillow's, torchvision's and OpenCV's bit for bit.
+//! Images in memory, their decoding as Pillow's, and transforms equal to Pillow's, torchvision's and OpenCV's bit for bit.
 //!
 //! Published hashing results rest on augmentation done by Pillow (through torchvision) and OpenCV on 8-bit images.
 //! Each primitive here does the same arithmetic, with the same rounding, so its output is equal in every pixel;
@@ -20,9 +20,11 @@
 mod blur;
 mod color;
 mod decode;
+mod encode;
 mod geometry;
 mod hsv;
 mod jitter;
+mod jpeg;
 mod normalize;
 mod resample;
 mod step;
@@ -30,7 +32,8 @@ mod transform;
 
 pub use blur::{gaussian_blur, gaussian_blur_3};
 pub use color::{adjust_brightness, adjust_contrast, adjust_saturation, grayscale, solarize};
-pub use decode::{ImageError, decode};
+pub use decode::{Exif, ImageError, decode, decode_with, format_name, is_turned};
+pub use encode::png;
 pub use geometry::{RandomResizedCrop, Region, crop, hflip};
 pub use hsv::adjust_hue;
 pub use jitter::ColorJitter;

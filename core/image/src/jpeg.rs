@@ -1,0 +1,66 @@
+//! Decoding of JPEG files.
+
+use image::metadata::Orientation;
+use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+
+use crate::Rgb;
+
+/// Marker of the end of an image.
+const END: [u8; 2] = [0xff, 0xd9];
+/// Second byte of the marker of a scan: compressed pixels follow.
+const SCAN: u8 = 0xda;
+
+/// Decodes an image, and reads its orientation.
+///
+/// # Errors
+/// What is wrong with the file. One that ends before its end marker is refused, as Pillow does; the decoder would
+/// fill the missing part with grey.
+pub(crate) fn decode(bytes: &[u8]) -> Result<(Rgb, Orientation), String> {
+    if !is_complete(bytes) {
+        return Err("the file ends before its image does".to_owned());
+    }
+    let mut decoder = open(bytes);
+    let pixels = decoder.decode().map_err(|error| error.to_string())?;
+    let (width, height) = decoder.dimensions().expect("known once pixels are");
+    Ok((Rgb { width, height, pixels }, orientation_of(&decoder)))
+}
+
+/// Reads the orientation alone.
+///
+/// # Errors
+/// What is wrong with the head of the file.
+pub(crate) fn orientation(bytes: &[u8]) -> Result<Orientation, String> {
+    let mut decoder = open(bytes);
+    decoder.decode_headers().map_err(|error| error.to_string())?;
+    Ok(orientation_of(&decoder))
+}
+
+fn open(bytes: &[u8]) -> JpegDecoder<ZCursor<&[u8]>> {
+    let options = DecoderOptions::default()
+        .jpeg_set_out_colorspace(ColorSpace::RGB)
+        .set_strict_mode(false)
+        .set_max_width(usize::from(u16::MAX))
+        .set_max_height(usize::from(u16::MAX));
+    JpegDecoder::new_with_options(ZCursor::new(bytes), options)
+}
+
+fn orientation_of(decoder: &JpegDecoder<ZCursor<&[u8]>>) -> Orientation {
+    decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms)
+}
+
+/// Whether an end marker follows the beginning of the first scan. Within compressed pixels these two bytes mean nothing
+/// else; the segments before the first scan, such as a preview, may hold them.
+fn is_complete(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4).and_then(|head| head.first_chunk()) {
+        match marker {
+            SCAN => return bytes[at..].windows(2).rev().any(|pair| pair == END),
+            0xff => at += 1,
+            _ => at += 2 + usize::from(u16::from_be_bytes([high, low])),
+        }
+    }
+    false
+}
