@@ -56,8 +56,8 @@ pub(crate) enum Command {
     Trace(TraceArgs),
     /// List the methods, or describe one and its hyperparameters
     Methods(NameArgs),
-    /// List the data sets, or describe one and its protocols
-    Datasets(NameArgs),
+    /// List the data sets, describe one and its protocols, check one or show its items
+    Datasets(DatasetsArgs),
     /// List the encoders and the settings of `[image]` and `[text]`, or describe one
     Encoders(NameArgs),
     /// Download data sets and weights from the Hugging Face hub, or list what can be had there
@@ -179,6 +179,41 @@ pub(crate) struct TraceArgs {
 pub(crate) struct NameArgs {
     /// Name; without one, all are listed
     pub(crate) name: Option<String>,
+}
+
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct DatasetsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<DatasetsCommand>,
+    /// Name; without one, all are listed
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DatasetsCommand {
+    /// Read every item once, and report counts, sizes, and what cannot be read
+    Check(CheckArgs),
+    /// Draw some of an experiment's items, with labels, captions and the views that its method sees, as a web page
+    Show(ShowArgs),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct CheckArgs {
+    /// Data set, or experiment file whose `dataset` and `[data]` are read
+    pub(crate) target: String,
+    /// Override a setting of an experiment file, e.g. `--set data.dir="photos"`
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentArgs,
+    /// File to write
+    #[arg(long, value_name = "FILE", default_value = "page.html")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(clap::Args)]

@@ -13,6 +13,7 @@ mod lab;
 mod listings;
 mod mistakes;
 mod npy;
+mod own_data;
 mod repeats;
 mod rows;
 mod same_name;

@@ -4,11 +4,12 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use candle_core::{DType, Tensor};
 use hashlab_cache::{FeatureFile, FeatureKey, Shape, items_digest};
+use hashlab_data::{ItemData, Modality};
 use hashlab_encoders::{Cut, Encoder, ImageEntry, Norm, Place, TrainableEncoder, Weights};
-use hashlab_image::{Normalize, Transform};
+use hashlab_image::{Normalize, Rgb, Transform};
 use hashlab_kernels::threads::serial;
 use hashlab_rng::{Stream, stream};
 use rayon::prelude::*;
@@ -85,6 +86,25 @@ impl<'a> ImageFeatures<'a> {
     /// Reads the weights, and checks that they are those that the run was planned with.
     fn weights(&self) -> Result<Option<Weights>> {
         self.weights.as_deref().map(|path| read_weights(path, self.digest())).transpose()
+    }
+
+    /// The image of an item as the encoder sees it without augmentation.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn plain_image(&self, item: u32) -> Result<Rgb> {
+        self.view_image(item, &self.network.preprocess.transform(self.image_size()), 0)
+    }
+
+    /// Stored view number `view` of an item, as pixels.
+    ///
+    /// # Errors
+    /// If the image cannot be read.
+    pub fn view_image(&self, item: u32, transform: &Transform, view: u32) -> Result<Rgb> {
+        let Some(ItemData::Images(images)) = self.source.dataset.data(Modality::Image) else {
+            bail!("the items have no images")
+        };
+        Ok(transform.apply(&images.image(item as usize)?, &mut self.draws(transform, view)(item)))
     }
 
     /// Features of all items without augmentation; row = item. Extracts what the cache lacks.

@@ -114,6 +114,22 @@ pub fn features_of<'a>(
     views_of(environment, &split, &trained.batch_spec(), plain, progress)
 }
 
+/// The views of a training step; `None` where the method has no steps.
+///
+/// # Errors
+/// If the method cannot be built.
+pub fn batch_spec(
+    config: &RunConfig,
+    method: &MethodEntry,
+    environment: &RunEnvironment<'_>,
+) -> Result<Option<BatchSpec>> {
+    let split = split_of(config, environment.dataset)?;
+    match build(config, method, environment, &split, &Device::Cpu)? {
+        AnyMethod::Trained(method) => Ok(Some(method.batch_spec())),
+        AnyMethod::Fitted(_) => Ok(None),
+    }
+}
+
 /// Opens the stored views of a method that is built.
 fn views_of<'a>(
     environment: &RunEnvironment<'a>,

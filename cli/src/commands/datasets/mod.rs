@@ -1,5 +1,9 @@
 //! `hashlab datasets`: sizes, labels, protocols, source, license, and where the files were found.
 
+mod check;
+mod page;
+mod show;
+
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -8,10 +12,15 @@ use hashlab_data::{Contents, DataError, DataKind, DatasetEntry, DatasetInfo, Mod
 use hashlab_settings::Settings;
 
 use super::methods::{settings, wrap};
-use crate::args::NameArgs;
+use crate::args::{DatasetsArgs, DatasetsCommand};
 use crate::context::{Context, print};
 
-pub(crate) fn run(context: &Context, args: &NameArgs) -> Result<ExitCode> {
+pub(crate) fn run(context: &Context, args: &DatasetsArgs) -> Result<ExitCode> {
+    match &args.command {
+        Some(DatasetsCommand::Check(args)) => return check::run(context, args),
+        Some(DatasetsCommand::Show(args)) => return show::run(context, args),
+        None => {}
+    }
     match &args.name {
         None => print(&list(context.registry().datasets))?,
         Some(name) => print(&describe(context, context.registry().dataset(name)?)?)?,
