@@ -115,6 +115,8 @@ def rows():
     yield from (text_row(t) for t in both)
     augment = ways("augment.py", WORK, names=["pil", "v2"])
     yield Row("PNG to augmented view, 128 px, per image", 2, ["augment", WORK], augment, 0.25)
+    photos = ways("photos.py", WORK, names=["pil", "v2"])
+    yield Row("JPEG files of 500×375 to 224 px, per image", 2, ["photos", WORK], photos, 0.5)
     yield ranking_row("numpy and PyTorch", ["partition", "topk", "radix"])
     yield ranking_row("faiss", ["faiss"])
     yield ranking_row("as in repositories", ["repository"])
@@ -303,6 +305,8 @@ def prepare(options):
         WORK.mkdir(parents=True, exist_ok=True)
         run([options.binaries / "hashlab-bench", "prepare", WORK])
         prepare_features(sweep, options)
+    if not (WORK / "photos").exists():
+        run([options.python, PEERS / "photos.py", "prepare", WORK])
 
 
 def prepare_features(sweep, options):

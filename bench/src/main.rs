@@ -12,6 +12,7 @@ mod conv;
 mod forward;
 mod head;
 mod matmul;
+mod photos;
 mod prepare;
 mod ranking;
 mod run;
@@ -72,6 +73,8 @@ enum Command {
     Text { texts: usize, tokens: usize },
     /// Decoding and augmentation of PNG images to 128 pixels, as CIBHash does; an iteration is one image
     Augment { dir: PathBuf },
+    /// Reading, decoding and resizing a folder of JPEG files to 224 pixels; an iteration is one image
+    Photos { dir: PathBuf },
     /// mAP@1000 of the codes in `dir`
     Ranking { dir: PathBuf },
     /// A whole run of CIBHash on stored features
@@ -95,7 +98,10 @@ enum Command {
 impl Command {
     /// Whether its work is the processor's wherever tensors live.
     fn needs_no_device(&self) -> bool {
-        matches!(self, Self::Prepare { .. } | Self::Encoders | Self::Augment { .. } | Self::Ranking { .. })
+        matches!(
+            self,
+            Self::Prepare { .. } | Self::Encoders | Self::Augment { .. } | Self::Photos { .. } | Self::Ranking { .. }
+        )
     }
 }
 
@@ -123,6 +129,7 @@ fn main() -> Result<()> {
         }
         Command::Text { texts, tokens } => text::work(texts, tokens, &device)?,
         Command::Augment { dir } => augment::work(&dir)?,
+        Command::Photos { dir } => photos::work(&dir)?,
         Command::Ranking { dir } => ranking::work(&dir)?,
         Command::Run { dir, epochs, seed } => run::work(dir, epochs, seed, &device)?,
         Command::Pack { dir, epochs, runs, apart } => run::pack(dir, epochs, runs, &device, apart.then_some(name))?,
