@@ -21,13 +21,14 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(registry: Registry, args: DirArgs) -> Self {
-        let dirs = Dirs {
+        let mut dirs = Dirs {
             runs: args.runs,
             data: DataDirs::discover(args.data_dir.clone()),
             data_dir: args.data_dir,
             cache_dir: args.cache_dir,
             cache_limit: args.cache_limit,
         };
+        dirs.data = dirs.data.clone().with_notes(dirs.cache_path().join("files"));
         Self { workspace: Workspace { registry, dirs, build: crate::BUILD } }
     }
 

@@ -32,7 +32,7 @@ fn catalog(method: &MethodEntry, encoded: Modality) -> Catalog {
     for &other in method.info.needs.fixed().unwrap_or_default().iter().filter(|other| **other != encoded) {
         modalities.insert(other, DataKind::Features);
     }
-    let mut catalog = REGISTRY.catalog(&DataDirs(Vec::new()));
+    let mut catalog = REGISTRY.catalog(&DataDirs::of(Vec::new()));
     catalog.methods.retain(|known| known.name == method.info.name);
     let toy = DatasetDescription {
         identity: "toy-v1".into(),
@@ -231,7 +231,7 @@ fn a_run_is_named_by_the_encoder_of_texts_that_changes_it() {
 /// All methods by their defaults on each data set that they fit, and settings of every section.
 #[test]
 fn runs_have_the_ids_that_are_written_down() {
-    let catalog = REGISTRY.catalog(&DataDirs(Vec::new()));
+    let catalog = REGISTRY.catalog(&DataDirs::of(Vec::new()));
     let tables = |both: bool| -> String {
         let methods = METHODS.iter().filter(|method| method.info.needs.fixed().is_some() == both);
         methods.map(|method| format!("[[method]]\nname = \"{}\"\n", method.info.name)).collect()

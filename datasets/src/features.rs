@@ -225,7 +225,7 @@ impl Files<'_> {
     /// The places of a name: as a path, then in every data directory.
     fn candidates(&self, name: &str) -> Vec<String> {
         let in_dir = |dir: &PathBuf| dir.join(name).to_string_lossy().into_owned();
-        std::iter::once(name.to_owned()).chain(self.dirs.0.iter().map(in_dir)).collect()
+        std::iter::once(name.to_owned()).chain(self.dirs.search.iter().map(in_dir)).collect()
     }
 
     fn missing(&self, what: &str, names: &[&str]) -> DataError {

@@ -1,25 +1,45 @@
-//! The data sets that hashlab knows: one file each, and one line each in [`DATASETS`].
+//! The data sets that hashlab knows: one file each, and one line each in [`DATASETS`]. `own` holds what readers of a
+//! user's own files share.
 //!
 //! ```
 //! use hashlab_data::DataDirs;
 //! use hashlab_datasets::DATASETS;
 //!
 //! let shapes = DATASETS.iter().find(|dataset| dataset.summary.name == "shapes").unwrap();
-//! let dataset = shapes.open(&Default::default(), &DataDirs(vec![]))?;
+//! let dataset = shapes.open(&Default::default(), &DataDirs::of(vec![]))?;
 //! let split = dataset.split(&dataset.info().protocols[0].name, 0)?;
 //! assert!(!split.query.is_empty() && dataset.labels().classes() > 1);
 //! # Ok::<_, hashlab_data::DataError>(())
 //! ```
 
 pub mod cifar10;
+pub mod cifar100;
+pub mod coco;
+pub mod fashion_mnist;
+pub mod fashion_products;
 pub mod features;
+pub mod image_folder;
+pub mod image_list;
+pub mod mnist;
+mod own;
+pub mod parquet;
 pub mod shapes;
+pub mod table;
 
 use hashlab_data::DatasetEntry;
 
 /// Every data set, in the order in which they are listed.
 pub const DATASETS: &[DatasetEntry] = &[
     DatasetEntry::of::<cifar10::Cifar10>(), //
+    DatasetEntry::of::<cifar100::Cifar100>(),
+    DatasetEntry::of::<mnist::Mnist>(),
+    DatasetEntry::of::<fashion_mnist::FashionMnist>(),
+    DatasetEntry::of::<coco::Coco>(),
+    DatasetEntry::of::<fashion_products::FashionProducts>(),
     DatasetEntry::of::<shapes::Shapes>(),
     DatasetEntry::of::<features::Features>(),
+    DatasetEntry::of::<image_folder::ImageFolder>(),
+    DatasetEntry::of::<image_list::ImageList>(),
+    DatasetEntry::of::<table::Table>(),
+    DatasetEntry::of::<parquet::Parquet>(),
 ];

@@ -123,8 +123,9 @@ impl<'a> Item<'a> {
                 Err(error) => Err(error.into()),
             },
             What::Encoder(_) => {
-                let find =
-                    |place: &str| context.dirs().data.0.iter().map(|dir| dir.join(place)).find(|path| path.is_file());
+                let find = |place: &str| {
+                    context.dirs().data.search.iter().map(|dir| dir.join(place)).find(|path| path.is_file())
+                };
                 let files: Option<Vec<_>> = self.published.files.iter().map(|file| find(file.place)).collect();
                 for (file, place) in self.published.files.iter().zip(files.iter().flatten()) {
                     self.check_file(file, place)?;

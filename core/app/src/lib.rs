@@ -12,7 +12,7 @@
 //!
 //! let workspace = Workspace {
 //!     registry: Registry { methods: &[], datasets: &[], encoders: &[], published: &[] },
-//!     dirs: Dirs { runs: "runs".into(), data: DataDirs(vec![]), data_dir: None, cache_dir: None, cache_limit: None },
+//!     dirs: Dirs { runs: "runs".into(), data: DataDirs::of(vec![]), data_dir: None, cache_dir: None, cache_limit: None },
 //!     build: Build { version: "1.0", commit: "unknown", diff_digest: "" },
 //! };
 //! let mistaken = ExperimentText {

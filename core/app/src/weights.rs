@@ -172,7 +172,7 @@ impl Lookup {
     fn find(&self, section: Section<'_>, key: &str) -> Result<PathBuf, String> {
         let (named, modality) = (section.text(key).unwrap_or_default(), section.modality);
         let mut looked = vec![PathBuf::from(named)];
-        for dir in &self.dirs.0 {
+        for dir in &self.dirs.search {
             looked.extend([dir.join("weights").join(named), dir.join(named)]);
         }
         let mut denied = None;

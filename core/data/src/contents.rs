@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn counts_items_labels_and_roles() {
-        let dataset = DatasetEntry::of::<Fake>().open(&Settings::new(), &DataDirs(vec![])).unwrap();
+        let dataset = DatasetEntry::of::<Fake>().open(&Settings::new(), &DataDirs::of(vec![])).unwrap();
         let contents = Contents::of(&*dataset).unwrap();
         assert_eq!((contents.items, contents.classes, contents.labels_per_item), (40, 2, 1.5));
         let (protocol, sizes) = &contents.protocols[0];

@@ -91,6 +91,11 @@ pub trait Dataset: Send + Sync {
 
     /// Files or folders that the items were read from; empty where they are generated.
     fn found_at(&self) -> Vec<PathBuf>;
+
+    /// What was found in a user's own files, a line each: counts of items, classes and captions, and what was left out.
+    fn findings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// The items' data of one modality.
@@ -122,6 +127,14 @@ pub trait Images: Send + Sync {
     /// # Errors
     /// If it is damaged, or is not the one that the data set's identity promises.
     fn image(&self, index: usize) -> Result<Rgb, DataError>;
+
+    /// The bytes of the file that item `index` is decoded from; `None` where images are no files.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn encoded(&self, _index: usize) -> Result<Option<Vec<u8>>, DataError> {
+        Ok(None)
+    }
 }
 
 /// Texts by item.

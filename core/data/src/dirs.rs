@@ -10,11 +10,27 @@ pub const DATA_VARIABLE: &str = "HASHLAB_DATA";
 /// Default directory of data sets.
 const WORKING: &str = "./data";
 
-/// Search directories of data sets and weights, in order.
+/// Directories of data sets and weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DataDirs(pub Vec<PathBuf>);
+pub struct DataDirs {
+    /// Where files are looked for, in order.
+    pub search: Vec<PathBuf>,
+    /// Where the digests of a user's files are remembered between processes; without it they are computed every time.
+    pub notes: Option<PathBuf>,
+}
 
 impl DataDirs {
+    /// Looks for files in these directories, and remembers nothing.
+    pub fn of(search: Vec<PathBuf>) -> Self {
+        Self { search, notes: None }
+    }
+
+    /// Remembers digests of files in a folder, which is made when it is needed.
+    #[must_use]
+    pub fn with_notes(self, notes: PathBuf) -> Self {
+        Self { notes: Some(notes), ..self }
+    }
+
     /// Lists the folder of `--data-dir`, that of `HASHLAB_DATA`, and `./data`, each once.
     pub fn discover(flag: Option<PathBuf>) -> Self {
         let variable = env::var_os(DATA_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -23,12 +39,12 @@ impl DataDirs {
 
     /// Lists, for every folder, its subfolder `name` and the folder itself: the places of the data set `name`.
     pub fn places_of(&self, name: &str) -> Vec<PathBuf> {
-        self.0.iter().flat_map(|dir| [dir.join(name), dir.clone()]).collect()
+        self.search.iter().flat_map(|dir| [dir.join(name), dir.clone()]).collect()
     }
 
     /// Directory of downloads: the first.
     pub fn target(&self) -> &Path {
-        self.0.first().map_or(Path::new(WORKING), PathBuf::as_path)
+        self.search.first().map_or(Path::new(WORKING), PathBuf::as_path)
     }
 
     /// Keeps the first spelling of every folder.
@@ -42,7 +58,7 @@ impl DataDirs {
                 kept.push(dir);
             }
         }
-        Self(kept)
+        Self::of(kept)
     }
 }
 
@@ -63,19 +79,19 @@ mod tests {
         let again = a.join("..").join("a");
         let absent_again = root.path().join(".").join("b");
         let dirs = DataDirs::distinct([a.clone(), again, b.clone(), absent_again]);
-        assert_eq!(dirs, DataDirs(vec![a, b]));
+        assert_eq!(dirs, DataDirs::of(vec![a, b]));
     }
 
     #[test]
     fn the_flag_comes_first_and_the_working_folder_is_listed() {
         let dirs = DataDirs::discover(Some("/some/flag".into()));
         assert_eq!(dirs.target(), Path::new("/some/flag"));
-        assert!(dirs.0.iter().any(|dir| resolve(dir) == resolve(Path::new("./data"))));
+        assert!(dirs.search.iter().any(|dir| resolve(dir) == resolve(Path::new("./data"))));
     }
 
     #[test]
     fn a_data_set_may_lie_in_its_own_folder_or_directly() {
-        let dirs = DataDirs(vec!["d".into()]);
+        let dirs = DataDirs::of(vec!["d".into()]);
         assert_eq!(dirs.places_of("set"), [PathBuf::from("d/set"), PathBuf::from("d")]);
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// Not found in any of the directories.
-    #[error("{what} was not found\n{}\nhelp: {help}", places(.looked))]
+    #[error("{what} was not found{}\nhelp: {help}", places(.looked))]
     Missing {
         /// The missing files.
         what: String,
@@ -40,7 +40,7 @@ pub enum DataError {
 
 /// One line per place that was looked at.
 fn places(looked: &[PathBuf]) -> String {
-    looked.iter().map(|path| format!("  looked at {}", path.display())).collect::<Vec<_>>().join("\n")
+    looked.iter().map(|path| format!("\n  looked at {}", path.display())).collect()
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn open_takes_defaults_for_absent_keys_and_checks_the_rest() {
-        let dirs = DataDirs(vec![]);
+        let dirs = DataDirs::of(vec![]);
         assert_eq!(ENTRY.open(&table(json!({})), &dirs).unwrap().len(), 40);
         assert_eq!(ENTRY.open(&table(json!({"items": 30})), &dirs).unwrap().len(), 30);
         let error = ENTRY.open(&table(json!({"items": 1})), &dirs).err().unwrap();
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn an_unknown_protocol_lists_the_known_ones() {
-        let info = ENTRY.describe(&Settings::new(), &DataDirs(vec![])).unwrap();
+        let info = ENTRY.describe(&Settings::new(), &DataDirs::of(vec![])).unwrap();
         let error = info.protocol("nine").unwrap_err();
         assert_eq!(error.to_string(), "there is no protocol `nine`\nhelp: known: fake");
         assert_eq!(info.protocol("fake").unwrap().name, "fake");

@@ -76,8 +76,21 @@ impl Roles {
     /// # Errors
     /// [`DataError::Invalid`] if the roles break the first rule, name an item that is not there, or are empty.
     pub fn into_split(self, items: usize, split_seed: u64) -> Result<Split, DataError> {
+        self.into_split_among(items, split_seed, |_| true)
+    }
+
+    /// [`into_split`](Self::into_split) that holds out only items that may be queries, such as those with a label.
+    ///
+    /// # Errors
+    /// As those of `into_split`.
+    pub fn into_split_among(
+        self,
+        items: usize,
+        split_seed: u64,
+        may_query: impl Fn(u32) -> bool,
+    ) -> Result<Split, DataError> {
         self.check(items)?;
-        Ok(self.arranged(split_seed, |train| hold_out(train, split_seed)))
+        Ok(self.arranged(split_seed, |train| hold_out(train, split_seed, may_query)))
     }
 
     /// Orders the items of every role; `hold_out` chooses the validation queries where the roles have none.
@@ -140,9 +153,9 @@ impl Roles {
     }
 }
 
-/// Moves min(1,000, 10 %) of `train`, drawn at random, into a list of their own.
-fn hold_out(train: &mut Vec<u32>, split_seed: u64) -> Vec<u32> {
-    let mut held = train.clone();
+/// Moves min(1,000, 10 %) of `train`, drawn at random from what may be a query, into a list of their own.
+fn hold_out(train: &mut Vec<u32>, split_seed: u64, may_query: impl Fn(u32) -> bool) -> Vec<u32> {
+    let mut held: Vec<u32> = train.iter().copied().filter(|&item| may_query(item)).collect();
     stream(split_seed, "split/validation", &[]).shuffle(&mut held);
     held.truncate((train.len() / 10).min(MOST_HELD_OUT));
     held.sort_unstable();
@@ -227,6 +240,15 @@ mod tests {
         assert_eq!(sorted(&[split.train, split.validation_query.clone()].concat()), (150..300).collect::<Vec<_>>());
         assert!(split.validation_database.iter().all(|item| !split.validation_query.contains(item)));
         assert_eq!(sorted(&split.database), (100..300).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn only_what_may_be_a_query_is_held_out() {
+        let split = roles().into_split_among(300, 5, |item| item % 5 == 0).unwrap();
+        assert_eq!(split.validation_query.len(), 15);
+        assert!(split.validation_query.iter().all(|item| item % 5 == 0));
+        let none = roles().into_split_among(300, 5, |_| false).unwrap();
+        assert!(none.validation_query.is_empty() && none.train.len() == 150);
     }
 
     #[test]

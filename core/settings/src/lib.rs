@@ -110,8 +110,19 @@ fn parse_typed<T: Params>(types: &BTreeMap<String, ValueType>, settings: &Settin
             None => Violations::one([], message),
         }
     })?;
-    let violations = value.check();
+    // A struct with a flattened part of it cannot deny unknown fields itself.
+    let unknown = unknown_keys(types, settings);
+    let violations = if unknown.is_empty() { value.check() } else { unknown };
     if violations.is_empty() { Ok(value) } else { Err(violations) }
+}
+
+/// Finds keys that the section does not have.
+fn unknown_keys(types: &BTreeMap<String, ValueType>, settings: &Settings) -> Violations {
+    let known = || types.keys().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+    let unknown = settings.keys().filter(|key| !types.contains_key(*key));
+    unknown.fold(Violations::none(), |violations, key| {
+        violations.and(Violations::one([key.as_str()], format!("unknown field `{key}`, expected one of {}", known())))
+    })
 }
 
 /// Checks types and ranges of single keys. A `null` stands for a key that is left out.

@@ -95,7 +95,7 @@ fn files_are_found_in_every_usual_place() {
 
 #[test]
 fn absent_files_list_where_they_were_looked_for_and_how_to_get_them() {
-    let message = Files::find(&DataDirs(vec!["/a".into(), "b".into()])).unwrap_err().to_string();
+    let message = Files::find(&DataDirs::of(vec!["/a".into(), "b".into()])).unwrap_err().to_string();
     let lines: Vec<_> = message.lines().take(5).collect();
     assert_eq!(
         lines,
@@ -122,7 +122,7 @@ fn an_incomplete_set_names_what_is_absent_unless_a_complete_one_is_found() {
     assert!(message.contains("data_batch_4.bin\nhelp: "), "{message}");
 
     write_bin(whole.path());
-    let dirs = DataDirs(vec![partial.path().into(), whole.path().into()]);
+    let dirs = DataDirs::of(vec![partial.path().into(), whole.path().into()]);
     assert_eq!(Files::find(&dirs).unwrap().paths[0], whole.path().join("data_batch_1.bin"));
 }
 

@@ -25,7 +25,7 @@ fn folder() -> tempfile::TempDir {
 fn load(folder: &Path, more: serde_json::Value) -> Result<Features, DataError> {
     let mut settings = json!({ "dir": folder.to_str() });
     settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    Features::load(&serde_json::from_value(settings).unwrap(), &DataDirs(vec![]))
+    Features::load(&serde_json::from_value(settings).unwrap(), &DataDirs::of(vec![]))
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn mistakes_name_the_file_and_what_was_expected() {
 #[test]
 fn settings_must_name_features_and_one_kind_of_split() {
     let check = |settings: serde_json::Value| Schema::of::<Settings>().check(settings.as_object().unwrap()).to_string();
-    let nothing = Features::load(&Settings::default(), &DataDirs(vec![])).err().unwrap().to_string();
+    let nothing = Features::load(&Settings::default(), &DataDirs::of(vec![])).err().unwrap().to_string();
     assert!(nothing.contains("features of any modality") && nothing.contains("set `dir`"), "{nothing}");
     assert!(check(json!({ "dir": "x", "queries": 3, "query": "q.npy" })).contains("leave one of them out"));
     assert_eq!(check(json!({ "dir": "x", "queries": 3 })), "");

@@ -46,7 +46,7 @@ impl DatasetSource for Tiny {
     }
 
     fn open(settings: &NoParams, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
-        let looked: Vec<_> = dirs.0.iter().map(|dir| dir.join(PLACE)).collect();
+        let looked: Vec<_> = dirs.search.iter().map(|dir| dir.join(PLACE)).collect();
         match looked.iter().find(|path| path.exists()) {
             Some(path) => {
                 let (path, info) = (path.clone(), Self::describe(settings, dirs)?);

@@ -44,7 +44,7 @@ pub(super) fn reference() -> Reference {
 }
 
 pub(super) fn dirs(path: &Path) -> DataDirs {
-    DataDirs(vec![path.into()])
+    DataDirs::of(vec![path.into()])
 }
 
 /// Writes the authors' files into `folder`.

@@ -1,0 +1,187 @@
+//! COCO: photos of everyday scenes with objects of 80 classes and five or more captions each.
+//!
+//! Lin et al.: Microsoft COCO: Common Objects in Context (ECCV 2014). The files are those of the project's page. Items are
+//! the images with at least one object, those of the training part in the order of their numbers, then those of the
+//! validation part: the order of DCHMT's preparation, whose split is the default.
+
+mod annotations;
+
+use std::path::{Path, PathBuf};
+
+use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary, Protocol};
+use hashlab_image::Exif;
+use hashlab_rng::numpy::LegacyRandomState;
+use hashlab_settings::Params;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::own::captions::Captions;
+use crate::own::image_files::ImageFiles;
+use crate::own::labels::NamedLabels;
+use crate::own::places::damaged;
+use crate::own::settings::OwnSettings;
+use crate::own::split::{Draw, Given, Recipe, Rule};
+use crate::own::strings::Strings;
+use crate::own::{Listed, Opened};
+use annotations::Part;
+
+const NAME: &str = "coco";
+const PARTS: [&str; 2] = ["train", "val"];
+/// Images of both parts together, whichever the year.
+const IMAGES: usize = 123_287;
+const HELP: &str = "unpack the images and the annotations of https://cocodataset.org/#download into the folder `coco` of a \
+                    data directory: train2017/, val2017/, annotations/instances_train2017.json, …";
+
+/// The division into a training and a validation part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Year {
+    /// 82,783 and 40,504 images.
+    #[serde(rename = "2014")]
+    Of2014,
+    /// 118,287 and 5,000 images.
+    #[default]
+    #[serde(rename = "2017")]
+    Of2017,
+}
+
+impl Year {
+    fn number(self) -> u32 {
+        match self {
+            Self::Of2014 => 2014,
+            Self::Of2017 => 2017,
+        }
+    }
+}
+
+/// Settings of `coco`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The division that the files have: `2014` or `2017`. It decides the order of the items, hence the drawn split.
+    pub year: Year,
+}
+
+impl Params for Settings {}
+
+/// COCO.
+pub struct Coco;
+
+impl DatasetSource for Coco {
+    const SUMMARY: DatasetSummary = DatasetSummary {
+        name: NAME,
+        title: "COCO",
+        description: "122,218 photos of everyday scenes with objects of 80 classes and five captions each",
+        source: "https://cocodataset.org/#download",
+        license: "annotations CC BY 4.0; images under the terms of Flickr",
+        citation: "T.-Y. Lin et al.: Microsoft COCO: Common objects in context. ECCV 2014",
+    };
+    type Settings = Settings;
+
+    fn describe(settings: &Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
+        Ok(load(settings.year, dirs, IMAGES)?.info().clone())
+    }
+
+    fn open(settings: &Settings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
+        Ok(Box::new(load(settings.year, dirs, IMAGES)?))
+    }
+}
+
+/// Opens files with `images` images.
+fn load(year: Year, dirs: &DataDirs, images: usize) -> Result<Opened, DataError> {
+    let root = find(year, dirs)?;
+    let (mut paths, mut labels, mut captions) = (Strings::default(), NamedLabels::default(), Captions::default());
+    let mut seen = 0;
+    let mut found_at = Vec::new();
+    for part in PARTS {
+        let name = format!("{part}{}", year.number());
+        let [instances, sentences] = ["instances", "captions"].map(|kind| annotation(&root, kind, &name));
+        let part = Part::read(&instances, &sentences)?;
+        seen += part.images.len();
+        for (id, file) in part.images.iter().filter(|(id, _)| part.classes.contains_key(id)) {
+            paths.push(&format!("{name}/{file}"));
+            let classes: Vec<u32> =
+                part.classes[id].iter().map(|category| labels.class(&part.categories[category])).collect();
+            labels.push(classes);
+            captions.push(part.captions.get(id).into_iter().flatten().map(String::as_str));
+        }
+        found_at.extend([instances, sentences]);
+    }
+    if seen != images {
+        let problem = format!("expected {images} images in the files of both parts, got {seen}");
+        return Err(damaged(&found_at[0], problem, HELP));
+    }
+    let findings = vec![format!("{} of {seen} images have an object", paths.len())];
+    let recipes = recipes(paths.len());
+    let pictures = Box::new(ImageFiles::new(root, paths, Exif::Ignore));
+    let listed = Listed {
+        pictures: Some(pictures),
+        captions: Some(captions),
+        labels,
+        class_names: Vec::new(),
+        recipes,
+        found_at,
+        findings,
+    };
+    Opened::of(listed, &OwnSettings::default(), dirs)
+}
+
+/// The folder with the annotations.
+fn find(year: Year, dirs: &DataDirs) -> Result<PathBuf, DataError> {
+    let first = format!("{}{}", PARTS[0], year.number());
+    let places = dirs.places_of(NAME);
+    let found = places.iter().find(|place| annotation(place, "instances", &first).is_file());
+    found.cloned().ok_or_else(|| DataError::Missing {
+        what: format!("data set `{NAME}` of {}", year.number()),
+        looked: places.iter().map(|place| annotation(place, "instances", &first)).collect(),
+        help: HELP.to_owned(),
+    })
+}
+
+fn annotation(root: &Path, kind: &str, part: &str) -> PathBuf {
+    root.join("annotations").join(format!("{kind}_{part}.json"))
+}
+
+/// The split of DCHMT, and draws of the sizes of the supervised and unsupervised papers.
+fn recipes(items: usize) -> Vec<Recipe> {
+    let draw = Draw { queries: 5_000.0, train_items: Some(10_000.0), per_class: false, train_in_database: true };
+    let unsupervised = Draw { train_items: Some(5_000.0), ..draw };
+    vec![
+        Recipe {
+            protocol: Protocol::new(
+                "dchmt",
+                "5,000 queries, 10,000 train, database all but the queries, drawn as DCHMT's code draws (numpy, seed 1814), so split_seed orders the database alone",
+                None,
+            ),
+            rule: Rule::Given(dchmt(items)),
+        },
+        Recipe {
+            protocol: Protocol::new(
+                "coco",
+                "5,000 queries and 10,000 train drawn by split_seed, database all but the queries (DeepHash-pytorch's sizes)",
+                Some(5000),
+            ),
+            rule: Rule::Drawn(draw),
+        },
+        Recipe {
+            protocol: Protocol::new(
+                "unsupervised",
+                "5,000 queries and 5,000 train drawn by split_seed, database all but the queries (the sizes of CIRH and UCMFH)",
+                Some(50),
+            ),
+            rule: Rule::Drawn(unsupervised),
+        },
+    ]
+}
+
+/// The draws of kalenforn/DCHMT: one permutation of the items, of which the first 5,000 are queries and the next 10,000
+/// are trained on; all but the queries are the database.
+fn dchmt(items: usize) -> Given {
+    let mut query = LegacyRandomState::new(1814).permutation(items);
+    let mut database = query.split_off(5_000.min(items / 3));
+    let train = database[..10_000.min(database.len())].to_vec();
+    database.sort_unstable();
+    Given { query, train: Some(train), database: Some(database), validation_query: None }
+}
+
+#[cfg(test)]
+mod tests;

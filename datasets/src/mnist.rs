@@ -1,0 +1,45 @@
+//! MNIST: 70,000 handwritten digits of 28 × 28 pixels.
+//!
+//! The files are those of the Hugging Face hub; items are in their order, the training part first. Grey pixels are
+//! repeated in all three colors.
+
+use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary};
+use hashlab_settings::NoParams;
+
+use crate::own::hub::{DIGIT_PROTOCOLS, HubSet, Part};
+
+const SET: HubSet = HubSet {
+    name: "mnist",
+    parts: &[
+        Part { name: "train", files: &["mnist/train-*.parquet", "train-*.parquet"], items: 60_000 },
+        Part { name: "test", files: &["mnist/test-*.parquet", "test-*.parquet"], items: 10_000 },
+    ],
+    image: &["image"],
+    captions: &[],
+    help: "put mnist/train-00000-of-00001.parquet and mnist/test-00000-of-00001.parquet of \
+           https://huggingface.co/datasets/ylecun/mnist into the folder `mnist` of a data directory",
+    protocols: DIGIT_PROTOCOLS,
+};
+
+/// MNIST.
+pub struct Mnist;
+
+impl DatasetSource for Mnist {
+    const SUMMARY: DatasetSummary = DatasetSummary {
+        name: SET.name,
+        title: "MNIST",
+        description: "70,000 handwritten digits of 28 × 28 pixels, ten classes",
+        source: "https://huggingface.co/datasets/ylecun/mnist",
+        license: "MIT, as the hub states",
+        citation: "Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-based learning applied to document recognition. Proceedings of the IEEE 86(11), 1998",
+    };
+    type Settings = NoParams;
+
+    fn describe(settings: &NoParams, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
+        Ok(Self::open(settings, dirs)?.info().clone())
+    }
+
+    fn open(_: &NoParams, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
+        Ok(Box::new(SET.open(&["label"], dirs)?))
+    }
+}

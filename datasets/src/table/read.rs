@@ -1,0 +1,158 @@
+//! Reading of rows, one after the other.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+
+use hashlab_data::DataError;
+use serde_json::{Map, Value as Json};
+
+use crate::own::places::{damaged, damaged_line, unreadable};
+use crate::own::rows::{Cell, ColumnSettings, Value};
+
+/// A row's cells of the columns that are asked for.
+pub(super) struct Row {
+    /// Line of the file, counted from 1.
+    pub(super) line: usize,
+    /// Path of the image; empty if there is no such column.
+    pub(super) image: String,
+    pub(super) captions: Vec<Cell>,
+    pub(super) labels: Vec<Cell>,
+}
+
+/// Calls `each` with every row of a file.
+///
+/// # Errors
+/// If the file is none of the known forms, lacks a column, or `each` fails.
+pub(super) fn rows(
+    path: &Path,
+    columns: &ColumnSettings,
+    each: impl FnMut(Row) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("csv") => csv_rows(path, b',', columns, each),
+        Some("tsv") => csv_rows(path, b'\t', columns, each),
+        Some("jsonl" | "ndjson") => json_rows(path, columns, each),
+        _ => Err(damaged(path, "the name does not end in .csv, .tsv or .jsonl", "rename the file by its form")),
+    }
+}
+
+fn csv_rows(
+    path: &Path,
+    delimiter: u8,
+    columns: &ColumnSettings,
+    mut each: impl FnMut(Row) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let file = File::open(path).map_err(unreadable(path))?;
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(BufReader::new(file));
+    let broken = |error: csv::Error| {
+        let line = error.position().map_or(1, csv::Position::line) as usize;
+        let problem = match error.kind() {
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                format!("expected {expected_len} cells as in the first line, got {len}")
+            }
+            csv::ErrorKind::Utf8 { .. } => "the line is no UTF-8 text".to_owned(),
+            _ => error.to_string(),
+        };
+        damaged_line(
+            path,
+            line,
+            problem,
+            "put cells with commas or line breaks into quotes, and save the file as UTF-8",
+        )
+    };
+    let header = reader.headers().map_err(broken)?.clone();
+    let find = |name: &String| {
+        let position = header.iter().position(|column| column.trim_start_matches('\u{feff}') == name);
+        position.ok_or_else(|| no_column(path, name, header.iter().collect()))
+    };
+    let image = columns.image.as_ref().map(find).transpose()?;
+    let captions = columns.captions.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+    let labels = columns.labels.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record).map_err(broken)? {
+        let cell = |at: &usize| match &record[*at] {
+            "" => Cell::new(),
+            text => vec![Value::Text(text.to_owned())],
+        };
+        each(Row {
+            line: record.position().map_or(0, csv::Position::line) as usize,
+            image: image.map_or(String::new(), |at| record[at].to_owned()),
+            captions: captions.iter().map(cell).collect(),
+            labels: labels.iter().map(cell).collect(),
+        })?;
+    }
+    Ok(())
+}
+
+fn no_column(path: &Path, name: &str, known: Vec<&str>) -> DataError {
+    let help = format!("name one of its columns in [data]: {}", known.join(", "));
+    damaged(path, format!("there is no column `{name}`"), help)
+}
+
+fn json_rows(
+    path: &Path,
+    columns: &ColumnSettings,
+    mut each: impl FnMut(Row) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let reader = BufReader::new(File::open(path).map_err(unreadable(path))?);
+    for (at, line) in reader.lines().enumerate() {
+        let line_number = at + 1;
+        let line = line.map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData => {
+                damaged_line(path, line_number, "the line is no UTF-8 text", "save the file as UTF-8")
+            }
+            _ => unreadable(path)(error),
+        })?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let wrong = |problem: String| {
+            damaged_line(path, line_number, problem, "a line is a JSON object, e.g. {\"image\": \"a.jpg\"}")
+        };
+        let object: Map<String, Json> =
+            serde_json::from_str(&line).map_err(|error| wrong(format!("not a JSON object: {error}")))?;
+        let cell = |name: &String| -> Result<Cell, DataError> {
+            let value = object.get(name).ok_or_else(|| {
+                let known: Vec<&str> = object.keys().map(String::as_str).collect();
+                damaged_line(
+                    path,
+                    line_number,
+                    format!("there is no key `{name}`"),
+                    format!("the line has {}; `null` stands for nothing", known.join(", ")),
+                )
+            })?;
+            cell_of(value).map_err(|problem| wrong(format!("`{name}`: {problem}")))
+        };
+        let image = match &columns.image {
+            None => String::new(),
+            Some(name) => match cell(name)?.as_slice() {
+                [Value::Text(path)] => path.clone(),
+                [] => String::new(),
+                _ => return Err(wrong(format!("`{name}` is no path"))),
+            },
+        };
+        each(Row {
+            line: line_number,
+            image,
+            captions: columns.captions.iter().map(cell).collect::<Result<_, _>>()?,
+            labels: columns.labels.iter().map(cell).collect::<Result<_, _>>()?,
+        })?;
+    }
+    Ok(())
+}
+
+/// A JSON value as a cell.
+fn cell_of(value: &Json) -> Result<Cell, String> {
+    let one = |value: &Json| match value {
+        Json::String(text) => Ok(Value::Text(text.clone())),
+        Json::Bool(truth) => Ok(Value::Number(i64::from(*truth))),
+        Json::Number(number) if number.as_i64().is_some() => Ok(Value::Number(number.as_i64().unwrap_or_default())),
+        other => Err(format!("{other} is no text and no integer")),
+    };
+    match value {
+        Json::Null => Ok(Cell::new()),
+        Json::Array(values) => values.iter().map(one).collect(),
+        value => one(value).map(|value| vec![value]),
+    }
+}
