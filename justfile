@@ -20,6 +20,13 @@ new-method NAME="":
 test *ARGS:
     cargo test --release --workspace {{ ARGS }}
 
+# Tests of pages in headless Chromium; needs Node.js 20 or later and Chromium ($CHROMIUM, or /usr/bin/chromium)
+test-browser:
+    cargo build --release --workspace --examples
+    "${CARGO_TARGET_DIR:-target}/release/examples/pages" "${CARGO_TARGET_DIR:-target}/tmp/pages"
+    npm --prefix tests/browser ci --no-audit --no-fund
+    PAGES="$(realpath "${CARGO_TARGET_DIR:-target}/tmp/pages")" npm --prefix tests/browser test
+
 # Tests of encoders and methods on candle's own operations, as on other devices; without those of bits that vary by batch
 test-plain:
     cargo test --release --workspace --features hashlab-kernels/plain --test golden --test torchvision --test compute \

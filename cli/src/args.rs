@@ -50,6 +50,10 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Print the table of a sweep
     Table(TableArgs),
+    /// Write a sweep as one HTML page: tables, figures, failures, queries, runs
+    Report(ReportArgs),
+    /// Write a figure of a sweep for a paper
+    Plot(PlotArgs),
     /// Extract an experiment's features and export them as .npy files
     Features(FeaturesArgs),
     /// Record an experiment's first training steps as .npy files, to compare other code with
@@ -119,6 +123,48 @@ pub(crate) struct TableArgs {
     pub(crate) sweep: String,
     #[command(flatten)]
     pub(crate) options: TableOptions,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct ReportArgs {
+    /// Name of a sweep under the directory of runs, e.g. `cifar10`, or a results.jsonl file, which has fewer figures
+    pub(crate) sweep: String,
+    /// File to write [default: the sweep's name and .html]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Open it in the browser
+    #[arg(long)]
+    pub(crate) open: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct PlotArgs {
+    /// Name of a sweep under the directory of runs, e.g. `cifar10`, or a results.jsonl file, which has fewer figures
+    pub(crate) sweep: String,
+    /// What to plot: map-bits, pr, pn, rn, radius, loss, validation, heat-map, parallel, balance, correlation, distances
+    #[arg(long, value_name = "FIGURE")]
+    pub(crate) figure: String,
+    /// File to write; its ending chooses the format: .svg, .pdf or .png
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Metric of map-bits [default: the primary metric]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) metric: Option<String>,
+    /// Code length [default: the longest]
+    #[arg(long, value_name = "BITS")]
+    pub(crate) bits: Option<usize>,
+    /// Retrieval task: i2i, i2t, t2i or t2t [default: the first of the sweep]
+    #[arg(long, value_name = "TASK")]
+    pub(crate) task: Option<hashlab_data::Task>,
+    /// Row of loss and distances, method of heat-map and parallel [default: the first with data]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) row: Option<String>,
+    /// Hyperparameter on the x axis of heat-map [default: the first that varies]
+    #[arg(long, value_name = "KEY", requires = "y")]
+    pub(crate) x: Option<String>,
+    /// Hyperparameter on its y axis
+    #[arg(long, value_name = "KEY", requires = "x")]
+    pub(crate) y: Option<String>,
 }
 
 #[derive(clap::Args, Clone)]

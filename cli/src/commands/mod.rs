@@ -9,6 +9,8 @@ pub(crate) mod features;
 pub(crate) mod fetch;
 pub(crate) mod methods;
 pub(crate) mod plan;
+pub(crate) mod plot;
+pub(crate) mod report;
 pub(crate) mod sweep;
 pub(crate) mod table;
 pub(crate) mod trace;

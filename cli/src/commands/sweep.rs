@@ -9,7 +9,7 @@ use hashlab_exec::progress::on_stderr;
 use hashlab_report::{Format, Options, results_jsonl};
 use hashlab_store::counted;
 
-use super::table;
+use super::{report, table};
 use crate::args::SweepArgs;
 use crate::context::{Context, warn};
 use crate::exit::bad_input;
@@ -61,6 +61,8 @@ fn keep_files(context: &Context, executed: &Executed) {
         dir.write("results.jsonl", results_jsonl(&executed.report).as_bytes())?;
         let table = table::text(context, &executed.report, &Options::new(Format::Markdown))?;
         dir.write("table.md", table.as_bytes())?;
+        let details = context.workspace.details(&executed.report)?;
+        dir.write("report.html", report::html(context, &executed.report, &details)?.as_bytes())?;
         Ok(())
     };
     if let Err(error) = write() {

@@ -11,24 +11,38 @@ use crate::context::{Context, color_on_stdout, note, print};
 use crate::exit::bad_input;
 
 pub(crate) fn run(context: &Context, args: &TableArgs) -> Result<ExitCode> {
-    let path = Path::new(&args.sweep);
-    if path.extension().is_some_and(|extension| extension == "toml") {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let message = format!("{} is an experiment file, and tables are made of sweeps", path.display());
-        return Err(bad_input(format!("{message}\nhelp: `table {name}` prints that of its sweep")));
-    }
-    let report = if path.is_file() {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        SweepReport::from_jsonl(&text).map_err(|error| bad_input(format!("{}: {error}", path.display())))?
-    } else {
-        newest(context, &args.sweep)?
-    };
+    let report = read(context, &args.sweep)?;
     show(context, &report, &args.options)?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// The report of a sweep, or of a file of results.
+fn read(context: &Context, sweep: &str) -> Result<SweepReport> {
+    match results_file(sweep)? {
+        Some(path) => from_file(path),
+        None => newest(context, sweep),
+    }
+}
+
+/// The file of results that a name is, if it is one.
+pub(super) fn results_file(sweep: &str) -> Result<Option<&Path>> {
+    let path = Path::new(sweep);
+    if path.extension().is_some_and(|extension| extension == "toml") {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let message = format!("{} is an experiment file, and tables and pages are made of sweeps", path.display());
+        return Err(bad_input(format!("{message}\nhelp: its sweep is `{name}`")));
+    }
+    Ok(Some(path).filter(|path| path.is_file()))
+}
+
+/// The report that a file of results holds.
+pub(super) fn from_file(path: &Path) -> Result<SweepReport> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    SweepReport::from_jsonl(&text).map_err(|error| bad_input(format!("{}: {error}", path.display())))
+}
+
 /// The report of the plan that was started last, with a word about older ones.
-fn newest(context: &Context, name: &str) -> Result<SweepReport> {
+pub(super) fn newest(context: &Context, name: &str) -> Result<SweepReport> {
     let (plan, dir) = context.workspace.newest_plan(name)?;
     let plans = context.dirs().store().sweep(name)?.plans();
     if plans > 1 {

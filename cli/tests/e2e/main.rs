@@ -15,6 +15,7 @@ mod mistakes;
 mod npy;
 mod own_data;
 mod repeats;
+mod reports;
 mod rows;
 mod same_name;
 mod streams;

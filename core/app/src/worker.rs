@@ -12,11 +12,12 @@ use hashlab_kernels::device::DeviceName;
 use hashlab_pipeline::config::section;
 use hashlab_pipeline::run::{self, RunEnd, RunJob, features_of, plain_features};
 use hashlab_pipeline::{EncoderContext, RunEnvironment};
-use hashlab_store::{Claim, Journal, QueryResults, RunConfig, RunDir, RunId, RunResult};
+use hashlab_store::{Claim, CodeProfile, Journal, QueryResults, RunConfig, RunDir, RunId, RunResult};
 use hashlab_train::{Checkpoint, TrainConfig, TrainObserver};
 
 use crate::error::explained;
 use crate::provenance::{peak_memory_mib, provenance};
+use crate::shown::shown_items;
 use crate::{Keep, Workspace};
 
 /// What a worker is asked to do.
@@ -126,7 +127,13 @@ impl Worker<'_> {
             Ok(Some(found)) => {
                 // The result comes first: on a full disk, nothing takes its room.
                 claim.finish(&found.result)?;
-                for unkept in [self.keep_queries(&claim, &found), self.keep_model(&claim, &found)] {
+                let kept = [
+                    self.keep_queries(&claim, &found),
+                    keep_codes(&claim, &found),
+                    self.keep_items(&claim, &found),
+                    self.keep_model(&claim, &found),
+                ];
+                for unkept in kept {
                     if let Err(error) = unkept {
                         tracing::warn!("{}", explained(&error));
                         worker::emit(&Event::Note { message: explained(&error) });
@@ -153,16 +160,24 @@ impl Worker<'_> {
         let end = self.with_environment(&config, device, |environment| {
             run::run(RunJob { config: &config, method, environment, observer: &mut recorder, checkpoint, provenance })
         })?;
-        let RunEnd::Result { mut result, model, queries } = end else { return Ok(None) };
+        let RunEnd::Result { mut result, model, queries, profile } = end else { return Ok(None) };
         result.attempts = claim.attempt();
         result.provenance.extend(peak_memory_mib().map(|peak| ("peak_rss_mib".to_owned(), peak.to_string())));
         warn_of_collapse(&config, &result);
-        Ok(Some(Found { config, result: *result, queries, model }))
+        Ok(Some(Found { config, result: *result, queries, profile, model }))
     }
 
     fn keep_queries(&self, claim: &Claim, found: &Found) -> Result<()> {
         let Some(queries) = &found.queries else { return Ok(()) };
         claim.write_queries(queries).context("the result is kept, without what was found for single queries")
+    }
+
+    fn keep_items(&self, claim: &Claim, found: &Found) -> Result<()> {
+        let Some(queries) = &found.queries else { return Ok(()) };
+        let (config, dirs) = (&found.config, &self.workspace.dirs);
+        let dataset = self.workspace.registry.dataset(&config.dataset)?.open(&config.data, &dirs.data)?;
+        let written = claim.write_items(&shown_items(dataset.as_ref(), queries));
+        written.context("the result is kept, without pictures of its queries")
     }
 
     fn keep_model(&self, claim: &Claim, found: &Found) -> Result<()> {
@@ -172,11 +187,17 @@ impl Worker<'_> {
     }
 }
 
+fn keep_codes(claim: &Claim, found: &Found) -> Result<()> {
+    let Some(profile) = &found.profile else { return Ok(()) };
+    claim.write_codes(profile).context("the result is kept, without statistics of its codes")
+}
+
 /// What a run found, and the model that found it.
 struct Found {
     config: RunConfig,
     result: RunResult,
     queries: Option<QueryResults>,
+    profile: Option<CodeProfile>,
     model: Option<hashlab_method::State>,
 }
 

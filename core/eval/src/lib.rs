@@ -24,6 +24,7 @@ mod counts;
 mod curves;
 mod error;
 mod neighbors;
+mod profile;
 mod ranking;
 mod relevance;
 mod report;
@@ -35,6 +36,7 @@ pub use codes::Codes;
 pub use counts::CodeCounts;
 pub use error::EvalError;
 pub use neighbors::{Neighbor, extremes, nearest};
+pub use profile::{BitStatistics, DistanceCounts, distances};
 pub use relevance::LabelSets;
 pub use report::{Options, Report};
 

@@ -33,7 +33,7 @@ mod transform;
 pub use blur::{gaussian_blur, gaussian_blur_3};
 pub use color::{adjust_brightness, adjust_contrast, adjust_saturation, grayscale, solarize};
 pub use decode::{Exif, ImageError, decode, decode_with, format_name, is_turned};
-pub use encode::png;
+pub use encode::{EncodeError, png, thumbnail};
 pub use geometry::{RandomResizedCrop, Region, crop, hflip};
 pub use hsv::adjust_hue;
 pub use jitter::ColorJitter;

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use candle_core::DType;
 use hashlab_data::{ByModality, Labels, Split};
-use hashlab_eval::{Codes, EvalError, LabelSets, Neighbor, Options, Report, evaluate, extremes, map_at_k, nearest};
+use hashlab_eval::{
+    Codes, EvalError, LabelSets, Neighbor, Options, Report, distances, evaluate, extremes, map_at_k, nearest,
+};
 use hashlab_method::{EncodeSpec, Features, HashMethod, Modality, Task};
 
-use hashlab_store::{Neighbors, TaskQueries};
+use hashlab_store::{DistanceProfile, Neighbors, TaskQueries};
 
 use crate::inputs::Inputs;
 
@@ -65,6 +67,18 @@ struct Side<'s> {
 
 /// How many of the best and of the worst test queries are kept, and how many neighbors of each.
 const KEPT: usize = 10;
+
+/// How many test queries' distances to the database are counted.
+const DISTANT: usize = 200;
+
+/// What is found of a task's test queries.
+pub(crate) struct TestResult {
+    pub(crate) report: Report,
+    /// The average precision of each query, and the neighbors of the best and the worst.
+    pub(crate) queries: TaskQueries,
+    /// The distances of the first queries to the database.
+    pub(crate) distances: DistanceProfile,
+}
 
 /// The two sides of a search: positions in the split.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -179,23 +193,24 @@ impl<'a> Evaluator<'a> {
         self.each_task(method, codes, queries, |query, database| self.setup.report(query, database))
     }
 
-    /// Searches with the test queries, for every task, and keeps the average precision of each query and the neighbors of
-    /// the best and the worst.
-    pub(crate) fn measure_each(
-        &self,
-        method: &dyn HashMethod,
-        codes: &AllCodes,
-    ) -> Result<BTreeMap<Task, (Report, TaskQueries)>> {
+    /// Searches with the test queries, for every task.
+    pub(crate) fn test(&self, method: &dyn HashMethod, codes: &AllCodes) -> Result<BTreeMap<Task, TestResult>> {
         self.each_task(method, codes, Queries::Test, |query, database| {
             let report = self.setup.report(query, database)?;
             let (best, worst) = extremes(&report.average_precision, KEPT);
             let neighbors = |queries| neighbors(query, database, &report, queries);
-            let kept = TaskQueries {
+            let queries = TaskQueries {
                 best: neighbors(best)?,
                 worst: neighbors(worst)?,
                 average_precision: report.average_precision.clone(),
             };
-            Ok((report, kept))
+            let counts = distances(query.codes, query.labels, database.codes, database.labels, DISTANT)?;
+            let distances = DistanceProfile {
+                queries: query.items.len().min(DISTANT),
+                relevant: counts.relevant,
+                others: counts.others,
+            };
+            Ok(TestResult { report, queries, distances })
         })
     }
 

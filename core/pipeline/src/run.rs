@@ -6,12 +6,14 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail, ensure};
 use candle_core::Device;
 use hashlab_data::{ByModality, Dataset, Labels, Modality, Split, Task};
-use hashlab_eval::{Options, Report};
+use hashlab_eval::{BitStatistics, Options, Report};
 use hashlab_method::{
     AnyMethod, BatchSpec, BuildContext, Features, Fitted, HashMethod, MethodEntry, State, Supervision, TrainSet,
     Trained, ViewSpec,
 };
-use hashlab_store::{CodeStatistics, EncodingResult, QueryResults, RunConfig, RunResult, Status, TaskResult};
+use hashlab_store::{
+    BitProfile, CodeProfile, CodeStatistics, EncodingResult, QueryResults, RunConfig, RunResult, Status, TaskResult,
+};
 use hashlab_train::{Checkpoint, Fit, TrainConfig, TrainData, TrainEnd, TrainObserver, fit};
 
 use crate::config::{EvalConfig, ImageConfig, TextConfig, section};
@@ -49,6 +51,8 @@ pub enum RunEnd {
         model: Option<State>,
         /// What is kept of single test queries.
         queries: Option<QueryResults>,
+        /// Statistics of single bits and of distances.
+        profile: Option<CodeProfile>,
     },
     /// Asked to stop; a checkpoint is kept.
     Interrupted,
@@ -296,7 +300,7 @@ fn finish(job: &RunJob<'_>, mut evaluator: Evaluator<'_>, method: &dyn HashMetho
             let mut result = job.empty_result(Status::Diverged);
             result.message = Some(message);
             result.seconds.insert("train".into(), seconds);
-            Ok(RunEnd::Result { result: Box::new(result), model: None, queries: None })
+            Ok(RunEnd::Result { result: Box::new(result), model: None, queries: None, profile: None })
         }
     }
 }
@@ -317,11 +321,13 @@ fn evaluated(
     let codes = evaluator.encode(method)?;
     let started = Instant::now();
     let validation = evaluator.measure(method, &codes, Queries::Validation)?;
-    let (test, queries): (BTreeMap<_, _>, BTreeMap<_, _>) = evaluator
-        .measure_each(method, &codes)?
-        .into_iter()
-        .map(|(task, (report, queries))| ((task, report), (task, queries)))
-        .unzip();
+    let (mut test, mut queries) = (BTreeMap::new(), QueryResults::default());
+    let mut profile = CodeProfile { bits: bit_profiles(&codes), ..CodeProfile::default() };
+    for (task, found) in evaluator.test(method, &codes)? {
+        test.insert(task, found.report);
+        queries.tasks.insert(task, found.queries);
+        profile.distances.insert(task, found.distances);
+    }
     let mut result = job.empty_result(Status::Finished);
     result.epoch = training.epoch;
     if training.epoch.is_some() {
@@ -339,8 +345,8 @@ fn evaluated(
     let encode = codes.time.as_secs_f64();
     let seconds = [("train", training.seconds), ("encode", encode), ("evaluate", evaluate)];
     result.seconds = seconds.map(|(stage, seconds)| (stage.to_owned(), seconds)).into();
-    let queries = Some(QueryResults { tasks: queries });
-    Ok(RunEnd::Result { result: Box::new(result), model: Some(method.state()?), queries })
+    let model = Some(method.state()?);
+    Ok(RunEnd::Result { result: Box::new(result), model, queries: Some(queries), profile: Some(profile) })
 }
 
 /// Measures another of a method's encodings.
@@ -359,6 +365,14 @@ fn task_results(reports: BTreeMap<Task, Report>, curves: bool) -> BTreeMap<Task,
         curves: if curves { report.curves() } else { BTreeMap::new() },
     };
     reports.into_iter().map(|(task, report)| (task, result(report))).collect()
+}
+
+/// Measures balance and correlation of the bits of all codes.
+fn bit_profiles(codes: &AllCodes) -> ByModality<BitProfile> {
+    codes.codes.map(|_, codes| {
+        let BitStatistics { ones, correlations, mean_correlation, largest_correlation } = codes.bit_statistics();
+        BitProfile { ones, correlations, mean_correlation, largest_correlation }
+    })
 }
 
 /// Counts what shows a collapse of the codes.

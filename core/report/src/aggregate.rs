@@ -248,7 +248,7 @@ fn select(settings: &[Setting<'_>]) -> usize {
 }
 
 /// Sorts by position. A run that a row names twice would count twice in its mean, so only its first entry stays.
-fn in_plan_order(runs: &[ReportedRun]) -> Vec<&ReportedRun> {
+pub(crate) fn in_plan_order(runs: &[ReportedRun]) -> Vec<&ReportedRun> {
     let mut sorted: Vec<&ReportedRun> = runs.iter().collect();
     sorted.sort_by_key(|r| (r.position, &r.run));
     let mut seen = BTreeSet::new();

@@ -47,3 +47,9 @@ fn of_encoding(run: &ReportedRun, name: &str) -> Option<ReportedRun> {
     }
     Some(run)
 }
+
+/// Whether a run that [`apart`] lists stands for the encoding that its codes and neighbors were kept of.
+pub(crate) fn is_own(run: &ReportedRun) -> bool {
+    let own = run.finished().and_then(|result| result.encoding.as_deref());
+    own.is_none_or(|name| run.label.ends_with(&format!(" ({name})")))
+}

@@ -36,6 +36,39 @@ pub enum ReportError {
         "format jsonl holds every metric of every run\nhelp: choose metrics with another format, or none with this"
     )]
     MetricsOfJsonl,
+    /// A kind of figure that does not exist.
+    #[error("unknown figure `{given}`\nhelp: one of {known}")]
+    UnknownFigure {
+        /// The name as given.
+        given: String,
+        /// The names of all kinds.
+        known: String,
+    },
+    /// A figure without anything to show.
+    #[error("the sweep has nothing to show in figure `{figure}`\nhelp: {what}")]
+    NoFigure {
+        /// The kind.
+        figure: &'static str,
+        /// What there is, or what it needs.
+        what: String,
+    },
+    /// A file for a figure whose name has another ending.
+    #[error("a figure's file cannot end in `{given}`\nhelp: .svg, .pdf or .png")]
+    UnknownFileFormat {
+        /// The ending.
+        given: String,
+    },
+    /// No font to draw text with.
+    #[error(
+        "the system has no font to draw text with\nhelp: install one, e.g. Debian's fonts-dejavu-core, or write .svg"
+    )]
+    NoFont,
+    /// A figure that cannot be converted.
+    #[error("cannot convert the figure: {0}")]
+    Figure(String),
+    /// A template that cannot be rendered.
+    #[error("cannot render a page: {0}")]
+    Template(#[from] askama::Error),
     /// A results file without its header line.
     #[error("results file is empty, expected a header line\nhelp: it is the output in format jsonl")]
     NoHeader,

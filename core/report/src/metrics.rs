@@ -180,7 +180,7 @@ pub(crate) fn chosen(report: &SweepReport, asked: &[String]) -> Result<Vec<Strin
 }
 
 /// Names of the metrics that finished runs have.
-fn measured(report: &SweepReport) -> BTreeSet<&str> {
+pub(crate) fn measured(report: &SweepReport) -> BTreeSet<&str> {
     let results = report.runs.iter().filter_map(ReportedRun::finished);
     results.flat_map(|r| r.test.values()).flat_map(|task| task.metrics.keys().map(String::as_str)).collect()
 }

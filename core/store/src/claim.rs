@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Journal, RunDir, StoreError, checkpoint, files, journal, unix_time};
-use crate::QueryResults;
 use crate::RunResult;
+use crate::{CodeProfile, QueryResults, ShownItems};
 
 /// Tries before a lock counts as held by another process, and the pause between them. A process that only looks
 /// ([`RunDir::state`]) holds the lock for an instant; one that executes the run holds it for minutes.
@@ -79,6 +79,22 @@ impl Claim {
     /// [`StoreError::Io`] if it cannot be written.
     pub fn write_queries(&self, queries: &QueryResults) -> Result<(), StoreError> {
         files::replace_json_line(&self.run.queries_path(), queries)
+    }
+
+    /// Keeps what the items of these queries look like, all or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be written.
+    pub fn write_items(&self, items: &ShownItems) -> Result<(), StoreError> {
+        files::replace_json_line(&self.run.items_path(), items)
+    }
+
+    /// Keeps the statistics of bits and distances, all or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be written.
+    pub fn write_codes(&self, codes: &CodeProfile) -> Result<(), StoreError> {
+        files::replace_json_line(&self.run.codes_path(), codes)
     }
 
     /// Keeps the model of the selected state, all or nothing.

@@ -111,6 +111,23 @@ pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
     }
 }
 
+/// Reads the last `most` bytes of a text that may be absent, from the start of a line on.
+pub(super) fn read_tail(path: &Path, most: u64) -> String {
+    let tail = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let start = file.metadata()?.len().saturating_sub(most);
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::new();
+        file.take(most).read_to_end(&mut bytes)?;
+        if start > 0 {
+            let line = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
+            bytes.drain(..line);
+        }
+        Ok(bytes)
+    };
+    String::from_utf8_lossy(&tail().unwrap_or_default()).into_owned()
+}
+
 /// Reads a JSON file that may be absent; a damaged one counts as absent, with a warning.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
     let bytes = read(path)?;

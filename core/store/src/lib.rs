@@ -9,6 +9,8 @@
 //!   checkpoint-<digest>.safetensors   where to resume; the name vouches for the content
 //!   log.txt                     what the processes wrote on standard error
 //!   queries.json                after the result, if it can be written: average precision of every test query, neighbors of the best and the worst
+//!   codes.json                  as them: balance and correlation of bits, distances
+//!   items.json                  as them: what the items of these queries look like
 //!   model.safetensors           the selected state, where it is kept
 //!   error.json                  why the last attempt failed
 //!   result.json                 written whole, by rename: the only "finished"
@@ -26,6 +28,7 @@ mod files;
 mod journal;
 mod record;
 mod run;
+mod shown;
 mod sweep;
 mod words;
 
@@ -41,6 +44,7 @@ pub use record::{
     TaskQueries, TaskResult,
 };
 pub use run::{Failure, RunDir, RunState};
+pub use shown::{BitProfile, CodeProfile, DistanceProfile, ShownItem, ShownItems};
 pub use sweep::{PlanDir, SweepDir};
 pub use words::counted;
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::claim::{self, Attempt, Claim};
 use super::{StoreError, checkpoint, files, journal, journal::Point, unix_time};
-use crate::QueryResults;
+use crate::{CodeProfile, QueryResults, ShownItems};
 use crate::{RunConfig, RunId, RunResult};
 
 /// Where a run is kept. Cheap to clone; reading needs no claim.
@@ -129,7 +129,7 @@ impl RunDir {
         }
         let Some(_lock) = claim::lock(self)? else { return Ok(false) };
         checkpoint::remove_all(&self.path)?;
-        for path in [self.result_path(), self.queries_path(), self.model_path()] {
+        for path in self.files_of_result() {
             files::remove(&path)?;
         }
         Ok(true)
@@ -146,6 +146,21 @@ impl RunDir {
     /// Reads what is kept of single test queries; `None` if the run kept nothing.
     pub fn queries(&self) -> Option<QueryResults> {
         files::read_json(&self.queries_path())
+    }
+
+    /// Reads what the items of the kept queries look like; `None` if the run kept nothing.
+    pub fn items(&self) -> Option<ShownItems> {
+        files::read_json(&self.items_path())
+    }
+
+    /// Reads the statistics of bits and distances; `None` if the run kept none.
+    pub fn codes(&self) -> Option<CodeProfile> {
+        files::read_json(&self.codes_path())
+    }
+
+    /// Reads the last `most` bytes of the log, from the start of a line on; empty if there is none.
+    pub fn log_tail(&self, most: u64) -> String {
+        files::read_tail(&self.log_path(), most)
     }
 
     /// Returns where the model of the selected state is kept, whether or not it is.
@@ -245,6 +260,19 @@ impl RunDir {
 
     pub(super) fn queries_path(&self) -> PathBuf {
         self.path.join("queries.json")
+    }
+
+    pub(super) fn items_path(&self) -> PathBuf {
+        self.path.join("items.json")
+    }
+
+    pub(super) fn codes_path(&self) -> PathBuf {
+        self.path.join("codes.json")
+    }
+
+    /// The result, and the files that belong to it.
+    fn files_of_result(&self) -> [PathBuf; 5] {
+        [self.result_path(), self.queries_path(), self.items_path(), self.codes_path(), self.model_path()]
     }
 
     pub(super) fn result_path(&self) -> PathBuf {

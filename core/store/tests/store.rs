@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use fixture::{config, prepared, result};
-use hashlab_store::{Claim, RunDir, RunState, Store, StoreError};
+use hashlab_data::{ByModality, Modality};
+use hashlab_store::{BitProfile, Claim, CodeProfile, RunDir, RunState, ShownItem, ShownItems, Store, StoreError};
 
 fn store() -> (tempfile::TempDir, Store) {
     let root = tempfile::tempdir().unwrap();
@@ -263,4 +264,36 @@ fn reports_are_replaced_whole_and_readable_by_all_whom_the_umask_admits() {
 
     let plain = File::create(root.path().join("plain")).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode(), plain.metadata().unwrap().permissions().mode());
+}
+
+#[test]
+fn what_people_look_at_is_kept_and_discarded_with_the_result() {
+    let (_folder, store) = store();
+    let run = prepared(&store, 0);
+    assert_eq!((run.items(), run.codes(), run.log_tail(100)), (None, None, String::new()));
+    let mut items = ShownItems::default();
+    let truck = ShownItem { jpeg: Some("AAAA".to_owned()), text: None, labels: vec!["truck".to_owned()] };
+    items.items.insert(Modality::Image, BTreeMap::from([(7, truck)]));
+    let codes = CodeProfile {
+        bits: ByModality::one(Modality::Image, BitProfile { ones: vec![0.25, 1.0], ..BitProfile::default() }),
+        distances: BTreeMap::new(),
+    };
+    let claim = claim(&run);
+    claim.write_items(&items).unwrap();
+    claim.write_codes(&codes).unwrap();
+    claim.finish(&result(run.id(), 0.5)).unwrap();
+    assert_eq!((run.items(), run.codes()), (Some(items), Some(codes)));
+    assert!(run.discard().unwrap());
+    assert_eq!((run.items(), run.codes()), (None, None));
+}
+
+#[test]
+fn the_tail_of_a_log_is_made_of_whole_lines() {
+    let (_folder, store) = store();
+    let run = prepared(&store, 0);
+    fs::write(run.log_path(), "first\nsecond\nthird\n").unwrap();
+    assert_eq!(run.log_tail(1000), "first\nsecond\nthird\n");
+    assert_eq!(run.log_tail(10), "third\n");
+    fs::write(run.log_path(), b"\xff one line without an end").unwrap();
+    assert_eq!(run.log_tail(1000), "\u{fffd} one line without an end");
 }

@@ -1,9 +1,12 @@
 //! The tables of made-up sweeps: their looks (snapshots), numbers, honesty, and files.
 
 mod encodings;
+mod figures;
 mod files;
 mod honesty;
+mod left;
 mod numbers;
+mod pages;
 mod sweep;
 
 use hashlab_report::{Format, Options, Outcome, Published, SweepReport, render};

@@ -1,0 +1,211 @@
+//! The table of runs, and a drawer for each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use askama::Template;
+use hashlab_data::Task;
+
+use crate::aggregate::in_plan_order;
+use crate::details::{Details, RunDetails};
+use crate::figure::{Figure, sparkline};
+use crate::hyperparameters::flattened;
+use crate::metrics::{self, PRIMARY_METRIC};
+use crate::sweep_report::{Outcome, ReportedRun, SweepReport};
+use crate::wording::{NONE, fraction, one_line, point, seconds};
+
+/// All runs of a sweep.
+#[derive(Template)]
+#[template(path = "runs.html")]
+pub(super) struct RunTable<'a> {
+    columns: Vec<String>,
+    states: Vec<&'static str>,
+    runs: Vec<RunView<'a>>,
+}
+
+/// A run.
+struct RunView<'a> {
+    /// Names its drawer.
+    key: usize,
+    id: &'a str,
+    label: &'a str,
+    bits: usize,
+    seed: u64,
+    setting: String,
+    state: &'static str,
+    validation: String,
+    /// The primary metric, by task.
+    test: Vec<String>,
+    epoch: String,
+    seconds: String,
+    reason: Option<String>,
+    error: Option<&'a str>,
+    differences: Vec<(String, String)>,
+    loss: Option<Figure>,
+    /// Name, test and validation.
+    metrics: Vec<(String, String, String)>,
+    command: String,
+    config: String,
+    log: &'a str,
+    provenance: Vec<(&'a str, &'a str)>,
+}
+
+/// Runs that failed for one reason.
+pub(super) struct Failure<'a> {
+    pub(super) place: String,
+    pub(super) line: String,
+    pub(super) key: usize,
+    pub(super) run: &'a str,
+    pub(super) more: usize,
+}
+
+/// The values of each key over the runs of a method.
+type Varied = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
+
+impl<'a> RunTable<'a> {
+    /// Lists a sweep's runs in plan order.
+    pub(super) fn of(report: &'a SweepReport, details: &'a Details) -> Self {
+        let title = metrics::title(PRIMARY_METRIC, report.header.map_at);
+        let runs = in_plan_order(&report.runs);
+        let tasks: BTreeSet<Task> =
+            runs.iter().filter_map(|r| r.finished()).flat_map(|r| r.test.keys().copied()).collect();
+        let test =
+            |task: &Task| if tasks.len() > 1 { format!("test {title}, {task}") } else { format!("test {title}") };
+        let test = tasks.iter().map(test);
+        let words = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+        let columns = words(&["Run", "row", "bits", "seed", "setting", "state"])
+            .into_iter()
+            .chain([format!("validation {title}")])
+            .chain(test)
+            .chain(words(&["epoch", "training, s"]))
+            .collect();
+        let varied = varied(&runs, details);
+        let view = |(key, run): (usize, &&'a ReportedRun)| {
+            RunView::of(key, run, details.get(&run.run), &varied, &tasks, report)
+        };
+        let runs: Vec<RunView<'_>> = runs.iter().enumerate().map(view).collect();
+        let states: BTreeSet<&'static str> = runs.iter().map(|r| r.state).collect();
+        Self { columns, states: states.into_iter().collect(), runs }
+    }
+
+    /// Counts runs by state, in the order of a run's life.
+    pub(super) fn counts(&self) -> Vec<(&'static str, usize)> {
+        let order = ["finished", "failed", "diverged", "running", "interrupted", "missing"];
+        let count = |state: &'static str| (state, self.runs.iter().filter(|r| r.state == state).count());
+        order.into_iter().map(count).filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// The runs without metrics that say why, one entry per reason and row.
+    pub(super) fn failures(&self) -> Vec<Failure<'a>> {
+        let mut failures: Vec<(&str, usize, Failure<'a>)> = Vec::new();
+        for run in &self.runs {
+            let Some(line) = run.reason.clone() else { continue };
+            match failures
+                .iter_mut()
+                .find(|(label, bits, f)| *label == run.label && *bits == run.bits && f.line == line)
+            {
+                Some((_, _, failure)) => failure.more += 1,
+                None => {
+                    let place = format!("{}, {} bits, {}", run.label, run.bits, run.state);
+                    let failure = Failure { place, line, key: run.key, run: run.id, more: 0 };
+                    failures.push((run.label, run.bits, failure));
+                }
+            }
+        }
+        failures.into_iter().map(|(_, _, failure)| failure).collect()
+    }
+}
+
+impl<'a> RunView<'a> {
+    fn of(
+        key: usize,
+        run: &'a ReportedRun,
+        details: Option<&'a RunDetails>,
+        varied: &Varied,
+        tasks: &BTreeSet<Task>,
+        report: &SweepReport,
+    ) -> Self {
+        let result = match &run.outcome {
+            Outcome::Finished(result) | Outcome::Diverged(result) => Some(result),
+            _ => None,
+        };
+        let number = |value: Option<f64>| value.map_or(NONE.to_owned(), fraction);
+        let test = |task: &Task| number(result.and_then(|r| r.test.get(task)?.metrics.get(PRIMARY_METRIC).copied()));
+        let own = details.and_then(|d| d.config.as_ref()).map(flattened).unwrap_or_default();
+        let of_method = varied.get(&run.method);
+        let differs = |(key, _): &&(String, String)| {
+            of_method.and_then(|keys| keys.get(key)).is_some_and(|values| values.len() > 1)
+        };
+        Self {
+            key,
+            id: &run.run.0,
+            label: &run.label,
+            bits: run.bits,
+            seed: run.seed,
+            setting: point(&run.point),
+            state: details.and_then(|d| d.state).filter(|_| result.is_none()).unwrap_or(run.outcome.name()),
+            validation: number(result.and_then(|r| r.mean_validation(PRIMARY_METRIC))),
+            test: tasks.iter().map(test).collect(),
+            epoch: result.and_then(|r| r.epoch).map_or(NONE.to_owned(), |epoch| epoch.to_string()),
+            seconds: seconds(result.and_then(|r| r.seconds.get("train").copied())),
+            reason: run.reason().map(one_line),
+            error: details.and_then(|d| d.error.as_deref()).filter(|_| result.is_none()).or(run.reason()),
+            differences: own.iter().filter(differs).cloned().collect(),
+            loss: details.and_then(|d| sparkline("Loss by epoch", &losses(d))),
+            metrics: result.map(|r| all_metrics(r, report)).unwrap_or_default(),
+            command: if details.is_some() { format!("hashlab exec {}", run.run) } else { String::new() },
+            config: own.iter().map(|(key, value)| format!("{key} = {value}\n")).collect(),
+            log: details.map_or("", |d| d.log.trim_end()),
+            provenance: provenance(result, details),
+        }
+    }
+}
+
+/// Facts about a run's execution.
+fn provenance<'a>(
+    result: Option<&'a hashlab_store::RunResult>,
+    details: Option<&'a RunDetails>,
+) -> Vec<(&'a str, &'a str)> {
+    let facts = result.into_iter().flat_map(|r| &r.provenance).map(|(key, value)| (key.as_str(), value.as_str()));
+    let directory = details.map(|d| ("directory", d.directory.as_str()));
+    facts.filter(|(_, value)| !value.is_empty()).chain(directory).collect()
+}
+
+/// Every metric with its value on test and on validation queries, by task.
+fn all_metrics(result: &hashlab_store::RunResult, report: &SweepReport) -> Vec<(String, String, String)> {
+    let several = result.test.len() > 1;
+    let mut all = Vec::new();
+    for (task, found) in &result.test {
+        for (name, value) in &found.metrics {
+            let title = metrics::title(name, report.header.map_at);
+            let title = if several { format!("{title}, {task}") } else { title };
+            let validation = result.validation.get(task).and_then(|v| v.metrics.get(name));
+            all.push((title, fraction(*value), validation.map_or(NONE.to_owned(), |v| fraction(*v))));
+        }
+    }
+    all
+}
+
+fn losses(details: &RunDetails) -> Vec<(f64, f64)> {
+    details.journal.iter().filter_map(|p| Some((p.step as f64, (*p.values.get("loss")?)?))).collect()
+}
+
+/// The values of every key over the runs of each method; an absent key counts as a value.
+fn varied(runs: &[&ReportedRun], details: &Details) -> Varied {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut varied: Varied = BTreeMap::new();
+    let mut present: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for run in runs {
+        let Some(config) = details.get(&run.run).and_then(|d| d.config.as_ref()) else { continue };
+        *counts.entry(&run.method).or_default() += 1;
+        for (key, value) in flattened(config) {
+            *present.entry((run.method.clone(), key.clone())).or_default() += 1;
+            varied.entry(run.method.clone()).or_default().entry(key).or_default().insert(value);
+        }
+    }
+    for ((method, key), count) in present {
+        if count < counts[method.as_str()] {
+            varied.get_mut(&method).and_then(|keys| keys.get_mut(&key)).map(|values| values.insert(String::new()));
+        }
+    }
+    varied
+}

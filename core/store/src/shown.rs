@@ -1,0 +1,70 @@
+//! What a run keeps for people to look at: pictures of items, and statistics of its codes.
+
+use std::collections::BTreeMap;
+
+use hashlab_data::{ByModality, Task};
+use serde::{Deserialize, Serialize};
+
+/// What items of the best and the worst queries look like.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShownItems {
+    /// By item index.
+    pub items: ByModality<BTreeMap<u32, ShownItem>>,
+}
+
+/// What an item looks like.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShownItem {
+    /// A small JPEG in base64; none of other items than images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jpeg: Option<String>,
+    /// A caption; none of other items than texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Names of its classes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+}
+
+impl ShownItems {
+    /// How many of the best and of the worst queries are shown.
+    pub const QUERIES: usize = 4;
+}
+
+/// Statistics of single bits and of distances: what codes look like beyond their metrics.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CodeProfile {
+    /// Bits of the codes of all items.
+    pub bits: ByModality<BitProfile>,
+    /// Distances between queries and the database.
+    pub distances: BTreeMap<Task, DistanceProfile>,
+}
+
+/// Statistics of single bits.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BitProfile {
+    /// The share of codes in which a bit is 1, by bit.
+    pub ones: Vec<f64>,
+    /// Pairs of bits by the magnitude of their correlation, in bins of equal width from 0 to 1. Constant bits have none.
+    pub correlations: Vec<u64>,
+    /// The mean magnitude of the correlation; 0 without pairs.
+    pub mean_correlation: f64,
+    /// The largest magnitude.
+    pub largest_correlation: f64,
+}
+
+/// Pairs of a query and a database item by their Hamming distance, `0..=bits`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DistanceProfile {
+    /// Queries counted: the first of the split.
+    pub queries: usize,
+    /// Pairs that share a label.
+    pub relevant: Vec<u64>,
+    /// Pairs that share none.
+    pub others: Vec<u64>,
+}
