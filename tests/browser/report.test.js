@@ -55,7 +55,7 @@ describe("a page with everything", () => {
 
   test("copies the tables in three formats", async () => {
     await context.grantPermissions(["clipboard-read", "clipboard-write"]);
-    for (const [name, start] of [["LaTeX", "% needs \\usepackage{booktabs}\n"], ["Markdown", "## CIFAR-10"], ["CSV", "label,"]]) {
+    for (const [name, start] of [["LaTeX", "% needs \\usepackage{booktabs}\n"], ["Markdown", "## CIFAR-10"], ["CSV", "sweep,dataset,"]]) {
       await page.getByRole("button", { name, exact: true }).click();
       await page.getByText(`${name} copied`).waitFor();
       const text = await page.evaluate(() => navigator.clipboard.readText());
