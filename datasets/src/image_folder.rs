@@ -76,7 +76,7 @@ fn load(settings: &Settings, dirs: &DataDirs) -> Result<Opened, DataError> {
     let mut given = settings.own.given().then(Given::default);
     let mut places: Vec<(String, std::ops::Range<u32>)> = Vec::new();
     match &mut given {
-        None => drop(found.add(&root, Path::new(""))?),
+        None => _ = found.add(&root, Path::new(""))?,
         Some(given) => {
             for (role, place) in settings.own.roles() {
                 let Some(place) = place else { continue };

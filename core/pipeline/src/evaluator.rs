@@ -442,7 +442,8 @@ mod tests {
         let mut evaluator = Evaluator::new(setup);
         let all = evaluator.encode(&method).unwrap();
         let task = Task::within(Modality::Image);
-        let (report, kept) = evaluator.measure_each(&method, &all).unwrap().remove(&task).unwrap();
+        let found = evaluator.test(&method, &all).unwrap().remove(&task).unwrap();
+        let (report, kept) = (found.report, found.queries);
         assert_eq!(report, evaluator.measure(&method, &all, Queries::Test).unwrap()[&task]);
         assert_eq!(kept.average_precision.len(), split.query.len());
         let mean = kept.average_precision.iter().map(|&precision| f64::from(precision)).sum::<f64>() / 8.0;

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hashlab_store::counted;
 use serde_json::Value as Json;
 
 use crate::aggregate::{Comparison, Setting};
 use crate::details::Details;
 use crate::metrics::PRIMARY_METRIC;
-use crate::wording::{counted, joined};
+use crate::wording::joined;
 
 /// Stands for a key that a configuration leaves at its default.
 const DEFAULT: &str = "default";

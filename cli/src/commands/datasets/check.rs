@@ -52,7 +52,7 @@ fn chosen(context: &Context, args: &CheckArgs) -> Result<(String, Settings)> {
         return Err(context.registry().dataset(&args.target).err().unwrap_or_else(|| bad_input("no such file")));
     }
     let plan = context.plan(&ExperimentArgs { file: Some(PathBuf::from(&args.target)), set: args.set.clone() })?.plan;
-    let config = plan.runs.into_iter().next().map(|run| run.config);
+    let config = plan.runs.into_iter().next().map(|run| run.config());
     let config = config.ok_or_else(|| bad_input("the experiment has no run\nhelp: add a [[method]]"))?;
     Ok((config.dataset, config.data))
 }

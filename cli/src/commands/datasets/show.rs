@@ -26,10 +26,10 @@ const VIEWS: u32 = 2;
 
 pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitCode> {
     let planned = context.plan(&args.experiment)?;
-    let deep = |run: &&PlannedRun| context.registry().method(&run.config.method).is_ok_and(|method| method.deep);
+    let deep = |run: &&PlannedRun| context.registry().method(&run.template().method).is_ok_and(|method| method.deep);
     let runs = &planned.plan.runs;
     let chosen = runs.iter().find(deep).or(runs.first());
-    let config = &chosen.ok_or_else(|| bad_input("the experiment has no run\nhelp: add a [[method]]"))?.config;
+    let config = &chosen.ok_or_else(|| bad_input("the experiment has no run\nhelp: add a [[method]]"))?.config();
     let weights = planned.weights.iter().map(|(digest, path)| (digest.to_owned(), path.to_owned())).collect();
     let method = context.registry().method(&config.method)?;
     let page = with_environment(&context.workspace, config, &weights, &Device::Cpu, |environment| {

@@ -21,7 +21,7 @@ fn a_training_that_diverged_is_not_kept_when_it_is_stopped() {
     for (after, status) in [(7, None), (8, Some(Status::Diverged))] {
         let mut stopper = Stopper::after(after);
         let found = match execute_config(&config(&PROBE, 7), &PROBE, &mut stopper).unwrap() {
-            RunEnd::Result { result, model, queries } => {
+            RunEnd::Result { result, model, queries, .. } => {
                 assert!(model.is_none() && queries.is_none(), "no state of a diverged run is worth keeping");
                 Some(result.status)
             }
