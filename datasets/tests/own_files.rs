@@ -26,7 +26,8 @@ fn refused(name: &str, settings: Value) -> String {
 }
 
 fn refused_in(name: &str, settings: Value, root: &Path) -> String {
-    let error = opened(name, settings, root).err().expect("it is refused").to_string();
+    let error = opened(name, settings.clone(), root).err();
+    let error = error.unwrap_or_else(|| panic!("{settings} is accepted")).to_string();
     error.replace(&format!("{}/", root.display()), "")
 }
 

@@ -111,15 +111,17 @@ fn parse_typed<T: Params>(types: &BTreeMap<String, ValueType>, settings: &Settin
         }
     })?;
     // A struct with a flattened part of it cannot deny unknown fields itself.
-    let unknown = unknown_keys(types, settings);
+    let unknown = unknown_keys(types, &value, settings);
     let violations = if unknown.is_empty() { value.check() } else { unknown };
     if violations.is_empty() { Ok(value) } else { Err(violations) }
 }
 
-/// Finds keys that the section does not have.
-fn unknown_keys(types: &BTreeMap<String, ValueType>, settings: &Settings) -> Violations {
+/// Finds keys that the section does not have. Keys that are no part of its schema, such as digests that planning fills
+/// in, are those that `value` has kept.
+fn unknown_keys<T: Params>(types: &BTreeMap<String, ValueType>, value: &T, settings: &Settings) -> Violations {
     let known = || types.keys().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-    let unknown = settings.keys().filter(|key| !types.contains_key(*key));
+    let kept = serde_json::to_value(value).unwrap_or_default();
+    let unknown = settings.keys().filter(|key| !types.contains_key(*key) && kept.get(key).is_none());
     unknown.fold(Violations::none(), |violations, key| {
         violations.and(Violations::one([key.as_str()], format!("unknown field `{key}`, expected one of {}", known())))
     })

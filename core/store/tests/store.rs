@@ -283,6 +283,7 @@ fn what_people_look_at_is_kept_and_discarded_with_the_result() {
     claim.write_codes(&codes).unwrap();
     claim.finish(&result(run.id(), 0.5)).unwrap();
     assert_eq!((run.items(), run.codes()), (Some(items), Some(codes)));
+    drop(claim);
     assert!(run.discard().unwrap());
     assert_eq!((run.items(), run.codes()), (None, None));
 }

@@ -147,7 +147,8 @@ impl<'a> Trainer<'a> {
         let orders = self.orders(context.epoch);
         // The end of an epoch is a place for a checkpoint, too: the validation behind it may take long.
         loop {
-            let stopped = self.job.observer.stopped();
+            let ended = self.position.batch >= steps;
+            let stopped = !ended && self.job.observer.stopped();
             if stopped || self.saved.elapsed() >= checkpoint_interval(self.saving, self.expected(steps)) {
                 if let Some(message) = self.settle()? {
                     return Ok(Some(self.diverged(message)));
@@ -157,7 +158,7 @@ impl<'a> Trainer<'a> {
             if stopped {
                 return Ok(Some(TrainEnd::Interrupted));
             }
-            if self.position.batch >= steps {
+            if ended {
                 break;
             }
             let step = self.step(&orders, steps);

@@ -153,7 +153,7 @@ fn ablations(figures: &Figures<'_>) -> Vec<Option<Panel>> {
         };
         (0..keys.len()).flat_map(pair).collect()
     };
-    let parallel = ablations.iter().filter(|a| a.keys.len() > 1).map(|a| {
+    let parallel = ablations.iter().map(|a| {
         let request = FigureRequest { row: Some(a.method.clone()), ..FigureRequest::new(FigureKind::Parallel) };
         (a.method.clone(), request)
     });

@@ -47,7 +47,7 @@ views = 1
 
 [[method]]
 name = "waves"
-grid = { "image.views" = [2, 1, 3], "train.epochs" = [1, 2] }
+grid = { "image.views" = [2, 1, 3], "train.epochs" = [20, 30] }
 
 [[method]]
 name = "prism"
