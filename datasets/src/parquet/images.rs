@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ::parquet::basic::Type;
+use ::parquet::basic::{ConvertedType, Type};
 use ::parquet::data_type::{ByteArray, ByteArrayType, DataType as _};
 use ::parquet::errors::ParquetError;
 use hashlab_data::{DataError, Images, Rgb};
@@ -94,7 +94,8 @@ impl ParquetImages {
             let leaf = file.leaves(column).into_iter().find(|(_, leaf)| {
                 let place = leaf.path().parts();
                 let bytes = place.len() == 1 || place.len() == 2 && place[1] == "bytes";
-                bytes && leaf.physical_type() == Type::BYTE_ARRAY && leaf.max_rep_level() == 0
+                let text = leaf.converted_type() == ConvertedType::UTF8;
+                bytes && !text && leaf.physical_type() == Type::BYTE_ARRAY && leaf.max_rep_level() == 0
             });
             let (leaf, descriptor) = leaf.ok_or_else(|| file.no_column(column, "image bytes, nor {bytes, path}"))?;
             for group in 0..file.groups() {
