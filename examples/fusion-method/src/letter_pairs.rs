@@ -68,7 +68,8 @@ mod tests {
         let ids = ["Aba", "b"].map(|text| Tokenizer::of_bytes(8).encode(text).unwrap().ids);
         let encoder = LetterPairs { device: Device::Cpu, dtype: DType::F32 };
         let features: Vec<Vec<f32>> = encoder.forward(&token_tensor(&ids, 8).unwrap()).unwrap().to_vec2().unwrap();
-        let found: Vec<(usize, f32)> = (0..).zip(features[0].iter().copied()).filter(|(_, share)| *share > 0.0).collect();
+        let found: Vec<(usize, f32)> =
+            (0..).zip(features[0].iter().copied()).filter(|(_, share)| *share > 0.0).collect();
         assert_eq!(found, [(1, 0.5), (LETTERS, 0.5)]);
         assert!(features[1].iter().all(|share| *share == 0.0));
     }
