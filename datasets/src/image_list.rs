@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::own::image_files::ImageFiles;
 use crate::own::labels::NamedLabels;
-use crate::own::places::{damaged, damaged_line, find, unreadable, unset};
+use crate::own::places::{damaged, damaged_line, find, unreadable};
 use crate::own::settings::OwnSettings;
 use crate::own::split::{Given, Recipe};
 use crate::own::strings::Strings;
@@ -86,14 +86,7 @@ fn load(settings: &Settings, dirs: &DataDirs) -> Result<Opened, DataError> {
     let mut lists = Lists::new(settings.labels);
     let mut given = settings.own.given().then(Given::default);
     let mut found_at = Vec::new();
-    let named: Vec<(&str, &str)> = match &settings.files {
-        Some(files) => vec![("files", files.as_str())],
-        None => settings.own.roles().into_iter().filter_map(|(role, place)| Some((role, place?))).collect(),
-    };
-    if named.is_empty() {
-        return Err(unset(NAME, "files", "photos/list.txt"));
-    }
-    settings.own.require_split()?;
+    let named = settings.own.named_files(settings.files.as_deref(), NAME, "photos/list.txt")?;
     let mut findings = Vec::new();
     for (role, name) in named {
         let path = find(NAME, role, name, dirs)?;

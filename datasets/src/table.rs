@@ -72,14 +72,7 @@ impl DatasetSource for Table {
 }
 
 fn load(settings: &Settings, dirs: &DataDirs) -> Result<Opened, DataError> {
-    let named: Vec<(&str, &str)> = match &settings.files {
-        Some(files) => vec![("files", files.as_str())],
-        None => settings.own.roles().into_iter().filter_map(|(role, place)| Some((role, place?))).collect(),
-    };
-    if named.is_empty() {
-        return Err(unset(NAME, "files", "photos.csv"));
-    }
-    settings.own.require_split()?;
+    let named = settings.own.named_files(settings.files.as_deref(), NAME, "photos.csv")?;
     if let Some((key, example)) = settings.columns.absent() {
         return Err(unset(NAME, key, example));
     }

@@ -6,6 +6,8 @@ use hashlab_settings::Violations;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::places::unset;
+
 /// What becomes of items whose image or caption cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -114,6 +116,27 @@ impl OwnSettings {
             ("database", self.database.as_deref()),
             ("validation_query", self.validation_query.as_deref()),
         ]
+    }
+
+    /// The files with the items of data set `set`, each with the key that names it: `files`, or the roles of a given split.
+    ///
+    /// # Errors
+    /// If no file is named, of which `example` is one, or a split is neither given nor drawn.
+    pub(crate) fn named_files<'a>(
+        &'a self,
+        files: Option<&'a str>,
+        set: &str,
+        example: &str,
+    ) -> Result<Vec<(&'static str, &'a str)>, DataError> {
+        let named: Vec<(&str, &str)> = match files {
+            Some(files) => vec![("files", files)],
+            None => self.roles().into_iter().filter_map(|(role, place)| Some((role, place?))).collect(),
+        };
+        if named.is_empty() {
+            return Err(unset(set, "files", example));
+        }
+        self.require_split()?;
+        Ok(named)
     }
 
     /// Rules between the keys; `files` is where all items are.
