@@ -8,7 +8,7 @@
 use candle_core::{Result, Tensor};
 use hashlab_kernels::transformer::Gelu;
 
-use crate::layers::Pass;
+use crate::layers::{Affine, Pass};
 use crate::network::Architecture;
 use crate::patches::Patches;
 use crate::source::Source;
@@ -16,7 +16,7 @@ use crate::text::TextArchitecture;
 use crate::texts::Texts;
 use crate::tokenizer::TokenSource;
 use crate::towers::{self, Built, Family, Sizes, TextTower, Towers};
-use crate::transformer::{Affine, LayerNorm, PreNormBlock, run_blocks};
+use crate::transformer::{LayerNorm, PreNormBlock, run_blocks};
 use crate::weights::Weights;
 use crate::{EncoderError, Filter, ImageEntry, Mode, Pooling, Preprocess, TextEntry, TrainableEncoder};
 

@@ -8,12 +8,12 @@ use candle_core::{Result, Tensor, bail};
 use hashlab_kernels::conv::{Activation, Padding, Window};
 use hashlab_kernels::transformer::Gelu;
 
-use crate::layers::Pass;
+use crate::layers::{Affine, Pass};
 use crate::network::{Architecture, build};
 use crate::patches::{Others, Patches};
 use crate::source::{Draw, Init, Plan, Source};
 use crate::towers::HEAD;
-use crate::transformer::{Affine, Inputs, LayerNorm, Mlp, PreNormBlock, STORED, SelfAttention, run_blocks};
+use crate::transformer::{Inputs, LayerNorm, Mlp, PreNormBlock, STORED, SelfAttention, run_blocks};
 use crate::weights::{IMAGENET, Weights, WeightsError};
 use crate::{EncoderError, Filter, ImageEntry, Mode, Preprocess, TrainableEncoder};
 

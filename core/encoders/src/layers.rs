@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor, Var};
 use hashlab_kernels::conv::{
     Activation, FrozenConv, Moments, Window, add, batch_norm, conv2d, depthwise_conv2d, fixed_norm,
 };
-use hashlab_kernels::linear_relu;
+use hashlab_kernels::{linear, linear_relu};
 
 use crate::Draws;
 
@@ -175,4 +175,50 @@ impl Dense {
             }
         }
     }
+}
+
+/// A dense layer over the rows of a matrix, without activation.
+pub(crate) enum Affine {
+    /// Packed once, as a window of one pixel.
+    Frozen(FrozenConv),
+    /// With variables.
+    Trainable {
+        /// `(out, in)`.
+        weight: Var,
+        /// `(out)`.
+        bias: Option<Var>,
+        /// A factor per output, `(out)`.
+        scale: Option<Var>,
+    },
+}
+
+impl Affine {
+    /// Maps `(tokens, in)` to `(tokens, out)`.
+    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        match self {
+            Self::Frozen(conv) => rows(&conv.forward(&pixels(x)?)?),
+            Self::Trainable { weight, bias, scale } => {
+                let bias = bias.as_ref().map(|bias| pass.value(bias));
+                let y = linear(x, &pass.value(weight), bias.as_ref())?;
+                scale.as_ref().map_or(Ok(y.clone()), |scale| y.broadcast_mul(&pass.value(scale)))
+            }
+        }
+    }
+
+    /// The same plus `residual`.
+    pub(crate) fn forward_add(&self, x: &Tensor, residual: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        match self {
+            Self::Frozen(conv) => rows(&conv.forward_add(&pixels(x)?, &pixels(residual)?)?),
+            Self::Trainable { .. } => add(&self.forward(x, pass)?, residual, Activation::None),
+        }
+    }
+}
+
+/// Views rows as an image.
+fn pixels(x: &Tensor) -> Result<Tensor> {
+    x.unsqueeze(0)?.unsqueeze(0)
+}
+
+fn rows(x: &Tensor) -> Result<Tensor> {
+    x.squeeze(0)?.squeeze(0)
 }

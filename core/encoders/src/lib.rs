@@ -11,6 +11,17 @@
 //! Images are tensors `(n, h, w, 3)`, RGB, channels last, already normalized as [`Encoder::normalize`] says, at the
 //! [`Place`] for which the network was built. Texts are tensors `(n, t)` of token ids in u32, filled up with [`NO_TOKEN`],
 //! on the CPU: a [`Tokenizer`] makes the ids, [`token_tensor`] the tensor. Features lie at the network's place.
+//!
+//! ```
+//! use candle_core::{Device, Tensor};
+//! use hashlab_encoders::ENCODERS;
+//!
+//! let filterbank = ENCODERS.iter().find(|encoder| encoder.name() == "filterbank").unwrap();
+//! let encoder = filterbank.open(None, &Device::Cpu)?; // it needs no weights; other networks get `Weights::read`
+//! let images = Tensor::rand(0f32, 1., (2, 32, 32, 3), &Device::Cpu)?;
+//! assert_eq!(encoder.forward(&images)?.dims(), [2, filterbank.dim()]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use candle_core::{DType, Device, Tensor, Var};
 use hashlab_rng::Stream;

@@ -8,7 +8,7 @@
 use candle_core::{Result, Tensor, Var};
 use hashlab_kernels::transformer::Gelu;
 
-use crate::layers::Pass;
+use crate::layers::{Affine, Pass};
 use crate::network::Architecture;
 use crate::patches::Patches;
 use crate::source::{AffinePlan, Draw, Source};
@@ -16,7 +16,7 @@ use crate::text::TextArchitecture;
 use crate::texts::Texts;
 use crate::tokenizer::TokenSource;
 use crate::towers::{self, Built, Family, HEAD, Sizes, TextTower, Towers};
-use crate::transformer::{Affine, LayerNorm, Mlp, PreNormBlock, STORED, run_blocks};
+use crate::transformer::{LayerNorm, Mlp, PreNormBlock, STORED, run_blocks};
 use crate::weights::Weights;
 use crate::{EncoderError, Filter, ImageEntry, Mode, Pooling, Preprocess, TextEntry, TrainableEncoder};
 

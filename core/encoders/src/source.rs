@@ -6,8 +6,7 @@ use candle_core::{Tensor, Var};
 use hashlab_kernels::conv::{Activation, FrozenConv, Padding, Window};
 use hashlab_rng::stream;
 
-use crate::layers::{BatchNorm, Conv, Convolution, Dense, Sums, Then};
-use crate::transformer::Affine;
+use crate::layers::{Affine, BatchNorm, Conv, Convolution, Dense, Sums, Then};
 use crate::weights::{Reader, Weights, WeightsError, norm_after};
 use crate::{EncoderError, Norm, Place};
 

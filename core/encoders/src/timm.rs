@@ -3,6 +3,9 @@
 //! timm (`InvertedResidual` and `DepthwiseSeparableConv` in `timm/models/_efficientnet_blocks.py`) counts blocks within
 //! stages and names modules by their role; torchvision counts everything. Both have the same modules in the same order.
 
+/// The network whose names are known.
+pub(crate) const ENCODER: &str = "mobilenet_v2";
+
 /// The blocks of each stage: column n of the paper's table 2.
 const REPEATS: [usize; 7] = [1, 2, 3, 4, 3, 3, 1];
 

@@ -4,13 +4,13 @@ use candle_core::{Result, Tensor, Var, bail};
 use hashlab_kernels::conv::{Activation, Padding, Window};
 use hashlab_kernels::transformer::Gelu;
 
-use crate::layers::Pass;
+use crate::layers::{Affine, Pass};
 use crate::network::{Architecture, build};
 use crate::patches::{Others, Patches};
 use crate::source::{Draw, Init, Plan, Source};
 use crate::text::{TextArchitecture, build_text};
 use crate::texts::Texts;
-use crate::transformer::{Affine, Inputs, LayerNorm, Mlp, PreNormBlock, STORED, SelfAttention};
+use crate::transformer::{Inputs, LayerNorm, Mlp, PreNormBlock, STORED, SelfAttention};
 use crate::weights::{Weights, WeightsError};
 use crate::{EncoderError, Mode, TrainableEncoder};
 

@@ -3,11 +3,9 @@
 //! Tokens are rows `(tokens, dim)`, sequence after sequence.
 
 use candle_core::{Result, Tensor, Var};
-use hashlab_kernels::conv::{Activation, FrozenConv, add};
-use hashlab_kernels::linear;
 use hashlab_kernels::transformer::{Gelu, attention, causal_attention, gelu, layer_norm};
 
-use crate::layers::Pass;
+use crate::layers::{Affine, Pass};
 use crate::source::{AffinePlan, Draw, Source};
 use crate::weights::WeightsError;
 
@@ -16,21 +14,7 @@ type Built<T> = std::result::Result<T, WeightsError>;
 /// The draws of layers whose sizes, and so their values, come from a file.
 pub(crate) const STORED: [Draw; 2] = [Draw::Constant(0.0); 2];
 
-/// A dense layer without activation.
-pub(crate) enum Affine {
-    /// Packed once, as a window of one pixel.
-    Frozen(FrozenConv),
-    /// With variables.
-    Trainable {
-        /// `(out, in)`.
-        weight: Var,
-        /// `(out)`.
-        bias: Option<Var>,
-        /// A factor per output, `(out)`.
-        scale: Option<Var>,
-    },
-}
-
+/// How the layers of transformers are made.
 impl Affine {
     /// Makes the layer `name` of shape `(out, in)`, drawn like this.
     pub(crate) fn new(source: &Source<'_>, name: &str, shape: [usize; 2], draws: [Draw; 2]) -> Built<Self> {
@@ -49,35 +33,6 @@ impl Affine {
         let [weight, bias] = ["weight", "bias"].map(|part| format!("{name}.{part}"));
         source.affine(&AffinePlan { weight: &weight, bias: Some(&bias), scale: Some(scale), shape, draws: STORED })
     }
-
-    /// Maps `(tokens, in)` to `(tokens, out)`.
-    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        match self {
-            Self::Frozen(conv) => rows(&conv.forward(&pixels(x)?)?),
-            Self::Trainable { weight, bias, scale } => {
-                let bias = bias.as_ref().map(|bias| pass.value(bias));
-                let y = linear(x, &pass.value(weight), bias.as_ref())?;
-                scale.as_ref().map_or(Ok(y.clone()), |scale| y.broadcast_mul(&pass.value(scale)))
-            }
-        }
-    }
-
-    /// The same plus `residual`.
-    pub(crate) fn forward_add(&self, x: &Tensor, residual: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        match self {
-            Self::Frozen(conv) => rows(&conv.forward_add(&pixels(x)?, &pixels(residual)?)?),
-            Self::Trainable { .. } => add(&self.forward(x, pass)?, residual, Activation::None),
-        }
-    }
-}
-
-/// Views rows as an image.
-fn pixels(x: &Tensor) -> Result<Tensor> {
-    x.unsqueeze(0)?.unsqueeze(0)
-}
-
-fn rows(x: &Tensor) -> Result<Tensor> {
-    x.squeeze(0)?.squeeze(0)
 }
 
 /// A layer norm.

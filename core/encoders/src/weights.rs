@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use hashlab_kernels::conv::Padding;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::{Place, mobilenet_v2, timm};
+use crate::{Place, timm};
 
 /// Mean and standard deviation of ImageNet's colours, which torchvision's networks expect.
 pub const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
@@ -242,7 +242,7 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(weights: &'a Weights, encoder: &'static str, place: Place<'a>) -> Self {
-        let timm = encoder == mobilenet_v2::ENTRY.name && weights.tensors.contains_key("conv_stem.weight");
+        let timm = encoder == timm::ENCODER && weights.tensors.contains_key("conv_stem.weight");
         Self { weights, place, encoder, timm, used: RefCell::default() }
     }
 

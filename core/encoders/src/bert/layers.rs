@@ -3,10 +3,10 @@
 use candle_core::{Result, Tensor, Var, bail};
 use hashlab_kernels::conv::{Activation, add};
 
-use crate::layers::Pass;
+use crate::layers::{Affine, Pass};
 use crate::source::{Draw, Source};
 use crate::texts::Texts;
-use crate::transformer::{Affine, Inputs, LayerNorm, Mlp, SelfAttention};
+use crate::transformer::{Inputs, LayerNorm, Mlp, SelfAttention};
 use crate::weights::{Weights, WeightsError};
 
 const EPS: f64 = 1e-12;
