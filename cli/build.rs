@@ -1,32 +1,65 @@
-//! Records the commit that the program is built from, and a digest of the changes since; `unknown` outside of a checkout.
+//! Records the sources that the program is built from: the commit and, beside it, digests of the changes since and of
+//! `core`. A digest that is not known, as outside of a checkout, is not set.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-/// What a change of reruns this script: a commit, and the sources of the program.
-const WATCHED: [&str; 7] =
-    ["../.git/HEAD", "../.git/index", "../core", "../methods", "../datasets", "../Cargo.lock", "src"];
+/// A change of one of these runs this script again: a commit, and the sources of the program.
+const WATCHED: [&str; 9] = [
+    "../.git/HEAD",
+    "../.git/index",
+    "../.cargo",
+    "../core",
+    "../methods",
+    "../datasets",
+    "../Cargo.lock",
+    "../Cargo.toml",
+    "src",
+];
+
+/// Sources of the program.
+const PROGRAM: [&str; 7] =
+    ["../.cargo", "../core", "../methods", "../datasets", "../cli", "../Cargo.lock", "../Cargo.toml"];
+
+/// Sources that the results of every method depend on.
+const CORE: [&str; 2] = ["../core", "../Cargo.lock"];
 
 fn main() {
     for path in WATCHED {
         println!("cargo:rerun-if-changed={path}");
     }
-    let commit = git(&["rev-parse", "--short=12", "HEAD"]);
-    let diff = git(&["diff", "HEAD", "--", "../core", "../methods", "../datasets", "../cli", "../Cargo.lock"]);
-    let digest = diff.filter(|diff| !diff.is_empty()).and_then(|diff| hash(&diff)).unwrap_or_default();
-    let suffix = if digest.is_empty() { "" } else { "-dirty" };
-    let commit = commit.map_or("unknown".to_owned(), |commit| commit + suffix);
-    println!("cargo:rustc-env=HASHLAB_COMMIT={commit}");
-    println!("cargo:rustc-env=HASHLAB_DIFF={digest}");
+    let commit = git(&["rev-parse", "--short=12", "HEAD"], &[]);
+    let changes = changes(&PROGRAM).filter(|changes| !changes.is_empty());
+    let suffix = if changes.is_some() { "-dirty" } else { "" };
+    println!("cargo:rustc-env=HASHLAB_COMMIT={}", commit.map_or("unknown".to_owned(), |commit| commit + suffix));
+    set("HASHLAB_DIFF", changes);
+    let committed = git(&["ls-tree", "HEAD"], &CORE);
+    set("HASHLAB_CORE", committed.zip(crate::changes(&CORE)).map(|(committed, changes)| committed + &changes));
 }
 
-fn git(args: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(args).output().ok()?;
+/// Sets a variable of the program to the digest of a text.
+fn set(variable: &str, text: Option<String>) {
+    if let Some(digest) = text.and_then(|text| digest(&text)) {
+        println!("cargo:rustc-env={variable}={digest}");
+    }
+}
+
+/// The changes since the last commit, with the digests of files that git does not know yet.
+fn changes(paths: &[&str]) -> Option<String> {
+    let changed = git(&["diff", "HEAD"], paths)?;
+    let unknown = git(&["ls-files", "--others", "--exclude-standard"], paths)?;
+    let files: Vec<&str> = unknown.lines().collect();
+    let digests = if files.is_empty() { String::new() } else { git(&["hash-object"], &files)? };
+    Some(changed + &unknown + &digests)
+}
+
+fn git(args: &[&str], paths: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(args).arg("--").args(paths).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Twelve digits of git's digest of a text.
-fn hash(text: &str) -> Option<String> {
+fn digest(text: &str) -> Option<String> {
     let mut child = Command::new("git")
         .args(["hash-object", "--stdin"])
         .stdin(Stdio::piped())

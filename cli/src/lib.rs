@@ -19,7 +19,8 @@ use context::Context;
 const BUILD: hashlab_app::Build = hashlab_app::Build {
     version: env!("CARGO_PKG_VERSION"),
     commit: env!("HASHLAB_COMMIT"),
-    diff_digest: env!("HASHLAB_DIFF"),
+    diff_digest: option_env!("HASHLAB_DIFF"),
+    core_digest: option_env!("HASHLAB_CORE"),
 };
 
 /// Runs the program with the arguments of the process.

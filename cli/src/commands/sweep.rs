@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use hashlab_app::{Executed, PlannedSweep, SweepOptions};
+use hashlab_app::{Executed, OtherSources, PlannedSweep, SweepOptions};
 use hashlab_exec::Completion;
 use hashlab_exec::progress::on_stderr;
 use hashlab_report::{Format, Options, results_jsonl};
@@ -47,8 +47,12 @@ fn warn_of_stale_runs(context: &Context, planned: &PlannedSweep, rerun: &[String
             let method = &stale.method;
             let runs = counted(stale.runs, "finished run");
             let (were, them) = if stale.runs == 1 { ("was", "it") } else { ("were", "them") };
-            let sources = format!("{were} made by other sources of the method");
-            warn(&format!("{runs} of `{method}` {sources}; `--rerun {method}` repeats {them}"));
+            let sources = match stale.sources {
+                OtherSources::Method => "the method",
+                OtherSources::Core => "hashlab's core",
+            };
+            let made = format!("{were} made by other sources of {sources}");
+            warn(&format!("{runs} of `{method}` {made}; `--rerun {method}` repeats {them}"));
         }
     }
     Ok(())

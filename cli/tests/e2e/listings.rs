@@ -2,15 +2,37 @@
 
 use insta::assert_snapshot;
 
+use hashlab_datasets::DATASETS;
+use hashlab_encoders::ENCODERS;
+use hashlab_methods::METHODS;
+
 use crate::lab::{FILE, Lab, TINY};
 
 fn prints(args: &[&str]) -> String {
     Lab::with(TINY).ok(args)
 }
 
+/// A listing has a line for each name. The snapshot holds those of `shown` and what is no line of a name, so that it
+/// stays the same when a name is added.
+fn listed<'a>(listing: &str, names: impl IntoIterator<Item = &'a str>, shown: &[&str]) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    let name_of = |line: &str| names.iter().find(|name| line.split_whitespace().next() == Some(name)).copied();
+    for name in &names {
+        assert!(listing.lines().any(|line| name_of(line) == Some(name)), "`{name}` is missing:\n{listing}");
+    }
+    let kept = listing.lines().filter(|line| name_of(line).is_none_or(|name| shown.contains(&name)));
+    // The width of the column of names depends on the longest.
+    let columns = |line: &str| match name_of(line) {
+        Some(name) => format!("  {name}  {}", line.trim_start()[name.len()..].trim_start()),
+        None => line.to_owned(),
+    };
+    kept.map(columns).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn methods() {
-    assert_snapshot!(prints(&["methods"]));
+    let names = METHODS.iter().map(|method| method.info.name);
+    assert_snapshot!(listed(&prints(&["methods"]), names, &["lsh", "cibhash", "bert_resnet"]));
 }
 
 #[test]
@@ -20,7 +42,8 @@ fn a_method() {
 
 #[test]
 fn datasets() {
-    assert_snapshot!(prints(&["datasets"]));
+    let names = DATASETS.iter().map(|dataset| dataset.summary.name);
+    assert_snapshot!(listed(&prints(&["datasets"]), names, &["cifar10", "shapes"]));
 }
 
 #[test]
@@ -35,7 +58,9 @@ fn a_dataset_that_is_not_here() {
 
 #[test]
 fn encoders() {
-    assert_snapshot!(prints(&["encoders"]));
+    let names = ENCODERS.iter().map(|encoder| encoder.name());
+    let shown = ["convnet", "squeezenet1_1", "vgg16", "minilm"];
+    assert_snapshot!(listed(&prints(&["encoders"]), names, &shown));
 }
 
 /// The ids are digests of the configurations: where this changes, users' runs are all executed again.

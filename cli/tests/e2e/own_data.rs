@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use insta::assert_snapshot;
 
-use crate::lab::{FILE, Lab};
+use crate::lab::{FILE, Lab, unlisted};
 
 const EXPERIMENT: &str = r#"dataset = "image_folder"
 bits = [8]
@@ -104,7 +104,7 @@ fn what_is_checked_must_be_there() {
     let lab = lab(EXPERIMENT);
     assert_snapshot!(
         [
-            lab.refused(&["datasets", "check", "photoz"]),
+            unlisted(&lab.refused(&["datasets", "check", "photoz"])),
             lab.refused(&["datasets", "check", "none.toml"]),
             lab.refused(&["datasets", "check", "shapes", "--set", "data.items=30"]),
             lab.refused(&["datasets", "check", FILE, "--set", "data.dir=\"photoz\""]),

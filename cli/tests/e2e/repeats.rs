@@ -7,12 +7,11 @@ use serde_json::Value;
 
 use crate::lab::{FILE, Lab, NAME, TINY};
 
-/// Makes a run's result one of other sources of its method.
-fn age(run: &RunDir) {
+/// Makes a run's result one of other sources, of which its provenance has the digest under a key.
+fn age(run: &RunDir, key: &str) {
     let path = run.path().join("result.json");
     let mut result: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    assert!(result["provenance"]["sources_digest"].is_string(), "{result:#}");
-    result["provenance"]["sources_digest"] = "0123456789abcdef".into();
+    result["provenance"][key] = "0123456789abcdef".into();
     fs::write(path, result.to_string()).unwrap();
 }
 
@@ -21,9 +20,9 @@ fn results_of_other_sources_are_named_and_repeated_on_request() {
     let lab = Lab::with(TINY);
     lab.ok(&["sweep", FILE]);
     let before: Vec<_> = lab.runs().iter().map(|run| run.result().unwrap().test).collect();
-    age(&lab.runs_of("itq")[1]);
-    age(&lab.runs_of("cibhash")[0]);
-    age(&lab.runs_of("cibhash")[1]);
+    age(&lab.runs_of("itq")[1], "sources_digest");
+    age(&lab.runs_of("cibhash")[0], "sources_digest");
+    age(&lab.runs_of("cibhash")[1], "sources_digest");
 
     let warned = lab.run(&["sweep", FILE]);
     assert_eq!(warned.code, Some(0), "{warned:#?}");
@@ -43,6 +42,23 @@ fn results_of_other_sources_are_named_and_repeated_on_request() {
     assert_eq!(lab.attempts(), [1, 1, 1, 1, 2, 2]);
     assert!(lab.runs().iter().map(|run| run.result().unwrap().test).eq(before), "the same numbers");
     assert!(!lab.run(&["sweep", FILE]).stderr.contains("`cibhash`"));
+}
+
+/// In a checkout, where the program knows the digest of core.
+#[test]
+fn results_of_another_core_are_named() {
+    let lab = Lab::with(TINY);
+    lab.ok(&["sweep", FILE]);
+    let run = &lab.runs_of("itq")[1];
+    if !run.result().unwrap().provenance.contains_key("core_digest") {
+        return;
+    }
+    assert!(!lab.run(&["sweep", FILE]).stderr.contains("warning"));
+    age(run, "core_digest");
+    let warning = "warning: 1 finished run of `itq` was made by other sources of hashlab's core; \
+                   `--rerun itq` repeats it\n";
+    let warned = lab.run(&["sweep", FILE]);
+    assert!(warned.stderr.contains(warning), "{}", warned.stderr);
 }
 
 /// Runs with a model, by the names of their methods and the states of their settings.

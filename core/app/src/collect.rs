@@ -1,13 +1,13 @@
 //! Gathers what a plan's runs left on disk into the data of a report.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use hashlab_data::{ByModality, Modality};
 use hashlab_encoders::{EncoderEntry, ImageEntry, Pooling};
 use hashlab_method::MethodEntry;
-use hashlab_pipeline::config::{ImageConfig, NO_ENCODER, NormMode, TextConfig, section};
+use hashlab_pipeline::config::{EvalConfig, ImageConfig, NO_ENCODER, NormMode, TextConfig, section};
 use hashlab_report::{
-    EncoderSummary, EncoderWeights, Finetuning, Header, Outcome, Published, ReportedRun, Selection, Setup, SweepReport,
-    parse_published,
+    Depth, EncoderSummary, EncoderWeights, Finetuning, Header, Outcome, Published, ReportedRun, Selection, Setup,
+    SweepReport, parse_published,
 };
 use hashlab_settings::Settings;
 use hashlab_store::{PlanDir, RunConfig, RunState, Status};
@@ -86,7 +86,7 @@ pub fn report(workspace: &Workspace, plan: &Plan, command: String) -> Result<Swe
 
 fn header(registry: &Registry, plan: &Plan, command: String) -> Result<Header> {
     let config = plan.runs[0].template();
-    let map_at = config.eval.get("map_at").cloned().context("a plan without `map_at`")?;
+    let map_at = section::<EvalConfig>(&config.eval)?.map_at.rank()?.map_or(Depth::All, Depth::At);
     let description = registry.dataset(&plan.dataset).map_or("", |dataset| dataset.summary.description);
     Ok(Header {
         dataset: plan.dataset.clone(),
@@ -95,7 +95,7 @@ fn header(registry: &Registry, plan: &Plan, command: String) -> Result<Header> {
         dataset_digest: Some(config.dataset_identity.clone()),
         protocol: plan.protocol.clone(),
         protocol_description: plan.protocol_description.clone(),
-        map_at: serde_json::from_value(map_at)?,
+        map_at,
         command,
         notes: vec![format!(
             "database order drawn by split_seed {}; ties in distance rank by position",

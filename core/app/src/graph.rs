@@ -1,6 +1,7 @@
 //! The job graph of a sweep: extractions of features, and the runs that need them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,10 +10,9 @@ use anyhow::{Context as _, Result};
 use hashlab_data::Modality;
 use hashlab_exec::{CommandLine, Job, JobGraph, JobId, Program};
 use hashlab_kernels::device::DeviceName;
-use hashlab_pipeline::config::section;
-use hashlab_pipeline::config::{ImageConfig, NO_ENCODER, TextConfig};
+use hashlab_pipeline::config::{EncoderConfig, EvalConfig, section};
 use hashlab_pipeline::run::finetunes;
-use hashlab_settings::{Settings, canonical};
+use hashlab_settings::canonical;
 use hashlab_store::{PlanDir, RunConfig};
 use hashlab_sweep::PlannedRun;
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ impl<'a> Launch<'a> {
     }
 
     /// The command of a worker. The executor appends the runs' ids; a stage works on behalf of one run.
-    fn command(&self, config: &RunConfig, stage: Option<(Extent, &PlannedRun)>) -> CommandLine {
+    fn command(&self, config: &RunConfig, stage: Option<(Extent, &PlannedRun)>) -> Result<CommandLine> {
         let mut args: Vec<OsString> = vec!["--runs".into(), self.dirs.runs.clone().into()];
         let mut option = |name: &str, value: Option<OsString>| {
             if let Some(value) = value {
@@ -76,7 +76,7 @@ impl<'a> Launch<'a> {
         option("--cache-limit", self.dirs.cache_limit.map(|bytes| bytes.to_string().into()));
         args.extend(["exec".into(), "--device".into(), self.device.to_string().into()]);
         args.extend(["--keep".into(), self.keep.name().into()]);
-        for (digest, path) in used_files(config, self.weights) {
+        for (digest, path) in used_files(config, self.weights)? {
             let mut pair = OsString::from(format!("{digest}="));
             pair.push(path);
             args.extend(["--weights".into(), pair]);
@@ -85,15 +85,18 @@ impl<'a> Launch<'a> {
             args.extend(["--features".into(), extent.flag().into(), run.id.to_string().into()]);
         }
         let log = std::env::var_os("HASHLAB_LOG").unwrap_or_else(|| LOG.into());
-        CommandLine { program: self.program.clone(), args, env: vec![("HASHLAB_LOG".into(), log)] }
+        Ok(CommandLine { program: self.program.clone(), args, env: vec![("HASHLAB_LOG".into(), log)] })
     }
 }
 
 /// The files, weights and tokenizers, that a run's encoders need.
-fn used_files<'w>(config: &'w RunConfig, files: &'w EncoderFiles) -> impl Iterator<Item = (&'w str, &'w Path)> {
-    let digests = |settings: &'w Settings| ["digest", "tokenizer_digest"].map(|key| settings.get(key)?.as_str());
-    let digests = config.encoders.values().flat_map(digests).flatten();
-    digests.filter_map(|digest| Some((digest, files.path_of(digest)?)))
+fn used_files<'w>(config: &RunConfig, files: &'w EncoderFiles) -> Result<Vec<(String, &'w Path)>> {
+    let mut used = Vec::new();
+    for encoder in encoders(config)? {
+        let digests = [encoder.weights_digest(), encoder.tokenizer_digest()].into_iter().flatten();
+        used.extend(digests.filter_map(|digest| Some((digest.to_owned(), files.path_of(digest)?))));
+    }
+    Ok(used)
 }
 
 /// A run and what the graph needs to know of it.
@@ -122,8 +125,11 @@ pub(crate) fn job_graph(
     for (group, needs) in groups().zip(needs) {
         let config = group[0].run.template();
         let key = canonical(&json!(config.encoders));
-        let command = commands.entry(key).or_insert_with(|| Arc::new(launch.command(config, None)));
-        let (metric, trains) = (Arc::<str>::from(metric(config)), finetunes(config)?);
+        let command = match commands.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(Arc::new(launch.command(config, None)?)),
+        };
+        let (metric, trains) = (Arc::<str>::from(metric(config)?), finetunes(config)?);
         for run in group.iter().map(|pending| pending.run) {
             let job = Job::run(store.run(&run.id)?, &config.method, Arc::clone(&metric), Arc::clone(command));
             if trains {
@@ -140,11 +146,11 @@ pub(crate) fn job_graph(
 }
 
 /// The primary metric as progress prints it.
-fn metric(config: &RunConfig) -> String {
-    match config.eval.get("map_at").and_then(Value::as_u64) {
+fn metric(config: &RunConfig) -> Result<String> {
+    Ok(match section::<EvalConfig>(&config.eval)?.map_at.rank()? {
         Some(depth) => format!("mAP@{depth}"),
         None => "mAP".to_owned(),
-    }
+    })
 }
 
 /// The stages of a graph, each added once.
@@ -160,7 +166,7 @@ impl Stages<'_> {
     /// Adds the stages that a run needs, unless they are there.
     fn needed_by(&mut self, pending: &PendingRun<'_>) -> Result<Vec<JobId>> {
         let (run, config) = (pending.run, pending.run.template());
-        if finetunes(config)? || encoders(config)?.is_empty() {
+        if finetunes(config)? || networks(config)?.is_empty() {
             return Ok(Vec::new()); // it works on images, or on features of the data set
         }
         let features = json!([config.data, without_views(config)]);
@@ -179,10 +185,10 @@ impl Stages<'_> {
         }
         let config = run.template();
         let title = match extent {
-            Extent::Plain => format!("features of {} by {}", config.dataset, encoders(config)?.join(" and ")),
+            Extent::Plain => format!("features of {} by {}", config.dataset, networks(config)?.join(" and ")),
             Extent::Views => format!("views of {} for {}", config.dataset, run.label),
         };
-        let command = self.launch.command(config, Some((extent, run)));
+        let command = self.launch.command(config, Some((extent, run)))?;
         let job = Job::stage(STAGE, title.as_str(), self.plan.log_path(STAGE)?, command);
         let id = self.graph.add(job.reading(self.workspace.dirs.store().run(&run.id)?), needs);
         self.known.insert(key, id);
@@ -190,17 +196,14 @@ impl Stages<'_> {
     }
 }
 
-/// The names of a run's encoders, without those that pass features of the data set through.
-fn encoders(config: &RunConfig) -> Result<Vec<String>> {
-    let name = |modality: Modality, settings: &Settings| -> Result<String> {
-        Ok(match modality {
-            Modality::Text => section::<TextConfig>(settings)?.encoder,
-            _ => section::<ImageConfig>(settings)?.encoder,
-        })
-    };
-    let names = config.encoders.iter().map(|(modality, settings)| name(modality, settings));
-    let names: Vec<String> = names.collect::<Result<_>>()?;
-    Ok(names.into_iter().filter(|name| name != NO_ENCODER).collect())
+/// The sections of a run's encoders.
+fn encoders(config: &RunConfig) -> Result<Vec<EncoderConfig>> {
+    config.encoders.iter().map(|(modality, settings)| EncoderConfig::read(modality, settings)).collect()
+}
+
+/// The names of the networks that encode a run's items.
+fn networks(config: &RunConfig) -> Result<Vec<String>> {
+    Ok(encoders(config)?.iter().filter_map(|encoder| Some(encoder.network()?.to_owned())).collect())
 }
 
 /// The encoders without the number of views, which features without augmentation do not depend on.

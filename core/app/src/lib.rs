@@ -13,7 +13,7 @@
 //! let workspace = Workspace {
 //!     registry: Registry { methods: &[], datasets: &[], encoders: &[], published: &[] },
 //!     dirs: Dirs { runs: "runs".into(), data: DataDirs::of(vec![]), data_dir: None, cache_dir: None, cache_limit: None },
-//!     build: Build { version: "1.0", commit: "unknown", diff_digest: "" },
+//!     build: Build { version: "1.0", commit: "unknown", diff_digest: None, core_digest: None },
 //! };
 //! let mistaken = ExperimentText {
 //!     text: "dataset = \"cifar10\"".to_owned(),
@@ -35,6 +35,7 @@ mod page;
 mod provenance;
 mod registry;
 mod shown;
+mod stale;
 mod sweep;
 pub mod weights;
 pub mod worker;
@@ -43,7 +44,9 @@ mod workspace;
 pub use dirs::Dirs;
 pub use error::{BadInput, bad_input, explained};
 pub use graph::Launch;
+pub use models::Keep;
 pub use provenance::Build;
 pub use registry::Registry;
-pub use sweep::{Executed, Keep, PlannedSweep, StaleRuns, SweepOptions};
-pub use workspace::{ExperimentText, Workspace};
+pub use stale::{OtherSources, StaleRuns};
+pub use sweep::{Executed, SweepOptions};
+pub use workspace::{ExperimentText, PlannedSweep, Workspace};

@@ -6,7 +6,31 @@ use anyhow::Result;
 use hashlab_report::{Outcome, PRIMARY_METRIC, ReportedRun};
 use hashlab_store::{RunResult, Store, counted};
 
-use crate::Keep;
+/// Which runs keep their model, `model.safetensors`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// Those of the setting that the table selects for each row and code length.
+    #[default]
+    Selected,
+    /// All.
+    All,
+    /// None.
+    None,
+}
+
+impl Keep {
+    /// Every choice with its name.
+    pub const ALL: [(&'static str, Self); 3] = [("selected", Self::Selected), ("all", Self::All), ("none", Self::None)];
+
+    /// Its name on command lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Selected => "selected",
+            Self::All => "all",
+            Self::None => "none",
+        }
+    }
+}
 
 /// Removes the models of all settings but the one that a table selects for each row and code length.
 pub(crate) fn keep_selected(store: &Store, runs: &[ReportedRun]) -> Result<()> {
@@ -23,8 +47,8 @@ pub(crate) fn keep_selected(store: &Store, runs: &[ReportedRun]) -> Result<()> {
     Ok(())
 }
 
-/// Says which finished runs are not as `keep` has it: those that were finished before it was asked for.
-pub(crate) fn unheeded(store: &Store, runs: &[ReportedRun], keep: Keep) -> Result<Option<String>> {
+/// Warning for finished runs whose stored model does not match `keep`, since another one was in force.
+pub(crate) fn keep_mismatch(store: &Store, runs: &[ReportedRun], keep: Keep) -> Result<Option<String>> {
     let wanted = match keep {
         Keep::Selected => return Ok(None),
         Keep::All => true,

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
 use candle_core::Device;
 use hashlab_kernels::device::describe;
 use hashlab_method::MethodEntry;
+use hashlab_pipeline::config::EncoderConfig;
 use hashlab_store::RunConfig;
 
 /// The sources that a program was built from.
@@ -14,25 +16,32 @@ pub struct Build {
     pub version: &'static str,
     /// Commit, or `unknown` outside of a checkout.
     pub commit: &'static str,
-    /// Digest of the changes since that commit; empty for none.
-    pub diff_digest: &'static str,
+    /// Digest of the changes since that commit, if there are any.
+    pub diff_digest: Option<&'static str>,
+    /// Digest of the sources of core, on which the results of every method depend, if known.
+    pub core_digest: Option<&'static str>,
 }
 
-/// Where a run's provenance keeps the digest of its method's source.
+/// Key of the digest of a method's sources in the provenance of a run.
 pub(crate) const SOURCES: &str = "sources_digest";
 
+/// Key of the digest of core's sources.
+pub(crate) const CORE: &str = "core_digest";
+
 /// Lists the provenance of a run that starts now.
+///
+/// # Errors
+/// If the configuration does not fit this program.
 pub(crate) fn provenance(
     build: &Build,
     config: &RunConfig,
     method: &MethodEntry,
     device: &Device,
-) -> BTreeMap<String, String> {
+) -> Result<BTreeMap<String, String>> {
     let uname = rustix::system::uname();
     let mut facts: BTreeMap<String, String> = [
         ("hashlab", build.version.to_owned()),
         ("commit", build.commit.to_owned()),
-        ("diff_digest", build.diff_digest.to_owned()),
         (SOURCES, method.source_digest()),
         ("dataset_digest", config.dataset_identity.clone()),
         ("host", uname.nodename().to_string_lossy().into_owned()),
@@ -41,12 +50,15 @@ pub(crate) fn provenance(
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into();
+    for (key, digest) in [("diff_digest", build.diff_digest), (CORE, build.core_digest)] {
+        facts.extend(digest.map(|digest| (key.to_owned(), digest.to_owned())));
+    }
     for (modality, settings) in config.encoders.iter() {
-        if let Some(digest) = settings.get("digest").and_then(|digest| digest.as_str()) {
+        if let Some(digest) = EncoderConfig::read(modality, settings)?.weights_digest() {
             facts.insert(format!("{modality}_weights_digest"), digest.to_owned());
         }
     }
-    facts
+    Ok(facts)
 }
 
 /// The largest resident size of this process so far, in MiB, where the system tells.

@@ -12,25 +12,13 @@ use hashlab_pipeline::run::split_of;
 use hashlab_report::SweepReport;
 use hashlab_settings::canonical;
 use hashlab_store::{PlanDir, RunId, RunState, StoreError};
-use hashlab_sweep::{Plan, PlannedRun};
+use hashlab_sweep::PlannedRun;
 
 use crate::collect::{self, COMMAND};
 use crate::graph::{PendingRun, job_graph};
-use crate::provenance::SOURCES;
-use crate::weights::EncoderFiles;
-use crate::{Launch, Workspace, bad_input, models};
-
-/// A plan with what executing it takes.
-pub struct PlannedSweep {
-    /// The runs.
-    pub plan: Plan,
-    /// The files of the runs' encoders.
-    pub weights: EncoderFiles,
-    /// The experiment file as it was read.
-    pub text: String,
-    /// The command that makes the same plan.
-    pub command: String,
-}
+use crate::models::{self, Keep};
+use crate::workspace::{PlannedSweep, Workspace};
+use crate::{Launch, bad_input};
 
 /// How a sweep is executed.
 pub struct SweepOptions {
@@ -46,32 +34,6 @@ pub struct SweepOptions {
     pub memory_advice: String,
 }
 
-/// Which runs keep their model, `model.safetensors`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Keep {
-    /// Those of the setting that the table selects for each row and code length.
-    #[default]
-    Selected,
-    /// All.
-    All,
-    /// None.
-    None,
-}
-
-impl Keep {
-    /// Every choice with its name.
-    pub const ALL: [(&'static str, Self); 3] = [("selected", Self::Selected), ("all", Self::All), ("none", Self::None)];
-
-    /// Its name on command lines.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Selected => "selected",
-            Self::All => "all",
-            Self::None => "none",
-        }
-    }
-}
-
 /// The end of a sweep.
 pub struct Executed {
     /// Whether every run has a result.
@@ -84,37 +46,7 @@ pub struct Executed {
     pub report: SweepReport,
 }
 
-/// Finished runs whose method has other sources now.
-pub struct StaleRuns {
-    /// The method.
-    pub method: String,
-    /// How many of its finished runs.
-    pub runs: usize,
-}
-
 impl PlannedSweep {
-    /// Finds finished runs that other sources of their method made.
-    ///
-    /// # Errors
-    /// If a method is not registered.
-    pub fn stale_runs(&self, workspace: &Workspace) -> Result<Vec<StaleRuns>> {
-        let mut stale: BTreeMap<&str, usize> = BTreeMap::new();
-        let store = workspace.dirs.store();
-        let begun = store.begun();
-        let mut digests: BTreeMap<&str, String> = BTreeMap::new();
-        for run in self.plan.runs.iter().filter(|run| begun.contains(&run.id)) {
-            let name = run.template().method.as_str();
-            if !digests.contains_key(name) {
-                digests.insert(name, workspace.registry.method(name)?.source_digest());
-            }
-            let made_by = store.run(&run.id)?.result().and_then(|result| result.provenance.get(SOURCES).cloned());
-            if made_by.is_some_and(|digest| digest != digests[name]) {
-                *stale.entry(name).or_default() += 1;
-            }
-        }
-        Ok(stale.into_iter().map(|(method, runs)| StaleRuns { method: method.to_owned(), runs }).collect())
-    }
-
     /// Executes the runs without a result, and collects the report of all.
     ///
     /// # Errors
@@ -128,7 +60,9 @@ impl PlannedSweep {
         for method in &options.rerun {
             workspace.registry.method(method)?;
             if !self.plan.runs.iter().any(|run| run.template().method == *method) {
-                return Err(bad_input(format!("`{method}` is to be repeated, and the sweep has no run of it")));
+                return Err(bad_input(format!(
+                    "the sweep has no run of `{method}`, so that `--rerun {method}` repeats nothing"
+                )));
             }
         }
         let pending = self.pending(workspace, &options.rerun)?;
@@ -162,7 +96,7 @@ impl PlannedSweep {
             let kept = models::keep_selected(&workspace.dirs.store(), &report.runs);
             warnings.extend(kept.err().map(|error| error.to_string()));
         }
-        warnings.extend(models::unheeded(&workspace.dirs.store(), &report.runs, options.keep)?);
+        warnings.extend(models::keep_mismatch(&workspace.dirs.store(), &report.runs, options.keep)?);
         Ok(Executed { completion, dir: writable.then_some(dir), warnings, report })
     }
 

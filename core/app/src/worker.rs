@@ -156,7 +156,7 @@ impl Worker<'_> {
         let method = self.workspace.registry.method(&config.method)?;
         let checkpoint = dir.read_checkpoint().map(|bytes| Checkpoint::from_bytes(&bytes, device)).transpose()?;
         let mut recorder = Recorder::open(claim, checkpoint.as_ref(), self.stop, &config)?;
-        let provenance = provenance(&self.workspace.build, &config, method, device);
+        let provenance = provenance(&self.workspace.build, &config, method, device)?;
         let end = self.with_environment(&config, device, |environment| {
             run::run(RunJob { config: &config, method, environment, observer: &mut recorder, checkpoint, provenance })
         })?;

@@ -7,10 +7,9 @@ use anyhow::Result;
 use hashlab_data::Modality;
 use hashlab_pipeline::run::check_finetuning;
 use hashlab_settings::Settings;
-use hashlab_sweep::{Overrides, PlannedRun, load};
+use hashlab_sweep::{Overrides, Plan, PlannedRun, load};
 
 use crate::error::bad_input;
-use crate::sweep::PlannedSweep;
 use crate::weights::{EncoderFiles, Lookup};
 use crate::{Build, Dirs, Registry};
 
@@ -37,6 +36,18 @@ pub struct ExperimentText<'a> {
     pub command: String,
     /// Whether diagnostics may use color.
     pub color: bool,
+}
+
+/// A plan with what executing it takes.
+pub struct PlannedSweep {
+    /// The runs.
+    pub plan: Plan,
+    /// The files of the runs' encoders.
+    pub weights: EncoderFiles,
+    /// The experiment file as it was read.
+    pub text: String,
+    /// The command that makes the same plan.
+    pub command: String,
 }
 
 impl Workspace {

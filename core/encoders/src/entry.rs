@@ -1,12 +1,9 @@
-//! Registration of encoders, and the list of all.
+//! Registration of encoders.
 
 use candle_core::{DType, Device};
 use hashlab_image::{Filter, Step, Transform};
 
-use crate::{
-    Encoder, EncoderError, Norm, Place, TextEntry, TrainableEncoder, Weights, alexnet, bert, clip, convnet, dinov2,
-    filterbank, mobilenet_v2, resnet, siglip, squeezenet1_1, vgg16, vit_b_16,
-};
+use crate::{Encoder, EncoderError, Norm, Place, TextEntry, TrainableEncoder, Weights};
 
 /// A registered encoder. Names are unique within a modality: `clip_vit_b_32` is an encoder of images and one of texts.
 #[derive(Clone, Copy)]
@@ -193,40 +190,4 @@ impl<'a> Mode<'a> {
             Self::Trained(device) => Place { device, dtype: DType::F32 },
         }
     }
-}
-
-/// Every encoder, those of images first.
-pub const ENCODERS: &[EncoderEntry] = &[
-    EncoderEntry::Image(convnet::ENTRY),
-    EncoderEntry::Image(filterbank::ENTRY),
-    EncoderEntry::Image(mobilenet_v2::ENTRY),
-    EncoderEntry::Image(squeezenet1_1::ENTRY),
-    EncoderEntry::Image(resnet::RESNET18),
-    EncoderEntry::Image(resnet::RESNET34),
-    EncoderEntry::Image(resnet::RESNET50),
-    EncoderEntry::Image(resnet::RESNET101),
-    EncoderEntry::Image(vgg16::ENTRY),
-    EncoderEntry::Image(alexnet::ENTRY),
-    EncoderEntry::Image(vit_b_16::ENTRY),
-    EncoderEntry::Image(clip::VIT_B_32),
-    EncoderEntry::Image(clip::VIT_B_16),
-    EncoderEntry::Image(siglip::BASE_16),
-    EncoderEntry::Image(dinov2::S_14),
-    EncoderEntry::Image(dinov2::B_14),
-    EncoderEntry::Text(bert::MINILM),
-    EncoderEntry::Text(bert::BERT_BASE),
-    EncoderEntry::Text(bert::DISTILBERT),
-    EncoderEntry::Text(clip::TEXT_VIT_B_32),
-    EncoderEntry::Text(clip::TEXT_VIT_B_16),
-    EncoderEntry::Text(siglip::TEXT_BASE_16),
-];
-
-/// Finds an encoder of images in [`ENCODERS`] by name.
-pub fn find_image(name: &str) -> Option<&'static ImageEntry> {
-    ENCODERS.iter().filter_map(EncoderEntry::image).find(|entry| entry.name == name)
-}
-
-/// Finds an encoder of texts in [`ENCODERS`] by name.
-pub fn find_text(name: &str) -> Option<&'static TextEntry> {
-    ENCODERS.iter().filter_map(EncoderEntry::text).find(|entry| entry.name == name)
 }

@@ -39,6 +39,7 @@ pub mod mobilenet_v2;
 mod network;
 mod patches;
 mod published;
+mod registry;
 pub mod resnet;
 pub mod siglip;
 mod source;
@@ -54,10 +55,9 @@ pub mod vit_b_16;
 pub mod weights;
 
 pub use bert::Bert;
-pub use entry::{
-    Cut, ENCODERS, EncoderEntry, ImageEntry, Mode, OpenImage, Preprocess, Tail, TrainImage, find_image, find_text,
-};
+pub use entry::{Cut, EncoderEntry, ImageEntry, Mode, OpenImage, Preprocess, Tail, TrainImage};
 pub use hashlab_image::Filter;
+pub use registry::{ENCODERS, find_image, find_text};
 pub use text::{OpenText, Pooling, TextEntry, TrainText};
 pub use texts::{NO_TOKEN, token_tensor};
 pub use tokenizer::{TokenSource, Tokenized, Tokenizer};

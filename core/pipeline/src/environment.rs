@@ -7,12 +7,12 @@ use candle_core::Device;
 use hashlab_cache::FeatureCache;
 use hashlab_data::{ByModality, Dataset, ItemData, Modality, StoredFeatures};
 use hashlab_encoders::EncoderEntry;
-use hashlab_image::Normalize;
+use hashlab_image::{Normalize, Transform};
 use hashlab_method::ViewSpec;
 use hashlab_settings::{Settings, canonical};
 use hashlab_store::RunConfig;
 
-use crate::config::{ImageConfig, NO_ENCODER, TextConfig, section};
+use crate::config::{EncoderConfig, ImageConfig, TextConfig, section};
 use crate::feature_source::{FeatureSource, OnProgress};
 use crate::image_features::ImageFeatures;
 use crate::inputs::FeatureRows;
@@ -71,7 +71,7 @@ impl<'a> RunEnvironment<'a> {
             let Some(data) = dataset.data(modality) else {
                 bail!("data set `{}` has no {modality} data", config.dataset);
             };
-            EncoderSetup::new(data, settings, source.clone(), cx)
+            EncoderSetup::new(modality, data, settings, source.clone(), cx)
         })?;
         Ok(Self { dataset, encoders, device: device.clone() })
     }
@@ -90,13 +90,21 @@ impl<'a> RunEnvironment<'a> {
     }
 }
 
+/// Side in pixels at which transforms of stored features are compared.
+const STORED_SIZE: usize = 224;
+
 impl<'a> EncoderSetup<'a> {
     /// Prepares the encoder of `data` by its section.
-    fn new(data: ItemData<'a>, settings: &Settings, source: FeatureSource<'a>, cx: EncoderContext<'a>) -> Result<Self> {
-        let named = settings.get("encoder").and_then(|name| name.as_str());
+    fn new(
+        modality: Modality,
+        data: ItemData<'a>,
+        settings: &Settings,
+        source: FeatureSource<'a>,
+        cx: EncoderContext<'a>,
+    ) -> Result<Self> {
         match data {
             ItemData::Features(features) => Ok(Self::Stored(features)),
-            data if named == Some(NO_ENCODER) => {
+            data if EncoderConfig::read(modality, settings)?.network().is_none() => {
                 bail!("`encoder = \"none\"` needs a data set of features, got one of {:?}", data.kind())
             }
             ItemData::Images(_) => {
@@ -140,6 +148,16 @@ impl<'a> EncoderSetup<'a> {
         }
     }
 
+    /// The transform of a view of images; `None` of texts. Two views of a modality are the same if their transforms are.
+    pub(crate) fn transform(&self, view: &ViewSpec) -> Option<Transform> {
+        let ViewSpec::Image(make) = view else { return None };
+        Some(make(match self {
+            Self::Images(images) => images.image_size(),
+            // Stored features have no size in pixels; all sizes tell alike whether a transform is random.
+            _ => STORED_SIZE,
+        }))
+    }
+
     /// Stored views of the training items as a method asks for them. Extracts what the cache lacks.
     ///
     /// # Errors
@@ -168,7 +186,9 @@ impl<'a> EncoderSetup<'a> {
             (Self::Stored(features), _) => {
                 let rows = |view| FeatureRows::Stored { features: *features, view, items: train.to_vec() };
                 let drawn = features.drawn();
-                let random = (drawn.start > 0 || drawn.len() > 1) && !is_plain(view);
+                let augmented =
+                    view.modality() == Modality::Text || self.transform(view).is_some_and(|t| t.is_random());
+                let random = (drawn.start > 0 || drawn.len() > 1) && augmented;
                 let views = if random { drawn } else { 0..1 };
                 Ok(Pool { modality, views: views.map(rows).collect(), random })
             }
@@ -192,13 +212,5 @@ impl<'a> EncoderSetup<'a> {
             }
             _ => bail!("a run trains the encoders of all its modalities or none, and that of {modality}s is frozen"),
         }
-    }
-}
-
-/// Whether a view is the item without augmentation.
-fn is_plain(view: &ViewSpec) -> bool {
-    match view {
-        ViewSpec::Image(make) => !make(32).is_random(),
-        ViewSpec::Text => false,
     }
 }

@@ -7,16 +7,17 @@ use anyhow::{Context as _, Result, bail, ensure};
 use candle_core::Device;
 use hashlab_data::{ByModality, Dataset, Labels, Modality, Split, Task};
 use hashlab_eval::{BitStatistics, Options, Report};
+use hashlab_image::Transform;
 use hashlab_method::{
     AnyMethod, BatchSpec, BuildContext, Features, Fitted, HashMethod, MethodEntry, State, Supervision, TrainSet,
-    Trained, ViewSpec,
+    Trained,
 };
 use hashlab_store::{
     BitProfile, CodeProfile, CodeStatistics, EncodingResult, QueryResults, RunConfig, RunResult, Status, TaskResult,
 };
 use hashlab_train::{Checkpoint, Fit, TrainConfig, TrainData, TrainEnd, TrainObserver, fit};
 
-use crate::config::{EvalConfig, ImageConfig, TextConfig, section};
+use crate::config::{EncoderConfig, EvalConfig, section};
 use crate::environment::RunEnvironment;
 use crate::evaluator::{AllCodes, Evaluator, EvaluatorSetup, Queries};
 use crate::feature_source::OnProgress;
@@ -142,30 +143,21 @@ fn views_of<'a>(
     plain: ByModality<FeatureRows<'a>>,
     progress: OnProgress<'_>,
 ) -> Result<RunFeatures<'a>> {
-    let (distinct, views) = distinct(&spec.views);
-    let mut pools = Vec::with_capacity(distinct.len());
-    for view in distinct {
+    let mut known: Vec<(Modality, Option<Transform>)> = Vec::new();
+    let (mut pools, mut views) = (Vec::new(), Vec::with_capacity(spec.views.len()));
+    for view in &spec.views {
         let modality = view.modality();
         let encoder = environment.encoders.get(modality);
         let encoder = encoder.with_context(|| format!("the method views {modality} data, which the run has not"))?;
-        pools.push(encoder.views(modality, &split.train, view, &mut *progress)?);
-    }
-    Ok(RunFeatures { plain, pools, views, samplers: spec.samplers })
-}
-
-/// The different views among those of a step, and for each view the position of its own.
-fn distinct(views: &[ViewSpec]) -> (Vec<&ViewSpec>, Vec<usize>) {
-    let mut different: Vec<&ViewSpec> = Vec::new();
-    let mut positions = Vec::with_capacity(views.len());
-    for view in views {
-        // Two views are the same if they describe themselves alike.
-        let known = different.iter().position(|other| format!("{other:?}") == format!("{view:?}"));
-        positions.push(known.unwrap_or(different.len()));
-        if known.is_none() {
-            different.push(view);
+        let described = (modality, encoder.transform(view));
+        let pool = known.iter().position(|other| *other == described);
+        views.push(pool.unwrap_or(pools.len()));
+        if pool.is_none() {
+            pools.push(encoder.views(modality, &split.train, view, &mut *progress)?);
+            known.push(described);
         }
     }
-    (different, positions)
+    Ok(RunFeatures { plain, pools, views, samplers: spec.samplers })
 }
 
 /// Whether a run trains its encoders, so that it works on items instead of stored features.
@@ -195,10 +187,7 @@ pub fn check_finetuning(config: &RunConfig) -> Result<()> {
 
 /// Whether the encoder of each modality is trained.
 fn finetuned(config: &RunConfig) -> Result<ByModality<bool>> {
-    config.encoders.try_map(|modality, settings| match modality {
-        Modality::Text => Ok(section::<TextConfig>(settings)?.finetune),
-        _ => Ok(section::<ImageConfig>(settings)?.finetune),
-    })
+    config.encoders.try_map(|modality, settings| Ok(EncoderConfig::read(modality, settings)?.finetune()))
 }
 
 /// Trains, encodes and evaluates.

@@ -82,7 +82,7 @@ fn together(inputs: &Tensor) -> usize {
     }
 }
 
-/// The name of a network in states and random streams. That of images is older than others and stands in checkpoints.
+/// The name of a network in checkpoints and random streams.
 fn name_of(modality: Modality) -> &'static str {
     match modality {
         Modality::Text => "text_encoder",

@@ -175,7 +175,7 @@ pub(crate) fn builds(report: &SweepReport) -> Vec<(String, usize)> {
     let build = |run: &ReportedRun| {
         let provenance = &run.finished()?.provenance;
         let commit = short(provenance.get("commit")?);
-        let changes = provenance.get("diff_digest").filter(|digest| !digest.is_empty());
+        let changes = provenance.get("diff_digest");
         Some(match changes {
             Some(digest) => format!("commit {commit} with changes ({})", short(digest)),
             None => format!("commit {commit}"),

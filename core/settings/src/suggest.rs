@@ -1,13 +1,17 @@
 //! Help for names that are not what they should be.
 
-/// Help for a name that is not among `known`: the nearest one, and all of them.
+/// Names of a list that help shows beside the nearest one.
+const SHOWN: usize = 8;
+
+/// Help for a name that is not among `known`: the nearest one, and all of them unless they are many.
 pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     if known.is_empty() {
         return "there are none to choose from".to_owned();
     }
-    let list = known.join(", ");
+    let (count, list) = (known.len(), known.join(", "));
     match nearest(name, known) {
+        Some(nearest) if count > SHOWN => format!("did you mean `{nearest}`?"),
         Some(nearest) => format!("did you mean `{nearest}`? known: {list}"),
         None => format!("known: {list}"),
     }
@@ -34,6 +38,8 @@ mod tests {
         assert_eq!(did_you_mean("cifar", ["shapes", "cifar10"]), "did you mean `cifar10`? known: shapes, cifar10");
         assert_eq!(did_you_mean("epohcs", ["epochs", "rate"]), "did you mean `epochs`? known: epochs, rate");
         assert_eq!(did_you_mean("size", ["epochs", "rate"]), "known: epochs, rate");
+        let many: Vec<String> = (0..9).map(|i| format!("key_{i}")).collect();
+        assert_eq!(did_you_mean("keyy_3", many.iter().map(String::as_str)), "did you mean `key_3`?");
         assert_eq!(did_you_mean("size", []), "there are none to choose from");
     }
 }

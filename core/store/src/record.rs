@@ -196,8 +196,8 @@ pub struct RunResult {
     /// Executions of the run that began, this one included.
     #[serde(default)]
     pub attempts: u32,
-    /// Provenance by name: `hashlab` version, `commit`, `diff_digest`, `sources_digest`, `dataset_digest`, `host`,
-    /// `device`, `peak_rss_mib` …
+    /// Provenance by name: `hashlab` version, `commit`, `diff_digest`, `core_digest`, `sources_digest`,
+    /// `dataset_digest`, `host`, `device`, `peak_rss_mib` …
     #[serde(default)]
     pub provenance: BTreeMap<String, String>,
 }

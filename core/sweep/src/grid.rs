@@ -9,7 +9,6 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::known_keys::unknown;
 use crate::layers::{Assignment, Layer, Origin};
 use crate::reader::Reader;
-use crate::renamed;
 use crate::section::Section;
 use crate::toml_tree::{Field, Node, NodeKind};
 use crate::typed_value::check_list;
@@ -119,9 +118,6 @@ fn axis(reader: &mut Reader<'_>, key: &GridKey<'_>) -> Option<Axis> {
 
 fn unknown_axis(reader: &Reader<'_>, key: &GridKey<'_>) -> Diagnostic {
     let diagnostic = unknown(reader.scope, key.section, key.key, key.span);
-    if let Some(path) = renamed::path(key.key) {
-        return Diagnostic { help: vec![format!("write `{path}`")], ..diagnostic };
-    }
     if key.section == Section::Params && key.key.contains('.') {
         let tables: Vec<String> = Section::varied().iter().map(|section| format!("`{}.`", section.key())).collect();
         return diagnostic.help(format!("besides hyperparameters, a grid varies keys of {}", tables.join(", ")));

@@ -1,7 +1,6 @@
 //! Keys that may stand in a table, and reports of those that may not.
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::renamed;
 use crate::scope::Scope;
 use crate::section::Section;
 use crate::suggest::did_you_mean;
@@ -21,9 +20,6 @@ pub(crate) fn unknown(scope: Scope<'_>, section: Section, key: &str, span: &Span
         (section, ..) => format!("`[{}]` has no key", section.key()),
     };
     let diagnostic = Diagnostic::new(span, format!("{lacks} `{key}`"));
-    if let Some(new) = renamed::key(section, key) {
-        return diagnostic.help(format!("`{key}` is called `{new}` now"));
-    }
     let tables: Vec<&str> = match section {
         Section::General => sections(scope).into_iter().map(Section::key).chain([METHOD]).collect(),
         _ => Vec::new(),

@@ -122,7 +122,6 @@ mod plan;
 mod plan_file;
 mod read_file;
 mod reader;
-mod renamed;
 mod required;
 mod row_point;
 mod scope;

@@ -9,7 +9,6 @@ use crate::grid::{Axis, grid, points};
 use crate::known_keys::{METHOD, unknown_in_method};
 use crate::layers::{Layer, Origin};
 use crate::reader::Reader;
-use crate::renamed;
 use crate::section::Section;
 use crate::suggest::did_you_mean;
 use crate::toml_tree::{Field, Node, NodeKind};
@@ -94,10 +93,6 @@ fn method_table(reader: &mut Reader<'_>, node: &Node) -> Option<MethodTable> {
 fn named_method<'a>(reader: &mut Reader<'a>, node: &Node, fields: &[Field]) -> Option<(usize, &'a MethodDecl, Span)> {
     let methods = &reader.scope.catalog.methods;
     let Some(field) = fields.iter().find(|field| field.key == "name") else {
-        if let Some(old) = fields.iter().find_map(|field| renamed::check(field, true)) {
-            reader.push(old);
-            return None;
-        }
         let names = methods.iter().map(|method| method.name.as_str()).collect::<Vec<_>>().join(", ");
         reader.push(Diagnostic::new(&node.span, "a `[[method]]` has no `name`").help(format!("known: {names}")));
         return None;
@@ -114,9 +109,6 @@ fn named_method<'a>(reader: &mut Reader<'a>, node: &Node, fields: &[Field]) -> O
 
 /// Reads what one key of a table fixes.
 fn read_fixed(reader: &mut Reader<'_>, fixed: &mut Layer, field: &Field) {
-    if let Some(diagnostic) = renamed::check(field, true) {
-        return reader.push(diagnostic);
-    }
     match field.key.as_str() {
         "name" | "label" | "grid" => {}
         "bits" => reader.general(fixed, field),

@@ -8,7 +8,7 @@ use crate::layers::{Assignment, Layer, Origin};
 use crate::scope::Scope;
 use crate::section::{General, Section};
 use crate::toml_tree::{Field, Node, NodeKind};
-use crate::{renamed, typed_value};
+use crate::typed_value;
 
 /// Reader of settings.
 pub(crate) struct Reader<'a> {
@@ -25,10 +25,6 @@ impl<'a> Reader<'a> {
     pub(crate) fn shared(&mut self, origin: Origin, fields: &[Field]) -> Layer {
         let mut layer = Layer::new(origin);
         for field in fields.iter().filter(|field| field.key != METHOD) {
-            if let Some(diagnostic) = renamed::check(field, false) {
-                self.diagnostics.push(diagnostic);
-                continue;
-            }
             match Section::shared().into_iter().find(|section| section.key() == field.key) {
                 Some(section) => self.section(&mut layer, section, field),
                 None => self.general(&mut layer, field),

@@ -4,7 +4,6 @@ use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::known_keys::METHOD;
 use crate::overrides::Override;
-use crate::renamed;
 use crate::section::General;
 use crate::toml_tree::{Field, NodeKind};
 
@@ -24,7 +23,7 @@ pub(crate) fn missing(file: &[Field], overrides: &[Override], catalog: &Catalog)
         let names: Vec<&str> = catalog.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
         lacks("`dataset`", format!("known: {}", names.join(", ")));
     }
-    if file.iter().all(|field| field.key != METHOD && field.key != renamed::METHODS) {
+    if file.iter().all(|field| field.key != METHOD) {
         lacks("`[[method]]`", "write one per method: `[[method]]` and `name = …` below it".to_owned());
     }
     if topmost(file, overrides, "bits").is_none() && methods_without_bits(file) {

@@ -1,5 +1,6 @@
 //! The sections `[image]`, `[text]` and `[eval]` of an experiment.
 
+mod encoder;
 mod eval;
 mod image;
 mod known;
@@ -8,6 +9,7 @@ mod text;
 use anyhow::{Context as _, Result};
 use hashlab_settings::{Params, Settings, parse};
 
+pub use encoder::EncoderConfig;
 pub use eval::{Depth, EvalConfig};
 pub use image::{ComputeDtype, ImageConfig, NormMode, image_schema};
 pub use text::{PoolingMode, TextConfig, text_schema};

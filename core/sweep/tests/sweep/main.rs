@@ -6,7 +6,6 @@ mod facts;
 mod files;
 mod known_ids;
 mod modalities;
-mod old_names;
 mod outside;
 mod plans;
 mod points;
