@@ -17,7 +17,7 @@ impl Features {
     /// The features of `modality`.
     ///
     /// # Errors
-    /// If the items have none.
+    /// If the items lack that modality.
     pub fn get(&self, modality: Modality) -> Result<&Tensor> {
         self.0.get(modality).with_context(|| format!("the items have no features of their {modality}"))
     }
@@ -45,7 +45,7 @@ impl From<ByModality<Tensor>> for Features {
 /// A view of a batch's items.
 #[derive(Clone, Debug)]
 pub struct View {
-    /// What is viewed.
+    /// Modality of the view.
     pub modality: Modality,
     /// Features `(b, dim)`.
     pub x: Tensor,
@@ -93,20 +93,20 @@ impl TrainSet {
 /// A loss and its named parts: scalars, or one value per run `(runs,)` where runs of one shape are trained stacked.
 ///
 /// A method of stacked runs keeps every variable with a first axis of runs, and no run's loss depends on another run's
-/// part of it. The training minimizes the sum of `total`, whose gradient towards a run's part is that of the run alone;
-/// so optimizer steps and clipping leave each run what it is alone. What belongs to the whole training is the same for
-/// all runs: `[train]` with its learning rates, the order of the items, the validation and the selected epoch, the
-/// checkpoint; and it ends when one of the runs diverges.
+/// part of it. The training minimizes the sum of `total`, whose gradient with respect to a run's part is that of the
+/// run alone; so optimizer steps and clipping give each run the result that it has alone. The whole training is shared
+/// by the runs: `[train]` with its learning rates, the order of the items, the validation and the selected epoch, the
+/// checkpoint; it ends when one of the runs diverges.
 #[derive(Clone, Debug)]
 pub struct Loss {
-    /// What is minimized, `()` or `(runs,)`.
+    /// The value to minimize, `()` or `(runs,)`.
     pub total: Tensor,
     /// The parts, for the log; as the paper names them. Each is `()`, a value of all runs, or shaped as `total`.
     pub terms: Vec<(&'static str, Tensor)>,
 }
 
 impl Loss {
-    /// How many runs are stacked: 1 for a scalar.
+    /// Number of stacked runs: 1 for a scalar.
     ///
     /// # Errors
     /// If `total` or a term has another shape.

@@ -1,11 +1,11 @@
-//! What a method is built with, and where its training stands.
+//! Contexts of construction and training.
 
 use anyhow::{Result, bail};
 use candle_core::{Device, Tensor};
 use hashlab_data::{ByModality, Modality};
 use hashlab_rng::{Stream, stream};
 
-/// What a method is built with.
+/// Construction context: code length, feature lengths, labels, device and seed.
 #[derive(Clone, Debug)]
 pub struct BuildContext {
     /// Code length in bits.
@@ -18,7 +18,7 @@ pub struct BuildContext {
     pub items: usize,
     /// Multi-hot labels of the training items `(items, classes)`; absent unless the method is supervised.
     pub labels: Option<Tensor>,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: Device,
     /// The run's seed.
     pub seed: u64,
@@ -56,27 +56,27 @@ impl BuildContext {
     }
 }
 
-/// An epoch, before its first or after its last step.
+/// Position at the start or the end of an epoch.
 #[derive(Clone, Debug)]
 pub struct EpochContext {
     /// Epoch, counted from 0.
     pub epoch: usize,
-    /// Epochs in all.
+    /// Number of epochs.
     pub epochs: usize,
     /// Steps per epoch.
     pub steps: usize,
 }
 
-/// Where training stands at a step.
+/// Position of a step in the training.
 #[derive(Clone, Debug)]
 pub struct Progress {
     /// Epoch, counted from 0.
     pub epoch: usize,
-    /// Epochs in all.
+    /// Number of epochs.
     pub epochs: usize,
     /// Step, counted from 0 over the whole training.
     pub step: usize,
-    /// Steps in all.
+    /// Number of steps of the whole training.
     pub steps: usize,
     /// The run's seed.
     pub seed: u64,

@@ -69,8 +69,8 @@ impl MethodEntry {
         (self.build)(params, cx)
     }
 
-    /// Finds what the method cannot work with in what a plan knows of a run. Hyperparameters that are absent take their
-    /// defaults.
+    /// Validates the hyperparameters against the facts of a planned run, see [`Definition::check`]. Hyperparameters
+    /// that are absent take their defaults.
     pub fn check(&self, params: &Settings, run: &RunFacts) -> Violations {
         (self.check)(params, run)
     }

@@ -11,22 +11,23 @@ pub struct MethodInfo {
     pub title: &'static str,
     /// Paper: authors, title, venue and year.
     pub paper: &'static str,
-    /// What it learns from beside the items.
+    /// Supervision.
     pub supervision: Supervision,
-    /// Which modalities it needs, and whether a code may depend on several.
+    /// Modalities that it needs, and whether a code may depend on several.
     pub needs: Needs,
     /// Whether it learns from augmented views.
     pub augmented: bool,
     /// Whether its result depends on the run's seed.
     pub seeded: bool,
-    /// Raised whenever the method's results or its defaults change, so that old runs are not taken for new ones.
+    /// Revision of the method, raised whenever its results or defaults change, so that old runs are not taken for new
+    /// ones.
     pub revision: u32,
 }
 
-/// What a method learns from beside the items.
+/// Supervision of a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Supervision {
-    /// Nothing: labels are withheld from it.
+    /// No supervision; the method receives no labels.
     Unsupervised,
     /// Class labels of the training items.
     Supervised,

@@ -1,4 +1,4 @@
-//! What a hashing method is: the traits that it implements, what it is built with, fed with and registered by.
+//! Interface of hashing methods: traits, construction, batches, registration.
 //!
 //! A method is a type that implements [`HashMethod`] (encode, save, load), either [`Fitted`] (one call on all training
 //! items) or [`Trained`] (a loss per step), and [`Definition`] (facts, hyperparameters, construction).

@@ -1,4 +1,4 @@
-//! The traits of a hashing method.
+//! Traits of a hashing method.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub trait HashMethod: Send {
     /// If the items' shape is not the one that the method was built for.
     fn encode(&self, items: &Features, modality: Modality) -> Result<Tensor>;
 
-    /// How codes are computed where that changes them: items per call, roles, an incomplete last call.
+    /// Constraints on encoding, if codes depend on them: items per call, roles, an incomplete last call.
     fn encode_spec(&self) -> EncodeSpec {
         EncodeSpec::default()
     }
@@ -67,20 +67,20 @@ pub trait Fitted: HashMethod {
     fn fit(&mut self, train: &TrainSet) -> Result<()>;
 }
 
-/// A deep method: trained by gradient steps. CIBHash, HashNet. Backward pass, optimizer and logging are the training
-/// loop's.
+/// A deep method: trained by gradient steps. CIBHash, HashNet. The training loop does the backward pass, the optimizer
+/// step and the logging.
 pub trait Trained: HashMethod {
-    /// What a training step needs.
+    /// Batch specification of a training step.
     fn batch_spec(&self) -> BatchSpec;
 
-    /// The trainable variables and how each group learns.
+    /// Trainable variables, in groups with their own optimizer settings.
     fn param_groups(&self) -> Vec<ParamGroup>;
 
     /// Prepares an epoch: schedules, discrete updates. Runs without gradients, and again when a run resumes inside the
-    /// epoch, so it may depend on `at` and on nothing that training changes.
+    /// epoch, so it must depend only on `at` and on values that training does not change.
     ///
     /// # Errors
-    /// Whatever stops the run.
+    /// If the preparation fails; the run fails with it.
     fn begin_epoch(&mut self, _at: &EpochContext) -> Result<()> {
         Ok(())
     }
@@ -91,17 +91,17 @@ pub trait Trained: HashMethod {
     /// If the batch does not fit the method.
     fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss>;
 
-    /// Ends an epoch: updates of memories, prototypes, discrete codes. Runs once per epoch, after its last step and before
-    /// the validation; what it changes is part of [`HashMethod::state`].
+    /// Ends an epoch: updates of memories, prototypes, discrete codes. Runs once per epoch, after its last step and
+    /// before the validation; everything that it changes is part of [`HashMethod::state`].
     ///
     /// # Errors
-    /// Whatever stops the run.
+    /// If the update fails; the run fails with it.
     fn end_epoch(&mut self, _at: &EpochContext) -> Result<()> {
         Ok(())
     }
 }
 
-/// A built method; the way it learns was decided at its registration.
+/// A built method, shallow or deep as registered.
 pub enum AnyMethod {
     /// A shallow method.
     Fitted(Box<dyn Fitted>),
@@ -110,7 +110,7 @@ pub enum AnyMethod {
 }
 
 impl AnyMethod {
-    /// The part that both kinds share.
+    /// The interface that both kinds share.
     pub fn as_method(&self) -> &dyn HashMethod {
         match self {
             Self::Fitted(method) => method.as_ref(),
@@ -118,7 +118,7 @@ impl AnyMethod {
         }
     }
 
-    /// The part that both kinds share, to be changed.
+    /// The interface that both kinds share, mutable.
     pub fn as_method_mut(&mut self) -> &mut dyn HashMethod {
         match self {
             Self::Fitted(method) => method.as_mut(),
@@ -131,8 +131,8 @@ impl AnyMethod {
 pub trait Definition: HashMethod + Sized + 'static {
     /// Facts about the method.
     const INFO: MethodInfo;
-    /// The text of the method's source file, `include_str!("NAME.rs")`, with `concat!` for several. Its digest is kept
-    /// with every result, so that results of other sources are told apart.
+    /// The text of the method's source file, `include_str!("NAME.rs")`, with `concat!` for several. Its digest is
+    /// stored with every result, to distinguish results of different sources.
     const SOURCE: &'static str;
     /// Its hyperparameters; [`NoParams`](crate::NoParams) for none.
     type Params: Params;
@@ -143,14 +143,14 @@ pub trait Definition: HashMethod + Sized + 'static {
     /// If the hyperparameters do not fit the context, e.g. more bits than dimensions.
     fn build(params: Self::Params, cx: &BuildContext) -> Result<Self>;
 
-    /// Finds what the method cannot work with in what a plan knows of a run, so that it is said before anything starts.
-    /// A violation's keys are hyperparameters, `bits`, or keys of other sections as grids write them, e.g. `image.views`.
+    /// Validates the hyperparameters against the facts of a planned run, e.g. its code length. Violations name
+    /// hyperparameters, `bits`, or dotted keys of other sections, e.g. `image.views`.
     fn check(_params: &Self::Params, _run: &RunFacts) -> Violations {
         Violations::none()
     }
 }
 
-/// Variables that learn alike. What is `None` is the run's, from `[train]`.
+/// Variables with common optimizer settings. A setting that is `None` is the run's, from `[train]`.
 #[derive(Clone, Default)]
 pub struct ParamGroup {
     /// The variables by name.
@@ -168,13 +168,13 @@ pub struct ParamGroup {
 }
 
 impl ParamGroup {
-    /// Variables that learn as `[train]` says.
+    /// Variables with the settings of `[train]`.
     pub fn new(vars: Vec<(String, Var)>) -> Self {
         Self { vars, ..Self::default() }
     }
 }
 
-/// How the learning rate changes while a run trains.
+/// Schedule of the learning rate during a training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     /// The curve after the warm-up.
@@ -196,7 +196,7 @@ impl Schedule {
 /// The curve of a learning rate.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ScheduleKind {
-    /// No change.
+    /// A constant rate.
     Constant,
     /// Times `factor` every `every` units.
     Step {
@@ -219,7 +219,7 @@ pub enum ScheduleKind {
     },
 }
 
-/// What a schedule counts.
+/// Unit of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {

@@ -1,4 +1,4 @@
-//! Digest of a source file that ignores what cannot change a result.
+//! Digest of a source file, without the parts that cannot change a result.
 
 /// Digests the code of a Rust file (sixteen hexadecimal digits): without comment lines, blank lines, indentation and the
 /// test modules at the ends of files.

@@ -1,4 +1,4 @@
-//! What a method asks for: the views of a training step, and how its codes are computed.
+//! Batch and encoding specifications of a method.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,17 +6,17 @@ use std::sync::Arc;
 use hashlab_data::Modality;
 use hashlab_image::Transform;
 
-/// What a training step is fed with.
+/// Views and samplers of a training batch.
 #[derive(Clone, Debug)]
 pub struct BatchSpec {
     /// The views of each item. Views of equal transforms are independent draws.
     pub views: Vec<ViewSpec>,
-    /// Independently shuffled passes over the training items that a step draws its items from; usually 1.
+    /// Number of independently shuffled passes over the training items from which a step draws; usually 1.
     pub samplers: usize,
 }
 
 impl BatchSpec {
-    /// These views of the items of one sampler.
+    /// The given views of the items of one sampler.
     pub fn new(views: impl IntoIterator<Item = ViewSpec>) -> Self {
         Self { views: views.into_iter().collect(), samplers: 1 }
     }
@@ -56,7 +56,7 @@ impl ViewSpec {
         }
     }
 
-    /// What is viewed.
+    /// Modality of the view.
     pub fn modality(&self) -> Modality {
         match self {
             Self::Image(_) => Modality::Image,
@@ -74,14 +74,15 @@ impl fmt::Debug for ViewSpec {
     }
 }
 
-/// How codes are computed where that changes them, as in methods whose items attend to each other.
+/// Constraints on encoding for codes that depend on the other items of a call, as in methods whose items attend to each
+/// other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EncodeSpec {
     /// Name of this way of encoding, for a method that has several; tables write it behind the method's label.
     pub name: Option<&'static str>,
-    /// Items per call of `encode`; `None` leaves it to the caller.
+    /// Items per call of `encode`; `None`: any number.
     pub batch_size: Option<usize>,
-    /// Whether queries and database are encoded apart, each in the split's order.
+    /// Whether queries and database are encoded separately, each in the split's order.
     pub by_role: bool,
     /// Whether items of an incomplete last call get no code, and are left out of the evaluation.
     pub drop_last: bool,

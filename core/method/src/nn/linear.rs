@@ -17,7 +17,7 @@ impl Linear {
     /// Adds `NAME.weight` and `NAME.bias`, both drawn from U(±1/√in), to the parameters.
     ///
     /// # Errors
-    /// If the device has no room for them.
+    /// If the device is out of memory.
     pub fn new(
         params: &mut Parameters,
         name: &str,
@@ -33,7 +33,7 @@ impl Linear {
     /// Adds `NAME.weight`, drawn from N(0, `deviation`²), and `NAME.bias`, 0, to the parameters.
     ///
     /// # Errors
-    /// If the device has no room for them.
+    /// If the device is out of memory.
     pub fn normal(
         params: &mut Parameters,
         name: &str,
@@ -46,7 +46,7 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
-    /// The layer of variables that are part of the parameters already: a weight `(out, in)` and a bias `(out)`.
+    /// A layer over variables that are part of the parameters already: a weight `(out, in)` and a bias `(out)`.
     pub fn of(weight: Var, bias: Var) -> Self {
         Self { weight, bias }
     }

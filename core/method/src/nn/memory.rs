@@ -16,15 +16,15 @@ impl Memory {
     /// A memory of zeros, called `name` in the method's state.
     ///
     /// # Errors
-    /// If the device has no room for it.
+    /// If the device is out of memory.
     pub fn zeros(name: &str, shape: (usize, usize), device: &Device) -> Result<Self> {
         Ok(Self { name: name.to_owned(), rows: Tensor::zeros(shape, DType::F32, device)? })
     }
 
-    /// All rows, `(items, dim)`, as they are now; later writes do not show in it.
+    /// All rows, `(items, dim)`: a copy that later writes do not change.
     ///
     /// # Errors
-    /// If the device has no room for a copy.
+    /// If the device is out of memory.
     pub fn all(&self) -> Result<Tensor> {
         Ok(self.rows.copy()?)
     }
@@ -37,8 +37,8 @@ impl Memory {
         Ok(self.rows.index_select(&Tensor::new(items, self.rows.device())?, 0)?)
     }
 
-    /// Replaces the rows of a batch by `rows` `(b, dim)`, without their graph. Of an item that occurs twice the last row
-    /// stays.
+    /// Replaces the rows of a batch by `rows` `(b, dim)`, detached from their graph. If an item occurs twice, its last
+    /// row is kept.
     ///
     /// # Errors
     /// If an item is beyond the memory, or the shape is another.
@@ -66,14 +66,14 @@ impl Memory {
     /// Adds the memory to a method's state.
     ///
     /// # Errors
-    /// If the device has no room for a copy.
+    /// If the device is out of memory.
     pub fn save(&self, state: &mut State) -> Result<()> {
         state.insert(self.name.clone(), self.rows.copy()?);
         Ok(())
     }
 
-    /// Takes the memory's tensor out of `state`, leaving the rest to the method's other parts. Call [`Self::set`] with it
-    /// once the rest has been found to fit.
+    /// Takes the memory's tensor out of `state`, leaving the rest to the method's other parts. Call [`Self::set`] with
+    /// it after all other parts were checked.
     ///
     /// # Errors
     /// If it is missing or misshapen.

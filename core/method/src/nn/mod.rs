@@ -1,9 +1,10 @@
-//! Parts that methods are built of: initialized layers, norms, seeded dropout, straight-through gradients, soft sorting,
+//! Building blocks of methods: initialized layers, norms, seeded dropout, straight-through gradients, soft sorting,
 //! memory per item, losses that several methods share.
 //!
-//! Runs of one shape may be computed together, stacked along a first axis of runs: [`Linear`], [`soft_sort`], [`nt_xent`],
-//! [`bernoulli_kl`] and the pair losses take such tensors and give each run what it gets alone, on the CPU bit for bit.
-//! [`PerRun`] holds numbers that differ between the runs. [`Loss`](crate::Loss) says what a training makes of it.
+//! Runs of one shape may be computed together, stacked along a first axis of runs: [`Linear`], [`soft_sort`],
+//! [`nt_xent`], [`bernoulli_kl`] and the pair losses take such tensors and compute the same values as for each run
+//! alone, on the CPU bit for bit. [`PerRun`] holds numbers that differ between the runs. [`Loss`](crate::Loss)
+//! describes the training of stacked runs.
 
 mod linear;
 mod memory;

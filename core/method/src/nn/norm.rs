@@ -32,7 +32,7 @@ impl LayerNorm {
     /// Adds `NAME.weight` `(dim)`, 1, and `NAME.bias` `(dim)`, 0, to the parameters.
     ///
     /// # Errors
-    /// If the device has no room for them.
+    /// If the device is out of memory.
     pub fn new(params: &mut Parameters, name: &str, dim: usize, cx: &BuildContext) -> Result<Self> {
         let weight = params.ones(&format!("{name}.weight"), dim, cx)?;
         Ok(Self { weight, bias: params.zeros(&format!("{name}.bias"), dim, cx)? })
@@ -65,7 +65,7 @@ impl BatchNorm {
     /// `NAME.running_var`, 1; all `(dim)`.
     ///
     /// # Errors
-    /// If the device has no room for them.
+    /// If the device is out of memory.
     pub fn new(params: &mut Parameters, name: &str, dim: usize, cx: &BuildContext) -> Result<Self> {
         Ok(Self {
             weight: params.ones(&format!("{name}.weight"), dim, cx)?,

@@ -10,8 +10,8 @@ pub fn softplus(x: &Tensor) -> Result<Tensor> {
     x.relu()? + (x.abs()?.neg()?.exp()? + 1.0)?.log()?
 }
 
-/// Tells which pairs of items share a label: 1 or 0, `(n, m)`, from multi-hot labels `(n, classes)` and `(m, classes)`;
-/// of stacked runs all three with a first axis of runs.
+/// Similarity of pairs of items: 1 if they share a label, else 0, `(n, m)`, from multi-hot labels `(n, classes)` and
+/// `(m, classes)`; of stacked runs all three with a first axis of runs.
 ///
 /// # Errors
 /// If the numbers of classes differ.
@@ -24,8 +24,8 @@ pub fn shares_label(rows: &Tensor, columns: &Tensor) -> Result<Tensor> {
 /// IJCAI 2016, eq. 2) and HashNet (eq. 4) weight and average it.
 ///
 /// # Shapes
-/// Both are `(n, m)`. Of stacked runs, Θ is `(runs, n, m)` and `similar` `(runs, n, m)` or, if it is that of all runs,
-/// `(n, m)`.
+/// Both are `(n, m)`. Of stacked runs, Θ is `(runs, n, m)` and `similar` `(runs, n, m)` or, if all runs share it, `(n,
+/// m)`.
 ///
 /// # Errors
 /// If the shapes do not fit together.

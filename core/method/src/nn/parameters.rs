@@ -7,8 +7,8 @@ use candle_core::{DType, Shape, Tensor, Var};
 
 use crate::{BuildContext, State};
 
-/// Trainable variables in the order of their names. Each draws its start from a stream named after it, so adding one
-/// variable changes no other. Buffers are tensors beside them that training changes without gradients, such as running
+/// Trainable variables in the order of their names. Each is initialized from a stream named after it, so adding one
+/// variable changes no other. Buffers are further tensors that training changes without gradients, such as running
 /// means.
 #[derive(Clone, Default)]
 pub struct Parameters {
@@ -20,7 +20,7 @@ impl Parameters {
     /// Adds a variable with entries drawn from U(−`bound`, `bound`).
     ///
     /// # Errors
-    /// If the device has no room for it.
+    /// If the device is out of memory.
     ///
     /// # Panics
     /// If the name is taken.
@@ -34,7 +34,7 @@ impl Parameters {
     /// Adds a variable with entries drawn from N(0, `deviation`²).
     ///
     /// # Errors
-    /// If the device has no room for it.
+    /// If the device is out of memory.
     ///
     /// # Panics
     /// If the name is taken.
@@ -48,7 +48,7 @@ impl Parameters {
     /// Adds a variable that starts at 0.
     ///
     /// # Errors
-    /// If the device has no room for it.
+    /// If the device is out of memory.
     ///
     /// # Panics
     /// If the name is taken.
@@ -59,7 +59,7 @@ impl Parameters {
     /// Adds a variable that starts as a copy of `start`.
     ///
     /// # Errors
-    /// If the device has no room for it.
+    /// If the device is out of memory.
     ///
     /// # Panics
     /// If the name is taken.
@@ -70,7 +70,7 @@ impl Parameters {
     /// Adds a variable that starts at 1.
     ///
     /// # Errors
-    /// If the device has no room for it.
+    /// If the device is out of memory.
     ///
     /// # Panics
     /// If the name is taken.
@@ -81,7 +81,7 @@ impl Parameters {
     /// Adds a buffer whose entries start at `value`.
     ///
     /// # Errors
-    /// If the device has no room for it.
+    /// If the device is out of memory.
     ///
     /// # Panics
     /// If the name is taken.
@@ -102,7 +102,7 @@ impl Parameters {
         self.vars.contains_key(name) || self.buffers.contains_key(name)
     }
 
-    /// Gives the variables under the prefix `to` the values of those under `from`.
+    /// Copies the values of the variables under the prefix `from` to those under `to`.
     ///
     /// # Errors
     /// If `to` lacks one, or its shape is another.
@@ -139,7 +139,7 @@ impl Parameters {
         self.all().map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?))).collect()
     }
 
-    /// Restores [`Parameters::state`]: everything, or nothing if one tensor does not fit.
+    /// Restores [`Parameters::state`]: all tensors, or none if one does not fit.
     ///
     /// # Errors
     /// On a missing, extra or misshapen tensor, or one of another type.

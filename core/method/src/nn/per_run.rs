@@ -32,7 +32,7 @@ impl PerRun {
     }
 
     /// Multiplies `x` by the number; same shape. With a number for each run, `x` is `(runs, …)`, and the elements of a
-    /// run have the bits that they have where the run is alone, but for the sign of a zero.
+    /// run have the same bits as if it were alone, except for the sign of a zero.
     ///
     /// # Errors
     /// If `x` has another number of runs.

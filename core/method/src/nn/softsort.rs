@@ -1,4 +1,4 @@
-//! Sorting that passes gradients on.
+//! Differentiable sorting.
 
 use candle_core::{D, DType, Result, Tensor, bail};
 
@@ -9,7 +9,7 @@ use super::PerRun;
 ///
 /// Row r tends to the indicator of the r-th largest score as `tau` goes to 0, and to the uniform distribution as it
 /// grows. Gradients flow through both the sorted and the unsorted scores. Tied scores share their rows evenly, and the
-/// distance between them passes no gradient on, as PyTorch's does not.
+/// distance between them has gradient 0, as in PyTorch.
 ///
 /// # Shapes
 /// `scores` is `(b, n)`, the result `(b, n, n)`. Stacked runs, which may have a `tau` each, map `(runs, b, n)` to
