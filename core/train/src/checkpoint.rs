@@ -1,4 +1,4 @@
-//! Everything that a training needs to go on as if it had never stopped.
+//! State of a training; a training resumed from it ends with the same bits as one without a stop.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,7 +22,7 @@ pub struct Checkpoint {
     pub best: State,
 }
 
-/// Where training stands.
+/// Position of a training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainPosition {
     /// Epoch, counted from 0.
@@ -39,7 +39,7 @@ pub struct TrainPosition {
     pub seconds: f64,
 }
 
-/// Where the file's metadata hold the [`TrainPosition`].
+/// Metadata key of the [`TrainPosition`] in the file.
 const POSITION: &str = "position";
 
 const PARTS: [&str; 3] = ["method/", "optimizer/", "best/"];

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-/// What a hard kill can cost, unless that is little beside the whole training.
+/// Time that a hard kill can cost, unless 5 % of the training are less.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// One part in so many of the time may go into checkpoints of large networks, or be lost with a hard kill.
+/// Inverse of the share of the time that writing checkpoints of large networks may take, or that a hard kill may cost.
 const SHARE: u32 = 20;
 
-/// The time between two checkpoints, of which the last took `saving`, in a training that is expected to take `total`; absent
-/// before anything is known.
+/// The time between two checkpoints, the last of which took `saving`, in a training with an expected duration `total`;
+/// `None` if that is not known yet.
 ///
-/// It is 10 s. Where writing takes long, it is longer, so that at most 5 % of the time go into it; yet never longer than
-/// 5 % of the training, so that a kill costs no more than 10 s or that.
+/// It is 10 s; longer if writing is slow, so that it takes at most 5 % of the time; but never longer than 5 % of the
+/// training, so that a kill costs no more than 10 s or that.
 pub(crate) fn checkpoint_interval(saving: Duration, total: Option<Duration>) -> Duration {
     let longest = total.map_or(EVERY, |total| total / SHARE);
     EVERY.max((saving * SHARE).min(longest))

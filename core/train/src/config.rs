@@ -5,7 +5,7 @@ use hashlab_settings::{Params, Violations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The section `[train]`: how deep methods are optimized. Defaults are those of CIBHash's reference code.
+/// The section `[train]`: optimization of deep methods. Defaults are those of CIBHash's reference code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
@@ -38,7 +38,7 @@ pub struct TrainConfig {
     /// Largest Euclidean norm of a step's gradient over all variables; a longer one is shortened to it. Not set: no limit.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub clip_norm: Option<f64>,
-    /// How the learning rate changes: `constant`, `step` (times `schedule_factor` every `schedule_every` units),
+    /// Curve of the learning rate: `constant`, `step` (times `schedule_factor` every `schedule_every` units),
     /// `multi_step` (times `schedule_factor` at each of `milestones`) or `cosine` (half a cosine down to
     /// `schedule_floor`).
     pub schedule: ScheduleName,
@@ -63,7 +63,7 @@ pub struct TrainConfig {
     /// Epochs between two searches with the validation queries.
     #[schemars(range(min = 1))]
     pub validate_every: usize,
-    /// Which state is evaluated: the `best` on the validation queries, or the `last`.
+    /// State that is evaluated: the `best` on the validation queries, or the `last`.
     pub select: Select,
 }
 
@@ -85,7 +85,7 @@ pub enum OptimizerKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ScheduleName {
-    /// No change.
+    /// A constant rate.
     Constant,
     /// Times `schedule_factor` every `schedule_every` units.
     Step,
@@ -95,13 +95,13 @@ pub enum ScheduleName {
     Cosine,
 }
 
-/// Which state of a trained method is evaluated.
+/// State of a trained method that is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Select {
-    /// The one with the highest mAP on the validation queries, averaged over the run's tasks.
+    /// The state with the highest mAP on the validation queries, averaged over the run's tasks.
     Best,
-    /// The one after the last epoch.
+    /// The state after the last epoch.
     Last,
 }
 
@@ -134,7 +134,7 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// The schedule that the keys describe.
+    /// The schedule that the keys define.
     pub fn schedule(&self) -> Schedule {
         let kind = match self.schedule {
             ScheduleName::Constant => ScheduleKind::Constant,

@@ -1,5 +1,5 @@
-//! Loss terms of steps, left on their device until they are needed: to read them, the host waits for the device. Each of
-//! the stacked runs has its own.
+//! Loss terms of steps, read from the device only when they are needed: reading them makes the host wait for the
+//! device. Each of the stacked runs has its own.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use hashlab_method::{Loss, Progress};
 use crate::checkpoint::TrainPosition;
 use crate::divergence::of_run;
 
-/// Steps whose terms may be unread. More would gain nothing, and a training that diverged would go on for as long.
+/// Largest number of unread steps. More would gain nothing, and a diverged training would continue for as long.
 const CAPACITY: usize = 256;
 
 /// The terms of a training's last steps, all of one epoch.
@@ -40,8 +40,8 @@ impl DeferredLosses {
         self.0.len() >= CAPACITY
     }
 
-    /// Reads all terms at once, and adds them to each run's sums of the epoch, step after step. Returns what the first
-    /// step found whose terms are not finite, if there is one.
+    /// Reads all terms at once, and adds them to each run's sums of the epoch, step after step. Returns the message of
+    /// the first step whose terms are not finite, if there is one.
     pub(super) fn settle(&mut self, position: &mut TrainPosition) -> Result<Option<String>> {
         if self.0.is_empty() {
             return Ok(None);
@@ -69,7 +69,7 @@ impl DeferredLosses {
 }
 
 impl Unread {
-    /// Says which run's `values` are not finite; of several runs the first.
+    /// Message on the first run whose `values` are not finite, if there is one.
     fn diverged(&self, values: &[f64]) -> Option<String> {
         let mut of_runs = values.chunks_exact(self.names.len()).enumerate();
         let (run, values) = of_runs.find(|(_, values)| values.iter().any(|value| !value.is_finite()))?;
@@ -91,7 +91,7 @@ fn names(loss: &Loss) -> Vec<&'static str> {
     std::iter::once("loss").chain(loss.terms.iter().map(|(name, _)| *name)).collect()
 }
 
-/// The terms as one tensor, run by run, without the graph behind them.
+/// The terms as one tensor, run by run, detached from their graph.
 fn values(loss: &Loss, runs: usize) -> Result<Tensor> {
     let terms = loss.terms.iter().map(|(_, value)| value);
     let values = std::iter::once(&loss.total).chain(terms);

@@ -1,15 +1,15 @@
-//! What is said of a training whose numbers are no longer finite.
+//! Messages on a training whose numbers are no longer finite.
 
 use anyhow::Result;
 use candle_core::DType;
 use hashlab_method::ParamGroup;
 
-/// Says which of several runs, counted from 0, a message is about.
+/// Adds the number of the run, counted from 0, to a message if there are several.
 pub(super) fn of_run(run: usize, runs: usize, message: &str) -> String {
     if runs == 1 { message.to_owned() } else { format!("run {} of {runs}: {message}", run + 1) }
 }
 
-/// Names a variable with an infinite element or one that is no number, and of several stacked runs the run.
+/// Names a variable with an infinite element or a NaN, and of several stacked runs the run.
 pub(super) fn not_finite(groups: &[ParamGroup], runs: usize, epoch: usize) -> Result<Option<String>> {
     for (name, var) in groups.iter().flat_map(|group| &group.vars) {
         let sums = var.reshape((runs, ()))?.sum(1)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;

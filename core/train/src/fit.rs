@@ -15,11 +15,11 @@ use crate::divergence::not_finite;
 use crate::observer::{StepReport, TrainObserver};
 use crate::optimizer::Optimizer;
 
-/// Where batches come from.
+/// Source of batches.
 pub trait TrainData {
     /// Number of training items.
     fn len(&self) -> usize;
-    /// Whether there are none.
+    /// Whether there are no training items.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -33,7 +33,7 @@ pub trait TrainData {
     fn prefetch(&self, _items: &[u32], _spec: &BatchSpec, _at: &Progress) {}
 }
 
-/// A training: what, on what, how, and from where.
+/// A training job: method, settings, data, observer and starting point.
 pub struct Fit<'a> {
     /// The method, built and not yet trained.
     pub method: &'a mut dyn Trained,
@@ -47,11 +47,11 @@ pub struct Fit<'a> {
     pub validate: &'a mut dyn FnMut(&dyn HashMethod) -> Result<f64>,
     /// Log, checkpoints, stop flag.
     pub observer: &'a mut dyn TrainObserver,
-    /// The state to go on from.
+    /// Checkpoint to resume from.
     pub resume: Option<Checkpoint>,
 }
 
-/// How a training ended.
+/// End of a training.
 #[derive(Debug, PartialEq)]
 pub enum TrainEnd {
     /// All epochs done; the method holds the selected state.
@@ -63,7 +63,7 @@ pub enum TrainEnd {
         /// Whether the selected state is the one that `validate` saw last.
         validated: bool,
     },
-    /// Asked to stop; a checkpoint is kept.
+    /// Stopped on request; a checkpoint is kept.
     Interrupted,
     /// The loss is no longer finite; the last good checkpoint is kept.
     Diverged {
@@ -88,7 +88,7 @@ struct Trainer<'a> {
     spec: BatchSpec,
     optimizer: Optimizer,
     position: TrainPosition,
-    /// The terms of the steps since the position's sums.
+    /// Loss terms of the steps that are not in the position's sums yet.
     losses: DeferredLosses,
     best: State,
     /// Whether `validate` has seen the current state.
@@ -145,7 +145,7 @@ impl<'a> Trainer<'a> {
         let context = EpochContext { epoch: self.position.epoch, epochs: self.job.config.epochs, steps };
         self.job.method.begin_epoch(&context)?;
         let orders = self.orders(context.epoch);
-        // The end of an epoch is a place for a checkpoint, too: the validation behind it may take long.
+        // A checkpoint may be due at the end of an epoch, too: the validation after it may take long.
         loop {
             let ended = self.position.batch >= steps;
             let stopped = !ended && self.job.observer.stopped();
@@ -162,7 +162,7 @@ impl<'a> Trainer<'a> {
                 break;
             }
             let step = self.step(&orders, steps);
-            // A step that fails may do so for numbers of an earlier one that were not looked at yet.
+            // A failing step may be caused by an earlier one whose numbers were not read yet.
             if (step.is_err() || self.losses.is_full())
                 && let Some(message) = self.settle()?
             {
@@ -180,7 +180,7 @@ impl<'a> Trainer<'a> {
         (done > 0).then(|| Duration::try_from_secs_f64(self.seconds() * all as f64 / done as f64).ok()).flatten()
     }
 
-    /// Reads the terms that are pending; returns what was found where they are not finite.
+    /// Reads the pending terms; returns a message if they are not finite.
     fn settle(&mut self) -> Result<Option<String>> {
         self.losses.settle(&mut self.position)
     }
@@ -233,7 +233,7 @@ impl<'a> Trainer<'a> {
             loss: &loss,
             method: &*self.job.method as &dyn HashMethod,
         })?;
-        // Of stacked runs, each gets the gradient of its own loss.
+        // Each of the stacked runs gets the gradient of its own loss.
         let total = if loss.total.rank() == 0 { loss.total.clone() } else { loss.total.sum_all()? };
         self.optimizer.step(&self.groups, &hashlab_kernels::backward(&total)?, &at, loss.runs()?)?;
         self.validated = false;
@@ -241,13 +241,14 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Logs the epoch, validates where it is due, and moves on to the next; or returns what is not finite.
+    /// Logs the epoch, validates where it is due, and moves on to the next; or returns a message on values that are not
+    /// finite.
     fn end_epoch(&mut self) -> Result<Option<String>> {
         if let Some(message) = self.settle()? {
             return Ok(Some(message));
         }
         let epoch = self.position.epoch + 1;
-        // The last update was not followed by a loss that would show what it did.
+        // No loss follows the last update that would show whether it diverged.
         if (self.validation_due(epoch) || epoch == self.job.config.epochs)
             && let Some(message) = not_finite(&self.groups, self.position.sums.len(), epoch)?
         {
@@ -275,7 +276,7 @@ impl<'a> Trainer<'a> {
         Ok(None)
     }
 
-    /// Hands the epoch's mean terms to the observer.
+    /// Reports the epoch's mean terms to the observer.
     fn report(&mut self, epoch: usize) -> Result<()> {
         let items = self.position.items as f64;
         let means = |sums: &BTreeMap<String, f64>| sums.iter().map(|(name, sum)| (name.clone(), sum / items)).collect();
@@ -293,7 +294,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn select(mut self) -> Result<TrainEnd> {
-        // A finished training is kept too: a crash during evaluation must not train again.
+        // A finished training is stored, too, so that a crash during evaluation does not repeat it.
         self.save()?;
         let epoch = match (self.job.config.select, self.position.best) {
             (Select::Best, Some((epoch, _))) if epoch < self.position.epoch => {

@@ -1,8 +1,8 @@
 //! Training of deep methods: steps, validation, selection, checkpoints.
 //!
-//! [`fit()`] drives a [`Trained`](hashlab_method::Trained) method over batches from [`TrainData`] as [`TrainConfig`] says. It
-//! reports to a [`TrainObserver`], which keeps checkpoints; a training that goes on from a [`Checkpoint`] ends with the
-//! same bits as one that was never interrupted.
+//! [`fit()`] trains a [`Trained`](hashlab_method::Trained) method on batches from [`TrainData`] by the settings of
+//! [`TrainConfig`]. It reports to a [`TrainObserver`], which keeps checkpoints; a training that resumes from a
+//! [`Checkpoint`] ends with the same bits as one without a stop.
 //!
 //! ```
 //! use hashlab_settings::Schema;

@@ -7,33 +7,33 @@ use hashlab_method::{Batch, HashMethod, Loss, Progress};
 
 use crate::deferred_losses;
 
-/// Receives the events of a training, keeps its checkpoints and may stop it.
+/// Receiver of a training's events, which keeps its checkpoints and may stop it.
 pub trait TrainObserver {
-    /// A step's loss is computed, its update comes next.
+    /// Records a step: its loss is computed, its update comes next.
     ///
     /// # Errors
     /// If the event cannot be recorded.
     fn step(&mut self, _step: &StepReport<'_>) -> Result<()> {
         Ok(())
     }
-    /// An epoch ended: its mean loss terms by name (`loss` is the total).
+    /// Records the end of an epoch: its mean loss terms by name (`loss` is the total).
     ///
     /// # Errors
     /// If the event cannot be recorded.
     fn epoch(&mut self, epoch: usize, terms: &BTreeMap<String, f64>, left: f64) -> Result<()>;
-    /// An epoch of several stacked runs ended: as [`Self::epoch`], with the terms of each run.
+    /// Records an epoch of stacked runs as [`Self::epoch`] does, with the terms of each run.
     ///
     /// # Errors
-    /// If the event cannot be recorded. What follows one run at a time refuses several, as this default does.
+    /// If the event cannot be recorded. The default rejects stacked runs, for observers of a single run.
     fn stacked_epoch(&mut self, _epoch: usize, runs: &[BTreeMap<String, f64>], _left: f64) -> Result<()> {
         bail!("the losses of {} stacked runs cannot be recorded here", runs.len())
     }
-    /// The validation queries were searched after `epoch`, counted from 1: the primary metric over the run's tasks.
+    /// Records the primary metric over the run's tasks on the validation queries after `epoch`, counted from 1.
     ///
     /// # Errors
     /// If the event cannot be recorded.
     fn validation(&mut self, epoch: usize, map: f64) -> Result<()>;
-    /// Keeps a checkpoint in place of the last.
+    /// Stores a checkpoint in place of the last.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -44,13 +44,13 @@ pub trait TrainObserver {
 
 /// A training step before its update.
 pub struct StepReport<'a> {
-    /// Where training stands.
+    /// Position of the step.
     pub at: &'a Progress,
-    /// What the step is fed with.
+    /// Batch of the step.
     pub batch: &'a Batch,
-    /// What was found.
+    /// Loss of the batch.
     pub loss: &'a Loss,
-    /// The method that found it.
+    /// The method, with the state that gave the loss.
     pub method: &'a dyn HashMethod,
 }
 
@@ -59,7 +59,7 @@ impl StepReport<'_> {
     /// they need not be finite.
     ///
     /// # Errors
-    /// If they are those of several stacked runs, or the device fails.
+    /// If they are the terms of several stacked runs, or the device fails.
     pub fn terms(&self) -> Result<Vec<(&'static str, f64)>> {
         deferred_losses::read(self.loss)
     }

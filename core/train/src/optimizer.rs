@@ -1,4 +1,4 @@
-//! The run's optimizer: rates of parameter groups, clipping, moments that can be saved.
+//! Optimizer of a run: rates of parameter groups, clipping, moments that can be saved.
 //!
 //! The update rules themselves are [`hashlab_kernels::optim`]'s; each keeps up to two tensors per variable.
 
@@ -61,7 +61,7 @@ impl Optimizer {
         full * schedule::factor(group.schedule.as_ref().unwrap_or(&self.schedule), at)
     }
 
-    /// Copies what the rule keeps, by `NAME.0` and `NAME.1`.
+    /// Copies the rule's tensors, by `NAME.0` and `NAME.1`.
     pub(super) fn state(&self) -> Result<State> {
         let mut state = State::new();
         for (name, kept) in &self.moments {
@@ -128,7 +128,7 @@ impl Rule {
         }
     }
 
-    /// Takes step number `t`, counted from 1, on variables with their gradients and what the rule keeps.
+    /// Takes step number `t`, counted from 1, on variables with their gradients and the rule's tensors.
     fn apply<'a>(
         &self,
         vars: impl Iterator<Item = (&'a Var, &'a Tensor, &'a mut [Tensor])>,

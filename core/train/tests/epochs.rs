@@ -1,4 +1,4 @@
-//! What a training calls at the ends of epochs, and what of it survives a stop: a method with a memory of its items.
+//! Calls at the ends of epochs, and the state that survives a stop: a method with a memory of its items.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -129,7 +129,7 @@ impl TrainObserver for Stopper {
     }
 }
 
-/// What came of a training, or of a part of one.
+/// Result of a training, or of a part of one.
 struct Trainings {
     end: TrainEnd,
     state: BTreeMap<String, Vec<u32>>,

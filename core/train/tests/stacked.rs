@@ -19,13 +19,13 @@ const BITS: usize = 5;
 /// Batches of 8 of 20 items, the last of 4.
 const STEPS: usize = 3;
 
-/// What differs between runs, beside the seed of their first weights.
+/// Parameters that differ between runs, beside the seed of their first weights.
 #[derive(Clone, Copy)]
 struct Settings {
     seed: u64,
     tau: f64,
     beta: f64,
-    /// Items are alike whose numbers leave the same rest.
+    /// Items are alike whose numbers have the same remainder.
     modulus: u32,
 }
 
