@@ -2,12 +2,12 @@
 //!
 //! The features are the second dense layer after its rectifier, 4096 numbers: torchvision's network up to
 //! `classifier.5`, with dropout before both dense layers. The Caffe model that the hashing literature fine-tunes
-//! differs: it has normalisation and groups, and its dropouts stand behind the dense layers.
+//! differs: it has normalization and groups, and its dropouts follow the dense layers.
 
 use candle_core::{Result, Tensor};
 use hashlab_kernels::conv::{Activation, Padding, Window, adaptive_avg_pool, max_pool2d};
 
-use crate::fc7::{self, Step};
+use crate::dense_head::{self, Step};
 use crate::layers::{Conv, Pass};
 use crate::network::{Architecture, frozen, trainable};
 use crate::source::{Init, Plan, Source};
@@ -19,7 +19,7 @@ pub const ENTRY: ImageEntry = ImageEntry {
     name: "alexnet",
     doc: "AlexNet: the 4096 features of fc7",
     needs_weights: true,
-    dim: fc7::DIM,
+    dim: dense_head::DIM,
     image_size: 224,
     together: 8,
     only_size: None,
@@ -58,12 +58,12 @@ impl AlexNet {
             })?);
             channels = out;
         }
-        let dense = |name, image| source.dense(name, fc7::DIM, image, Init::Default).map(Step::Dense);
+        let dense = |name, image| source.dense(name, dense_head::DIM, image, Init::Default).map(Step::Dense);
         let head = vec![
             Step::Dropout("classifier.0"),
             dense("classifier.1", [SIDE, SIDE, channels])?,
             Step::Dropout("classifier.3"),
-            dense("classifier.4", [1, 1, fc7::DIM])?,
+            dense("classifier.4", [1, 1, dense_head::DIM])?,
         ];
         Ok(Self { convs, head })
     }
@@ -71,7 +71,7 @@ impl AlexNet {
 
 impl Architecture for AlexNet {
     fn dim(&self) -> usize {
-        fc7::DIM
+        dense_head::DIM
     }
 
     fn run(&self, images: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
@@ -83,6 +83,6 @@ impl Architecture for AlexNet {
                 x = max_pool2d(&x, 3, halve, false)?;
             }
         }
-        fc7::run(&self.head, adaptive_avg_pool(&x, (SIDE, SIDE))?, pass)
+        dense_head::run(&self.head, adaptive_avg_pool(&x, (SIDE, SIDE))?, pass)
     }
 }

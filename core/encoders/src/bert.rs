@@ -2,11 +2,11 @@
 //! text.
 //!
 //! Sizes are those of the weights file, with the names of Hugging Face's transformers: bert-base-uncased,
-//! all-MiniLM-L6-v2, distilbert-base-uncased and their like. Every token counts as one of the first segment. An empty
+//! all-MiniLM-L6-v2, distilbert-base-uncased and similar ones. Every token has the type of the first segment. An empty
 //! text is `[CLS] [SEP]`.
 //!
-//! In training, dropout acts on the embeddings and on what attention and dense layers add, as in transformers; that of
-//! the attention's weights, which transformers has besides, is left out.
+//! In training, dropout applies to the embeddings and to the outputs of attention and dense layers, as in transformers;
+//! the dropout of attention weights that transformers also has is left out.
 
 mod layers;
 mod names;
@@ -18,7 +18,7 @@ pub use padded::{Bert, mean};
 
 use crate::layers::Pass;
 use crate::text::{Pooling, TextArchitecture, TextEntry, build_text};
-use crate::texts::Texts;
+use crate::token_batch::TokenBatch;
 use crate::tokenizer::TokenSource;
 use crate::weights::Weights;
 use crate::{EncoderError, Mode, TrainableEncoder};
@@ -57,10 +57,10 @@ pub const DISTILBERT: TextEntry = TextEntry {
     ..BERT_BASE
 };
 
-/// Heads of the attention of the registered networks, which no tensor's shape tells.
+/// Attention heads of the registered networks, which the shapes of their tensors do not determine.
 const HEADS: usize = 12;
 
-/// The dropout of the published encoders' training.
+/// Dropout probability in the training of the published encoders.
 const DROPOUT: f64 = 0.1;
 
 /// Builds a network whose attention has `heads` heads; a trained one has dropout.
@@ -117,7 +117,7 @@ impl TextArchitecture for Pooled {
         self.layers.sizes.words
     }
 
-    fn run(&self, tokens: &Tensor, texts: &Texts, pass: &mut Pass<'_>) -> Result<Tensor> {
+    fn run(&self, tokens: &Tensor, texts: &TokenBatch, pass: &mut Pass<'_>) -> Result<Tensor> {
         let x = self.layers.run(tokens, texts, pass)?;
         match self.pooling {
             Pooling::Mean => texts.mean(&x),

@@ -2,8 +2,8 @@
 //!
 //! The features of an image are its class token, those of a text its last token (the end of the text), each behind a
 //! norm and a projection: `image_embeds` and `text_embeds` of transformers' `CLIPModel` before these are normalized.
-//! Sizes are those of the weights file, which may hold both networks or one. Images have the size of the position table,
-//! 224 pixels for the published files.
+//! Sizes are those of the weights file, which may hold both networks or one. Images have the size of the position
+//! table, 224 pixels for the published files.
 
 use candle_core::{Result, Tensor};
 use hashlab_kernels::transformer::Gelu;
@@ -13,7 +13,7 @@ use crate::network::Architecture;
 use crate::patches::Patches;
 use crate::source::Source;
 use crate::text::TextArchitecture;
-use crate::texts::Texts;
+use crate::token_batch::TokenBatch;
 use crate::tokenizer::TokenSource;
 use crate::towers::{self, Built, Family, Sizes, TextTower, Towers};
 use crate::transformer::{LayerNorm, PreNormBlock, run_blocks};
@@ -181,7 +181,7 @@ impl TextArchitecture for Text {
         self.tower.sizes.words
     }
 
-    fn run(&self, tokens: &Tensor, texts: &Texts, pass: &mut Pass<'_>) -> Result<Tensor> {
+    fn run(&self, tokens: &Tensor, texts: &TokenBatch, pass: &mut Pass<'_>) -> Result<Tensor> {
         self.projection.forward(&self.tower.last(tokens, texts, pass)?, pass)
     }
 }

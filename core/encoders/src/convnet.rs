@@ -1,8 +1,8 @@
 //! A small convolutional network without pretrained weights, for images of about 32 pixels.
 //!
 //! Three blocks of a 3×3 convolution, a rectifier and 2×2 maximum pooling, with 32, 64 and 128 channels; the features
-//! are the mean over all pixels. It can be trained, and it serves frozen, at its initialisation, as a encoder that
-//! every machine has.
+//! are the mean over all pixels. It can be trained, and frozen at its initialization it is an encoder that needs no
+//! download.
 
 use candle_core::{Result, Tensor};
 use hashlab_kernels::conv::{Activation, Padding, Window, global_avg_pool, max_pool2d};
@@ -30,7 +30,7 @@ pub const ENTRY: ImageEntry = ImageEntry {
     cut: None,
 };
 
-/// Centers natural images and gives them about unit variance, which the initialization expects.
+/// Normalization that centers natural images at about unit variance, which the initialization expects.
 const NORMALIZE: [[f32; 3]; 2] = [[0.5; 3], [0.25; 3]];
 
 const CHANNELS: [usize; 4] = [3, 32, 64, DIM];

@@ -78,8 +78,8 @@ fn network(
     build(name, Some(weights), mode, |source| Dino::new(source, sizes))
 }
 
-/// Names a tensor as the published files do, from the names of classifiers and of transformers 5; the token that stands
-/// for masked patches serves the training alone.
+/// Names a tensor as the published files do, given the names of classifiers and of transformers 5. The mask token is
+/// dropped, as only training uses it.
 fn canonical(name: &str) -> Option<String> {
     let name = name.strip_prefix("dinov2.").unwrap_or(name);
     let layers = [("q", "attention.query"), ("k", "attention.key"), ("v", "attention.value"), ("o", "output.dense")];

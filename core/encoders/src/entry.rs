@@ -23,7 +23,7 @@ impl EncoderEntry {
         }
     }
 
-    /// One line: what it is.
+    /// Description, one line.
     pub fn doc(&self) -> &'static str {
         match self {
             Self::Image(entry) => entry.doc,
@@ -88,7 +88,7 @@ impl EncoderEntry {
 pub struct ImageEntry {
     /// Snake-case name, as experiment files write it.
     pub name: &'static str,
-    /// One line: what it is.
+    /// Description, one line.
     pub doc: &'static str,
     /// Whether `open` needs a weights file.
     pub needs_weights: bool,
@@ -96,31 +96,31 @@ pub struct ImageEntry {
     pub dim: usize,
     /// A typical side length of images, in pixels, at which its speed is measured.
     pub image_size: usize,
-    /// How many images of that size had best go through the network together on one thread, see [`Self::micro_batch`].
+    /// Best number of images of that size per pass on one thread, see [`Self::micro_batch`].
     pub together: usize,
-    /// The side length that images must have, where the network works at one only.
+    /// The only side length of images that the network supports, if there is just one.
     pub only_size: Option<usize>,
     /// Whether it has batch norms, so that a [`Norm`] makes a difference.
     pub normed: bool,
-    /// Mean and standard deviation of each color that the network expects, unless its weights file states others.
+    /// Mean and standard deviation of each color that the network expects, unless its weights file gives others.
     pub normalize: [[f32; 3]; 2],
-    /// How its authors make images of its size.
+    /// Preprocessing of its authors.
     pub preprocess: Preprocess,
     /// Builds the frozen network.
     pub open: OpenImage,
     /// Builds the trainable network, if there is one.
     pub train: Option<TrainImage>,
-    /// Where the network can be divided, if it can.
+    /// The place where the network can be divided, if it can.
     pub cut: Option<Cut>,
 }
 
-/// How an image of any shape becomes a square one.
+/// Conversion of an image of any shape into a square one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Preprocess {
-    /// How it is resized.
+    /// Filter of the resizing.
     pub filter: Filter,
-    /// The part of the shorter side that a square crop from the middle keeps, after resizing in proportion; absent where
-    /// both sides are resized to the square's, whatever that does to the proportions.
+    /// Side of the central square crop as a part of the shorter side, after resizing in proportion; `None`: both sides
+    /// are resized to the square's, which changes the proportions.
     pub crop: Option<f64>,
 }
 
@@ -139,8 +139,8 @@ impl Preprocess {
 }
 
 impl ImageEntry {
-    /// How many images of `size` pixels a side go through the network together on one thread: few enough that
-    /// activations stay in its cache, and enough that weights, which every pass reads anew, matter less.
+    /// Number of images of `size` pixels a side per pass on one thread: few enough that activations stay in its cache,
+    /// and enough that weights, which every pass reads anew, matter less.
     ///
     /// Features do not depend on it.
     pub fn micro_batch(&self, size: usize) -> usize {
@@ -166,11 +166,11 @@ pub struct Cut {
 /// Builds the tail of a network on a device, in f32, from a weights file.
 pub type Tail = fn(Option<&Weights>, &Device) -> Result<Box<dyn TrainableEncoder>, EncoderError>;
 
-/// Builds an encoder of images at a place from a weights file, or from a seed where it needs none.
+/// Builds an encoder of images at a place from a weights file, or from a seed if it needs none.
 pub type OpenImage = fn(Option<&Weights>, u64, Place<'_>) -> Result<Box<dyn Encoder>, EncoderError>;
 
-/// Builds an encoder of images to be trained on a device, in f32, from a weights file or, without one, from draws under a
-/// seed.
+/// Builds an encoder of images to be trained on a device, in f32, from a weights file or, without one, from draws under
+/// a seed.
 pub type TrainImage = fn(Option<&Weights>, u64, Norm, &Device) -> Result<Box<dyn TrainableEncoder>, EncoderError>;
 
 /// Whether a network with pretrained weights is frozen or trained.

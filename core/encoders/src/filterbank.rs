@@ -1,10 +1,10 @@
 //! Fixed filters for color and edges, averaged over a grid: no network and no weights, for images of about 32 pixels.
 //!
 //! GIST (Oliva and Torralba, IJCV 2001), on which ITQ and SH were published, and HOG (Dalal and Triggs, CVPR 2005)
-//! describe an image so: by the strength of edges in a few directions within each cell of a grid. Here, edges are
+//! describe an image by the strength of edges in a few directions within each cell of a grid. Here, edges are
 //! derivatives in eight directions of lightness and of two opponent colors; the colors themselves are averaged, too,
-//! their positive and negative parts apart. Nothing is learned and nothing drawn: features are the same under every
-//! seed, and the difference between two methods on them is the methods' own.
+//! their positive and negative parts separately. There are no learned or random parameters: features are the same under
+//! every seed, and the difference between two methods on them is the methods' own.
 
 use candle_core::{DType, Result, Tensor};
 use hashlab_kernels::conv::{Activation, FrozenConv, Padding, Window, adaptive_avg_pool};
@@ -31,7 +31,7 @@ pub const ENTRY: ImageEntry = ImageEntry {
     cut: None,
 };
 
-/// Maps colors to what the filters are made for.
+/// Normalization of colors to the range of the filters.
 const NORMALIZE: [[f32; 3]; 2] = [[0.5; 3], [0.25; 3]];
 
 const DIM: usize = GRID * GRID * CHANNELS;
@@ -45,7 +45,7 @@ const SIDE: usize = 5;
 /// Lightness, red against green, and blue against yellow, of red, green and blue.
 const COLORS: [[f32; 3]; 3] = [[1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0], [1.0, -1.0, 0.0], [-0.5, -0.5, 1.0]];
 
-/// Directions of the derivatives, to the right and down: eighths of a turn, as a rectifier keeps one sign of each.
+/// Directions of the derivatives, to the right and down: eighths of a turn, because a rectifier keeps one sign of each.
 const DIRECTIONS: [[f32; 2]; 8] = [
     [1.0, 0.0],
     [DIAGONAL, DIAGONAL],
@@ -106,7 +106,7 @@ impl Encoder for FilterBank {
         DIM
     }
 
-    /// Centers natural images and gives them about unit variance, as for `convnet`.
+    /// Normalization of natural images to mean 0 and about unit variance, as for `convnet`.
     fn normalize(&self) -> [[f32; 3]; 2] {
         NORMALIZE
     }

@@ -1,4 +1,4 @@
-//! Layers that serve frozen and trainable networks alike, so that an architecture is written once.
+//! Layers of frozen and trainable networks, so that an architecture is written once.
 
 use candle_core::{Result, Tensor, Var};
 use hashlab_kernels::conv::{
@@ -8,16 +8,16 @@ use hashlab_kernels::{linear, linear_relu};
 
 use crate::Draws;
 
-/// How a pass through a network acts.
+/// Mode of a pass through a network: evaluation, or training with its dropout streams.
 pub(crate) struct Pass<'a>(Option<Draws<'a>>);
 
 impl<'a> Pass<'a> {
-    /// Without dropout and without a graph.
+    /// Evaluation: no dropout, no graph.
     pub(crate) fn evaluation() -> Self {
         Self(None)
     }
 
-    /// Differentiable, with dropout from `draws`.
+    /// Training: differentiable, with dropout from `draws`.
     pub(crate) fn training(draws: Draws<'a>) -> Self {
         Self(Some(draws))
     }
@@ -41,9 +41,9 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// A convolution and what stands behind it.
+/// A convolution with its bias or norm and its activation.
 pub(crate) enum Conv {
-    /// Packed once, a batch norm folded into it.
+    /// Weights packed once, a batch norm folded into them.
     Frozen(FrozenConv),
     /// With variables.
     Trainable(Convolution),
@@ -53,28 +53,28 @@ pub(crate) enum Conv {
 pub(crate) struct Convolution {
     /// The filters in PyTorch's order.
     pub(crate) weight: Var,
-    /// What is added or applied to their sums.
+    /// Bias or batch norm.
     pub(crate) then: Then,
-    /// What they sum over.
+    /// Dense or depthwise.
     pub(crate) sums: Sums,
-    /// How they move over the image.
+    /// Window.
     pub(crate) window: Window,
-    /// What comes last.
+    /// Activation.
     pub(crate) activation: Activation,
 }
 
-/// What the filters of a convolution sum over.
+/// Input channels of the filters of a convolution.
 #[derive(Clone, Copy)]
 pub(crate) enum Sums {
-    /// A window of all channels.
+    /// All channels.
     Dense,
-    /// A window of one channel each.
+    /// One channel each.
     Depthwise,
 }
 
-/// What stands between a convolution and its activation.
+/// Layer between a convolution and its activation.
 pub(crate) enum Then {
-    /// Neither of the others.
+    /// No layer.
     Nothing,
     /// A bias per channel.
     Bias(Var),
@@ -91,7 +91,7 @@ impl Conv {
         }
     }
 
-    /// The same with `residual` added before the activation.
+    /// Computes the same with `residual` added before the activation.
     pub(crate) fn forward_add(&self, x: &Tensor, residual: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         match self {
             Self::Frozen(conv) => conv.forward_add(x, residual),
@@ -124,7 +124,7 @@ pub(crate) struct BatchNorm {
     pub(crate) bias: Var,
     pub(crate) mean: Var,
     pub(crate) variance: Var,
-    /// Whether training takes the statistics of the batch, and updates the running ones.
+    /// Whether training normalizes by the statistics of the batch, and updates the running ones.
     pub(crate) of_batch: bool,
 }
 
@@ -150,15 +150,15 @@ impl BatchNorm {
             running.set(&((running.as_detached_tensor() * (1.0 - Self::MOMENTUM))? + (now * Self::MOMENTUM)?)?)
         };
         blend(&self.mean, &moments.mean)?;
-        // The batch is normalised by its own variance; what is kept is the unbiased estimate.
+        // The batch is normalized by its own variance; the running variance takes the unbiased estimate.
         blend(&self.variance, &(&moments.variance * (count as f64 / (count - 1) as f64))?)
     }
 }
 
 /// A dense layer with a rectifier, over all pixels of an image.
 pub(crate) enum Dense {
-    /// As one window over the whole image: PyTorch flattens `(channels, h, w)`, so the weight's rows have the order of a
-    /// convolution's weight.
+    /// As one window over the whole image: PyTorch flattens `(channels, h, w)`, so the weight's rows have the order of
+    /// a convolution's weight.
     Frozen(FrozenConv),
     /// Weight `(out, channels · h · w)` and bias.
     Trainable([Var; 2]),

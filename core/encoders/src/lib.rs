@@ -1,16 +1,16 @@
 //! Encoders: networks that map images or texts to feature vectors, one file per network.
 //!
-//! [`ENCODERS`] lists their registrations. Those open a frozen [`Encoder`], through which nothing is differentiated, or a
-//! [`TrainableEncoder`] of the same architecture. A registration is an [`ImageEntry`] or a [`TextEntry`].
+//! [`ENCODERS`] lists their registrations, each an [`ImageEntry`] or a [`TextEntry`]. A registration opens a frozen
+//! [`Encoder`], which is not differentiable, or a [`TrainableEncoder`] of the same architecture.
 //!
 //! CLIP, SigLIP and DINOv2 are built of this crate's own transformer layers rather than taken from the crate
 //! candle-transformers. Its CLIP is as exact. Its DINOv2 takes one image at a time and gives other features than the
-//! published network: positions are interpolated to the nearest instead of bicubically, GELU is approximated by tanh, and
-//! norms have another ε. docs/performance.md has the measured differences, times and the cost of compiling it.
+//! published network: positions are interpolated to the nearest instead of bicubically, GELU is approximated by tanh,
+//! and norms have another ε. docs/performance.md has the measured differences, times and the cost of compiling it.
 //!
-//! Images are tensors `(n, h, w, 3)`, RGB, channels last, already normalized as [`Encoder::normalize`] says, at the
-//! [`Place`] for which the network was built. Texts are tensors `(n, t)` of token ids in u32, filled up with [`NO_TOKEN`],
-//! on the CPU: a [`Tokenizer`] makes the ids, [`token_tensor`] the tensor. Features lie at the network's place.
+//! Images are tensors `(n, h, w, 3)`, RGB, channels last, already normalized by [`Encoder::normalize`], at the
+//! [`Place`] for which the network was built. Texts are tensors `(n, t)` of token ids in u32, padded with [`NO_TOKEN`],
+//! on the CPU: a [`Tokenizer`] makes the ids, [`token_tensor`] the tensor. Features are at the network's place.
 //!
 //! ```
 //! use candle_core::{Device, Tensor};
@@ -30,9 +30,9 @@ pub mod alexnet;
 pub mod bert;
 pub mod clip;
 pub mod convnet;
+mod dense_head;
 pub mod dinov2;
 mod entry;
-mod fc7;
 pub mod filterbank;
 mod layers;
 pub mod mobilenet_v2;
@@ -45,8 +45,8 @@ pub mod siglip;
 mod source;
 pub mod squeezenet1_1;
 mod text;
-mod texts;
 mod timm;
+mod token_batch;
 pub mod tokenizer;
 mod towers;
 mod transformer;
@@ -59,7 +59,7 @@ pub use entry::{Cut, EncoderEntry, ImageEntry, Mode, OpenImage, Preprocess, Tail
 pub use hashlab_image::Filter;
 pub use registry::{ENCODERS, find_image, find_text};
 pub use text::{OpenText, Pooling, TextEntry, TrainText};
-pub use texts::{NO_TOKEN, token_tensor};
+pub use token_batch::{NO_TOKEN, token_tensor};
 pub use tokenizer::{TokenSource, Tokenized, Tokenizer};
 pub use weights::{Weights, WeightsError};
 
@@ -78,8 +78,8 @@ pub trait Encoder: Send + Sync {
 
     /// Maps normalized images `(n, h, w, 3)`, or texts `(n, t)`, to features `(n, dim)`.
     ///
-    /// On a CPU, the features of an item do not depend on the others. Spreads over the rayon pool it is called from; inside
-    /// [`hashlab_kernels::threads::serial`] it stays on its thread.
+    /// On a CPU, the features of an item do not depend on the others. Spreads over the rayon pool it is called from;
+    /// inside [`hashlab_kernels::threads::serial`] it stays on its thread.
     ///
     /// # Errors
     /// If the tensor has another shape, the images are too small for the network, a text has no token or more than the
@@ -89,13 +89,12 @@ pub trait Encoder: Send + Sync {
 
 /// A network whose parameters can be trained.
 ///
-/// Its [`Encoder::forward`] is the evaluation pass: the variables as they are now, running statistics, no dropout, and
-/// no graph.
+/// Its [`Encoder::forward`] is the evaluation pass: current variables, running statistics, no dropout, no graph.
 pub trait TrainableEncoder: Encoder {
-    /// The training pass: maps items to `(n, dim)` differentiably.
+    /// Maps items to `(n, dim)` in training mode, differentiably.
     ///
-    /// Every dropout layer draws from the stream that `draws` opens for its name. Batch norms under [`Norm::Batch`] update
-    /// their running statistics, once per call.
+    /// Every dropout layer draws from the stream that `draws` opens for its name. Batch norms with [`Norm::Batch`]
+    /// update their running statistics, once per call.
     ///
     /// # Errors
     /// As [`Encoder::forward`].
@@ -104,8 +103,8 @@ pub trait TrainableEncoder: Encoder {
     /// Returns the trainable parameters by name, in a fixed order. A training pass gives each of them a gradient.
     fn vars(&self) -> Vec<(String, Var)>;
 
-    /// Returns what belongs to the network's state beside its parameters, by name, in a fixed order: running statistics
-    /// of batch norms and, under [`Norm::Frozen`], their constant weights and biases.
+    /// Returns the network's further state by name, in a fixed order: running statistics of batch norms and, with
+    /// [`Norm::Frozen`], their constant weights and biases.
     fn buffers(&self) -> Vec<(String, Var)> {
         Vec::new()
     }
@@ -114,13 +113,13 @@ pub trait TrainableEncoder: Encoder {
 /// Opens the random stream of a dropout layer by the layer's name; called once per layer and pass.
 pub type Draws<'a> = &'a mut dyn FnMut(&str) -> Stream;
 
-/// Where a network's tensors live, and of which type they are.
+/// Device and type of a network's tensors.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// The device.
     pub device: &'a Device,
-    /// The type of weights, images, activations and features. In another one than f32 a network is to be frozen, and the
-    /// CPU has no fast kernels for it.
+    /// The type of weights, images, activations and features. A network in another type than f32 must be frozen, and
+    /// the CPU has no fast kernels for it.
     pub dtype: DType,
 }
 
@@ -131,16 +130,17 @@ impl<'a> From<&'a Device> for Place<'a> {
     }
 }
 
-/// How the batch norms of a [`TrainableEncoder`] act in training; networks without any ignore it.
+/// Batch norms of a [`TrainableEncoder`] in training; networks without any ignore it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Norm {
-    /// By the statistics of the batch, as PyTorch's `BatchNorm2d` in training mode; weights and biases are trained.
+    /// Normalization by the statistics of the batch, as PyTorch's `BatchNorm2d` in training mode; weights and biases
+    /// are trained.
     Batch,
-    /// By the running statistics, with constant weights and biases, as torchvision's `FrozenBatchNorm2d`.
+    /// Normalization by the running statistics, with constant weights and biases, as torchvision's `FrozenBatchNorm2d`.
     Frozen,
 }
 
-/// Why an encoder cannot be opened.
+/// Reason why an encoder cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum EncoderError {
     /// A pretrained network was opened without weights.
@@ -149,7 +149,7 @@ pub enum EncoderError {
     /// A network that starts from its seed was given weights.
     #[error("encoder `{0}` reads no weights file\nhelp: leave the path out; its parameters are drawn from the seed")]
     TakesNoWeights(&'static str),
-    /// A network that stays frozen was to be trained.
+    /// Training of a network that must stay frozen.
     #[error("encoder `{0}` cannot be trained")]
     Frozen(&'static str),
     /// The weights do not fit the network.
@@ -162,7 +162,7 @@ pub enum EncoderError {
         name: &'static str,
         /// The length of its features.
         expected: usize,
-        /// That of the file's network.
+        /// The length of the features of the file's network.
         got: usize,
     },
     /// A tensor operation failed.

@@ -1,4 +1,4 @@
-//! What networks written in this crate's [layers](crate::layers) have in common.
+//! Interface of networks that are written in this crate's [layers](crate::layers).
 
 use candle_core::{Result, Tensor, Var};
 
@@ -7,9 +7,9 @@ use crate::source::{Source, State};
 use crate::weights::{IMAGENET, Weights, WeightsError};
 use crate::{Draws, Encoder, EncoderError, Mode, Norm, Place, TrainableEncoder};
 
-/// The layers of a network and how images run through them.
+/// Layers of a network, with their pass over items.
 pub(crate) trait Architecture: Send + Sync + 'static {
-    /// Mean and standard deviation of each color, where no weights file states them.
+    /// Mean and standard deviation of each color, if no weights file gives them.
     const NORMALIZE: [[f32; 3]; 2] = IMAGENET;
 
     /// The length of a feature vector.

@@ -14,16 +14,16 @@ pub(crate) struct Patches {
     pub(crate) class: Option<Var>,
     /// One row for each token; any shape of `tokens · dim` elements.
     pub(crate) positions: Var,
-    /// What becomes of the positions where an image has other patches than they were made for.
+    /// Positions of images with another number of patches.
     pub(crate) others: Others,
 }
 
-/// Images of other sizes than that of the positions.
+/// Treatment of images of other sizes than that of the positions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Others {
-    /// Are refused.
+    /// An error.
     Refused,
-    /// Get positions by bicubic interpolation.
+    /// Bicubic interpolation of the positions.
     Interpolated,
 }
 
@@ -61,7 +61,7 @@ impl Patches {
         Ok((dim, side))
     }
 
-    /// Fits `positions` to an image of so many rows and columns of patches.
+    /// Fits `positions` to an image with the given rows and columns of patches.
     fn positions(&self, side: usize, [rows, columns]: [usize; 2], positions: &Tensor) -> Result<Tensor> {
         if [rows, columns] == [side; 2] {
             return Ok(positions.clone());
@@ -88,7 +88,7 @@ fn resize(x: &Tensor, [height, width]: [usize; 2]) -> Result<Tensor> {
 }
 
 /// Returns the weights of `input` points in each of `output` ones, row by row: Keys's cubic convolution with a = −¾.
-/// Beyond the ends lie copies of the outermost points.
+/// The outermost points are repeated beyond the ends.
 fn bicubic(input: usize, output: usize) -> Vec<f32> {
     const A: f64 = -0.75;
     let weight = |distance: f64| match distance.abs() {

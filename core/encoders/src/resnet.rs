@@ -141,9 +141,9 @@ impl Architecture for ResNet {
 struct Block {
     /// All convolutions but the last.
     inner: Vec<Conv>,
-    /// The rectifier behind it comes after the sum.
+    /// The last convolution; its rectifier follows the sum.
     last: Conv,
-    /// Fits the input to the output where their shapes differ.
+    /// Maps the input to the shape of the output if they differ.
     shortcut: Option<Conv>,
 }
 
@@ -185,7 +185,7 @@ impl Block {
     }
 }
 
-/// Makes a convolution that pads as much as keeps the image's size at stride 1.
+/// Makes a convolution whose padding keeps the image's size at stride 1.
 fn conv(
     source: &Source<'_>,
     name: &str,

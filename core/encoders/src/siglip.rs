@@ -1,9 +1,9 @@
 //! SigLIP (Zhai et al., ICCV 2023): an image and a text transformer with a common space of features.
 //!
-//! The features of an image are what a learned query finds among its patches; those of a text, padded to the length of
-//! the position table (64 tokens for the published files), its last token behind a dense layer: both `pooler_output` of
-//! transformers' `SiglipModel` before these are normalized. Sizes are those of the weights file, which may hold both
-//! networks or one. Images have the size of the position table.
+//! The features of an image are the output of an attention head with a learned query over its patches; those of a text,
+//! padded to the length of the position table (64 tokens for the published files), its last token after a dense layer:
+//! both `pooler_output` of transformers' `SiglipModel` before these are normalized. Sizes are those of the weights
+//! file, which may hold both networks or one. Images have the size of the position table.
 
 use candle_core::{Result, Tensor, Var};
 use hashlab_kernels::transformer::Gelu;
@@ -13,7 +13,7 @@ use crate::network::Architecture;
 use crate::patches::Patches;
 use crate::source::{AffinePlan, Draw, Source};
 use crate::text::TextArchitecture;
-use crate::texts::Texts;
+use crate::token_batch::TokenBatch;
 use crate::tokenizer::TokenSource;
 use crate::towers::{self, Built, Family, HEAD, Sizes, TextTower, Towers};
 use crate::transformer::{LayerNorm, Mlp, PreNormBlock, STORED, run_blocks};
@@ -52,7 +52,7 @@ pub const TEXT_BASE_16: TextEntry = TextEntry {
     train: Some(|entry, weights, _, device| published_text(entry, weights, Mode::Trained(device))),
 };
 
-/// Maps colors to -1 … 1.
+/// Normalization of colors to -1 … 1.
 pub const NORMALIZE: [[f32; 3]; 2] = [[0.5; 3]; 2];
 
 const FAMILY: Family = Family { activation: Gelu::Tanh, eps: 1e-6 };
@@ -100,7 +100,7 @@ struct Siglip;
 impl Towers for Siglip {
     type Image = Image;
     type Text = Text;
-    /// The features of an image are those of a head.
+    /// The features of an image come from a head instead.
     const PROJECTIONS: [&str; 2] = ["", "text_model.head.weight"];
 
     fn image(source: &Source<'_>, sizes: Sizes) -> Built<Image> {
@@ -141,7 +141,8 @@ impl Architecture for Image {
     }
 }
 
-/// Attention of one learned query to all patches, and dense layers: transformers' `SiglipMultiheadAttentionPoolingHead`.
+/// Attention of one learned query to all patches, and dense layers: transformers'
+/// `SiglipMultiheadAttentionPoolingHead`.
 struct Head {
     probe: Var,
     /// Queries, keys and values, whose columns lie side by side.
@@ -211,7 +212,7 @@ impl TextArchitecture for Text {
         self.tower.sizes.words
     }
 
-    fn run(&self, tokens: &Tensor, texts: &Texts, pass: &mut Pass<'_>) -> Result<Tensor> {
+    fn run(&self, tokens: &Tensor, texts: &TokenBatch, pass: &mut Pass<'_>) -> Result<Tensor> {
         self.head.forward(&self.tower.last(tokens, texts, pass)?, pass)
     }
 }

@@ -1,4 +1,4 @@
-//! Where the layers of a network come from: a weights file, or draws from a seed.
+//! Source of a network's layers: a weights file, or draws from a seed.
 
 use std::cell::RefCell;
 
@@ -10,12 +10,13 @@ use crate::layers::{Affine, BatchNorm, Conv, Convolution, Dense, Sums, Then};
 use crate::weights::{Reader, Weights, WeightsError, norm_after};
 use crate::{EncoderError, Norm, Place};
 
-/// How the weight and the bias of a layer are drawn where no file gives them.
+/// Distributions of the weight and the bias of a layer, for networks without a file.
 #[derive(Clone, Copy)]
 pub(crate) enum Init {
-    /// Normal weights that keep the variance of rectified activations on the way forth (He et al., ICCV 2015); bias 0.
+    /// Normal weights that preserve the variance of rectified activations in the forward pass (He et al., ICCV 2015);
+    /// bias 0.
     HeForward,
-    /// The same on the way back, as torchvision's ResNets and VGGs start.
+    /// Normal weights that preserve it in the backward pass, as in torchvision's ResNets and VGGs; bias 0.
     HeBackward,
     /// Normal weights of this deviation; bias 0.
     Normal(f64),
@@ -26,7 +27,7 @@ pub(crate) enum Init {
 /// The distribution of a tensor's entries.
 #[derive(Clone, Copy)]
 pub(crate) enum Draw {
-    /// No randomness.
+    /// A constant.
     Constant(f64),
     /// Normal around 0 with this deviation.
     Normal(f64),
@@ -48,7 +49,7 @@ impl Init {
     }
 }
 
-/// A convolution to be made.
+/// Description of a convolution.
 pub(crate) struct Plan<'a> {
     /// Its name in torchvision.
     pub(crate) name: &'a str,
@@ -65,29 +66,29 @@ impl Plan<'_> {
     }
 }
 
-/// A dense layer over tokens to be made.
+/// Description of a dense layer over tokens.
 pub(crate) struct AffinePlan<'a> {
     /// The name of its weight.
     pub(crate) weight: &'a str,
     /// The name of its bias, if it has one.
     pub(crate) bias: Option<&'a str>,
-    /// The name of a factor per output, if there is one.
+    /// The name of a factor per output, if it has one.
     pub(crate) scale: Option<&'a str>,
     /// `(out, in)`.
     pub(crate) shape: [usize; 2],
-    /// How weight and bias are drawn.
+    /// Distributions of weight and bias.
     pub(crate) draws: [Draw; 2],
 }
 
-/// Makes the layers of a network and keeps account of its state.
+/// Factory of a network's layers, which records their variables.
 pub(crate) struct Source<'a> {
-    /// Absent where parameters are drawn.
+    /// Reader of the weights file; `None`: parameters are drawn.
     reader: Option<Reader<'a>>,
     place: Place<'a>,
     /// Whether the file may hold other parts of the network.
     part: bool,
     seed: u64,
-    /// How batch norms act in training; absent for a frozen network.
+    /// Batch norms in training; `None` for a frozen network.
     norm: Option<Norm>,
     state: RefCell<State>,
 }
@@ -111,7 +112,7 @@ impl<'a> Source<'a> {
         Ok(Self { reader, place, part: false, seed: 0, norm: None, state: RefCell::default() })
     }
 
-    /// Makes trainable layers, which start from `weights` or, without them, from draws.
+    /// Makes trainable layers, initialized from `weights` or, without them, from draws.
     pub(crate) fn trainable(
         encoder: &'static str,
         weights: Option<&'a Weights>,
@@ -138,7 +139,7 @@ impl<'a> Source<'a> {
         Ok(plan.trainable(weight, Then::Bias(bias), Sums::Dense))
     }
 
-    /// Makes a convolution without a bias, behind which nothing stands.
+    /// Makes a convolution without a bias, norm or activation after it.
     pub(crate) fn bare_conv(&self, plan: &Plan<'_>) -> Result<Conv, WeightsError> {
         if let (None, Some(reader)) = (self.norm, &self.reader) {
             let weight = reader.tensor(&format!("{}.weight", plan.name), &plan.shape)?;
@@ -148,12 +149,12 @@ impl<'a> Source<'a> {
         Ok(plan.trainable(self.conv_weight(plan, plan.name)?, Then::Nothing, Sums::Dense))
     }
 
-    /// Makes a convolution without a bias and the batch norm behind it.
+    /// Makes a convolution without a bias and the batch norm after it.
     pub(crate) fn normed_conv(&self, plan: &Plan<'_>) -> Result<Conv, WeightsError> {
         self.normed(plan, Sums::Dense)
     }
 
-    /// Makes a convolution of every channel by itself, without a bias, and the batch norm behind it.
+    /// Makes a convolution of every channel by itself, without a bias, and the batch norm after it.
     pub(crate) fn normed_depthwise_conv(&self, plan: &Plan<'_>) -> Result<Conv, WeightsError> {
         self.normed(plan, Sums::Depthwise)
     }
@@ -177,7 +178,7 @@ impl<'a> Source<'a> {
         Ok(plan.trainable(weight, Then::Norm(norm), sums))
     }
 
-    /// Makes a batch norm of this name, and of this one in the file.
+    /// Makes a batch norm, given its name and its name in the file.
     fn batch_norm(&self, [name, stored]: [&str; 2], channels: usize) -> Result<BatchNorm, WeightsError> {
         let of_batch = self.norm == Some(Norm::Batch);
         let part = |part: &str, start: f64, trained: bool| {
@@ -291,10 +292,10 @@ impl<'a> Source<'a> {
         Ok(Tensor::from_vec(values, shape, self.place.device)?.to_dtype(self.place.dtype)?)
     }
 
-    /// Returns the state, and the normalisation that the weights file asks for; without its word, `normalize`.
+    /// Returns the state, and the normalization in the header of the weights file; without one, `normalize`.
     ///
     /// # Errors
-    /// If the file holds more than the network, or its header is not understood.
+    /// If the file holds more than the network, or its header is invalid.
     pub(crate) fn finish(self, normalize: [[f32; 3]; 2]) -> Result<(State, [[f32; 3]; 2]), WeightsError> {
         let normalize = self.reader.map_or(Ok(normalize), |reader| reader.finish(self.part, normalize))?;
         Ok((self.state.into_inner(), normalize))

@@ -49,7 +49,7 @@ pub struct SqueezeNet {
 }
 
 impl SqueezeNet {
-    /// Builds the network at a place; the header of `weights` chooses the normalisation.
+    /// Builds the network at a place; the header of `weights` chooses the normalization.
     ///
     /// # Errors
     /// If a tensor is missing, misshapen or unknown.

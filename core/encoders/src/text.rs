@@ -5,7 +5,7 @@ use candle_core::{Device, Result, Tensor, bail};
 use crate::layers::Pass;
 use crate::network::{Architecture, build};
 use crate::source::Source;
-use crate::texts::{NO_TOKEN, Texts};
+use crate::token_batch::{NO_TOKEN, TokenBatch};
 use crate::tokenizer::TokenSource;
 use crate::weights::{Weights, WeightsError};
 use crate::{Encoder, EncoderError, Mode, Place, TrainableEncoder};
@@ -134,7 +134,7 @@ pub(crate) trait TextArchitecture: Send + Sync + 'static {
     fn words(&self) -> usize;
 
     /// Maps the tokens of all texts, `(tokens)`, to features `(n, dim)`.
-    fn run(&self, tokens: &Tensor, texts: &Texts, pass: &mut Pass<'_>) -> Result<Tensor>;
+    fn run(&self, tokens: &Tensor, texts: &TokenBatch, pass: &mut Pass<'_>) -> Result<Tensor>;
 }
 
 /// Builds the text network `name`.
@@ -172,6 +172,6 @@ impl<A: TextArchitecture> Architecture for OfTexts<A> {
         if let Some(token) = tokens.iter().find(|token| **token as usize >= words) {
             bail!("token {token} is not in a vocabulary of {words}"); // no GPU looks whether there is such a row
         }
-        self.layers.run(&Tensor::new(tokens, &self.device)?, &Texts::of(lengths)?, pass)
+        self.layers.run(&Tensor::new(tokens, &self.device)?, &TokenBatch::of(lengths)?, pass)
     }
 }

@@ -1,4 +1,4 @@
-//! From texts to token ids, as Hugging Face's tokenizers do it.
+//! Tokenization of texts by Hugging Face's tokenizers.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{AddedToken, Model as _, TruncationParams};
 
-/// Why texts cannot be made tokens.
+/// Reason why texts cannot be tokenized.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
     /// The file cannot be read.
@@ -16,28 +16,28 @@ pub enum TokenizerError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The file is no tokenizer.
+    /// The file is not a tokenizer.
     #[error("{path} is no tokenizer: {message}\nhelp: known are `tokenizer.json` and BERT's `vocab.txt`")]
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The tokenizer's message.
         message: String,
     },
-    /// A text cannot be made tokens.
+    /// A text cannot be tokenized.
     #[error("cannot tokenize `{text}`: {message}")]
     Text {
         /// The beginning of the text.
         text: String,
-        /// What is wrong with it.
+        /// The tokenizer's message.
         message: String,
     },
 }
 
-/// Where the token ids of an encoder of texts come from.
+/// Source of the token ids of a text encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenSource {
     /// A tokenizer file: by default the first of these names that lies beside the weights.
@@ -51,13 +51,13 @@ pub enum TokenSource {
 pub struct Tokenized {
     /// Their ids.
     pub ids: Vec<u32>,
-    /// Whether the text has more, which do not count.
+    /// Whether further tokens of the text were dropped.
     pub truncated: bool,
 }
 
-/// Makes token ids of texts, with those that mark their start and end.
+/// Tokenizer of texts, including start and end tokens.
 pub struct Tokenizer {
-    /// Absent where the bytes of a text are its tokens.
+    /// `None`: the bytes of a text are its tokens.
     inner: Option<tokenizers::Tokenizer>,
     digest: String,
     max_tokens: usize,
@@ -65,10 +65,10 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json`, or, from a file of any other ending, the words of an uncased BERT, one a line.
+    /// Reads a `tokenizer.json` or, from a file with any other extension, the words of an uncased BERT, one a line.
     ///
-    /// Of longer texts the first `max_tokens` tokens count, those that mark start and end included. `padding` is the token
-    /// that fills shorter ones, for networks that were trained so.
+    /// Texts are truncated to `max_tokens` tokens, including those that mark start and end. `padding` is the token that
+    /// fills shorter ones, for networks that were trained with it.
     ///
     /// # Errors
     /// If the file cannot be read or is no tokenizer.
@@ -89,12 +89,12 @@ impl Tokenizer {
         Ok(Self { inner: Some(inner), digest: blake3::hash(&bytes).to_hex().to_string(), max_tokens, padding })
     }
 
-    /// Makes token ids of the bytes of a text, of which the first `max_tokens` count.
+    /// Makes a tokenizer whose tokens are the bytes of a text, at most `max_tokens`.
     pub fn of_bytes(max_tokens: usize) -> Self {
         Self { inner: None, digest: String::new(), max_tokens, padding: None }
     }
 
-    /// Returns how many tokens of a text count.
+    /// Returns the largest number of tokens of a text.
     pub fn max_tokens(&self) -> usize {
         self.max_tokens
     }
@@ -104,10 +104,10 @@ impl Tokenizer {
         &self.digest
     }
 
-    /// Returns a text's tokens. An empty text has those that mark start and end, which bytes lack.
+    /// Returns a text's tokens. An empty text has start and end tokens, except with bytes.
     ///
     /// # Errors
-    /// If the tokenizer knows no token for a part of it.
+    /// If the tokenizer has no token for a part of it.
     pub fn encode(&self, text: &str) -> Result<Tokenized, TokenizerError> {
         let Some(inner) = &self.inner else {
             let ids = text.bytes().take(self.max_tokens).map(u32::from).collect();

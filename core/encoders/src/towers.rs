@@ -1,4 +1,4 @@
-//! What CLIP's and SigLIP's networks have in common: the layers of transformers' `CLIPEncoder`, and their names.
+//! Common parts of CLIP's and SigLIP's networks: the layers of transformers' `CLIPEncoder`, and their names.
 
 use candle_core::{Result, Tensor, Var, bail};
 use hashlab_kernels::conv::{Activation, Padding, Window};
@@ -9,14 +9,14 @@ use crate::network::{Architecture, build};
 use crate::patches::{Others, Patches};
 use crate::source::{Draw, Init, Plan, Source};
 use crate::text::{TextArchitecture, build_text};
-use crate::texts::Texts;
+use crate::token_batch::TokenBatch;
 use crate::transformer::{Inputs, LayerNorm, Mlp, PreNormBlock, STORED, SelfAttention};
 use crate::weights::{Weights, WeightsError};
 use crate::{EncoderError, Mode, TrainableEncoder};
 
 pub(crate) type Built<T> = std::result::Result<T, WeightsError>;
 
-/// An image and a text network, whose weights a file holds together or by themselves.
+/// An image and a text network, whose weights are in one file or in two.
 pub(crate) trait Towers {
     /// The image network.
     type Image: Architecture;
@@ -54,24 +54,25 @@ pub(crate) fn text<T: Towers>(
     build_text(name, &weights, mode, |source| T::text(source, sizes))
 }
 
-/// Keeps a name unless it starts as those of the other network do. Unknown names are kept: they are mistakes.
+/// Drops the names of the other network's tensors, by their beginning. Unknown names are kept, so that they are
+/// reported.
 fn without(name: &str, others: &[&str]) -> Option<String> {
     (!others.iter().any(|start| name.starts_with(start))).then(|| name.to_owned())
 }
 
-/// Features of a head of attention.
+/// Features of an attention head.
 pub(crate) const HEAD: usize = 64;
 
-/// What no tensor's shape tells of a family of networks.
+/// Hyperparameters of a network family that its weights do not determine.
 #[derive(Clone, Copy)]
 pub(crate) struct Family {
     /// The activation of dense layers.
     pub(crate) activation: Gelu,
-    /// What norms add to the variance.
+    /// ε of the norms.
     pub(crate) eps: f64,
 }
 
-/// The sizes of a network, of its images' side or its texts'.
+/// The sizes of a network of images or of texts.
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes {
     /// `vision_model` or `text_model`.
@@ -91,7 +92,7 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// Reads them off the shapes of a file.
+    /// Reads the sizes off the shapes of a file.
     fn of(weights: &Weights, prefix: &'static str, projection: &str) -> Result<Self> {
         let size =
             |name: &str, axis: usize| weights.shape(&format!("{prefix}.{name}")).get(axis).copied().unwrap_or_default();
@@ -142,7 +143,7 @@ impl Sizes {
         Ok(PreNormBlock { norms, attention, mlp: self.mlp(source, &part("mlp"), family)? })
     }
 
-    /// Makes what maps images to tokens, with a class token or without.
+    /// Makes the layer that maps images to tokens, with a class token or without.
     pub(crate) fn patches(&self, source: &Source<'_>, class: bool) -> Built<Patches> {
         let var = |name: &str, shape: &[usize]| source.var(&self.name(name), shape, Draw::Constant(0.0));
         let class = class.then(|| var("embeddings.class_embedding", &[self.width])).transpose()?;
@@ -161,7 +162,7 @@ impl Sizes {
     }
 }
 
-/// The text network of either, up to the norm behind the last block.
+/// The text network of either family, up to the norm after the last block.
 pub(crate) struct TextTower {
     pub(crate) sizes: Sizes,
     words: Var,
@@ -185,8 +186,8 @@ impl TextTower {
         })
     }
 
-    /// Maps texts to what their last tokens have become, `(n, dim)`.
-    pub(crate) fn last(&self, tokens: &Tensor, texts: &Texts, pass: &Pass<'_>) -> Result<Tensor> {
+    /// Maps texts to the outputs of their last tokens, `(n, dim)`.
+    pub(crate) fn last(&self, tokens: &Tensor, texts: &TokenBatch, pass: &Pass<'_>) -> Result<Tensor> {
         let words = pass.value(&self.words).index_select(tokens, 0)?;
         let positions = pass.value(&self.positions).index_select(&texts.positions(tokens.device())?, 0)?;
         let mut x = (words + positions)?;

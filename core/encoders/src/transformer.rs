@@ -11,12 +11,12 @@ use crate::weights::WeightsError;
 
 type Built<T> = std::result::Result<T, WeightsError>;
 
-/// The draws of layers whose sizes, and so their values, come from a file.
+/// Placeholder distributions of layers whose sizes and values come from a file.
 pub(crate) const STORED: [Draw; 2] = [Draw::Constant(0.0); 2];
 
-/// How the layers of transformers are made.
+/// Construction of the dense layers of transformers.
 impl Affine {
-    /// Makes the layer `name` of shape `(out, in)`, drawn like this.
+    /// Makes the layer `name` of shape `(out, in)` from the distributions `draws`.
     pub(crate) fn new(source: &Source<'_>, name: &str, shape: [usize; 2], draws: [Draw; 2]) -> Built<Self> {
         let [weight, bias] = ["weight", "bias"].map(|part| format!("{name}.{part}"));
         source.affine(&AffinePlan { weight: &weight, bias: Some(&bias), scale: None, shape, draws })
@@ -49,26 +49,26 @@ impl LayerNorm {
         Ok(Self { weight, bias: source.var(&format!("{name}.bias"), &[dim], Draw::Constant(0.0))?, eps })
     }
 
-    /// Normalises the rows of `(…, dim)`.
+    /// Normalizes the rows of `(…, dim)`.
     pub(crate) fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         layer_norm(x, [&pass.value(&self.weight), &pass.value(&self.bias)], self.eps)
     }
 }
 
-/// Attention of the tokens of a sequence to each other.
+/// Self-attention within each sequence.
 pub(crate) struct SelfAttention {
     pub(crate) inputs: Inputs,
     pub(crate) output: Affine,
     pub(crate) heads: usize,
-    /// Whether tokens see none behind them.
+    /// Whether a token attends to itself and earlier ones only.
     pub(crate) causal: bool,
 }
 
-/// What makes queries, keys and values.
+/// Layers of queries, keys and values.
 pub(crate) enum Inputs {
     /// One layer, whose columns are those of all three.
     One(Affine),
-    /// A layer each.
+    /// Three layers.
     Three(Box<[Affine; 3]>),
 }
 
@@ -88,7 +88,7 @@ impl Inputs {
 }
 
 impl SelfAttention {
-    /// Makes the module `name`, laid out like `torch.nn.MultiheadAttention`; it starts as PyTorch's.
+    /// Makes the module `name` with the layout of `torch.nn.MultiheadAttention`, and its initialization.
     pub(crate) fn new(source: &Source<'_>, name: &str, dim: usize, heads: usize) -> Built<Self> {
         let [weight, bias] = ["weight", "bias"].map(|part| format!("{name}.in_proj_{part}"));
         let (xavier, zero) = (Draw::Uniform((6.0 / (4 * dim) as f64).sqrt()), Draw::Constant(0.0));
@@ -116,7 +116,7 @@ impl SelfAttention {
         self.output.forward_add(&self.mix(x, lengths, pass)?, residual, pass)
     }
 
-    /// The module without its last layer.
+    /// Applies the module without its last layer.
     pub(crate) fn mix(&self, x: &Tensor, lengths: &[usize], pass: &Pass<'_>) -> Result<Tensor> {
         let inputs = self.inputs.forward(x, pass)?;
         let attend = if self.causal { causal_attention } else { attention };
@@ -131,7 +131,7 @@ pub(crate) struct Mlp {
 }
 
 impl Mlp {
-    /// Makes the layers called `names`, which map `dim` to `hidden` and back, drawn like this.
+    /// Makes the layers `names`, which map `dim` to `hidden` and back, from the distributions `draws`.
     pub(crate) fn new(
         source: &Source<'_>,
         names: [String; 2],
@@ -154,7 +154,7 @@ impl Mlp {
     }
 }
 
-/// Attention and dense layers, each behind a norm and added to its input.
+/// Attention and dense layers, each after a norm and added to its input.
 pub(crate) struct PreNormBlock {
     pub(crate) norms: [LayerNorm; 2],
     pub(crate) attention: SelfAttention,
@@ -169,7 +169,7 @@ impl PreNormBlock {
     }
 }
 
-/// Runs images through blocks: maps `(n, tokens, dim)` to the same shape.
+/// Maps images through blocks: `(n, tokens, dim)` to the same shape.
 pub(crate) fn run_blocks(blocks: &[PreNormBlock], x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
     let (n, tokens, dim) = x.dims3()?;
     let (lengths, mut x) = (vec![tokens; n], x.flatten(0, 1)?);

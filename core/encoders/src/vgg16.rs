@@ -1,13 +1,13 @@
 //! VGG-16 (Simonyan and Zisserman, ICLR 2015; configuration D, without batch norm).
 //!
 //! The features are the second dense layer after its rectifier, 4096 numbers: torchvision's network up to
-//! `classifier.4`, in training up to the dropout `classifier.5`. The first dropout stands behind `fc6`, so the network
-//! can be cut there.
+//! `classifier.4`, in training up to the dropout `classifier.5`. The first dropout follows `fc6`, so the network can be
+//! divided there.
 
 use candle_core::{Result, Tensor};
 use hashlab_kernels::conv::{Activation, Padding, Window, adaptive_avg_pool, max_pool2d};
 
-use crate::fc7::{self, Step};
+use crate::dense_head::{self, Step};
 use crate::layers::{Conv, Pass};
 use crate::network::{Architecture, frozen, tail, trainable};
 use crate::source::{Init, Plan, Source};
@@ -19,7 +19,7 @@ pub const ENTRY: ImageEntry = ImageEntry {
     name: "vgg16",
     doc: "VGG-16: the 4096 features of fc7",
     needs_weights: true,
-    dim: fc7::DIM,
+    dim: dense_head::DIM,
     image_size: 224,
     together: 8,
     only_size: None,
@@ -30,7 +30,7 @@ pub const ENTRY: ImageEntry = ImageEntry {
     train: Some(|weights, seed, norm, device| trainable("vgg16", (weights, seed, norm, device.into()), Vgg16::new)),
     cut: Some(Cut {
         name: "fc6",
-        dim: fc7::DIM,
+        dim: dense_head::DIM,
         trunk: |weights, _, place| frozen("vgg16/fc6", (weights, place), Vgg16::trunk),
         tail: |weights, device| tail("vgg16/fc6", (weights, device.into()), VggTail::new),
     }),
@@ -78,19 +78,19 @@ impl Vgg16 {
     }
 }
 
-/// Makes the layers behind `fc6`.
+/// Makes the layers after `fc6`.
 fn tail_steps(source: &Source<'_>) -> std::result::Result<[Step; 3], WeightsError> {
-    let fc7 = dense(source, "classifier.3", [1, 1, fc7::DIM])?;
+    let fc7 = dense(source, "classifier.3", [1, 1, dense_head::DIM])?;
     Ok([Step::Dropout("classifier.2"), fc7, Step::Dropout("classifier.5")])
 }
 
 fn dense(source: &Source<'_>, name: &str, image: [usize; 3]) -> std::result::Result<Step, WeightsError> {
-    source.dense(name, fc7::DIM, image, Init::Normal(0.01)).map(Step::Dense)
+    source.dense(name, dense_head::DIM, image, Init::Normal(0.01)).map(Step::Dense)
 }
 
 impl Architecture for Vgg16 {
     fn dim(&self) -> usize {
-        fc7::DIM
+        dense_head::DIM
     }
 
     fn run(&self, images: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
@@ -102,11 +102,11 @@ impl Architecture for Vgg16 {
             }
             x = max_pool2d(&x, 2, halve, false)?;
         }
-        fc7::run(&self.head, adaptive_avg_pool(&x, (SIDE, SIDE))?, pass)
+        dense_head::run(&self.head, adaptive_avg_pool(&x, (SIDE, SIDE))?, pass)
     }
 }
 
-/// The layers behind `fc6` alone.
+/// The layers after `fc6` alone.
 struct VggTail([Step; 3]);
 
 impl VggTail {
@@ -117,11 +117,11 @@ impl VggTail {
 
 impl Architecture for VggTail {
     fn dim(&self) -> usize {
-        fc7::DIM
+        dense_head::DIM
     }
 
     fn run(&self, features: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
         let (n, dim) = features.dims2()?;
-        fc7::run(&self.0, features.reshape((n, 1, 1, dim))?, pass)
+        dense_head::run(&self.0, features.reshape((n, 1, 1, dim))?, pass)
     }
 }

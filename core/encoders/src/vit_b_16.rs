@@ -1,6 +1,6 @@
 //! ViT-B/16 (Dosovitskiy et al., ICLR 2021): a transformer over patches of 16 by 16 pixels.
 //!
-//! The features are the class token behind the last norm, 768 numbers: torchvision's network without `heads`. There is a
+//! The features are the class token after the last norm, 768 numbers: torchvision's network without `heads`. There is a
 //! position for each patch of an image of 224 pixels, so images have that size.
 
 use candle_core::{Result, Tensor};

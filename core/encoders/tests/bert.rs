@@ -41,7 +41,7 @@ fn values(t: &Tensor) -> Vec<f32> {
     t.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// What `part` of golden_bert.py takes.
+/// The elements that `part` of golden_bert.py takes.
 fn part(t: &Tensor) -> Vec<f32> {
     let all = values(t);
     let step = (all.len() / 200).max(1) | 1;
@@ -111,7 +111,7 @@ fn gradients(net: &Bert, name: &str) {
     for ((parameter, var), expected) in vars.iter().zip(norms) {
         let gradient = grads.get(var).unwrap();
         let found = values(gradient).into_iter().map(|g| f64::from(g).powi(2)).sum::<f64>().sqrt() as f32;
-        // The bias of a key moves all of a query's products alike, so that its gradient is 0.
+        // The bias of a key adds the same to all products of a query, so its gradient is 0.
         let zero = parameter.ends_with("key.bias");
         assert!(zero == (expected < 1e-9 * largest), "{parameter}: {expected}");
         let tolerance = 1e-4 * if zero { largest } else { expected };

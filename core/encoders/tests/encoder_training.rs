@@ -88,8 +88,8 @@ fn weights(family: &str) -> Weights {
     Weights::from_bytes(&formula::file(&formula::encoders::tensors(family), &[])).unwrap()
 }
 
-/// Compares features `y` of a training pass and the norms of gradients with those under `key`; `stored` gives the file's
-/// names.
+/// Compares features `y` of a training pass and the norms of gradients with those under `key`; `stored` gives the
+/// file's names.
 #[track_caller]
 fn gradients(key: &str, y: &Tensor, vars: &[(String, Var)], stored: impl Fn(&str) -> String) {
     let golden = formula::stored("golden_encoders");
@@ -103,7 +103,7 @@ fn gradients(key: &str, y: &Tensor, vars: &[(String, Var)], stored: impl Fn(&str
     let largest = vars.iter().map(|(name, _)| norm(name)).fold(0f32, f32::max);
     for (name, var) in vars {
         let found = grads.get(var).unwrap().sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
-        // The bias of a key moves all of a query's products alike, so that its gradient is 0.
+        // The bias of a key adds the same to all products of a query, so its gradient is 0.
         let zero = name.ends_with("key.bias") || name.ends_with("k_proj.bias");
         let scale = if zero { largest } else { norm(name) };
         assert!((found - norm(name)).abs() < 1e-4 * scale, "{name}: {found} against {}", norm(name));

@@ -11,7 +11,7 @@ use hashlab_encoders::{
 use hashlab_kernels::device;
 use hashlab_kernels::threads::serial;
 
-/// Those of the published files of each family.
+/// Tensors by name, as in the published files of each family.
 type Tensors = Vec<(String, formula::Tensor)>;
 
 const WORDS: usize = 60;

@@ -52,7 +52,7 @@ fn squeezenet1_1() {
     check(open("squeezenet1_1", &[]).as_ref(), "squeezenet1_1");
 }
 
-/// Images go through in micro-batches, which must be no part of what features are.
+/// Images go through in micro-batches, which must not change the features.
 #[test]
 fn features_do_not_depend_on_batch_or_threads() {
     if !device::for_tests().is_cpu() {

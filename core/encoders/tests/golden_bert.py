@@ -35,8 +35,8 @@ def values(name, shape):
     if len(shape) > 1:
         w = np.sqrt(6 / np.prod(shape[1:])) * numbers(name, shape)
         return w.astype(np.float32).astype(np.float16).astype(np.float64)
-    centre, spread = (0.5, 0.25) if name.endswith("LayerNorm.weight") else (0.0, 0.1)
-    return (centre + spread * numbers(name, shape)).astype(np.float32).astype(np.float64)
+    center, spread = (0.5, 0.25) if name.endswith("LayerNorm.weight") else (0.0, 0.1)
+    return (center + spread * numbers(name, shape)).astype(np.float32).astype(np.float64)
 
 
 def part(x):

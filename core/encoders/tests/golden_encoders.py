@@ -41,8 +41,8 @@ def values(name, shape):
         w = np.sqrt(6 / np.prod(shape[1:])) * numbers(name, shape)
         return w.astype(np.float32).astype(np.float16).astype(np.float64)
     factor = name.endswith("lambda1") or ("norm" in name.lower() and name.endswith("weight"))
-    centre, spread = (0.5, 0.25) if factor else (0.0, 0.1)
-    return (centre + spread * numbers(name, shape)).astype(np.float32).astype(np.float64)
+    center, spread = (0.5, 0.25) if factor else (0.0, 0.1)
+    return (center + spread * numbers(name, shape)).astype(np.float32).astype(np.float64)
 
 
 def hub_name(name):

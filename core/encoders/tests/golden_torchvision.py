@@ -25,8 +25,8 @@ def tensor(name, shape, norms):
         scaled = np.sqrt(6 / np.prod(shape[1:])) * numbers(name, shape)
         scaled = scaled.astype(np.float32).astype(np.float16)  # Rust has no direct rounding from f64 to f16.
     else:
-        centre, spread = NORM[part] if module in norms else (0, 0.1)
-        scaled = (centre + spread * numbers(name, shape)).astype(np.float32)
+        center, spread = NORM[part] if module in norms else (0, 0.1)
+        scaled = (center + spread * numbers(name, shape)).astype(np.float32)
     return torch.from_numpy(scaled.astype(np.float64))
 
 

@@ -1,4 +1,5 @@
-//! One MobileNetV2 in the three forms in which its weights are found: torchvision's and timm's with batch norms, and folded.
+//! One MobileNetV2 in the three forms in which its weights are found: torchvision's and timm's with batch norms, and
+//! folded.
 
 mod formula;
 
@@ -35,8 +36,8 @@ fn layer(name: &str, tensor: formula::Tensor, timm: [String; 2]) -> Layer {
     let (sequence, index) = conv.rsplit_once('.').unwrap();
     let norm = format!("{sequence}.{}", index.parse::<usize>().unwrap() + 1);
     let weight = tensor.bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f64()).collect();
-    let draw = |part: &str, centre: f64, width: f64| {
-        numbers(&format!("{norm}.{part}"), tensor.shape[0]).map(|u| f64::from((centre + width * u) as f32)).collect()
+    let draw = |part: &str, center: f64, width: f64| {
+        numbers(&format!("{norm}.{part}"), tensor.shape[0]).map(|u| f64::from((center + width * u) as f32)).collect()
     };
     let statistics = [
         draw("weight", 1.0, 0.3),
@@ -47,7 +48,7 @@ fn layer(name: &str, tensor: formula::Tensor, timm: [String; 2]) -> Layer {
     Layer { torchvision: [conv.to_owned(), norm.clone()], timm, shape: tensor.shape, weight, norm: statistics }
 }
 
-/// What `list(timm.create_model("mobilenetv2_100").state_dict())` has, in its order.
+/// Names of `list(timm.create_model("mobilenetv2_100").state_dict())`, in its order.
 fn timm_names() -> Vec<[String; 2]> {
     let mut names = vec![["conv_stem".to_owned(), "bn1".to_owned()]];
     for (stage, repeats) in [1, 2, 3, 4, 3, 3, 1].into_iter().enumerate() {

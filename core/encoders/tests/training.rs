@@ -46,7 +46,7 @@ fn tensor(name: &str, shape: &[usize]) -> Tensor {
     Tensor::from_vec(values, shape, device::for_tests()).unwrap()
 }
 
-/// What `part` of golden_training.py takes.
+/// The elements that `part` of golden_training.py takes.
 fn part(t: &Tensor) -> Vec<f32> {
     let all: Vec<f32> = t.flatten_all().unwrap().to_vec1().unwrap();
     let step = (all.len() / 200).max(1) | 1;
@@ -86,7 +86,7 @@ fn check(net: &dyn TrainableEncoder, case: &str, [n, h, w]: [usize; 3], toleranc
     };
     let norms = of("norms").to_vec1::<f32>().unwrap();
     assert_eq!(vars.len(), norms.len());
-    // Where a norm of the batch takes away what a bias adds, its gradient is rounding alone.
+    // A batch norm cancels a bias before it, whose gradient is rounding alone.
     let least = 1e-4 * norms.iter().fold(0f32, |a, b| a.max(*b));
     for ((name, var), expected) in vars.iter().zip(norms) {
         let found = norm(var);
@@ -132,7 +132,8 @@ fn resnets_by_frozen_statistics() {
 #[test]
 fn mobilenet_v2() {
     let (entry, weights) = (find_image("mobilenet_v2").unwrap(), formula::weights("mobilenet_v2.normed", &[]));
-    // With norms of the batch rectifiers flip: PyTorch's own gradients in f32 differ from those in f64 by up to 0.012 here.
+    // With norms of the batch rectifiers flip: PyTorch's own gradients in f32 differ from those in f64 by up to 0.012
+    // here.
     for (norm, case, tolerance) in [(Norm::Batch, "batch", 0.02), (Norm::Frozen, "frozen", 1e-4)] {
         let net = (entry.train.unwrap())(Some(&weights), 0, norm, device::for_tests()).unwrap();
         check(net.as_ref(), &format!("mobilenet_v2.{case}"), [3, 64, 80], tolerance);

@@ -5,20 +5,20 @@ use hashlab_kernels::conv::{Activation, add};
 
 use crate::layers::{Affine, Pass};
 use crate::source::{Draw, Source};
-use crate::texts::Texts;
+use crate::token_batch::TokenBatch;
 use crate::transformer::{Inputs, LayerNorm, Mlp, SelfAttention};
 use crate::weights::{Weights, WeightsError};
 
 const EPS: f64 = 1e-12;
 
-/// What a layer is drawn like; but sizes need a file, which has the values, too.
+/// Placeholder distributions: the sizes come from a file, which also has the values.
 const DRAWS: [Draw; 2] = [Draw::Normal(0.02), Draw::Constant(0.0)];
 
 /// The sizes of an encoder.
 pub(super) struct Sizes {
     pub(super) words: usize,
     pub(super) positions: usize,
-    /// None in DistilBERT.
+    /// 0 in DistilBERT.
     segments: usize,
     pub(super) dim: usize,
     hidden: usize,
@@ -86,7 +86,7 @@ impl Layers {
 
     /// Maps token ids and mask, `(n, t)`, to `(n, t, dim)`.
     pub(super) fn padded(&self, ids: &Tensor, mask: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
-        let texts = Texts::new(mask)?;
+        let texts = TokenBatch::new(mask)?;
         if ids.dims() != mask.dims() || mask.dim(1)? > self.sizes.positions {
             let most = self.sizes.positions;
             bail!("token ids {:?} with a mask {:?}, at most {most} tokens per text", ids.dims(), mask.dims());
@@ -94,13 +94,14 @@ impl Layers {
         let tokens = texts.pack(ids)?;
         let last = tokens.max(0)?.to_scalar::<u32>()?;
         if last as usize >= self.sizes.words {
-            bail!("token {last} is not in a vocabulary of {}", self.sizes.words); // no GPU looks whether there is such a row
+            // A GPU does not check that the row exists.
+            bail!("token {last} is not in a vocabulary of {}", self.sizes.words);
         }
         texts.pad(&self.run(&tokens, &texts, pass)?)
     }
 
     /// Maps the tokens of all texts, `(tokens)`, to `(tokens, dim)`.
-    pub(super) fn run(&self, tokens: &Tensor, texts: &Texts, pass: &mut Pass<'_>) -> Result<Tensor> {
+    pub(super) fn run(&self, tokens: &Tensor, texts: &TokenBatch, pass: &mut Pass<'_>) -> Result<Tensor> {
         let words = pass.value(&self.words).index_select(tokens, 0)?;
         let positions = pass.value(&self.positions).index_select(&texts.positions(tokens.device())?, 0)?;
         let mut x = (words + positions)?;
@@ -131,7 +132,7 @@ struct Block {
     attention: SelfAttention,
     mlp: Mlp,
     norms: [LayerNorm; 2],
-    /// Those of what attention and dense layers add: name and probability.
+    /// Dropouts of the outputs of attention and dense layers: name and probability.
     dropouts: [(String, f64); 2],
 }
 
@@ -147,7 +148,7 @@ impl Block {
         let names = [name("intermediate.dense"), name("output.dense")];
         let mlp = Mlp::new(source, names, [dim, sizes.hidden], DRAWS)?;
         let norms = [first, LayerNorm::new(source, &name("output.LayerNorm"), dim, EPS)?];
-        // DistilBERT, which has no segments, drops nothing behind its attention.
+        // DistilBERT, which has no segments, has no dropout after its attention.
         let behind_attention = if sizes.segments > 0 { p } else { 0.0 };
         let dropouts = [(name("attention.output.dropout"), behind_attention), (name("output.dropout"), p)];
         Ok(Self { attention, mlp, norms, dropouts })
@@ -161,7 +162,7 @@ impl Block {
         self.norms[1].forward(&self.add(1, &self.mlp.layers[1], &hidden, &x, pass)?, pass)
     }
 
-    /// Adds what `layer` makes of `x`, but for dropout, to `residual`.
+    /// Adds `layer(x)`, after dropout, to `residual`.
     fn add(
         &self,
         dropout: usize,

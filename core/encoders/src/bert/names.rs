@@ -3,7 +3,7 @@
 use crate::text::Pooling;
 use crate::weights::Weights;
 
-/// Names a tensor as `BertModel` does and leaves out a pooler that is not asked for.
+/// Names a tensor as `BertModel` does; `None` for a pooler that `pooling` does not use.
 pub(super) fn for_pooling(name: &str, pooling: Pooling) -> Option<String> {
     canonical(name).filter(|name| pooling == Pooling::Pooler || !name.starts_with("pooler."))
 }

@@ -1,4 +1,4 @@
-//! BERT over texts of one length, with a mask of their tokens, as transformers takes them.
+//! BERT over texts of one length with a mask of their tokens, the interface of transformers.
 
 use candle_core::{Device, Result, Tensor, Var};
 use hashlab_rng::Stream;
@@ -17,7 +17,8 @@ pub struct Bert {
 }
 
 impl Bert {
-    /// Builds the frozen encoder on a device. Its attention has `heads` heads; no tensor's shape tells their number.
+    /// Builds the frozen encoder on a device. Its attention has `heads` heads; the shapes of the tensors do not
+    /// determine them.
     ///
     /// # Errors
     /// If the weights are not those of an encoder, or `heads` does not divide the length of its features.
@@ -53,7 +54,7 @@ impl Bert {
         self.layers.sizes.dim
     }
 
-    /// Returns how many tokens a text may have.
+    /// Returns the largest number of tokens of a text.
     pub fn max_tokens(&self) -> usize {
         self.layers.sizes.positions
     }
@@ -70,7 +71,7 @@ impl Bert {
         self.layers.padded(ids, mask, &mut Pass::evaluation())
     }
 
-    /// The same, differentiably.
+    /// Computes the same features, differentiably.
     ///
     /// # Errors
     /// As [`Self::forward`].
@@ -90,7 +91,7 @@ impl Bert {
         self.layers.pool(&features.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?, &pass)
     }
 
-    /// Returns the trainable parameters by name, in a fixed order; none of a frozen encoder's dense layers.
+    /// Returns the trainable parameters by name, in a fixed order; those of a frozen encoder exclude its dense layers.
     ///
     /// A pass gives each of them a gradient, except for the pooler's, which [`Self::pooled`] gives.
     pub fn vars(&self) -> Vec<(String, Var)> {

@@ -43,7 +43,7 @@ pub(crate) fn stored(file: &str) -> HashMap<String, candle_core::Tensor> {
     candle_core::safetensors::load(path(file), &candle_core::Device::Cpu).unwrap()
 }
 
-/// Serialises a weights file.
+/// Serializes a weights file.
 pub(crate) fn file(tensors: &[(String, Tensor)], header: &[(&str, &str)]) -> Vec<u8> {
     let header: HashMap<_, _> = header.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     serialize(tensors.iter().map(|(name, tensor)| (name, tensor)), Some(header)).unwrap()

@@ -102,16 +102,16 @@ fn normed(conv: &str, norm: &str, shape: [usize; 4]) -> Tensors {
     all
 }
 
-/// Vectors of a norm by their centre and spread.
+/// Vectors of a norm by their center and spread.
 pub(super) fn norm_parts(norm: &str, len: usize, parts: &[&str]) -> Tensors {
     let part = |part: &&str| {
-        let (centre, spread) = match *part {
+        let (center, spread) = match *part {
             "weight" => (0.5, 0.25),
             "running_var" => (1.0, 0.5),
             _ => (0.0, 0.1),
         };
         let name = format!("{norm}.{part}");
-        let bytes = numbers(&name, len).flat_map(|u| ((centre + spread * u) as f32).to_le_bytes()).collect();
+        let bytes = numbers(&name, len).flat_map(|u| ((center + spread * u) as f32).to_le_bytes()).collect();
         (name, Tensor { dtype: Dtype::F32, shape: vec![len], bytes })
     };
     parts.iter().map(part).collect()

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 
 use crate::layers::{Dense, Pass};
 
-/// The length of a feature vector: what `fc6` and `fc7` put out.
+/// The length of a feature vector: the output of `fc6` and `fc7`.
 pub(crate) const DIM: usize = 4096;
 
 /// A step of the head.

@@ -2,10 +2,10 @@
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
-/// What fills a text up to the length of others; it is no token.
+/// Padding of shorter texts in a batch; not a token.
 pub const NO_TOKEN: u32 = u32::MAX;
 
-/// Makes the input of text encoders, `(n, width)` on the CPU, of the token ids of `n` texts.
+/// Packs the token ids of `n` texts into the input of text encoders, `(n, width)` on the CPU.
 ///
 /// # Errors
 /// If a text has more than `width` tokens.
@@ -19,17 +19,17 @@ pub fn token_tensor(texts: &[impl AsRef<[u32]>], width: usize) -> Result<Tensor>
 }
 
 /// The tokens of a batch, text after text, without padding.
-pub(crate) struct Texts {
-    /// The place of each token among those with padding.
+pub(crate) struct TokenBatch {
+    /// Index of each token among those with padding.
     places: Vec<u32>,
-    /// How many tokens each text has.
+    /// Number of tokens of each text.
     pub(crate) lengths: Vec<usize>,
-    /// Texts, and tokens of each with padding.
+    /// Number of texts, and of tokens of each with padding.
     padded: (usize, usize),
 }
 
-impl Texts {
-    /// Finds the tokens: `mask`, shape `(n, t)`, is not 0 there.
+impl TokenBatch {
+    /// Finds the tokens: the entries of `mask`, shape `(n, t)`, that are not 0.
     pub(crate) fn new(mask: &Tensor) -> Result<Self> {
         let padded = mask.dims2()?;
         let present: Vec<f32> = mask.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
@@ -42,7 +42,7 @@ impl Texts {
         Ok(Self { places, lengths, padded })
     }
 
-    /// Takes texts of these lengths.
+    /// Makes the batch of texts of these lengths, without padding.
     pub(crate) fn of(lengths: Vec<usize>) -> Result<Self> {
         if let Some(text) = lengths.iter().position(|len| *len == 0) {
             bail!("text {text} has no tokens");
@@ -55,17 +55,17 @@ impl Texts {
         Ok(Self { places: places.collect(), lengths, padded })
     }
 
-    /// Returns where each text begins among the tokens, u32, on `device`.
+    /// Returns the index of each text's first token, u32, on `device`.
     pub(crate) fn first(&self, device: &Device) -> Result<Tensor> {
         Tensor::new(self.ends().zip(&self.lengths).map(|(end, len)| end - *len as u32).collect::<Vec<_>>(), device)
     }
 
-    /// Returns where the last token of each text is, u32, on `device`.
+    /// Returns the index of each text's last token, u32, on `device`.
     pub(crate) fn last(&self, device: &Device) -> Result<Tensor> {
         Tensor::new(self.ends().map(|end| end - 1).collect::<Vec<_>>(), device)
     }
 
-    /// Returns where the texts end.
+    /// Returns the index after each text's last token.
     fn ends(&self) -> impl Iterator<Item = u32> {
         self.lengths.iter().scan(0, |end, len| {
             *end += *len as u32;
