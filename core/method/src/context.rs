@@ -25,7 +25,8 @@ pub struct BuildContext {
 }
 
 impl BuildContext {
-    /// A context for features of images of length `dim`, on the CPU, under seed 0, without classes: for examples and tests.
+    /// A context for features of images of length `dim`, on the CPU, under seed 0, without classes: for examples and
+    /// tests.
     pub fn of_images(bits: usize, dim: usize) -> Self {
         let dims = ByModality::one(Modality::Image, dim);
         Self { bits, dims, classes: 0, items: 0, labels: None, device: Device::Cpu, seed: 0 }

@@ -1,9 +1,9 @@
 //! Interface of hashing methods: traits, construction, batches, registration.
 //!
 //! A method is a type that implements [`HashMethod`] (encode, save, load), either [`Fitted`] (one call on all training
-//! items) or [`Trained`] (a loss per step), and [`Definition`] (facts, hyperparameters, construction).
-//! [`MethodEntry`] erases the type; a registry is a slice of entries. Epochs, optimizer, validation, checkpoints and logs
-//! belong to the training loop, so that a method holds its mathematics alone.
+//! items) or [`Trained`] (a loss per step), and [`Definition`] (facts, hyperparameters, construction). [`MethodEntry`]
+//! erases the type; a registry is a slice of entries. Epochs, optimizer, validation, checkpoints and logs belong to the
+//! training loop, so that a method holds its mathematics alone.
 //!
 //! ```
 //! use anyhow::Result;

@@ -16,11 +16,11 @@ pub type State = BTreeMap<String, Tensor>;
 
 /// A hashing method: maps items to codes of `bits` bits.
 pub trait HashMethod: Send {
-    /// Computes relaxed codes `h`, shape `(n, bits)`, f32, of `items` in their role as `modality`, in evaluation mode. The
-    /// caller binarizes: `h >= 0` is bit 1.
+    /// Computes relaxed codes `h`, shape `(n, bits)`, f32, of `items` in their role as `modality`, in evaluation mode.
+    /// The caller binarizes: `h >= 0` is bit 1.
     ///
-    /// `items` holds the features of `modality` and, for a method that declares [`Needs::Fused`](crate::Needs), those of
-    /// the other modalities.
+    /// `items` holds the features of `modality` and, for a method that declares [`Needs::Fused`](crate::Needs), those
+    /// of the other modalities.
     ///
     /// # Errors
     /// If the items' shape is not the one that the method was built for.
@@ -31,8 +31,8 @@ pub trait HashMethod: Send {
         EncodeSpec::default()
     }
 
-    /// Further ways of encoding with the same trained state, each with a name of its own. They are evaluated once, beside
-    /// [`HashMethod::encode`], which alone selects epochs and settings.
+    /// Further ways of encoding with the same trained state, each with a name of its own. They are evaluated once,
+    /// beside [`HashMethod::encode`], which alone selects epochs and settings.
     fn other_encodings(&self) -> Vec<EncodeSpec> {
         Vec::new()
     }

@@ -1,7 +1,7 @@
 //! Digest of a source file, without the parts that cannot change a result.
 
-/// Digests the code of a Rust file (sixteen hexadecimal digits): without comment lines, blank lines, indentation and the
-/// test modules at the ends of files.
+/// Digests the code of a Rust file (sixteen hexadecimal digits): without comment lines, blank lines, indentation and
+/// the test modules at the ends of files.
 pub(crate) fn digest(source: &str) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut tests = false;

@@ -35,14 +35,16 @@ pub struct TrainConfig {
     /// L2 penalty added to the gradient (`adam`, `sgd`, `rmsprop`) or decay of the weights themselves (`adamw`).
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
-    /// Largest Euclidean norm of a step's gradient over all variables; a longer one is shortened to it. Not set: no limit.
+    /// Largest Euclidean norm of a step's gradient over all variables; a longer one is shortened to it. Not set: no
+    /// limit.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub clip_norm: Option<f64>,
     /// Curve of the learning rate: `constant`, `step` (times `schedule_factor` every `schedule_every` units),
     /// `multi_step` (times `schedule_factor` at each of `milestones`) or `cosine` (half a cosine down to
     /// `schedule_floor`).
     pub schedule: ScheduleName,
-    /// Whether the schedule moves with every `epoch` or every `step`; also the unit of `schedule_every` and `milestones`.
+    /// Whether the schedule moves with every `epoch` or every `step`; also the unit of `schedule_every` and
+    /// `milestones`.
     pub schedule_unit: Unit,
     /// `step`: units between two multiplications of the learning rate.
     #[schemars(range(min = 1))]

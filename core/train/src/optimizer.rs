@@ -83,8 +83,8 @@ impl Optimizer {
     }
 }
 
-/// The factor that shortens each run's gradient to `limit`, as `torch.nn.utils.clip_grad_norm_`; `None` if all are short
-/// enough.
+/// The factor that shortens each run's gradient to `limit`, as `torch.nn.utils.clip_grad_norm_`; `None` if all are
+/// short enough.
 fn clip_factors(groups: &[ParamGroup], grads: &GradStore, limit: f64, runs: usize) -> Result<Option<PerRun>> {
     let mut squares = vec![0.0; runs];
     for (_, var) in groups.iter().flat_map(|group| &group.vars) {
