@@ -1,7 +1,7 @@
 // Queries, keys and values by heads, for products of matrices.
 //
-// Sequences of `len` tokens have room for `room` of them, whose number packs of 16 bytes divide: matrix products are fast on
-// rows that begin where packs do. What is beyond `len` is 0.
+// Sequences of `len` tokens are padded with zeros to `room` tokens, a multiple of a pack of 16 bytes: matrix products are
+// fast on rows that begin at packs.
 #pragma once
 
 #include "target.h"
@@ -34,8 +34,8 @@ DEVICE void copy(const T* from, T* to) {
     }
 }
 
-// Takes heads apart: `(sequences, len, heads · width)`, rows that begin `stride` elements apart, to
-// `(sequences, heads, room, width)`. The blocks' y says of which of the three, which lie one after the other.
+// Splits heads: `(sequences, len, heads · width)`, rows that begin `stride` elements apart, to
+// `(sequences, heads, room, width)`. The blocks' y is the index of one of the three, which lie one after the other.
 template <int V, class T>
 DEVICE void split_heads(const T* q, const T* k, const T* v, T* out, const Heads& h, unsigned stride_q, unsigned stride_k,
                         unsigned stride_v) {
@@ -52,7 +52,7 @@ DEVICE void split_heads(const T* q, const T* k, const T* v, T* out, const Heads&
     copy<V>(from + ((long long)c.sequence * h.len + c.at) * stride + c.head * h.width + c.column, to);
 }
 
-// Puts heads together again, `(sequences, heads, room, width)` to `(sequences, len, heads · width)`.
+// Merges heads, `(sequences, heads, room, width)` to `(sequences, len, heads · width)`.
 template <int V, class T>
 DEVICE void merge_heads(const T* x, T* y, const Heads& h) {
     unsigned index = blockIdx.x * blockDim.x + threadIdx.x;

@@ -1,8 +1,8 @@
 // An emulated GPU for testing kernels with a C++ compiler.
 //
-// A block's threads are fibers of one thread of the processor, which run in turns, each until it ends or waits for others.
-// A thread that ends, or waits elsewhere, while others of its warp or block wait for it is an error here, as it would be
-// undefined on a GPU.
+// A block's threads are fibers of one thread of the processor, which run in turns, each until it ends or waits for
+// others. A thread that ends, or waits elsewhere, while others of its warp or block wait for it is an error here, as it
+// would be undefined on a GPU.
 #pragma once
 
 #include <ucontext.h>
@@ -78,7 +78,7 @@ static inline void wait(State state) {
     swapcontext(&fiber.context, &block.scheduler);
 }
 
-// Lets the fibers first..end go on if all of them wait like this; returns whether it did.
+// Resumes the fibers first..end if all of them wait like this; returns whether it did.
 static inline bool release(unsigned first, unsigned end, State state) {
     for (unsigned i = first; i < end; i++)
         if (block.fibers[i].state != state) return false;
@@ -126,7 +126,7 @@ static void run(const unsigned* grid, unsigned threads, Call call) {
             for (blockIdx.x = 0; blockIdx.x < grid[0]; blockIdx.x++) run_block(threads);
 }
 
-// Calls a kernel with arguments passed as the driver takes them: a pointer to each.
+// Calls a kernel with arguments in the form of the driver: a pointer to each.
 template <class... A, size_t... I>
 static void launch(void (*kernel)(A...), const unsigned* grid, unsigned threads, void** args, std::index_sequence<I...>) {
     run(grid, threads, [&] { kernel(*static_cast<A*>(args[I])...); });

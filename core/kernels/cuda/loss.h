@@ -1,4 +1,4 @@
-// Losses and their gradients. A gradient is scaled by that of the loss where it lies, so that nobody waits for it.
+// Losses and their gradients. A gradient is scaled by that of the loss on the GPU, so that the processor need not wait for it.
 #pragma once
 
 #include "target.h"
@@ -66,7 +66,7 @@ KERNEL bernoulli_kl_f32(const float* p, const float* q, float* sums, unsigned le
 }
 EXPORT(bernoulli_kl_f32)
 
-// The gradients of p, and of q where there is room for it.
+// The gradients of p, and of q if its address is not null.
 KERNEL bernoulli_kl_gradient_f32(const float* p, const float* q, const float* dy, float* dp, float* dq, unsigned len,
                                  float scale) {
     scale *= *dy;

@@ -25,7 +25,7 @@ DEVICE void gelu(const T* x, T* y, unsigned len) {
     each_of(len - packs * V, [=](unsigned i) { put(y[packs * V + i], gelu(widen(x[packs * V + i]))); });
 }
 
-// Adds a bias to every row of `y`, and a residual to all of it, where there are any, and clamps the sum.
+// Adds a bias to every row of `y`, and a residual to all of it, if they are not null, and clamps the sum.
 template <class T>
 DEVICE void finish(T* y, const T* bias, const T* residual, unsigned rows, unsigned cols, float low, float high) {
     const int V = Pack<T>::LEN;
@@ -54,7 +54,7 @@ DEVICE void finish(T* y, const T* bias, const T* residual, unsigned rows, unsign
     });
 }
 
-// The gradient before an activation that clamps, whose value is `y`: none where that was clamped.
+// The gradient before an activation that clamps, whose value is `y`: 0 where that was clamped.
 KERNEL before_f32(const float* y, const float* dy, float* dx, unsigned len, float low, float high) {
     each_of(len, [=](unsigned i) { dx[i] = y[i] <= low || y[i] >= high ? 0.0f : dy[i]; });
 }

@@ -1,4 +1,4 @@
-// Operations on rows: a warp takes one.
+// Operations on rows: a warp per row.
 #pragma once
 
 #include "target.h"
@@ -60,8 +60,8 @@ DEVICE void layer_norm(const T* x, const T* weight, const T* bias, T* y, unsigne
         put(y[i], (widen(x[i]) - mean) * inverse * widen(weight[i]) + widen(bias[i]));
 }
 
-// Replaces rows by the softmax of `scale` times them; rows of at most N · 32 elements stay in registers. Rows begin `stride`
-// elements apart; what is between them becomes 0.
+// Replaces rows by the softmax of `scale` times them; rows of at most N · 32 elements stay in registers. Rows begin
+// `stride` elements apart; the elements between them become 0.
 template <class T, int N>
 DEVICE void short_softmax(T* x, int len, float scale) {
     float kept[N], largest = -INFINITY, sum = 0.0f;

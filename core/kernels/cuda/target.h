@@ -1,4 +1,4 @@
-// What the kernels are written in: CUDA where nvcc compiles them, the same words for an emulated GPU (host.h) elsewhere.
+// Language of the kernels: CUDA if nvcc compiles them, else the same names for an emulated GPU (host.h).
 #pragma once
 
 #ifdef __CUDACC__
@@ -41,7 +41,7 @@ DEVICE bool aligned(const T* p) {
     return reinterpret_cast<unsigned long long>(p) % 16 == 0;
 }
 
-// max(low, min(high, x)) where a NaN stays one.
+// max(low, min(high, x)) which keeps a NaN.
 DEVICE float clamp(float x, float low, float high) {
     x = x < low ? low : x;
     return x > high ? high : x;
@@ -66,7 +66,7 @@ DEVICE float block_sum(float x) {
     __shared__ float parts[WARP];
     int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
     x = warp_sum(x);
-    __syncthreads();  // what an earlier call left was read
+    __syncthreads();  // all threads have read the result of an earlier call
     if (lane == 0) parts[warp] = x;
     __syncthreads();
     return warp_sum(lane < warps ? parts[lane] : 0.0f);

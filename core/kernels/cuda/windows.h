@@ -23,7 +23,7 @@ DEVICE Corner corner(const Geometry& g, unsigned pixel) {
     return {row / g.out_h, y * g.stride - g.top, x * g.stride - g.left};
 }
 
-// The first channel of a window's pixel, or nothing in the padding.
+// The first channel of a window's pixel, or null in the padding.
 template <class T>
 DEVICE const T* under(const Geometry& g, const T* x, const Corner& corner, int ky, int kx) {
     int row = corner.y + ky, col = corner.x + kx;
@@ -31,8 +31,8 @@ DEVICE const T* under(const Geometry& g, const T* x, const Corner& corner, int k
     return x + (((long long)corner.image * g.h + row) * g.w + col) * g.c;
 }
 
-// Copies the windows of `pixels` output pixels from number `first` on side by side, `(pixels, kernel_h, kernel_w, c)`, each
-// followed by zeros up to `stride` elements. A warp copies a window.
+// Copies the windows of `pixels` output pixels from number `first` on side by side, `(pixels, kernel_h, kernel_w, c)`,
+// each followed by zeros up to `stride` elements. A warp copies a window.
 template <class T>
 DEVICE void gather(const Geometry& g, const T* x, T* columns, unsigned first, unsigned pixels,
                    unsigned stride) {
@@ -127,7 +127,7 @@ DEVICE void depthwise(const Geometry& g, const T* x, const T* weight, const T* b
         });
 }
 
-// The maximum over windows; padding never wins, and a NaN always.
+// The maximum over windows; padding never is the maximum, a NaN always is.
 template <int V, class T>
 DEVICE void max_pool(const Geometry& g, const T* x, T* y, unsigned pixels) {
     float best[V];
@@ -144,7 +144,8 @@ DEVICE void max_pool(const Geometry& g, const T* x, T* y, unsigned pixels) {
         [&](long long at, unsigned) { write<V>(y + at, best); });
 }
 
-// Means over the pixels of images, `(n, pixels, c)` to `(n, c)`: a block's 8 warps take every eighth pixel of 32 channels.
+// Means over the pixels of images, `(n, pixels, c)` to `(n, c)`: each of a block's 8 warps takes every eighth pixel of 32
+// channels.
 template <class T>
 DEVICE void mean_pixels(const T* x, T* y, int pixels, int c) {
     const int WARPS = 8;

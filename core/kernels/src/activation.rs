@@ -5,10 +5,10 @@ use candle_core::{Result, Tensor};
 use crate::cpu;
 use crate::simd::vectorized;
 
-/// What follows a layer in the same pass.
+/// Activation that a layer applies in the same pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// The sum itself.
+    /// The identity.
     None,
     /// `max(0, ·)`.
     Relu,
@@ -63,7 +63,7 @@ pub(crate) fn clamp(x: f32, (low, high): (f32, f32)) -> f32 {
     if x > high { high } else { x }
 }
 
-/// The gradient before an activation of these limits, whose value is `y` and whose gradient is `dy`: none where `y` was
+/// The gradient before an activation of these limits, whose value is `y` and whose gradient is `dy`: 0 where `y` was
 /// clamped. A NaN was not, as in PyTorch.
 #[inline(always)]
 pub(crate) fn before(dy: f32, y: f32, (low, high): (f32, f32)) -> f32 {

@@ -1,9 +1,9 @@
 //! Back-propagation that writes each weight gradient once.
 //!
-//! candle's `backward` adds every gradient to a tensor of zeros. For the weights of a dense layer, its largest gradients,
-//! that is three extra passes over memory. Inside [`backward`] the layers of this crate put the gradients of variables
-//! aside instead, and a variable that is used several times (once per augmented view) accumulates within the matrix
-//! product itself.
+//! candle's `backward` adds every gradient to a tensor of zeros. For the weights of a dense layer, its largest
+//! gradients, that is three extra passes over memory. Inside [`backward`] the layers of this crate put the gradients of
+//! variables aside instead, and a variable that is used several times (once per augmented view) accumulates within the
+//! matrix product itself.
 
 use std::cell::RefCell;
 
@@ -15,7 +15,7 @@ use crate::cpu;
 /// Variables with the sums of their gradients.
 type Deposits = Vec<(Tensor, Vec<f32>)>;
 
-/// The same on a GPU, in whose memory they are.
+/// The same on a GPU, in its memory.
 #[cfg(feature = "cuda")]
 type Tensors = Vec<(Tensor, Tensor)>;
 
@@ -25,12 +25,12 @@ thread_local! {
     static GPU_SINK: RefCell<Tensors> = const { RefCell::new(Vec::new()) };
 }
 
-/// Back-propagates from `loss` like `loss.backward()`, and faster through the layers of this crate.
+/// Back-propagates from `loss` like `loss.backward()`, but faster through the layers of this crate.
 ///
 /// The result holds the gradient of every variable that `loss` depends on.
 ///
 /// # Errors
-/// Those of candle's own `backward`.
+/// As candle's own `backward`.
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
     let outer = SINK.replace(Some(Vec::new()));
     #[cfg(feature = "cuda")]
@@ -80,14 +80,16 @@ pub(crate) fn deposit_tensor(of: &Tensor, compute: impl FnOnce() -> Result<Tenso
     Ok(None)
 }
 
-/// Hands the gradient of `of` to a running [`backward`], or returns it if there is none or `of` is no variable.
+/// Adds the gradient of `of` to a running [`backward`], or returns it if there is none or `of` is not a variable.
 ///
-/// `compute` gets the sum so far, if there is one, and returns the sum with this gradient; for a constant it is not called.
+/// `compute` gets the sum so far, if there is one, and returns the sum with this gradient; for a constant it is not
+/// called.
 pub(crate) fn deposit(of: &Tensor, compute: impl FnOnce(Option<Vec<f32>>) -> Vec<f32>) -> Result<Option<Tensor>> {
     if !of.track_op() {
         return Ok(None);
     }
-    // The sink is not borrowed while `compute` runs: waiting for its threads, this one may take up other work.
+    // The sink is not borrowed while `compute` runs: this thread may do other work while it waits for `compute`'s
+    // threads.
     let running = SINK.with_borrow(Option::is_some);
     if !(running && of.is_variable()) {
         return cpu::tensor(compute(None), of.shape()).map(Some);

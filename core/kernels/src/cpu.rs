@@ -6,7 +6,7 @@ use std::ops::Deref;
 
 use candle_core::{CpuStorage, DType, Device, Error, InplaceOp1, Layout, Result, Shape, Storage, Tensor};
 
-/// Returns whether the kernels of this crate apply to every one of `tensors`; with the feature `plain` they never do.
+/// Returns whether the kernels of this crate apply to all of `tensors`; with the feature `plain` they never do.
 pub(crate) fn is_f32(tensors: &[&Tensor]) -> bool {
     !cfg!(feature = "plain") && tensors.iter().all(|t| t.dtype() == DType::F32 && t.device().is_cpu())
 }
@@ -32,11 +32,11 @@ pub(crate) fn with_elements<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result
     }
 }
 
-/// Calls `f` with the elements of a contiguous `tensor`, to be changed in place.
+/// Calls `f` with the elements of a contiguous `tensor`, mutable.
 ///
-/// Calls may nest over different tensors; over the same one they would wait for each other forever.
+/// Calls may nest over different tensors; over the same one they deadlock.
 pub(crate) fn with_elements_mut(tensor: &Tensor, f: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<()> {
-    /// Carries a closure that runs once into candle's interface for in-place operations.
+    /// A closure that runs once, for candle's interface of in-place operations.
     struct Once<F>(RefCell<Option<F>>);
 
     impl<F: FnOnce(&mut [f32]) -> Result<()>> InplaceOp1 for Once<F> {
@@ -68,11 +68,11 @@ pub(crate) fn tensor(elements: Vec<f32>, shape: impl Into<Shape>) -> Result<Tens
 /// Allocates `len` elements, lets `fill` write them all and returns them: the buffer is never zeroed.
 ///
 /// # Safety
-/// `fill` must initialise every element of its slice.
+/// `fill` must initialize every element of its slice.
 pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
     let mut elements = Vec::with_capacity(len);
     fill(&mut elements.spare_capacity_mut()[..len]);
-    // SAFETY: the capacity is at least `len`, and the caller promises initialised elements.
+    // SAFETY: the capacity is at least `len`, and `fill` initialized the elements by this function's contract.
     unsafe { elements.set_len(len) };
     elements
 }

@@ -1,4 +1,4 @@
-//! Where tensors live, by name: `cpu`, `cuda` or `cuda:N`.
+//! Devices by name: `cpu`, `cuda` or `cuda:N`.
 
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -12,7 +12,7 @@ use candle_core::Device;
 
 pub use staging::Staging;
 
-/// A device as users name it.
+/// A device by its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceName {
     /// The processor.
@@ -22,12 +22,12 @@ pub enum DeviceName {
     Cuda(usize),
 }
 
-/// Why a device cannot be used.
+/// Reason why a device cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub enum DeviceError {
-    /// The program cannot use GPUs at all.
+    /// The program was built without CUDA.
     NotBuilt(DeviceName),
-    /// The driver refuses, or there is no such GPU.
+    /// The driver failed, or there is no such GPU.
     Unavailable(DeviceName, String),
 }
 
@@ -38,7 +38,7 @@ impl FromStr for DeviceName {
         match text.split_once(':') {
             None if text == "cpu" => return Ok(Self::Cpu),
             None if text == "cuda" => return Ok(Self::Cuda(0)),
-            // A sign is none of the digits, though `parse` would take it.
+            // `parse` would accept a sign, which is not a digit.
             Some(("cuda", digits)) if digits.bytes().all(|b| b.is_ascii_digit()) => {
                 if let Ok(ordinal) = digits.parse() {
                     return Ok(Self::Cuda(ordinal));
@@ -60,7 +60,8 @@ impl fmt::Display for DeviceName {
 }
 
 impl DeviceName {
-    /// Opens the device; a GPU once in a process, so that all its work is on one stream, and tensors of several calls mix.
+    /// Opens the device; a GPU once in a process, so that all its work is on one stream and tensors of several calls
+    /// can be combined.
     ///
     /// # Errors
     /// If the program was built without CUDA, or there is no such GPU, or no driver for it.
@@ -75,7 +76,7 @@ impl DeviceName {
     }
 }
 
-/// Says what went wrong, without the backtrace that RUST_BACKTRACE makes candle add.
+/// The cause of an error, without the backtrace that RUST_BACKTRACE makes candle add.
 #[cfg(feature = "cuda")]
 fn cause(error: candle_core::Error) -> String {
     match error {
@@ -84,13 +85,13 @@ fn cause(error: candle_core::Error) -> String {
     }
 }
 
-/// Lets GPUs round the factors of f32 products to TF32, which has 10 bits after the point instead of 23, or forbids it, as
-/// it is at first. Holds for the whole process.
+/// Allows GPUs to round the factors of f32 products to TF32, which has 10 bits after the point instead of 23, or
+/// forbids it, which is the default. Applies to the whole process.
 pub fn allow_tf32(allowed: bool) {
     candle_core::cuda::set_gemm_reduced_precision_f32(allowed);
 }
 
-/// Says what `device` is, for records: `cpu`, or number and model of a GPU.
+/// Describes `device` for records: `cpu`, or number and model of a GPU.
 pub fn describe(device: &Device) -> String {
     match device {
         Device::Cpu => DeviceName::Cpu.to_string(),
@@ -105,7 +106,7 @@ pub fn describe(device: &Device) -> String {
     }
 }
 
-/// The free memory of a GPU in bytes; nothing for the processor, and where the driver does not say.
+/// The free memory of a GPU in bytes; `None` for the processor, or if the driver gives no number.
 pub fn free_memory(device: &Device) -> Option<u64> {
     match device {
         #[cfg(feature = "cuda")]
@@ -116,10 +117,10 @@ pub fn free_memory(device: &Device) -> Option<u64> {
     }
 }
 
-/// The device that tests work on: the one that HASHLAB_TEST_DEVICE names, the processor if it is unset.
+/// The device of the tests: the one that HASHLAB_TEST_DEVICE names, the processor if it is unset.
 ///
 /// # Panics
-/// If the device cannot be used: a test that was to run on a GPU must not pass on the processor.
+/// If the device cannot be used: a test for a GPU must not pass on the processor.
 pub fn for_tests() -> &'static Device {
     static OPEN: OnceLock<Device> = OnceLock::new();
     OPEN.get_or_init(|| {
@@ -176,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_gpu_that_cannot_be_used_is_an_error_that_names_it() {
-        // No machine has so many, whether or not CUDA is built in.
+        // No machine has so many GPUs, so this fails with or without CUDA.
         let error = DeviceName::Cuda(4096).open().unwrap_err();
         assert_eq!(matches!(error, DeviceError::NotBuilt(_)), !cfg!(feature = "cuda"));
         let message = error.to_string();

@@ -1,8 +1,8 @@
 //! Numeric kernels: candle tensors in, tensors out.
 //!
-//! candle's CPU operations cost two to four times their PyTorch counterparts in the training of small heads and in
-//! convolution. The operations here close that gap for f32 tensors on the CPU, and for f32 and bf16 on NVIDIA GPUs where the
-//! kernels of `cuda/` serve; for every other type or device they fall back to the plain candle formulation.
+//! candle's CPU operations take two to four times as long as PyTorch's in the training of small heads and in
+//! convolution. The operations here close that gap for f32 tensors on the CPU, and for f32 and bf16 on NVIDIA GPUs
+//! where `cuda/` has a kernel; for every other type or device they fall back to the plain candle formulation.
 //!
 //! * [`linear()`], [`linear_relu`]: dense layers whose backward pass computes no gradient towards a constant input;
 //! * [`backward()`]: back-propagation that writes weight gradients once;
@@ -10,13 +10,13 @@
 //!   inference;
 //! * [`transformer`]: attention, layer norm and GELU;
 //! * [`loss`]: contrastive loss and the divergence of bit probabilities;
-//! * [`optim`]: optimiser steps in one pass over memory;
+//! * [`optim`]: optimizer steps in one pass over memory;
 //! * [`device`]: devices by name;
 //! * [`threads::serial`]: keeps a call on its own thread;
-//! * [`keep_freed_memory`]: what a step frees, the next one allocates again.
+//! * [`keep_freed_memory`]: memory that a step frees stays with the process for the next one.
 //!
-//! Products run on the processor's matrix unit where it has one, as exactly as in f32. Results depend on the instruction set
-//! of the processor but never on the number of threads.
+//! Products run on the processor's matrix unit if it has one, as exactly as in f32. Results depend on the instruction
+//! set of the processor but never on the number of threads.
 //!
 //! ```
 //! use candle_core::{Device, Tensor};
@@ -34,6 +34,7 @@
 )]
 #![allow(unsafe_code, reason = "this crate is where the workspace keeps what safe Rust cannot express fast enough")]
 
+mod accumulate;
 mod activation;
 mod backward;
 pub mod conv;
@@ -48,7 +49,6 @@ pub mod optim;
 mod simd;
 pub mod threads;
 pub mod transformer;
-mod wide;
 
 pub use backward::backward;
 pub use linear::{linear, linear_relu};

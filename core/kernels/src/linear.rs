@@ -26,7 +26,7 @@ use crate::{cpu, gpu};
 ///
 /// The layers of stacked runs have `w` `(runs, out, in)` and `b` `(runs, out)`. Then `x` is `(runs, n, in)`, or
 /// `(n, in)` if all runs have the same input, and the result is `(runs, n, out)`; on the CPU with the bits of each run
-/// alone, as are the gradients. That of an `x` of all runs is the sum over runs.
+/// alone, as are the gradients. The gradient of an `x` of all runs is the sum over runs.
 ///
 /// # Errors
 /// If the shapes do not fit together.

@@ -4,8 +4,8 @@
 ///
 /// The variables that the block uses are listed with their types, in which references live for `'a`.
 ///
-/// A closure given to [`pulp::Arch::dispatch`] says the same in less. But the compiler need not inline a closure, and one
-/// that it does not inline is compiled for the oldest of processors.
+/// A closure for [`pulp::Arch::dispatch`] would be shorter. But the compiler need not inline a closure, and one that it
+/// does not inline is compiled for the oldest of processors.
 macro_rules! vectorized {
     (|$($name:ident: $type:ty),+| $block:block) => {{
         struct Work<'a>($($type),+);

@@ -1,4 +1,4 @@
-//! How many threads a kernel may use.
+//! Number of threads of a kernel.
 //!
 //! A kernel called from a rayon pool spreads over that pool. Code that is already parallel at a coarser grain (one
 //! micro-batch of images per thread) wraps its calls in [`serial`], so that they neither fork nor steal.
@@ -9,7 +9,7 @@ thread_local! {
     static SERIAL: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `f` with every kernel that this thread calls kept on this thread.
+/// Runs `f` with all its kernels on this thread.
 pub fn serial<R>(f: impl FnOnce() -> R) -> R {
     /// Restores the previous state even if `f` panics.
     struct Restore(bool);
@@ -22,12 +22,12 @@ pub fn serial<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Returns how many threads a kernel called now may use.
+/// Returns the number of threads that a kernel may use at this point.
 pub(crate) fn available() -> usize {
     if SERIAL.get() { 1 } else { rayon::current_num_threads() }
 }
 
-/// The same in the terms of the `gemm` crate.
+/// Returns the same as a setting of the `gemm` crate.
 pub(crate) fn parallelism() -> gemm::Parallelism {
     match available() {
         1 => gemm::Parallelism::None,

@@ -93,7 +93,8 @@ fn pooling_equals_candles() {
     check(|t| global_avg_pool(&t[0]), &[("x", &[3, 4, 5, 19])]);
 }
 
-/// The sizes are PyTorch's: `torch.nn.MaxPool2d(3, 2, ceil_mode=True)` maps 63 to 31, 64 to 32 and, padded by 1, 4 to 3.
+/// The sizes are PyTorch's: `torch.nn.MaxPool2d(3, 2, ceil_mode=True)` maps 63 to 31, 64 to 32 and, padded by 1, 4 to
+/// 3.
 #[test]
 fn ceil_mode_sizes_equal_pytorchs() {
     for (size, padding, expected) in [(63, 0, 31), (64, 0, 32), (4, 1, 3), (5, 1, 3)] {
@@ -103,7 +104,8 @@ fn ceil_mode_sizes_equal_pytorchs() {
     }
 }
 
-/// The sizes and offsets are TensorFlow's for a 3×3 window of stride 2: an even size is padded after, an odd one around.
+/// The sizes and offsets are TensorFlow's for a 3×3 window of stride 2: an even size is padded after, an odd one
+/// around.
 #[test]
 fn same_padding_depends_on_the_parity_of_the_size() {
     let (w, b) = (draw("w", &[3, 2, 3, 3]), draw("b", &[3]));

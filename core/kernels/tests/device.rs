@@ -170,7 +170,8 @@ fn transformers_that_are_frozen() {
     }
 }
 
-/// Images, a window, and the shape of the weights: dense ones of every kind that ResNets, VGG16, ViT and MobileNet have.
+/// Images, a window, and the shape of the weights: dense ones of every kind that ResNets, VGG16, ViT and MobileNet
+/// have.
 fn convolutions() -> Vec<([usize; 4], [usize; 4], Window)> {
     let window = |stride, padding| Window { stride, padding: Padding::Symmetric(padding) };
     vec![

@@ -8,7 +8,7 @@ use hashlab_kernels::loss::{bernoulli_kl, nt_xent};
 use hashlab_kernels::{backward, threads};
 use hashlab_rng::stream;
 
-/// Probabilities between 0.01 and 0.99, as far as single precision knows their complements.
+/// Probabilities between 0.01 and 0.99, whose complements are accurate in single precision.
 fn probabilities(t: &Tensor) -> candle_core::Result<Tensor> {
     ((t * 1.5)?.neg()?.exp()? + 1.0)?.recip()
 }

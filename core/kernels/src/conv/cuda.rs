@@ -1,8 +1,8 @@
 //! Convolution and pooling on a GPU, with fixed weights.
 //!
-//! A convolution is a product of matrices, pixels' windows side by side times the weights, and a pass that adds bias and
-//! residual and clamps. Pixels are taken in parts so large that the windows, and what the product makes of them, are still in
-//! the GPU's cache when they are read again.
+//! A convolution is a product of matrices, pixels' windows side by side times the weights, followed by a pass that adds
+//! bias and residual and clamps. Pixels are processed in parts small enough that the windows and the product stay in
+//! the GPU's cache until they are read again.
 
 use candle_core::{CudaStorage, Layout, Result, Tensor, bail};
 
@@ -10,10 +10,10 @@ use super::geometry::Geometry;
 use crate::gpu::launch::{Element, Window};
 use crate::gpu::{Array, Product, alloc, gpu, launch, run, tensor};
 
-/// Bytes of windows that lie side by side at a time: of 64 windows of 3 by 3 pixels to 512 channels and the like, as many
-/// as keep all of an H100's multiprocessors at work on one product.
+/// Bytes of windows per part: for 64 windows of 3 by 3 pixels to 512 channels and similar sizes, enough to occupy all
+/// of an H100's multiprocessors with one product.
 const WINDOWS: usize = 40 << 20;
-/// Bytes of a product that are finished while they are in the cache, where it has so few terms that memory limits it.
+/// Bytes of a product that is finished while it is in the cache, if it has so few terms that memory limits it.
 const SUMS: usize = 32 << 20;
 const FEW_TERMS: usize = 512;
 /// Rows of a product begin at multiples of 16 bytes in either type.
@@ -27,7 +27,7 @@ pub(super) struct Packed {
     bias: Tensor,
 }
 
-/// A storage and how a tensor lies in it.
+/// A storage and its layout.
 type OnGpu<'a> = (&'a CudaStorage, &'a Layout);
 
 impl Packed {
@@ -107,7 +107,7 @@ struct Dense<'a> {
 }
 
 impl Dense<'_> {
-    /// Whether the windows lie side by side as they are: single pixels, or whole images.
+    /// Whether the input already has the layout of windows side by side: single pixels, or whole images.
     fn side_by_side(&self) -> bool {
         let whole = self.g.output == (1, 1) && self.g.kernel == self.g.input;
         let single = self.g.kernel == (1, 1) && self.g.stride == 1;
@@ -146,7 +146,7 @@ impl Dense<'_> {
     }
 }
 
-/// How many pixels are taken at a time.
+/// Number of pixels per part.
 fn part(element: Element, direct: bool, pixels: usize, [len, stride, out]: [usize; 3]) -> usize {
     let rows = match direct {
         false => WINDOWS / (stride * element.bytes()),

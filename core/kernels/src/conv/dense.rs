@@ -13,12 +13,12 @@ use super::tiles::{self, Tiles};
 /// Columns of a panel of packed weights; the last panel may have half of them.
 const PANEL: usize = 32;
 
-/// How often weights are used once they are read.
+/// Number of uses of weights per read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reuse {
-    /// For every pixel.
+    /// One for every pixel.
     Often,
-    /// Once per image: reading them is what takes time, and those for the matrix unit are half as large again.
+    /// One per image: reading them dominates the time, and those for the matrix unit are half as large again.
     Once,
 }
 
@@ -96,7 +96,7 @@ pub(super) fn forward(g: &Geometry, x: &[f32], channels: usize, weights: &Weight
     run(g.output_pixels(), channels, weights, epilogue, |range| Rows::gather(g, x, &fill, range))
 }
 
-/// Images of so few channels, colours in practice, are read a window's row at a time: the loop over a tap's channels
+/// Images of so few channels, colors in practice, are read a window's row at a time: the loop over a tap's channels
 /// would be too short to be fast.
 const NARROW: usize = 4;
 
@@ -133,14 +133,14 @@ fn run<'a>(
     unsafe { by_pixels(pixels, width, chunk, body) }
 }
 
-/// Pixels per chunk: few enough that their input stays in the second-level cache while the panels pass by, and enough
-/// to read each panel rarely. A multiple of every tile height below.
+/// Pixels per chunk: few enough that their input stays in the second-level cache for all panels, and enough to read
+/// each panel rarely. A multiple of every tile height below.
 fn chunk(channels: usize) -> usize {
     const BUDGET: usize = 1 << 15;
     (BUDGET / channels.max(1)).clamp(48, 240).next_multiple_of(24)
 }
 
-/// The product of a chunk's rows with all panels.
+/// The product of a chunk's rows and all panels.
 pub(super) struct Product<'a> {
     pub(super) rows: &'a Rows<'a>,
     pub(super) weights: &'a Packed,
@@ -153,7 +153,7 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // Tile heights keep tile, weights and one broadcast within the registers of each instruction set.
+        // With these heights, the tile, the weights and one broadcast fit into the registers of each instruction set.
         match S::F32_LANES {
             16 => self.panels::<S, 12, 2, 1>(simd),
             8 => self.panels::<S, 3, 4, 2>(simd),
@@ -164,7 +164,7 @@ impl WithSimd for Product<'_> {
 }
 
 impl Product<'_> {
-    /// Walks the panels, of `FULL` vectors each, the last perhaps of `HALF`; tiles are `HEIGHT` pixels high.
+    /// Computes the panels, of `FULL` vectors each, the last perhaps of `HALF`; tiles are `HEIGHT` pixels high.
     #[inline(always)]
     fn panels<S: Simd, const HEIGHT: usize, const FULL: usize, const HALF: usize>(mut self, simd: S) {
         assert!(FULL * S::F32_LANES == PANEL || S::F32_LANES > PANEL / 2, "a panel is {FULL} vectors wide");
@@ -220,7 +220,7 @@ impl Product<'_> {
         self.store(simd, column, pixel, sums);
     }
 
-    /// Asks for the lines that a tile will be stored to, and for those of the residual.
+    /// Prefetches the lines to which a tile will be stored, and those of the residual.
     #[inline(always)]
     fn prefetch<S: Simd, const HEIGHT: usize, const VECTORS: usize>(&self, column: usize, pixel: usize) {
         let rows = HEIGHT.min(self.rows.pixels() - pixel);
@@ -261,7 +261,7 @@ impl Product<'_> {
     }
 }
 
-/// Asks for a line of memory, where there is an instruction for it.
+/// Prefetches a line of memory, if the processor has an instruction for it.
 #[inline(always)]
 fn fetch(at: *const f32) {
     #[cfg(target_arch = "x86_64")]

@@ -68,8 +68,8 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], channels: usi
     (0..channels).flat_map(taps).map(|at| sum[at]).collect()
 }
 
-/// Adds the products of what windows read and the gradients of output pixels `range`: for each tap, the channels side
-/// by side. Taps in the padding read `fill`.
+/// Adds the products of the pixels under the windows and the gradients of output pixels `range`: for each tap, the
+/// channels side by side. Taps in the padding read `fill`.
 fn add_products(g: &Geometry, x: &[f32], [dy, fill]: [&[f32]; 2], range: Range<usize>, sums: &mut [f32]) {
     let channels = fill.len();
     for start in range.clone().step_by(CHUNK) {

@@ -1,8 +1,8 @@
-//! What follows the product of a dense convolution.
+//! Epilogue of a dense convolution, after its product.
 
 use std::ops::Range;
 
-/// What happens to a sum before it is stored.
+/// Operations on a sum before it is stored.
 #[derive(Clone, Copy)]
 pub(super) struct Epilogue<'a> {
     /// Added element by element; of the output's shape.

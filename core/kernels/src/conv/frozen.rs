@@ -11,7 +11,7 @@ use super::op::Conv;
 use super::{Activation, dense, depthwise};
 use crate::cpu;
 
-/// A convolution whose weights were packed once; nothing is differentiated through it.
+/// A convolution whose weights were packed once; it is not differentiable.
 pub struct FrozenConv {
     conv: Conv,
     /// The shape of the weight in PyTorch's order.
@@ -24,7 +24,7 @@ enum Weights {
     Depthwise(depthwise::Packed),
     #[cfg(feature = "cuda")]
     Gpu(super::cuda::Packed),
-    /// Weight and bias, where the kernels do not apply.
+    /// Weight and bias, for types and devices without a kernel.
     Plain([Tensor; 2]),
 }
 
@@ -55,7 +55,7 @@ impl FrozenConv {
 
     fn new(weight: &Tensor, bias: &Tensor, conv: Conv, reuse: Reuse) -> Result<Self> {
         let (out, depth, kh, kw) = weight.dims4()?;
-        // An image of one window: whatever is wrong now is wrong with the weights.
+        // An image of one window, so that an error can only be one of the weights.
         conv.geometry(&[1, kh, kw, if conv.depthwise { out } else { depth }], weight.dims(), bias.dims())?;
         #[cfg(feature = "cuda")]
         if crate::gpu::takes(&[weight, bias]) {
@@ -134,7 +134,7 @@ impl FrozenConv {
     }
 }
 
-/// A storage and how a tensor lies in it.
+/// A storage and its layout.
 #[cfg(feature = "cuda")]
 type OnGpu<'a> = (&'a CudaStorage, &'a Layout);
 

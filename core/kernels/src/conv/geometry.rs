@@ -1,13 +1,13 @@
-//! Which input pixels a window covers.
+//! Input pixels that a window covers.
 
 use candle_core::{Result, Tensor, bail};
 
 /// Rows and columns of padding around an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Padding {
-    /// As many pixels on every side.
+    /// The same number of pixels on every side.
     Symmetric(usize),
-    /// So many pixels on each side.
+    /// A number of pixels for each side.
     Sides {
         /// Rows above.
         top: usize,
@@ -41,7 +41,7 @@ impl Padding {
     }
 }
 
-/// How a window moves over an image.
+/// Positions of a window over an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Pixels between two positions, in both directions.
@@ -112,18 +112,19 @@ impl Geometry {
         (self.before.0 + self.input.0 + self.after.0, self.before.1 + self.input.1 + self.after.1)
     }
 
-    /// How many taps a window has.
+    /// Number of taps of a window.
     pub(super) fn taps(&self) -> usize {
         self.kernel.0 * self.kernel.1
     }
 
-    /// What each tap reads for every output pixel, `(n, h', w', c)`, as views of `x`, to which the padding was added.
+    /// The input of each tap for every output pixel, `(n, h', w', c)`, as views of `x`, which includes the padding.
     pub(super) fn views(&self, x: &Tensor) -> Result<Vec<Tensor>> {
         let (s, (oh, ow), channels) = (self.stride, self.output, x.dim(3)?);
-        // In blocks of one stride by one stride, a tap reads the same pixel of neighbouring blocks.
+        // In blocks of one stride by one stride, a tap reads the same pixel of neighboring blocks.
         let (rows, cols) = ((self.kernel.0 - 1) / s + oh, (self.kernel.1 - 1) / s + ow);
         let fit = |x: &Tensor, axis: usize, size: usize| {
-            x.pad_with_zeros(axis, 0, size.saturating_sub(x.dim(axis)?))?.narrow(axis, 0, size) // what is added is not read
+            // No tap reads the added pixels.
+            x.pad_with_zeros(axis, 0, size.saturating_sub(x.dim(axis)?))?.narrow(axis, 0, size)
         };
         let blocks = fit(&fit(x, 1, rows * s)?, 2, cols * s)?;
         let blocks = blocks.contiguous()?.reshape((self.images, rows, s, cols, s, channels))?;
@@ -135,12 +136,12 @@ impl Geometry {
         (0..self.taps()).map(view).collect()
     }
 
-    /// How many output pixels the batch has.
+    /// Number of output pixels of the batch.
     pub(super) fn output_pixels(&self) -> usize {
         self.images * self.output.0 * self.output.1
     }
 
-    /// How many input pixels the batch has.
+    /// Number of input pixels of the batch.
     pub(super) fn input_pixels(&self) -> usize {
         self.images * self.input.0 * self.input.1
     }

@@ -1,11 +1,11 @@
 //! Convolution, pooling and batch norm over channels-last images.
 //!
-//! Images are tensors `(n, h, w, c)`: the channels of a pixel lie side by side, so the inner loop of every operation here
-//! runs over contiguous memory. Weights keep PyTorch's order, `(out, in, kh, kw)` and `(c, 1, kh, kw)`.
+//! Images are tensors `(n, h, w, c)`: the channels of a pixel lie side by side, so the inner loop of every operation
+//! here runs over contiguous memory. Weights keep PyTorch's order, `(out, in, kh, kw)` and `(c, 1, kh, kw)`.
 //!
-//! No operation copies its input into columns. A table of row pointers (`rows`) says where each tap of each pixel's
-//! window starts, or points to a row of padding; one kernel for dense and one for depthwise windows walk that table
-//! (the indirect convolution of Dukhan, arXiv 1907.02129). The gradient of the input is the same walk over the
+//! No operation copies its input into columns. A table of row pointers (`rows`) gives the address of each tap of each
+//! pixel's window, or that of a row of padding; one kernel for dense and one for depthwise windows run through that
+//! table (the indirect convolution of Dukhan, arXiv 1907.02129). The gradient of the input does the same with the
 //! transposed table.
 
 #[cfg(feature = "cuda")]
@@ -32,7 +32,7 @@ pub use sum::add;
 
 pub use crate::activation::Activation;
 
-/// The processor on which the tests run takes one path of each kernel; these tests take all that it can.
+/// The kernels choose one path per processor; these tests run every path that it supports.
 #[cfg(test)]
 mod tests {
     use std::mem::MaybeUninit;
@@ -61,7 +61,7 @@ mod tests {
         let results = architectures().into_iter().map(|arch| {
             let mut out = vec![MaybeUninit::new(f32::NAN); len];
             kernel(arch, &mut out);
-            // SAFETY: every element was initialised with NaN.
+            // SAFETY: every element was initialized with NaN.
             out.into_iter().map(|x| unsafe { x.assume_init() }).collect::<Vec<f32>>()
         });
         let results: Vec<_> = results.collect();

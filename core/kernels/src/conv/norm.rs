@@ -1,4 +1,4 @@
-//! Batch normalisation (Ioffe and Szegedy, ICML 2015) over the channels, the last axis.
+//! Batch normalization (Ioffe and Szegedy, ICML 2015) over the channels, the last axis.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -21,13 +21,13 @@ const CHUNK: usize = 256;
 pub struct Moments {
     /// Shape `(c)`.
     pub mean: Tensor,
-    /// Shape `(c)`; that of the values themselves, divided by their number.
+    /// Shape `(c)`; the variance of the values themselves, divided by their number.
     pub variance: Tensor,
 }
 
 /// Computes `y = (x − mean) / √(variance + eps) · weight + bias` with the moments of `x` itself, then `activation`.
 ///
-/// The gradient includes the way through the moments. Returns them beside the result.
+/// The gradient includes the path through the moments. Returns them beside the result.
 ///
 /// # Shapes
 /// `x` is `(…, c)`, `weight` and `bias` are `(c)`, the result has the shape of `x`.
@@ -113,7 +113,7 @@ impl Norm {
         })
     }
 
-    /// Sums, per channel, the gradient before the activation, and its product with the normalised input.
+    /// Sums, per channel, the gradient before the activation, and its product with the normalized input.
     fn sums(&self, [x, y, dy]: [&[f32]; 3]) -> [Vec<f32>; 2] {
         let channels = self.mean.len();
         let partial = partial_sums(x.len() / channels, channels, |rows, sums| {
@@ -140,7 +140,7 @@ impl Norm {
         [plain, (0..channels).map(|channel| sum(1, channel) * self.inverse[channel]).collect()]
     }
 
-    /// Returns the gradient of the input, given what [`Self::sums`] returned.
+    /// Returns the gradient of the input, given the result of [`Self::sums`].
     fn input_gradient(&self, [x, y, dy]: [&[f32]; 3], weight: &[f32], sums: &[Vec<f32>; 2]) -> Vec<f32> {
         let channels = weight.len();
         let rows = x.len() / channels;
@@ -261,8 +261,8 @@ fn moments(x: &[f32], channels: usize) -> [Vec<f32>; 2] {
             mean.iter_mut().for_each(|mean| *mean /= rows);
             for row in chunk.chunks_exact(channels) {
                 for (((square, mean), first), x) in squares.iter_mut().zip(&*mean).zip(first).zip(row) {
-                    let centred = x - first - mean;
-                    *square += centred * centred;
+                    let centered = x - first - mean;
+                    *square += centered * centered;
                 }
             }
         });
@@ -282,7 +282,7 @@ fn moments(x: &[f32], channels: usize) -> [Vec<f32>; 2] {
     [mean.into_iter().map(|mean| mean as f32).collect(), variance]
 }
 
-/// Lets `body` add up two numbers per channel for every chunk of rows, over the available threads.
+/// Sums two numbers per channel over chunks of rows by `body`, on the available threads.
 fn partial_sums(rows: usize, channels: usize, body: impl Fn(Range<usize>, &mut [f32]) + Sync) -> Vec<f32> {
     let mut sums = vec![0.0; rows.div_ceil(CHUNK) * 2 * channels];
     let run = |(index, sums): (usize, &mut [f32])| {

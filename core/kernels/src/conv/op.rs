@@ -8,10 +8,10 @@ use rayon::prelude::*;
 use super::geometry::{Geometry, Window};
 use super::rows::Rows;
 use super::{Activation, dense, depthwise, epilogue};
+use crate::accumulate::widen;
 use crate::backward::deposit;
 use crate::linear::{accumulate, column_sums};
 use crate::matmul::Matrix;
-use crate::wide::wide;
 use crate::{cpu, threads};
 
 /// Convolves `x` with `w`, adds `b` and applies `activation`.
@@ -84,16 +84,17 @@ fn padded(g: &Geometry, x: &Tensor) -> Result<Tensor> {
     x.pad_with_zeros(1, g.before.0, g.after.0)?.pad_with_zeros(2, g.before.1, g.after.1)
 }
 
-/// Sums over taps: candle takes a convolution of groups one group after the other, and there are fewer taps than channels.
+/// Sums over taps: candle computes the groups of a convolution one after the other, and there are fewer taps than
+/// channels.
 fn plain_depthwise(g: &Geometry, x: &Tensor, w: &Tensor) -> Result<Tensor> {
-    let taps = wide(w)?.permute((2, 3, 1, 0))?.reshape((g.taps(), 1, 1, w.dim(0)?))?;
-    let views = g.views(&wide(&padded(g, x)?)?)?;
+    let taps = widen(w)?.permute((2, 3, 1, 0))?.reshape((g.taps(), 1, 1, w.dim(0)?))?;
+    let views = g.views(&widen(&padded(g, x)?)?)?;
     let mut terms = views.iter().enumerate().map(|(tap, x)| x.broadcast_mul(&taps.get(tap)?));
     let first = terms.next().expect("a window has a tap")?;
     terms.try_fold(first, |sum, term| sum + term?)?.to_dtype(x.dtype())
 }
 
-/// Multiplies pixels as they lie: candle would copy them, and transpose them twice.
+/// Multiplies pixels in their own layout: candle would copy them, and transpose them twice.
 fn plain_pixels(g: &Geometry, x: &Tensor, w: &Tensor) -> Result<Tensor> {
     let pixels = padded(g, x)?.reshape((g.output_pixels(), ()))?;
     pixels.matmul(&w.flatten_from(1)?.t()?)?.reshape((g.images, g.output.0, g.output.1, ()))
@@ -105,13 +106,13 @@ fn plain_windows(g: &Geometry, x: &Tensor, w: &Tensor) -> Result<Tensor> {
     let (image, padding) = if even && g.stride == 1 {
         (x.clone(), g.before.0)
     } else {
-        // candle's backward pass fails where the last row and column of windows leave different rests of the image.
+        // candle's backward pass fails if the last row and column of windows leave different remainders of the image.
         let (rows, cols) = ((g.output.0 - 1) * g.stride + g.kernel.0, (g.output.1 - 1) * g.stride + g.kernel.1);
         (padded(g, x)?.narrow(1, 0, rows)?.narrow(2, 0, cols)?, 0)
     };
     let image = image.permute((0, 3, 1, 2))?.contiguous()?;
     // On the CPU candle convolves f32 and f64 only. Its products widen half precision there, too.
-    let [image, w] = if x.device().is_cpu() { [wide(&image)?, wide(w)?] } else { [image, w.clone()] };
+    let [image, w] = if x.device().is_cpu() { [widen(&image)?, widen(w)?] } else { [image, w.clone()] };
     image.conv2d(&w, padding, g.stride, 1, 1)?.to_dtype(x.dtype())?.permute((0, 2, 3, 1))?.contiguous()
 }
 
@@ -187,7 +188,7 @@ fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], channels: usize, out: us
     let ranges: Vec<_> = (0..pixels).step_by(part).map(|start| start..(start + part).min(pixels)).collect();
     let taps = g.taps();
     let sums: Vec<_> = if ranges.len() < threads::available() {
-        // Too few to share out; the matrix products spread over the threads instead.
+        // Too few for all threads; the matrix products use the threads instead.
         ranges.into_iter().map(|range| partial_gradient(g, x, dy, [channels, out], range)).collect()
     } else {
         let alone = |range| threads::serial(|| partial_gradient(g, x, dy, [channels, out], range));
@@ -209,7 +210,7 @@ fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], channels: usize, out: us
 /// Pixels whose windows are copied side by side for one matrix product.
 const CHUNK: usize = 512;
 
-/// The part of a dense weight's gradient that the output pixels `range` have, `(out, taps · channels)`.
+/// The part of a dense weight's gradient from the output pixels `range`, `(out, taps · channels)`.
 fn partial_gradient(g: &Geometry, x: &[f32], dy: &[f32], [channels, out]: [usize; 2], range: Range<usize>) -> Vec<f32> {
     let (taps, fill) = (g.taps(), vec![0.0; channels]);
     let mut sum = None;

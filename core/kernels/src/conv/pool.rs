@@ -7,14 +7,14 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use super::geometry::{Geometry, Window};
 use super::rows::{Rows, by_pixels};
+use crate::accumulate::widen;
 use crate::simd::vectorized;
-use crate::wide::wide;
 use crate::{cpu, linear};
 
 /// Pixels per chunk.
 const CHUNK: usize = 64;
 
-/// Takes the maximum over windows of `size` by `size` pixels; padding never wins.
+/// Takes the maximum over windows of `size` by `size` pixels; padding never is the maximum.
 ///
 /// With `ceil`, a last window that is partly outside counts (PyTorch's `ceil_mode`).
 ///
@@ -49,13 +49,13 @@ pub fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
     if crate::gpu::takes_frozen(&[x]) {
         return super::cuda::mean_pixels(x);
     }
-    if cpu::is_f32(&[x]) { x.contiguous()?.apply_op1(GlobalMean) } else { wide(x)?.mean((1, 2))?.to_dtype(x.dtype()) }
+    if cpu::is_f32(&[x]) { x.contiguous()?.apply_op1(GlobalMean) } else { widen(x)?.mean((1, 2))?.to_dtype(x.dtype()) }
 }
 
 /// Takes means over windows that divide the image into `(h', w')` overlapping or touching cells.
 ///
-/// Cell `i` of `m` along an axis of `size` pixels covers `⌊i·size/m⌋ .. ⌈(i+1)·size/m⌉` (PyTorch's `AdaptiveAvgPool2d`),
-/// so images smaller than the grid are repeated.
+/// Cell `i` of `m` along an axis of `size` pixels covers `⌊i·size/m⌋ .. ⌈(i+1)·size/m⌉` (PyTorch's
+/// `AdaptiveAvgPool2d`), so images smaller than the grid are repeated.
 ///
 /// # Shapes
 /// `x` is `(n, h, w, c)`, the result `(n, h', w', c)`.
@@ -111,7 +111,7 @@ impl MaxPool {
     fn plain(&self, x: &Tensor) -> Result<Tensor> {
         let g = self.geometry(x.dims())?;
         let needed = |out: usize| (out - 1) * g.stride + self.size;
-        // Every window holds a pixel of the edge whose copies pad it, so padding never wins.
+        // Every window contains a pixel of the edge whose copies pad it, so padding never is the only maximum.
         let pad = |x: &Tensor, axis: usize, before: usize, size: usize, out: usize| {
             let after = needed(out).saturating_sub(before + size);
             x.pad_with_same(axis, before, after)?.narrow(axis, 0, needed(out))
@@ -142,7 +142,7 @@ impl CustomOp1 for MaxPool {
                 }
             });
         };
-        // SAFETY: `maximum` initialises every channel of every pixel of `out`.
+        // SAFETY: `maximum` initializes every channel of every pixel of `out`.
         let y = unsafe { by_pixels(g.output_pixels(), channels, CHUNK, body) };
         Ok((CpuStorage::F32(y), (g.images, g.output.0, g.output.1, channels).into()))
     }
@@ -174,7 +174,7 @@ fn maximum(rows: &Rows<'_>, pixel: usize, out: &mut [MaybeUninit<f32>]) {
     }
     for tap in 1..rows.taps() {
         for (out, x) in out.iter_mut().zip(rows.get(tap, pixel)) {
-            // SAFETY: the first tap initialised every element.
+            // SAFETY: the first tap initialized every element.
             let best = unsafe { out.assume_init() };
             out.write(if *x > best { *x } else { best });
         }

@@ -23,7 +23,7 @@ struct Images<'a> {
     pixels: &'a [f32],
     /// Height and width.
     size: (usize, usize),
-    /// What padding reads, as long as a pixel has channels.
+    /// Channels of a pixel in the padding.
     fill: &'a [f32],
 }
 
@@ -36,14 +36,15 @@ impl<'a> Images<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Lists what the windows of output pixels `range` read of `x`; taps in the padding read `fill`.
+    /// Lists the pixels of `x` under the windows of output pixels `range`; taps in the padding read `fill`.
     pub(super) fn gather(g: &Geometry, x: &'a [f32], fill: &'a [f32], range: Range<usize>) -> Self {
         Self::build(g.kernel, Images { pixels: x, size: g.input, fill }, g.output, range, |axis, at, tap| {
             g.source(axis, at, tap)
         })
     }
 
-    /// Lists what the windows of output pixels `range` read of [`padded`] images, each row of a window as one tap.
+    /// Lists the pixels of [`padded`] images under the windows of output pixels `range`, each row of a window as one
+    /// tap.
     pub(super) fn lines(g: &Geometry, image: &'a [f32], channels: usize, range: Range<usize>) -> Self {
         let (height, width) = g.padded();
         let (tap, (oh, ow)) = (g.kernel.1 * channels, g.output);
@@ -71,7 +72,7 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// Walks pixels `range` of images of `(h, w)`; `locate(axis, at, tap)` says where a tap reads, axis by axis.
+    /// Lists pixels `range` of images of `(h, w)`; `locate(axis, at, tap)` gives the position of a tap, axis by axis.
     #[inline(always)]
     fn build(
         (kh, kw): (usize, usize),
@@ -105,12 +106,12 @@ impl<'a> Rows<'a> {
         Self { entries, pixels: range.len(), channels: from.fill.len() }
     }
 
-    /// How many taps a pixel has.
+    /// Number of taps of a pixel.
     pub(super) fn taps(&self) -> usize {
         self.entries.len() / self.pixels
     }
 
-    /// How many pixels are listed.
+    /// Number of pixels.
     pub(super) fn pixels(&self) -> usize {
         self.pixels
     }
@@ -120,7 +121,7 @@ impl<'a> Rows<'a> {
         self.channels
     }
 
-    /// What `tap` of `pixel` reads.
+    /// The channels that `tap` of `pixel` reads.
     #[inline(always)]
     pub(super) fn get(&self, tap: usize, pixel: usize) -> &'a [f32] {
         self.entries[tap * self.pixels + pixel]
@@ -146,10 +147,10 @@ pub(super) fn padded<'a>(g: &Geometry, x: &'a [f32], channels: usize) -> Cow<'a,
 
 /// Computes `pixels` rows of `channels` elements in chunks of `chunk` rows, over the available threads.
 ///
-/// A row must not depend on the chunk it falls into.
+/// A row must not depend on its chunk.
 ///
 /// # Safety
-/// `body` must initialise every element of each chunk.
+/// `body` must initialize every element of each chunk.
 pub(crate) unsafe fn by_pixels(
     pixels: usize,
     channels: usize,
@@ -160,7 +161,7 @@ pub(crate) unsafe fn by_pixels(
         let start = index * chunk;
         body(start..(start + chunk).min(pixels), out);
     };
-    // SAFETY: the chunks cover the whole buffer, and the caller promises that `body` initialises all of each.
+    // SAFETY: the chunks cover the whole buffer, and `body` initializes all of each by this function's contract.
     unsafe {
         cpu::filled(pixels * channels, |out| match threads::available() {
             1 => out.chunks_mut(chunk * channels).enumerate().for_each(run),

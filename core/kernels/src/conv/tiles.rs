@@ -68,7 +68,7 @@ impl Windows for Rows<'_> {
     }
 }
 
-/// What follows the product: the bias and the epilogue.
+/// Bias and epilogue, applied to the product.
 struct Finisher<'a> {
     bias: &'a [f32],
     epilogue: Epilogue<'a>,

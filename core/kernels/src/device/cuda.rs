@@ -1,4 +1,4 @@
-//! NVIDIA GPUs, opened so that candle's small operations cost as little of the processor's time as they can.
+//! NVIDIA GPUs, opened so that candle's small operations take little of the processor's time.
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
@@ -19,7 +19,7 @@ pub(super) fn open(ordinal: usize) -> Result<Device> {
     if let Some(device) = devices.get(&ordinal) {
         return Ok(device.clone());
     }
-    // A stream of the device's own: on candle's default, one per thread, work of two threads has no order.
+    // A stream of its own: on candle's default, one per thread, work of two threads has no order.
     let device = CudaDevice::new_with_stream(ordinal)?;
     if !switched_off(Switch::Events) {
         // SAFETY: events order the uses of a tensor by several streams. Every GPU of this process is opened here, once,
@@ -34,8 +34,8 @@ pub(super) fn open(ordinal: usize) -> Result<Device> {
     Ok(device)
 }
 
-/// Lets the driver keep the memory of freed tensors for those to come. By default it returns all of it to the system
-/// whenever the processor waits for the GPU, and fetches it again for the next step.
+/// Makes the driver keep the memory of freed tensors for later ones. By default it returns all of it to the system
+/// whenever the processor waits for the GPU, and allocates it again for the next step.
 fn keep_freed_memory(device: &CudaDevice) -> Result<()> {
     let (mut pool, mut threshold) = (std::ptr::null_mut(), u64::MAX);
     let device = device.cuda_stream().context().cu_device();
@@ -52,7 +52,7 @@ fn keep_freed_memory(device: &CudaDevice) -> Result<()> {
         }
     };
     match state {
-        // Where a GPU has no such pools, memory is not taken from one.
+        // GPUs without such pools do not allocate from one.
         sys::CUresult::CUDA_SUCCESS | sys::CUresult::CUDA_ERROR_NOT_SUPPORTED => Ok(()),
         failed => Err(Error::Msg(format!("the driver's pool of memory cannot be set up: {failed:?}"))),
     }
@@ -65,8 +65,8 @@ pub(super) fn upload(memory: &PinnedHostSlice<f32>, shape: Shape, device: &Devic
     if len > all {
         candle_core::bail!("{len} of {all} numbers");
     }
-    // All of it: a part of such memory would not wait for the copy when it is written again. What is too much is not seen.
-    // SAFETY: the copy writes all elements before anything on the stream reads them.
+    // The whole memory: a part of it would not wait for the copy when it is written again. The tensor's shape hides the
+    // rest. SAFETY: the copy writes all elements before anything on the stream reads them.
     let mut slice = unsafe { cuda.alloc::<f32>(all)? };
     cuda.memcpy_htod(memory, &mut slice)?;
     let storage = CudaStorage { slice: CudaStorageSlice::F32(slice), device: cuda.clone() };

@@ -1,9 +1,9 @@
-//! Memory from which a device takes its inputs.
+//! Staging memory for the inputs of a device.
 
 use candle_core::{Device, Result, Shape, Tensor};
 
-/// Numbers on their way to a device. For a GPU they lie in memory that it reads by itself, so that a copy is several times
-/// as fast and keeps no thread waiting.
+/// Numbers to be copied to a device. For a GPU they are in page-locked memory, which it reads by itself, so that a copy
+/// is several times as fast and blocks no thread.
 pub struct Staging(Memory);
 
 enum Memory {
@@ -13,10 +13,10 @@ enum Memory {
 }
 
 impl Staging {
-    /// Allocates room for `len` numbers.
+    /// Allocates memory for `len` numbers.
     ///
     /// # Errors
-    /// If there is no room.
+    /// If the allocation fails.
     pub fn new(len: usize, device: &Device) -> Result<Self> {
         match device {
             #[cfg(feature = "cuda")]
@@ -30,7 +30,7 @@ impl Staging {
         }
     }
 
-    /// The numbers, to be written, once no copy reads them any more.
+    /// The numbers, mutable, after all copies from them have ended.
     ///
     /// # Errors
     /// If such a copy failed.
@@ -45,7 +45,7 @@ impl Staging {
     /// Copies the first numbers to a tensor on `device`.
     ///
     /// # Errors
-    /// If `shape` has more elements than there are numbers, or the device has no room.
+    /// If `shape` has more elements than there are numbers, or the device is out of memory.
     pub fn to_tensor(&self, shape: impl Into<Shape>, device: &Device) -> Result<Tensor> {
         let shape = shape.into();
         let len = shape.elem_count();

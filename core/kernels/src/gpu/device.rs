@@ -15,17 +15,17 @@ use super::launch::{Address, Argument, Element, Launch};
 /// The kernels, compiled by nvcc.
 const KERNELS: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
 
-/// Says in candle's terms what the driver or a library said.
+/// Converts an error of the driver or of a library into candle's.
 fn failed(what: &str, error: impl std::fmt::Display) -> Error {
     Error::Cuda(format!("{what}: {error}").into())
 }
 
-/// The first word of a structure among a kernel's arguments. The driver copies as much from there as the kernel's
-/// parameter is long.
+/// The first word of a structure among a kernel's arguments. The driver copies as many bytes from there as the kernel's
+/// parameter has.
 #[repr(transparent)]
 struct First(u64);
 
-// SAFETY: its address is that of the structure, and nothing but that is passed on.
+// SAFETY: its address is that of the structure, and only the address is passed on.
 unsafe impl DeviceRepr for First {}
 
 impl First {
@@ -52,7 +52,8 @@ pub(crate) unsafe fn run(device: &CudaDevice, launch: &Launch) -> Result<()> {
     }
     let [x, y, z] = launch.blocks;
     let sizes = LaunchConfig { grid_dim: (x, y, z), block_dim: (launch.threads, 1, 1), shared_mem_bytes: 0 };
-    // SAFETY: the arguments are those that `launch` lists for this kernel, the addresses are the caller's word.
+    // SAFETY: the arguments are those that `launch` lists for this kernel, the addresses are valid by this function's
+    // contract.
     unsafe { builder.launch(sizes) }.map_err(|error| failed(&launch.kernel, error))?;
     Ok(())
 }
@@ -90,7 +91,7 @@ impl Array {
         Self::of(storage, layout)
     }
 
-    /// Finds the elements of a tensor that outlives the use of the address.
+    /// Finds the elements of a tensor, which must outlive the use of the address.
     ///
     /// # Errors
     /// If it is not on a GPU, strided, or of another type.
@@ -102,7 +103,7 @@ impl Array {
         }
     }
 
-    /// Finds the elements of a matrix whose rows may lie apart.
+    /// Finds the elements of a matrix whose rows may have gaps between them.
     ///
     /// # Errors
     /// If it is not on a GPU, or of another type.
@@ -114,16 +115,16 @@ impl Array {
         }
     }
 
-    /// The address so many elements further on.
+    /// The address `elements` elements further on.
     pub(crate) fn at(self, elements: usize) -> Address {
         self.address + (elements * self.element.bytes()) as Address
     }
 }
 
-/// Allocates elements, which hold anything.
+/// Allocates uninitialized elements.
 ///
 /// # Errors
-/// If there is no room.
+/// If the device is out of memory.
 pub(crate) fn alloc(device: &CudaDevice, element: Element, len: usize) -> Result<(CudaStorage, Array)> {
     // SAFETY: every user writes all elements before anything reads them, in the order of the one stream.
     let slice = unsafe {
@@ -155,13 +156,13 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// Queues the product; sums are in f32, and so are factors of that type unless candle was told otherwise.
+    /// Queues the product; sums are in f32, and so are factors of that type unless TF32 was allowed.
     ///
     /// # Safety
     /// As for [`run`].
     ///
     /// # Errors
-    /// If the library refuses.
+    /// If the library fails.
     pub(crate) unsafe fn run(self, device: &CudaDevice) -> Result<()> {
         let (one, zero) = (1f32, 0f32);
         let (dtype, compute) = match self.element {
@@ -173,7 +174,8 @@ impl Product {
         };
         let size = |size: usize| c_int::try_from(size).map_err(|_| failed("a matrix product", "is too large"));
         let blas = device.cublas_handle();
-        // SAFETY: the matrices are the caller's word. The library counts columns first, to which these are transposed.
+        // SAFETY: the matrices are valid by this function's contract. The library is column-major, so it sees their
+        // transposes.
         unsafe {
             result::gemm_ex(
                 *blas.handle(),

@@ -1,4 +1,4 @@
-//! Runs kernels on an emulated GPU: compiled by a C++ compiler, on the memory of the processor.
+//! Execution of kernels on an emulated GPU: compiled by a C++ compiler, on the memory of the processor.
 
 use std::ffi::{CString, c_void};
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use super::launch::{Argument, Launch};
 
-/// What `cuda/host.h` makes of a kernel.
+/// Host entry point that `cuda/host.h` generates for a kernel.
 type Entry = unsafe extern "C" fn(*const u32, u32, u32, *mut *const c_void);
 
 /// Compiles all kernels, once.
@@ -27,7 +27,7 @@ fn library() -> usize {
             .unwrap_or_else(|error| panic!("the C++ compiler `{compiler}` cannot be started: {error}"));
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let path = CString::new(out.to_str().unwrap()).unwrap();
-        // SAFETY: the path ends with a zero, and nothing of the library runs as it is opened.
+        // SAFETY: the path ends with a zero, and opening the library runs no code of it.
         let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) };
         assert!(!handle.is_null(), "{} cannot be opened", out.display());
         handle as usize
@@ -53,6 +53,7 @@ pub(super) unsafe fn run(launch: &Launch) {
             Argument::Words(words) => words.as_ptr().cast(),
         })
         .collect();
-    // SAFETY: arguments are in the kernel's order, and longer than its parameters; addresses are the caller's word.
+    // SAFETY: arguments are in the kernel's order, and longer than its parameters; addresses are valid by the contract
+    // above.
     unsafe { entry(launch.blocks.as_ptr(), launch.threads, arguments.len() as u32, arguments.as_mut_ptr()) };
 }

@@ -1,4 +1,4 @@
-//! What is said to each kernel.
+//! Launch parameters of each kernel.
 
 /// The type of elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ impl Element {
         }
     }
 
-    /// How many elements one instruction loads.
+    /// Number of elements that one instruction loads.
     fn pack(self) -> usize {
         16 / self.bytes()
     }
@@ -28,7 +28,7 @@ impl Element {
     }
 }
 
-/// An address in the memory of the GPU; 0 is none.
+/// An address in the memory of the GPU; 0 for none.
 pub(crate) type Address = u64;
 
 /// A kernel, its sizes and its arguments.
@@ -40,7 +40,7 @@ pub(crate) struct Launch {
     pub(crate) arguments: Vec<Argument>,
 }
 
-/// An argument as it lies in memory: a number or an address in the low bytes of a word, or a structure.
+/// An argument in memory: a number or an address in the low bytes of a word, or a structure.
 #[derive(Debug)]
 pub(crate) enum Argument {
     Word(u64),
@@ -72,9 +72,9 @@ macro_rules! arguments {
 
 /// Threads of a block.
 const THREADS: u32 = 256;
-/// Threads that work in step.
+/// Threads of a warp.
 const WARP: u32 = 32;
-/// Blocks of a launch whose threads take several elements each.
+/// Blocks of a launch whose threads process several elements each.
 const BLOCKS: u32 = 4096;
 
 impl Launch {
@@ -94,7 +94,7 @@ impl Launch {
     }
 }
 
-/// Counts what a kernel counts in 32 bits; [`super::takes`] lets no larger tensor pass.
+/// A count for a kernel that counts in 32 bits; [`super::takes`] rejects larger tensors.
 fn number(count: usize) -> u32 {
     u32::try_from(count).expect("a tensor of less than 2^31 elements")
 }
@@ -122,7 +122,7 @@ pub(crate) fn optimize(kernel: &str, parameters: &[Parameter], factors: &[Factor
             words[4 * TENSORS + i] = parameter.len as u64;
             first[i + 1] = first[i] + number(parameter.len.div_ceil(PART));
         }
-        // Those that are missing have no block.
+        // Missing parameters have no block.
         let blocks = first[parameters.len()];
         first[parameters.len()..].fill(blocks);
         words.extend(first.chunks_exact(2).map(|pair| u64::from(pair[0]) | u64::from(pair[1]) << 32));
@@ -182,11 +182,11 @@ pub(crate) fn column_sums(x: Address, sums: Address, [rows, cols]: [usize; 2]) -
     Launch::new("column_sums_f32", [blocks, 1, 1], arguments![x, sums, number(rows), number(cols)])
 }
 
-/// How tokens divide into sequences and columns into heads, as `cuda/heads.h` has it.
+/// Division of tokens into sequences and of columns into heads, as in `cuda/heads.h`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heads {
     pub(crate) sequences: usize,
-    /// Tokens of a sequence, and those that there is room for.
+    /// Tokens of a sequence, and the allocated number.
     pub(crate) len: usize,
     pub(crate) room: usize,
     pub(crate) heads: usize,
@@ -200,8 +200,8 @@ impl Heads {
         self.sequences * self.room * self.heads * self.width
     }
 
-    /// A kernel with a thread for a pack of columns of each of so many tokens, or for one column where packs do not
-    /// divide what is `aligned`.
+    /// A kernel with a thread for a pack of columns of each of `tokens` tokens, or for one column if packs do not
+    /// divide every number in `aligned`.
     fn launch(self, e: Element, name: &str, tokens: usize, aligned: &[usize], arguments: Vec<Argument>) -> Launch {
         let columns = tokens * self.heads * self.width;
         let whole = self.width.is_multiple_of(e.pack()) && aligned.iter().all(|x| x.is_multiple_of(e.pack()));
@@ -220,7 +220,7 @@ impl From<Heads> for Argument {
     }
 }
 
-/// Takes the heads of queries, keys and values apart, whose rows begin so many elements apart.
+/// Splits queries, keys and values, whose rows begin `strides` elements apart, into heads.
 pub(crate) fn split_heads(e: Element, [q, k, v, out]: [Address; 4], sizes: Heads, strides: [usize; 3]) -> Launch {
     let [sq, sk, sv] = strides.map(number);
     let mut aligned = strides.to_vec();
@@ -231,7 +231,7 @@ pub(crate) fn split_heads(e: Element, [q, k, v, out]: [Address; 4], sizes: Heads
     launch
 }
 
-/// Puts heads together.
+/// Merges heads.
 pub(crate) fn merge_heads(e: Element, x: Address, y: Address, sizes: Heads) -> Launch {
     sizes.launch(e, "merge_heads", sizes.sequences * sizes.len, &[], arguments![x, y, sizes])
 }
@@ -267,7 +267,7 @@ pub(crate) fn gather(
     Launch::warps(e.kernel("gather"), pixels, arguments)
 }
 
-/// A kernel with a thread for several channels of a pixel, or for one where their number does not divide.
+/// A kernel with a thread for several channels of a pixel, or for one if packs do not divide their number.
 fn pixelwise(e: Element, name: &str, window: Window, pixels: usize, arguments: Vec<Argument>) -> Launch {
     let channels = window.input[2];
     let (name, threads) = match channels.is_multiple_of(e.pack()) {

@@ -1,12 +1,12 @@
 //! Kernels for NVIDIA GPUs.
 //!
-//! candle computes there what this crate computes in one pass with a chain of small operations, each a launch and a pass
-//! over memory. The kernels of `cuda/` take the place of those chains that training and feature extraction spend their
-//! time in. nvcc compiles them for the GPU, and a C++ compiler for an emulated one on which the tests run them
-//! (`cuda/host.h`), so that every value is tested on machines without a GPU.
+//! candle computes on GPUs by chains of small operations, each a launch and a pass over memory, what this crate
+//! computes in one pass. The kernels of `cuda/` replace the chains that dominate training and feature extraction. nvcc
+//! compiles them for the GPU, and a C++ compiler for an emulated one on which the tests run them (`cuda/host.h`), so
+//! that every value is tested on machines without a GPU.
 //!
-//! A [`launch::Launch`] is all that is said to a kernel: its name, how many blocks and threads, its arguments. Both sides
-//! take it as it is.
+//! A [`launch::Launch`] holds everything that a launch needs: the kernel's name, the numbers of blocks and threads, its
+//! arguments. The GPU and the emulation both take it.
 
 #[cfg(feature = "cuda")]
 mod device;
@@ -44,7 +44,7 @@ pub(crate) fn optimize(kernel: &str, parameters: &[[&Tensor; 4]], factors: &[lau
     candle_core::bail!("a GPU's kernel `{kernel}` with {factors:?} for a tensor on {:?}", first.device().location())
 }
 
-/// What can be switched off, to measure what it gains: `HASHLAB_CUDA_OFF=events,pool` and so on.
+/// Optimizations that can be switched off, to measure their gain: `HASHLAB_CUDA_OFF=events,pool` and so on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "what is said to a GPU alone"))]
 pub(crate) enum Switch {
@@ -72,7 +72,7 @@ fn active() -> bool {
     cfg!(feature = "cuda") && *ACTIVE.get_or_init(|| !switched_off(Switch::Kernels))
 }
 
-/// Returns whether the kernels apply to all of `tensors`: on a GPU, in f32 or bf16, all alike.
+/// Returns whether the kernels apply to all of `tensors`: on a GPU, in f32 or bf16, all of one type.
 pub(crate) fn takes(tensors: &[&Tensor]) -> bool {
     let dtype = tensors[0].dtype();
     active()
@@ -80,12 +80,12 @@ pub(crate) fn takes(tensors: &[&Tensor]) -> bool {
         && tensors.iter().all(|t| t.device().is_cuda() && t.dtype() == dtype && t.elem_count() < 1 << 31)
 }
 
-/// Returns whether they apply, and the type is the one in which heads train.
+/// Returns whether they apply, and the type is f32, in which heads are trained.
 pub(crate) fn is_f32(tensors: &[&Tensor]) -> bool {
     takes(tensors) && tensors[0].dtype() == DType::F32
 }
 
-/// Returns whether they apply to tensors that no gradient is asked of.
+/// Returns whether they apply to tensors that need no gradient.
 #[cfg(feature = "cuda")]
 pub(crate) fn takes_frozen(tensors: &[&Tensor]) -> bool {
     takes(tensors) && tensors.iter().all(|t| !t.track_op())

@@ -84,7 +84,7 @@ fn close(found: &[f32], expected: &Tensor, tolerance: f32) {
     }
 }
 
-/// How far bf16 may be from a value, which it has 8 bits for, and f32 after many sums.
+/// Tolerance of bf16, which has 8 bits, and of f32 after many sums.
 fn tolerance(element: Element) -> f32 {
     match element {
         Element::F32 => 1e-5,
@@ -183,7 +183,7 @@ fn optimizers_step_as_on_the_processor() {
 }
 
 #[test]
-fn layer_norm_normalises_rows() {
+fn layer_norm_normalizes_rows() {
     rounds("layer-norm", |draw| {
         let (e, rows) = (draw.element(), draw.between(1, 20));
         // Lengths that packs divide, others, and one that does not fit into registers.

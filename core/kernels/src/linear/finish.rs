@@ -1,4 +1,4 @@
-//! What a dense layer does to its product.
+//! Last pass of a dense layer over its product.
 
 use std::mem::MaybeUninit;
 
@@ -6,7 +6,7 @@ use crate::activation::clamp;
 use crate::cpu;
 use crate::simd::vectorized;
 
-/// What follows the product: the bias and the activation.
+/// Bias and activation, applied to the product.
 pub(super) struct Finish<'a> {
     pub(super) bias: &'a [f32],
     pub(super) limits: (f32, f32),

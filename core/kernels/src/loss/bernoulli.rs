@@ -9,7 +9,7 @@ use crate::simd::vectorized;
 use crate::transformer::sum;
 use crate::{cpu, gpu};
 
-/// Added to what a logarithm is taken of (zexuanqiu/CIBHash, commit 4c896ee).
+/// Added to the argument of a logarithm (zexuanqiu/CIBHash, commit 4c896ee).
 const EPSILON: f64 = 1e-8;
 
 /// Computes KL(p ‖ q) between vectors of independent Bernoulli variables: summed over bits, averaged over rows.
@@ -19,7 +19,7 @@ const EPSILON: f64 = 1e-8;
 /// `(runs,)`; on the CPU with the bits of each run alone.
 ///
 /// # Errors
-/// If the shapes differ or are others.
+/// If the shapes differ or have another rank.
 pub fn bernoulli_kl(p: &Tensor, q: &Tensor) -> Result<Tensor> {
     if p.dims() != q.dims() || !(2..=3).contains(&p.rank()) || p.elem_count() == 0 {
         bail!("the divergence of probabilities {:?} from {:?}", p.dims(), q.dims());

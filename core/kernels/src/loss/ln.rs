@@ -1,6 +1,7 @@
 //! The natural logarithm, in a form that the compiler turns into vector code.
 
-/// Computes ln `x` of a positive number that is not subnormal to about 2e-7 relative, or 1e-7 where the result is near 0.
+/// Computes ln `x` of a positive number that is not subnormal to about 2e-7 relative, or 1e-7 where the result is near
+/// 0.
 #[inline(always)]
 pub(super) fn ln(x: f32) -> f32 {
     /// ln 2 as a number of few digits and the rest, so that multiples of the first are exact.

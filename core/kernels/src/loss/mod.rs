@@ -1,4 +1,4 @@
-//! Losses in one pass: what tensor operations compute in dozens, each through a scalar `exp` or `ln`.
+//! Losses in one pass, which would take dozens of tensor operations with a scalar `exp` or `ln` each.
 
 mod bernoulli;
 #[cfg(feature = "cuda")]

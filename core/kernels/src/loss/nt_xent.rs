@@ -13,13 +13,13 @@ use crate::simd::vectorized;
 use crate::transformer::{exp, sum};
 use crate::{cpu, gpu};
 
-/// Computes NT-Xent (Chen et al., ICML 2020, eq. 1, summed as in Algorithm 1): the mean over all rows of −log softmax of
-/// the row's partner, among all columns but the row itself.
+/// Computes NT-Xent (Chen et al., ICML 2020, eq. 1, summed as in Algorithm 1): the mean over all rows of −log softmax
+/// of the row's partner, among all columns but the row itself.
 ///
 /// # Shapes
 /// `similarity` is `(2n, 2n)`, already divided by the temperature: n items in one view, then the same n in another, so
-/// that row i's partner is i ± n. The result is a scalar. Of stacked runs, `(runs, 2n, 2n)`, it is `(runs,)`; on the CPU
-/// with the bits of each run alone.
+/// that row i's partner is i ± n. The result is a scalar. Of stacked runs, `(runs, 2n, 2n)`, it is `(runs,)`; on the
+/// CPU with the bits of each run alone.
 ///
 /// # Errors
 /// If `similarity` is no such matrix or stack of matrices.
@@ -52,7 +52,7 @@ fn partner(row: usize, rows: usize) -> usize {
     (row + rows / 2) % rows
 }
 
-/// How many runs, and rows of each, a matrix or a stack of matrices has.
+/// Number of runs, and of rows of each, of a matrix or a stack of matrices.
 fn sizes(dims: &[usize]) -> (usize, usize) {
     (dims[..dims.len() - 2].iter().product(), dims[dims.len() - 1])
 }
@@ -62,7 +62,7 @@ struct NtXent;
 /// Rows that a thread takes together.
 const CHUNK: usize = 64;
 
-/// Writes exp(`x` − the largest of `x` but `x[row]`), 0 at `row`, and returns that largest and the sum.
+/// Writes exp(`x` − the maximum of `x` without `x[row]`), 0 at `row`, and returns that maximum and the sum.
 #[inline(always)]
 fn exponentials(x: &[f32], row: usize, out: &mut [MaybeUninit<f32>]) -> (f32, f32) {
     let (before, after) = (&x[..row], &x[row + 1..]);
@@ -71,7 +71,7 @@ fn exponentials(x: &[f32], row: usize, out: &mut [MaybeUninit<f32>]) -> (f32, f3
         out.write(exp(x - largest));
     }
     out[row].write(0.0);
-    // SAFETY: the loop above initialised every element.
+    // SAFETY: the loop above initialized every element.
     (largest, sum(x.len(), |i| unsafe { out[i].assume_init() }))
 }
 
@@ -126,7 +126,7 @@ impl CustomOp1 for NtXent {
                         let (_, sum) = exponentials(&x[index * rows..][..rows], row, out);
                         let share = scale / sum;
                         for out in &mut *out {
-                            // SAFETY: `exponentials` initialised every element.
+                            // SAFETY: `exponentials` initialized every element.
                             let e = unsafe { out.assume_init() };
                             out.write(e * share);
                         }

@@ -1,27 +1,27 @@
 //! Products on the matrix unit of Intel's server processors (AMX), as exact as those of f32 arithmetic.
 //!
-//! The unit multiplies tiles of bf16 and adds up in f32, 16 times as fast as AVX-512 multiplies f32. With both factors split
-//! into three terms (see the module `terms`), six of the nine products of terms make up the product; the other three are
-//! below its rounding error. That leaves a third of the time.
+//! The unit multiplies tiles of bf16 and adds up in f32, 16 times as fast as AVX-512 multiplies f32. With both factors
+//! split into three terms (see the module `bf16_terms`), six of the nine products of terms make up the product; the
+//! other three are below its rounding error. That leaves a third of the time.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::terms::{DEPTH, PANEL, Row, STEP, Side, pack, pack_step};
-use super::unit::{Tiles, available, begin, end, step};
+use super::amx_tiles::{Tiles, available, begin, end, step};
+use super::bf16_terms::{DEPTH, PANEL, Row, STEP, Side, pack, pack_step};
 use super::{Finish, Matrix, Windows};
 use crate::threads;
 
-/// Most steps of depth of a block: with fewer, the result is read and written more often.
+/// Largest number of steps of depth of a block: with fewer, the result is read and written more often.
 const BLOCK_STEPS: usize = 20;
-/// Rows of tiles in a block of either factor. Both blocks stay in a second-level cache while they meet: 768 and 384 KiB.
+/// Rows of tiles in a block of either factor. Both blocks fit together into a second-level cache: 768 and 384 KiB.
 const LEFT: usize = 12 << 10;
 const RIGHT: usize = 6 << 10;
 
-/// Returns whether a product of these rows, columns and depth is faster here than in f32: it costs as much to split a
-/// factor that meets few columns as one that meets many.
+/// Returns whether a product of these rows, columns and depth is faster here than in f32: the cost of splitting a
+/// factor does not depend on the number of columns that it is multiplied with.
 pub(crate) fn pays([rows, cols, depth]: [usize; 3]) -> bool {
     rows >= PANEL && cols >= 2 * PANEL && depth >= DEPTH && available()
 }
@@ -50,7 +50,7 @@ impl Packed {
                 room = rest;
             }
         }
-        // SAFETY: the unit is there, and AVX-512 with it.
+        // SAFETY: the processor has the unit, and AVX-512 with it.
         let pack = |(column, steps, to): (usize, Range<usize>, &mut [MaybeUninit<Row>])| unsafe {
             pack(to, b.t(), column, steps, Side::Right);
         };
@@ -68,13 +68,13 @@ impl Packed {
     /// Every element is summed in the same order, whatever the number of threads and of rows of `a`.
     ///
     /// # Safety
-    /// `out` must be valid for `a.rows` times the columns of this factor, initialised if `accumulate`.
+    /// `out` must be valid for `a.rows` times the columns of this factor, initialized if `accumulate`.
     pub(crate) unsafe fn product(&self, out: *mut f32, a: Matrix<'_>, accumulate: bool) {
         assert_eq!(a.cols, self.depth, "inner sizes of a matrix product");
         let out = Target { out, width: self.cols, accumulate };
         let panels = a.rows.div_ceil(PANEL);
         match threads::available().min(panels) {
-            // SAFETY: `out` is the caller's promise.
+            // SAFETY: `out` is valid by this function's contract.
             0 | 1 => unsafe { self.rows_of(out, &a, 0..panels, &()) },
             parts => (0..parts).into_par_iter().for_each(|part| {
                 // SAFETY: the same; each part writes rows of its own.
@@ -87,7 +87,7 @@ impl Packed {
     pub(crate) fn windows(&self, out: &mut [MaybeUninit<f32>], windows: &impl Windows, finish: &impl Finish) {
         assert_eq!(out.len(), windows.rows() * self.cols, "room for the product");
         let target = Target { out: out.as_mut_ptr().cast(), width: self.cols, accumulate: false };
-        // SAFETY: the size of `out` was checked; nothing is read of it before it is written.
+        // SAFETY: the size of `out` was checked; every element is written before it is read.
         unsafe { self.rows_of(target, &Pieces(windows), 0..windows.rows().div_ceil(PANEL), finish) };
     }
 
@@ -104,19 +104,19 @@ impl Packed {
             left.reserve(held * size);
             for panels in parts(panels.clone(), held) {
                 for (panel, to) in panels.clone().zip(left.spare_capacity_mut().chunks_exact_mut(size)) {
-                    // SAFETY: AVX-512 is there whenever a factor was packed.
+                    // SAFETY: a factor can only be packed on a processor with AVX-512.
                     unsafe { a.pack(to, panel * PANEL, steps.clone()) };
                 }
                 for columns in parts(0..self.panels(), RIGHT / size) {
                     let left = left.spare_capacity_mut();
-                    // SAFETY: the panels were just packed; `out` is the caller's promise.
+                    // SAFETY: the panels were just packed; `out` is valid by this function's contract.
                     unsafe { self.meet(out, a.rows(), left, [panels.clone(), columns, steps.clone()], finish) };
                 }
             }
         }
     }
 
-    /// Computes the blocks of the result, of `rows` rows in all, where panels of the left factor meet panels of columns.
+    /// Computes the blocks of the result, of `rows` rows in all, for panels of the left factor and panels of columns.
     ///
     /// # Safety
     /// As [`Self::product`]; `left` must hold the panels at these steps.
@@ -136,7 +136,7 @@ impl Packed {
             for (right, column) in right[columns.start * size..].chunks_exact(size).zip(columns.clone()) {
                 let (row, column) = (panel * PANEL, column * PANEL);
                 let shape = [PANEL.min(rows - row), PANEL.min(self.cols - column)];
-                // SAFETY: the caller's promise.
+                // SAFETY: by this function's contract.
                 unsafe {
                     out.block([row, column], shape, left.as_ptr().cast(), right.as_ptr(), steps.len());
                     if last {
@@ -169,7 +169,7 @@ impl Left for Matrix<'_> {
     }
 
     unsafe fn pack(&self, to: &mut [MaybeUninit<Row>], row: usize, steps: Range<usize>) {
-        // SAFETY: the caller's promise.
+        // SAFETY: by this function's contract.
         unsafe { pack(to, *self, row, steps, Side::Left) };
     }
 }
@@ -185,7 +185,7 @@ impl<W: Windows> Left for Pieces<'_, W> {
         let rows = self.0.rows();
         for (step, to) in steps.zip(to.chunks_exact_mut(STEP)) {
             let line = |at: usize| if row + at < rows { self.0.piece(row + at, step) } else { &[] };
-            // SAFETY: the caller's promise.
+            // SAFETY: by this function's contract.
             unsafe { pack_step(to, line) };
         }
     }
@@ -207,7 +207,7 @@ fn blocks(depth: usize) -> impl Iterator<Item = Range<usize>> {
     parts(0..steps, steps.div_ceil(steps.div_ceil(BLOCK_STEPS).max(1)).max(1))
 }
 
-/// Where a product is written.
+/// Destination of a product.
 #[derive(Clone, Copy)]
 struct Target {
     out: *mut f32,
@@ -224,8 +224,8 @@ impl Target {
     /// Adds `steps` of the product of two panels to the block of this shape at this place, or writes it.
     ///
     /// # Safety
-    /// The block must lie within the matrix, be initialised if it is added to, and nobody else's; both panels must hold
-    /// `steps`; tiles must be configured.
+    /// The block must lie within the matrix, be initialized if it is added to, and be used by this thread alone; both
+    /// panels must hold `steps`; tiles must be configured.
     unsafe fn block(
         self,
         [row, column]: [usize; 2],
@@ -234,13 +234,13 @@ impl Target {
         b: *const Row,
         steps: usize,
     ) {
-        // SAFETY: the caller's promise.
+        // SAFETY: by this function's contract.
         unsafe {
             let out = self.out.add(row * self.width + column);
             if [rows, cols] == [PANEL; 2] {
                 return self.whole_block(out, self.width, a, b, steps);
             }
-            // At the edge, by way of a whole block, so that sums are rounded in the same way everywhere.
+            // At the edge, through a whole block, so that sums are rounded in the same way everywhere.
             let mut block = [0f32; PANEL * PANEL];
             let lines =
                 |row| std::slice::from_raw_parts_mut(out.add(row * self.width).cast::<MaybeUninit<f32>>(), cols);
@@ -258,7 +258,7 @@ impl Target {
     /// As [`Self::block`], with the block at `out`, whose rows begin `width` elements apart.
     #[inline(always)]
     unsafe fn whole_block(self, out: *mut f32, width: usize, a: *const Row, b: *const Row, steps: usize) {
-        // SAFETY: the caller's promise.
+        // SAFETY: by this function's contract.
         unsafe {
             begin(self.accumulate.then_some(out.cast_const()), width);
             (0..steps).for_each(|at| step(a.add(at * STEP), b.add(at * STEP)));
@@ -269,11 +269,12 @@ impl Target {
     /// Finishes a block that is complete.
     ///
     /// # Safety
-    /// The block must lie within the matrix, be initialised and nobody else's; the processor must have AVX-512 F.
+    /// The block must lie within the matrix, be initialized and be used by this thread alone; the processor must have
+    /// AVX-512 F.
     #[target_feature(enable = "avx512f")]
     unsafe fn finish(self, [row, column]: [usize; 2], [rows, cols]: [usize; 2], finish: &impl Finish) {
         for row in row..row + rows {
-            // SAFETY: the caller's promise.
+            // SAFETY: by this function's contract.
             let line = unsafe { std::slice::from_raw_parts_mut(self.out.add(row * self.width + column), cols) };
             finish.finish(row, column, line);
         }

@@ -3,12 +3,12 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub(crate) mod amx;
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-#[path = "absent.rs"]
+#[path = "no_amx.rs"]
 pub(crate) mod amx;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-mod terms;
+mod amx_tiles;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-mod unit;
+mod bf16_terms;
 
 use crate::cpu::filled;
 use crate::threads;
@@ -42,22 +42,23 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// The most values of a piece of [`Windows`].
+/// Largest number of values of a piece of [`Windows`].
 pub(crate) const PIECE: usize = 32;
 
 /// A left factor whose rows are pieced together, as a convolution's windows are.
 pub(crate) trait Windows: Sync {
-    /// How many rows there are.
+    /// Number of rows.
     fn rows(&self) -> usize;
 
-    /// Returns a piece of a row; where it is shorter than [`PIECE`], zeros follow. The right factor has that many rows for
-    /// each.
+    /// Returns a piece of a row; a piece shorter than [`PIECE`] is followed by zeros. The right factor has that many
+    /// rows for each piece.
     fn piece(&self, row: usize, piece: usize) -> &[f32];
 }
 
-/// What happens to a part of a row of the result once it is complete.
+/// Operation on a part of a row of the result once it is complete.
 pub(crate) trait Finish: Sync {
-    /// Changes the elements of `row` from `column` on. To be `inline(always)`, so that the caller's instructions serve.
+    /// Changes the elements of `row` from `column` on. Must be `inline(always)`, to be compiled with the caller's
+    /// instruction set.
     fn finish(&self, row: usize, column: usize, elements: &mut [f32]);
 }
 
@@ -70,16 +71,16 @@ pub(crate) fn matmul(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
 /// Adds `a·b` to the row-major `out`.
 pub(crate) fn matmul_add(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
     assert_eq!(out.len(), a.rows * b.cols, "the product has {} by {} elements", a.rows, b.cols);
-    // SAFETY: `out` is initialised and has the size of the product.
+    // SAFETY: `out` is initialized and has the size of the product.
     unsafe { product(out.as_mut_ptr(), a, b, true) }
 }
 
 /// # Safety
-/// `out` must be valid for `a.rows · b.cols` elements, initialised if `accumulate`.
+/// `out` must be valid for `a.rows · b.cols` elements, initialized if `accumulate`.
 unsafe fn product(out: *mut f32, a: Matrix<'_>, b: Matrix<'_>, accumulate: bool) {
     assert_eq!(a.cols, b.rows, "inner sizes of a matrix product");
     if amx::pays([a.rows, b.cols, a.cols]) {
-        // SAFETY: the caller's promise.
+        // SAFETY: by this function's contract.
         return unsafe { amx::Packed::new(b).product(out, a, accumulate) };
     }
     // SAFETY: the same.
@@ -89,7 +90,8 @@ unsafe fn product(out: *mut f32, a: Matrix<'_>, b: Matrix<'_>, accumulate: bool)
 /// # Safety
 /// As [`product`].
 unsafe fn gemm_product(out: *mut f32, a: Matrix<'_>, b: Matrix<'_>, accumulate: bool) {
-    // SAFETY: `Matrix::row_major` checked both extents, and transposing keeps them; `out` is the caller's promise.
+    // SAFETY: `Matrix::row_major` checked both extents, and transposing keeps them; `out` is valid by this function's
+    // contract.
     unsafe {
         gemm::gemm(
             a.rows,

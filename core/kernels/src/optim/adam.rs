@@ -70,7 +70,7 @@ impl Adam {
 struct Step {
     /// `1 - lr·decay` if decoupled, else 1.
     shrink: f64,
-    /// The decay that joins the gradient.
+    /// The decay that is added to the gradient.
     coupled: f64,
     /// `1 - beta1`.
     rate1: f64,

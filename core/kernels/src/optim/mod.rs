@@ -1,8 +1,8 @@
-//! Optimiser steps in one pass over memory.
+//! Optimizer steps in one pass over memory.
 //!
 //! Each step follows PyTorch's optimiser of the same name: where weight decay, momentum and bias correction enter is
-//! part of what a published learning rate means. State tensors start as zeros of the parameter's shape. They are updated
-//! in place, so a clone shares the update; copy one to keep it.
+//! part of what a published learning rate means. State tensors start as zeros of the parameter's shape. They are
+//! updated in place, so a clone shares the update; copy one to keep it.
 
 mod adam;
 mod elementwise;
@@ -22,7 +22,7 @@ mod testing {
     const LEN: usize = 37;
     const STEPS: usize = 6;
 
-    /// What a trajectory started from and where it went: per element p0, the gradients, and the end.
+    /// Trajectories of elements: p0, the gradients, and the end.
     pub(super) type Trajectories = Vec<(f64, Vec<f64>, f64)>;
 
     /// Runs `step` over fixed gradients, in f64 (the plain formulation) or in f32 (the fused one).

@@ -7,7 +7,7 @@ use crate::gpu::launch::Factor;
 use crate::simd::vectorized;
 use crate::{cpu, gpu};
 
-/// The settings of `torch.optim.RMSprop` (not centred).
+/// The settings of `torch.optim.RMSprop` (not centered).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RmsProp {
     /// Learning rate.

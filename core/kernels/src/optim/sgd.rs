@@ -12,7 +12,8 @@ use crate::{cpu, gpu};
 pub struct Sgd {
     /// Learning rate.
     pub lr: f64,
-    /// Factor of the previous velocity; PyTorch adds the gradient unscaled, so the effective rate is `lr / (1 - momentum)`.
+    /// Factor of the previous velocity; PyTorch adds the gradient unscaled, so the effective rate is
+    /// `lr / (1 - momentum)`.
     pub momentum: f64,
     /// Whether the step looks ahead along the velocity (Nesterov).
     pub nesterov: bool,
@@ -32,7 +33,7 @@ pub fn sgd_step(param: &Var, grad: &Tensor, velocity: &mut Tensor, sgd: &Sgd) ->
     if cpu::is_f32(&[param, grad, velocity]) {
         update1(param, grad, velocity, |p, g, v| slices(p, g, v, sgd))
     } else if gpu::is_f32(&[param, grad, velocity]) {
-        // The kernel does not look at the second state.
+        // The kernel does not read the second state.
         gpu::optimize("sgd", &[[param, grad, velocity, velocity]], &sgd.factors())
     } else {
         tensors(param, grad, velocity, sgd)

@@ -1,4 +1,4 @@
-//! Attention of the tokens of a sequence to each other.
+//! Self-attention within sequences of tokens.
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -10,8 +10,8 @@ use crate::{cpu, threads};
 
 /// Computes scaled dot-product attention (Vaswani et al., NeurIPS 2017, equation 1) within sequences of tokens.
 ///
-/// Sequences lie one after the other, so that they may differ in length and none needs padding. `lengths` says how many
-/// tokens each has. A head takes its share of the columns.
+/// Sequences are stored one after the other, so that they may differ in length without padding. `lengths` are their
+/// numbers of tokens. A head has its share of the columns.
 ///
 /// # Shapes
 /// Queries, keys and values are `(tokens, dim)`, and so is the result.
@@ -22,7 +22,7 @@ pub fn attention(inputs: [&Tensor; 3], lengths: &[usize], heads: usize) -> Resul
     attend(inputs, lengths, heads, false)
 }
 
-/// Computes the same, each token attending to itself and those before it.
+/// Computes the same, with each token attending to itself and earlier ones only.
 ///
 /// # Errors
 /// As [`attention`].
@@ -53,7 +53,7 @@ struct Attention {
     lengths: Vec<usize>,
     heads: usize,
     dim: usize,
-    /// Whether tokens see none behind them.
+    /// Whether a token attends to itself and earlier ones only.
     causal: bool,
 }
 
@@ -79,8 +79,8 @@ impl Attention {
         })
     }
 
-    /// Calls `f` with parts of all tensors, each of so many sequences of so many tokens, and joins the results. Neighbours
-    /// of the same length go together: each operation is a call to a GPU.
+    /// Calls `f` with parts of all tensors, each of so many sequences of so many tokens, and joins the results.
+    /// Neighbors of the same length go together: each operation is a call to a GPU.
     fn by_sequences(
         &self,
         tensors: [&Tensor; 3],
@@ -132,7 +132,7 @@ impl Attention {
         product(&mut out[head * self.dim / self.heads..], self.dim, 1.0, a, b);
     }
 
-    /// Writes what share each token of a sequence has in each.
+    /// Writes the attention weights of each pair of tokens of a sequence.
     fn weights(&self, q: &[f32], k: &[f32], head: usize, out: &mut [f32]) {
         let len = q.len() / self.dim;
         product(out, len, self.scale(), self.columns(q, head), self.columns(k, head).t());
@@ -183,7 +183,7 @@ impl Attention {
     }
 }
 
-/// Returns what excludes the tokens behind each one from a softmax, `(len, len)`, of the type and at the place of `like`.
+/// Returns the mask that excludes later tokens from a softmax, `(len, len)`, with the type and device of `like`.
 fn causal_mask(len: usize, like: &Tensor) -> Result<Tensor> {
     let behind = |i: usize| if i % len > i / len { f32::NEG_INFINITY } else { 0.0 };
     Tensor::from_iter((0..len * len).map(behind), like.device())?.reshape((len, len))?.to_dtype(like.dtype())

@@ -34,8 +34,8 @@ pub(super) fn product(out: &mut [f32], width: usize, scale: f32, a: Block<'_>, b
     }
     assert!(cols <= width && (rows - 1) * width + cols <= out.len(), "room for {rows} by {cols} elements");
     let ([a_down, a_across], [b_down, b_across]) = (a.strides, b.strides);
-    // SAFETY: `Block::columns` keeps both views within their slices, and transposing does, too; the extent of the result
-    // was checked. Without accumulation `gemm` does not read it.
+    // SAFETY: `Block::columns` keeps both views within their slices, and transposing does, too; the extent of the
+    // result was checked. Without accumulation `gemm` does not read it.
     unsafe {
         gemm::gemm(
             rows,

@@ -1,4 +1,4 @@
-//! What a frozen transformer needs on a GPU.
+//! Operations of a frozen transformer on a GPU.
 
 use candle_core::{Result, Tensor};
 
@@ -37,7 +37,7 @@ pub(super) fn attention(qkv: [Tensor; 3], [n, len]: [usize; 2], heads: usize, sc
     merge(&weights.matmul(&v)?, sizes)
 }
 
-/// Takes heads apart: three tensors `(n · heads, room, width)`.
+/// Splits heads: three tensors `(n · heads, room, width)`.
 fn split(qkv: [Tensor; 3], sizes: Heads) -> Result<[Tensor; 3]> {
     let by_rows = |x: Tensor| if x.stride()[1] == 1 { Ok(x) } else { x.contiguous() };
     let [q, k, v] = qkv.map(by_rows);
@@ -54,7 +54,7 @@ fn split(qkv: [Tensor; 3], sizes: Heads) -> Result<[Tensor; 3]> {
     Ok([all.get(0)?, all.get(1)?, all.get(2)?])
 }
 
-/// Replaces the first `len` elements of each row of `x`, which nobody else holds, by their softmax, the others by 0.
+/// Replaces the first `len` elements of each row of `x`, which must not be shared, by their softmax, the others by 0.
 fn softmax(x: &Tensor, len: usize, scale: f32) -> Result<()> {
     let (array, room) = (Array::of_tensor(x)?, x.dims()[2]);
     let rows = x.elem_count() / room;

@@ -25,7 +25,7 @@ pub enum Gelu {
 /// Computes the activation of every element.
 ///
 /// # Errors
-/// Those of tensor operations.
+/// If a tensor operation fails.
 pub fn gelu(x: &Tensor, form: Gelu) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
     if form == Gelu::Exact && crate::gpu::takes_frozen(&[x]) {

@@ -1,4 +1,4 @@
-//! Layer normalisation (Ba et al., arXiv 1607.06450).
+//! Layer normalization (Ba et al., arXiv 1607.06450).
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -6,12 +6,12 @@ use std::ops::Range;
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 
 use super::{CHUNK, sum};
+use crate::accumulate::widen;
 use crate::backward::deposit;
 use crate::conv::by_pixels;
 use crate::cpu;
 use crate::linear::column_sums;
 use crate::simd::vectorized;
-use crate::wide::wide;
 
 /// Computes `y = (x − mean) / √(variance + eps) · weight + bias` with the moments of each row of `x`.
 ///
@@ -32,11 +32,11 @@ pub fn layer_norm(x: &Tensor, [weight, bias]: [&Tensor; 2], eps: f64) -> Result<
     if crate::gpu::takes_frozen(&[x, weight, bias]) {
         return super::cuda::layer_norm(x, [weight, bias], eps);
     }
-    let values = wide(x)?;
-    let centred = values.broadcast_sub(&values.mean_keepdim(D::Minus1)?)?;
-    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-    let normalised = centred.broadcast_div(&(variance + eps)?.sqrt()?)?.to_dtype(x.dtype())?;
-    normalised.broadcast_mul(weight)?.broadcast_add(bias)
+    let values = widen(x)?;
+    let centered = values.broadcast_sub(&values.mean_keepdim(D::Minus1)?)?;
+    let variance = centered.sqr()?.mean_keepdim(D::Minus1)?;
+    let normalized = centered.broadcast_div(&(variance + eps)?.sqrt()?)?.to_dtype(x.dtype())?;
+    normalized.broadcast_mul(weight)?.broadcast_add(bias)
 }
 
 struct LayerNorm {
@@ -53,7 +53,7 @@ impl LayerNorm {
         (mean, 1.0 / (variance + self.eps).sqrt())
     }
 
-    /// With x̂ the normalised row and g = dy · weight: dx = (g − mean(g) − x̂ · mean(g · x̂)) / deviation.
+    /// With x̂ the normalized row and g = dy · weight: dx = (g − mean(g) − x̂ · mean(g · x̂)) / deviation.
     fn input_gradient(&self, x: &[f32], weight: &[f32], dy: &[f32]) -> Vec<f32> {
         let len = weight.len();
         let body = |rows: Range<usize>, out: &mut [MaybeUninit<f32>]| {

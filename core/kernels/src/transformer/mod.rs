@@ -1,6 +1,6 @@
-//! What a transformer needs beside [dense layers](crate::linear()): attention, layer norm and GELU.
+//! Operations of transformers besides [dense layers](crate::linear()): attention, layer norm and GELU.
 //!
-//! candle's own layer norm and softmax silently give no gradient.
+//! candle's own layer norm and softmax silently have no gradient.
 
 mod attention;
 mod block;
@@ -16,7 +16,7 @@ pub(crate) use exp::exp;
 pub use gelu::{Gelu, gelu};
 pub use layer_norm::layer_norm;
 
-/// Elements that a pass takes together.
+/// Elements per pass.
 const CHUNK: usize = 1 << 14;
 
 /// Adds up `f` of all indices below `len`, in an order that lets the compiler use vectors.

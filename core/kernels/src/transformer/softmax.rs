@@ -4,7 +4,7 @@ use candle_core::{D, Result, Tensor};
 
 use super::exp::exp;
 use super::sum;
-use crate::wide::wide;
+use crate::accumulate::widen;
 
 /// Replaces `x` by its softmax.
 #[inline(always)]
@@ -21,7 +21,7 @@ pub(super) fn row(x: &mut [f32]) {
 
 /// The softmax along the last axis in candle's own operations.
 pub(super) fn plain(x: &Tensor) -> Result<Tensor> {
-    let values = wide(x)?;
+    let values = widen(x)?;
     let e = values.broadcast_sub(&values.max_keepdim(D::Minus1)?.detach())?.exp()?;
     e.broadcast_div(&e.sum_keepdim(D::Minus1)?)?.to_dtype(x.dtype())
 }

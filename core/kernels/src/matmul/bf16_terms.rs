@@ -1,7 +1,7 @@
 //! Factors of a product as sums of three bf16 terms, laid out in tiles.
 //!
-//! A bf16 holds 8 of the 24 significant bits of an f32. So `x = x₀ + x₁ + x₂` with `x₀` the bf16 nearest to `x`, `x₁` the
-//! one nearest to `x - x₀`, and `x₂` what is left, is exact unless `x₂` is too small to be a bf16.
+//! A bf16 holds 8 of the 24 significant bits of an f32. So `x = x₀ + x₁ + x₂` with `x₀` the bf16 nearest to `x`, `x₁`
+//! the one nearest to `x - x₀`, and `x₂` the remainder, is exact unless `x₂` is too small to be a bf16.
 
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
@@ -25,8 +25,8 @@ pub(super) const TERMS: usize = 3;
 #[repr(C, align(64))]
 pub(super) struct Row([u32; LINES]);
 
-/// A pair's second value lies so far behind the first: any order along the depth does that both factors have, and this one
-/// needs no shuffling.
+/// Distance of a pair's second value from the first. Any order along the depth is correct if both factors have it, and
+/// this one needs no shuffling.
 const PAIRED: usize = DEPTH / 2;
 
 /// Rows of a tile.
@@ -34,7 +34,7 @@ const ROWS: usize = 16;
 /// The part of a panel at one step of depth: tiles by term and half.
 pub(super) const STEP: usize = TERMS * HALVES * ROWS;
 
-/// How the processor wants a factor's tiles.
+/// Layout of a factor's tiles.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     /// A row per line, of 32 values along the depth.
@@ -43,8 +43,8 @@ pub(super) enum Side {
     Right,
 }
 
-/// Writes `steps` of a panel: lines `first..` of `lines` (as many as there are, at most [`PANEL`]), padded with zeros. The
-/// lines of a left factor are its rows, those of a right one its columns, so that the latter comes transposed.
+/// Writes `steps` of a panel: lines `first..` of `lines` (as many as there are, at most [`PANEL`]), padded with zeros.
+/// The lines of a left factor are its rows, those of a right one its columns, so that the latter comes transposed.
 ///
 /// # Safety
 /// The processor must have AVX-512 F and BW.
@@ -80,7 +80,7 @@ pub(super) unsafe fn pack(
     }
 }
 
-/// Writes a step of a left factor's panel, line by line: `line` gives up to 32 values, the rest are zeros.
+/// Writes a step of a left factor's panel, line by line: `line` returns up to 32 values, the rest are zeros.
 ///
 /// # Safety
 /// The processor must have AVX-512 F and BW.
@@ -122,7 +122,7 @@ fn load(from: &[f32]) -> __m512 {
     unsafe { _mm512_maskz_loadu_ps(((1_u32 << from.len().min(16)) - 1) as u16, from.as_ptr()) }
 }
 
-/// Splits 16 values into three terms, each the upper half of its lane, with nothing in the lower.
+/// Splits 16 values into three terms, each the upper half of its lane, with zeros in the lower.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn split(x: __m512) -> [__m512i; TERMS] {
@@ -133,7 +133,7 @@ fn split(x: __m512) -> [__m512i; TERMS] {
     let first = nearest(x);
     let rest = _mm512_sub_ps(x, _mm512_castsi512_ps(first));
     let second = nearest(rest);
-    // The lower half of the last term is empty but for numbers too small for a bf16.
+    // The lower half of the last term is 0, except for numbers too small for a bf16.
     let third = _mm512_castps_si512(_mm512_sub_ps(rest, _mm512_castsi512_ps(second)));
     [first, second, _mm512_and_si512(third, upper)]
 }

@@ -1,14 +1,14 @@
-//! The matrix unit itself: whether there is one, its configuration, and its instructions.
+//! The tiles of the matrix unit: detection, configuration, instructions.
 //!
-//! The instructions are written in assembler, since Rust's functions for them are not stable. No compiler uses tiles by itself,
-//! so that they keep what they hold from one of these functions to the next.
+//! The instructions are written in assembler, since Rust's functions for them are not stable. Compilers do not use
+//! tiles by themselves, so tiles keep their contents from one of these functions to the next.
 
 use std::arch::asm;
 use std::sync::OnceLock;
 
-use super::terms::{HALVES, LINES, Row};
+use super::bf16_terms::{HALVES, LINES, Row};
 
-/// Returns whether this process may use the unit. The first call asks the system for it.
+/// Returns whether this process may use the unit. The first call requests permission from the system.
 pub(super) fn available() -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
     *AVAILABLE.get_or_init(|| {
@@ -24,11 +24,11 @@ fn unit_exists() -> bool {
         && std::arch::x86_64::__cpuid_count(7, 0).edx & BF16_AND_TILES == BF16_AND_TILES
 }
 
-/// Asks the kernel for room to keep tiles when it switches between threads; it then holds for all threads.
+/// Requests space for tiles in the kernel's thread state; permission then applies to all threads.
 fn permitted() -> bool {
     const REQUEST_PERMISSION: libc::c_long = 0x1023; // ARCH_REQ_XCOMP_PERM
     const TILE_DATA: libc::c_long = 18; // XFEATURE_XTILEDATA
-    // SAFETY: takes two numbers and touches no memory of this process.
+    // SAFETY: the call takes two numbers and touches no memory of this process.
     unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0 }
 }
 
@@ -39,10 +39,10 @@ const TERM: usize = HALVES * HALF;
 /// Sets the result, tiles 0 to 3, to a block of `32×32` elements, whose rows begin `width` elements apart, or to zeros.
 ///
 /// # Safety
-/// Tiles must be configured; the block, if any, must be valid and initialised.
+/// Tiles must be configured; the block, if any, must be valid and initialized.
 #[inline(always)]
 pub(super) unsafe fn begin(block: Option<*const f32>, width: usize) {
-    // SAFETY: the caller's promise; no compiler uses tiles.
+    // SAFETY: by this function's contract; no compiler uses tiles.
     unsafe {
         match block {
             None => asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack, nomem)),
@@ -66,9 +66,8 @@ pub(super) unsafe fn begin(block: Option<*const f32>, width: usize) {
 /// Tiles must be configured; both panels must be valid for a step.
 #[inline(always)]
 pub(super) unsafe fn step(a: *const Row, b: *const Row) {
-    // Pairs of terms follow each other so that each but the first changes one factor only. a₀ is read twice: there are tiles
-    // for one term of each factor.
-    // SAFETY: the caller's promise; no compiler uses tiles.
+    // Pairs of terms are ordered so that each but the first changes one factor only. a₀ is read twice: there are tiles
+    // for one term of each factor. SAFETY: by this function's contract; no compiler uses tiles.
     unsafe {
         asm!(
             // a₀·b₂
@@ -131,7 +130,7 @@ pub(super) unsafe fn step(a: *const Row, b: *const Row) {
 /// Tiles must be configured, and the block valid.
 #[inline(always)]
 pub(super) unsafe fn end(block: *mut f32, width: usize) {
-    // SAFETY: the caller's promise.
+    // SAFETY: by this function's contract.
     unsafe {
         asm!(
             "tilestored [{top} + {stride}], tmm0",

@@ -1,10 +1,10 @@
-//! Stands in for the matrix unit where there is none.
+//! Replacement of the matrix unit for processors without one.
 
 use std::mem::MaybeUninit;
 
 use super::{Finish, Matrix, Windows};
 
-/// A factor on a unit that is not there.
+/// A factor for a unit that does not exist; it has no values.
 pub(crate) enum Packed {}
 
 /// Returns whether a product is faster on the unit.
