@@ -24,8 +24,8 @@ pub fn shares_label(rows: &Tensor, columns: &Tensor) -> Result<Tensor> {
 /// IJCAI 2016, eq. 2) and HashNet (eq. 4) weight and average it.
 ///
 /// # Shapes
-/// Both are `(n, m)`. Of stacked runs, Θ is `(runs, n, m)` and `similar` `(runs, n, m)` or, if all runs share it, `(n,
-/// m)`.
+/// Both are `(n, m)`. Of stacked runs, Θ is `(runs, n, m)` and `similar` `(runs, n, m)` or, if all runs share it,
+/// `(n, m)`.
 ///
 /// # Errors
 /// If the shapes do not fit together.
