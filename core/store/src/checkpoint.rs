@@ -1,8 +1,8 @@
 //! Checkpoints: files whose names are digests of their contents.
 //!
-//! The name makes damage visible, one rename makes writing atomic, and the file stays a plain safetensors file. A
-//! process killed between writing a checkpoint and removing its predecessor leaves both; either is a point to
-//! resume from, and resuming from either gives the same result.
+//! The name reveals damage, one rename makes writing atomic, and the file stays a plain safetensors file. A process
+//! killed between writing a checkpoint and removing its predecessor leaves both; resuming from either gives the same
+//! result.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::{StoreError, files};
 const PREFIX: &str = "checkpoint-";
 const SUFFIX: &str = ".safetensors";
 
-/// Puts a checkpoint into `directory`, then removes its predecessors.
+/// Writes a checkpoint to `directory`, then removes its predecessors.
 pub(super) fn write(directory: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let path = directory.join(file_name(bytes));
     files::replace(&path, bytes)?;

@@ -1,4 +1,4 @@
-//! The right to execute a run: a kernel lock, and all that only its holder may write.
+//! The exclusive right to execute a run: a kernel lock, and the writers of files that only its holder may change.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::thread;
@@ -10,8 +10,8 @@ use super::{Journal, RunDir, StoreError, checkpoint, files, journal, unix_time};
 use crate::RunResult;
 use crate::{CodeProfile, QueryResults, ShownItems};
 
-/// Tries before a lock counts as held by another process, and the pause between them. A process that only looks
-/// ([`RunDir::state`]) holds the lock for an instant; one that executes the run holds it for minutes.
+/// Attempts to lock before the run counts as held by another process, and the pause between them. [`RunDir::state`]
+/// takes the lock briefly; a process that executes the run holds it for minutes.
 const TRIES: usize = 5;
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -47,8 +47,8 @@ impl Claim {
         self.attempt
     }
 
-    /// Opens the journal of metrics and forgets the points after `resumed`, the step of the checkpoint that training
-    /// goes on from; all points if it starts anew.
+    /// Opens the journal of metrics and removes the points after `resumed`, the step of the checkpoint from which
+    /// training resumes; all points if it starts anew.
     ///
     /// # Errors
     /// [`StoreError::Io`] if the file cannot be written.
@@ -56,7 +56,7 @@ impl Claim {
         journal::open(&self.run.metrics_path(), resumed)
     }
 
-    /// Replaces the checkpoint, all or nothing, after making the journal's points as durable as it will be.
+    /// Replaces the checkpoint atomically, after syncing the journal to disk.
     ///
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written; the previous checkpoint is then still there.
@@ -73,7 +73,7 @@ impl Claim {
         checkpoint::remove_all(self.run.path())
     }
 
-    /// Keeps what is known of single test queries, all or nothing.
+    /// Stores the results of single test queries, atomically.
     ///
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.
@@ -81,7 +81,7 @@ impl Claim {
         files::replace_json_line(&self.run.queries_path(), queries)
     }
 
-    /// Keeps what the items of these queries look like, all or nothing.
+    /// Stores thumbnails and captions of these queries' items, atomically.
     ///
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.
@@ -89,7 +89,7 @@ impl Claim {
         files::replace_json_line(&self.run.items_path(), items)
     }
 
-    /// Keeps the statistics of bits and distances, all or nothing.
+    /// Stores the statistics of bits and distances, atomically.
     ///
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.
@@ -97,7 +97,7 @@ impl Claim {
         files::replace_json_line(&self.run.codes_path(), codes)
     }
 
-    /// Keeps the model of the selected state, all or nothing.
+    /// Stores the model of the selected state, atomically.
     ///
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.
@@ -105,8 +105,8 @@ impl Claim {
         files::replace(&self.run.model_path(), bytes)
     }
 
-    /// Writes the result, which ends the run for good, then removes its checkpoint. What else is kept of the run may
-    /// follow, as long as the claim is held.
+    /// Writes the result, which ends the run for good, then removes its checkpoint. Other files of the run may follow
+    /// while the claim is held.
     ///
     /// # Errors
     /// [`StoreError::OtherRun`] or [`StoreError::NotFinite`] if `result` is not one of this run that can be read
@@ -148,7 +148,7 @@ pub(super) fn begin(run: &RunDir) -> Result<Option<Claim>, StoreError> {
 /// Takes the run's lock without beginning an attempt; `None` if another process holds it.
 pub(super) fn lock(run: &RunDir) -> Result<Option<File>, StoreError> {
     let path = run.lock_path();
-    // The file stays for ever: removing it would let two processes lock two files of one name.
+    // The file is never removed: otherwise two processes could lock two files of one name.
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -168,7 +168,7 @@ pub(super) fn lock(run: &RunDir) -> Result<Option<File>, StoreError> {
     Ok(None)
 }
 
-/// Refuses numbers that JSON turns into `null`, which no reader would take for a result.
+/// Rejects numbers that JSON turns into `null`, which readers reject as a metric.
 fn check_finite(result: &RunResult) -> Result<(), StoreError> {
     let tasks = || result.test.values().chain(result.validation.values());
     let scalars = tasks().flat_map(|task| &task.metrics).chain(&result.seconds).map(|(name, value)| (name, *value));

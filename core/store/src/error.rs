@@ -1,21 +1,21 @@
-//! What can go wrong on disk.
+//! Errors of the disk and of stored files.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::RunId;
 
-/// A failure to keep or to find something under `runs/`.
+/// A failure to write or to read something under `runs/`.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The operating system refused.
+    /// An error of the operating system.
     #[error("cannot {action} `{}`: {error}{}", path.display(), help(error))]
     Io {
-        /// What was tried, e.g. `write`.
+        /// The failed action, e.g. `write`.
         action: &'static str,
-        /// Where.
+        /// The file or directory.
         path: PathBuf,
-        /// The refusal.
+        /// The system's error.
         error: io::Error,
     },
     /// A run id that names no directory.
@@ -24,7 +24,7 @@ pub enum StoreError {
          help: `plan` lists the ids of an experiment's runs"
     )]
     BadRunId(RunId),
-    /// A name that cannot name a file or a directory.
+    /// A name that is not valid for a file or a directory.
     #[error(
         "`{0}` cannot name a file: it is empty, begins with a dot or holds a slash\n\
          help: a sweep is called after its experiment file; rename that"
@@ -38,18 +38,18 @@ pub enum StoreError {
         /// The run that was offered.
         got: RunId,
     },
-    /// A file that never changes holds something else than expected.
+    /// A file that never changes has other content than expected.
     #[error(
         "`{}` is not what was written there: it has been edited, or two digests collide\n\
          help: move the directory that holds it away, then run the same command again", .0.display()
     )]
     Changed(PathBuf),
-    /// A file that is needed is not what it should be.
+    /// A required file is invalid.
     #[error("`{}` is damaged: {reason}\nhelp: start the sweep again: it writes the file anew", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What its reader says.
+        /// The reader's message.
         reason: String,
     },
     /// A result holds a number that JSON cannot hold.
@@ -68,17 +68,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Returns a function for `map_err` that adds what was tried and where.
+    /// Returns a function for `map_err` that adds the action and the path.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Io { action, path: path.to_owned(), error }
     }
 }
 
-/// What to do about the errors that a user can do something about.
+/// Remedies, for errors that the user can fix.
 fn help(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "\nhelp: free space on that disk, then run the same command again: what is finished is kept"
+            "\nhelp: free space on that disk, then run the same command again: finished runs are kept"
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "\nhelp: runs are kept in a directory that you can write to; `--runs DIR` or HASHLAB_RUNS names another one"
@@ -94,8 +94,8 @@ fn help(error: &io::Error) -> &'static str {
     }
 }
 
-const NO_LOCKS: &str = "\nhelp: this file system has no locks, as some network disks; name a directory on another one with \
-                        `--runs DIR` or HASHLAB_RUNS";
+const NO_LOCKS: &str = "\nhelp: this file system has no locks, like some network disks; name a directory on another one \
+                        with `--runs DIR` or HASHLAB_RUNS";
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! Reading and writing whole files so that no reader ever sees half of one.
+//! Reading and writing of whole files, so that readers never see a partial one.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
@@ -10,15 +10,15 @@ use serde::de::DeserializeOwned;
 
 use super::StoreError;
 
-/// Ends the names of files that are not yet complete.
+/// Extension of incomplete files.
 const PARTIAL: &str = ".tmp";
 
-/// Puts `bytes` at `path`, all or nothing, even if the machine loses power.
+/// Writes `bytes` to `path` atomically, even if the machine loses power.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     replace_by(path, |file| file.write_all(bytes))
 }
 
-/// Puts what `fill` writes at `path`, all or nothing, even if the machine loses power.
+/// Writes the output of `fill` to `path` atomically, even if the machine loses power.
 pub(super) fn replace_by(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), StoreError> {
     let directory = path.parent().expect("files of the store lie in a directory");
     let name = path.file_name().expect("files of the store have a name").to_string_lossy();
@@ -27,7 +27,7 @@ pub(super) fn replace_by(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::R
         let mut file = tempfile::Builder::new()
             .prefix(&format!(".{name}-"))
             .suffix(PARTIAL)
-            // The default is for secrets; results are read by colleagues as the umask allows.
+            // The default is for secrets; results get the permissions of the umask, for colleagues.
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(directory)?;
         let mut buffered = BufWriter::new(file.as_file_mut());
@@ -41,7 +41,7 @@ pub(super) fn replace_by(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::R
     write().map_err(StoreError::io("write", path))
 }
 
-/// Checks that `directory` can be made and written, by making a file in it and removing it.
+/// Checks that `directory` can be created and written, by making a file in it and removing it.
 pub(super) fn probe(directory: &Path) -> Result<(), StoreError> {
     let probe = || {
         fs::create_dir_all(directory)?;
@@ -50,7 +50,7 @@ pub(super) fn probe(directory: &Path) -> Result<(), StoreError> {
     probe().map_err(StoreError::io("write in", directory))
 }
 
-/// Makes a new name durable. Some network file systems refuse to sync a directory, and need no such call.
+/// Makes a new name durable. Some network file systems fail to sync a directory, and need no such call.
 fn sync_directory(directory: &Path) -> io::Result<()> {
     match File::open(directory)?.sync_all() {
         Err(refused) if matches!(refused.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
@@ -58,14 +58,14 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Puts `value` at `path` as indented JSON.
+/// Writes `value` to `path` as indented JSON.
 pub(super) fn replace_json(path: &Path, value: &impl Serialize) -> Result<(), StoreError> {
     let mut text = serde_json::to_vec_pretty(value).expect("records are plain data");
     text.push(b'\n');
     replace(path, &text)
 }
 
-/// Puts `value` at `path` as JSON on one line, for records with long lists.
+/// Writes `value` to `path` as JSON on one line, for records with long lists.
 pub(super) fn replace_json_line(path: &Path, value: &impl Serialize) -> Result<(), StoreError> {
     let mut text = serde_json::to_vec(value).expect("records are plain data");
     text.push(b'\n');
@@ -111,7 +111,7 @@ pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
     }
 }
 
-/// Reads the last `most` bytes of a text that may be absent, from the start of a line on.
+/// Reads the last `most` bytes of a text that may be absent, from the start of a line.
 pub(super) fn read_tail(path: &Path, most: u64) -> String {
     let tail = || -> io::Result<Vec<u8>> {
         let mut file = File::open(path)?;
@@ -161,7 +161,7 @@ pub(super) fn remove_partial(directory: &Path, prefix: &str) -> Result<(), Store
 /// Opens a log for appending, and creates its directory.
 ///
 /// # Errors
-/// [`StoreError::Io`] if the operating system refuses.
+/// [`StoreError::Io`] on an error of the operating system.
 pub fn open_log(path: &Path) -> Result<File, StoreError> {
     let open = || -> io::Result<File> {
         if let Some(directory) = path.parent() {

@@ -1,4 +1,4 @@
-//! The journal of metrics: what training measured, appended line by line.
+//! Journal of metrics, appended line by line during training.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{StoreError, files};
 
-/// What was measured at one step.
+/// Metrics of one step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
-    /// Optimiser updates done.
+    /// Number of optimizer updates done.
     pub step: u64,
     /// Values by name, e.g. `train/loss`, `validation/map_at_k`; `None` where a value was not finite.
     pub values: BTreeMap<String, Option<f64>>,
 }
 
-/// Appends to `metrics.jsonl`. One writer: the holder of the run's claim.
+/// Writer of `metrics.jsonl`. One process writes: the holder of the run's claim.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -40,7 +40,7 @@ impl Journal {
     }
 }
 
-/// Opens the journal at `path` and forgets what was written after the step `resumed`; everything if `None`.
+/// Opens the journal at `path` and removes the lines after the step `resumed`; all lines if `None`.
 pub(super) fn open(path: &Path, resumed: Option<u64>) -> Result<Journal, StoreError> {
     let kept = read(path).into_iter().take_while(|(point, _)| resumed.is_some_and(|step| point.step <= step));
     let length = kept.last().map_or(0, |(_, end)| end);
@@ -66,7 +66,7 @@ pub(super) fn read(path: &Path) -> Vec<(Point, usize)> {
         .collect()
 }
 
-/// Makes what was appended so far survive a loss of power.
+/// Syncs the journal to disk.
 pub(super) fn sync(path: &Path) -> Result<(), StoreError> {
     match File::open(path).and_then(|file| file.sync_all()) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("write", path)(error)),

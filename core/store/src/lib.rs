@@ -1,25 +1,25 @@
-//! What sweeps leave on disk, and the only code that writes under `runs/`.
+//! Run directories and sweep directories; the only code that writes under `runs/`.
 //!
 //! ```text
 //! runs/store/<hh>/<run-id>/     one directory per run, shared by all sweeps; hh: the digest's first two digits
 //!   config.json                 the resolved configuration, sorted keys
 //!   .lock                       held by the process that executes the run; the kernel releases it on death
 //!   attempts.jsonl              one line per execution that began
-//!   metrics.jsonl               what training measured, one line per point
-//!   checkpoint-<digest>.safetensors   where to resume; the name vouches for the content
-//!   log.txt                     what the processes wrote on standard error
-//!   queries.json                after the result, if it can be written: average precision of every test query, neighbors of the best and the worst
-//!   codes.json                  as them: balance and correlation of bits, distances
-//!   items.json                  as them: what the items of these queries look like
-//!   model.safetensors           the selected state, where it is kept
-//!   error.json                  why the last attempt failed
-//!   result.json                 written whole, by rename: the only "finished"
+//!   metrics.jsonl               metrics of the training, one line per point
+//!   checkpoint-<digest>.safetensors   where to resume; the name is the content's digest
+//!   log.txt                     standard error of its processes
+//!   queries.json                average precision of every test query, neighbors of the best and the worst (optional)
+//!   codes.json                  balance and correlation of bits, distances (optional)
+//!   items.json                  thumbnails and captions of these queries' items (optional)
+//!   model.safetensors           the selected state (optional)
+//!   error.json                  error of the last attempt, if it failed
+//!   result.json                 written last, by rename: the run is finished if and only if it exists
 //! runs/sweeps/<name>/newest      digest of the plan that was started last
 //! runs/sweeps/<name>/<plan>/     one directory per plan: the experiment file as run, command, plan, table, logs
 //! ```
 //!
-//! [`RunDir`] reads; only the [`Claim`] on a run writes its results. Whatever is damaged counts as absent, with a
-//! warning, so that executing the run again repairs it.
+//! [`RunDir`] reads; only the [`Claim`] on a run writes its results. Damaged files count as absent, with a warning, so
+//! that executing the run again repairs them.
 
 mod checkpoint;
 mod claim;
@@ -60,7 +60,7 @@ impl Store {
         Self { root: root.into() }
     }
 
-    /// Returns the directory that holds everything.
+    /// Returns the root directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -73,7 +73,7 @@ impl Store {
         files::probe(&self.root.join("store"))
     }
 
-    /// The runs that have a directory. Of a large plan, a look at this spares one at every run.
+    /// The runs that have a directory. For a large plan, one call replaces a check of every run.
     pub fn begun(&self) -> BTreeSet<RunId> {
         let list = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
         let shards = list(&self.root.join("store"));

@@ -1,4 +1,4 @@
-//! What is kept of a run: its configuration, its identity and its result.
+//! Records of a run: configuration, identity and result.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ pub const SCHEMA: u32 = 2;
 /// A run's configuration: everything that can change its result, and nothing else.
 ///
 /// Sections hold the keys that differ from their defaults, so that a key that is new in a later version changes no
-/// [id](Self::id). A default that changes raises the revision of what it belongs to.
+/// [id](Self::id). A changed default raises the revision of the method or data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
@@ -28,7 +28,7 @@ pub struct RunConfig {
     pub params: Settings,
     /// Code length in bits.
     pub bits: usize,
-    /// Seed of everything random in the run but the split.
+    /// Seed of all randomness of the run except the split.
     pub seed: u64,
     /// Data set name.
     pub dataset: String,
@@ -42,7 +42,7 @@ pub struct RunConfig {
     /// Seed of the split and of the database's order.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub split_seed: u64,
-    /// `[image]` and `[text]`: the encoder of each modality that the run uses, with the digest of its weights in the place
+    /// `[image]` and `[text]`: the encoder of each modality that the run uses, with the digest of its weights instead
     /// of their file.
     pub encoders: ByModality<Settings>,
     /// `[train]`; empty for shallow methods.
@@ -62,12 +62,12 @@ impl RunConfig {
         self.ids().id(self.bits, self.seed)
     }
 
-    /// Derives the identity of the run's setting: all but the seed.
+    /// Derives the identity of the run's setting, which excludes the seed.
     pub fn setting(&self) -> String {
         self.ids().setting(self.bits)
     }
 
-    /// Prepares the identities of all runs that differ from this one in code length and seed alone.
+    /// Prepares the identities of all runs that differ from this one only in code length and seed.
     pub fn ids(&self) -> RunIds {
         let serde_json::Value::Object(fields) = serde_json::to_value(self).expect("a configuration is plain data")
         else {
@@ -94,7 +94,7 @@ impl RunConfig {
     }
 }
 
-/// The identities of runs that differ in code length and seed alone; see [`RunConfig::ids`].
+/// Identities of runs that differ only in code length and seed; see [`RunConfig::ids`].
 #[derive(Clone, Debug)]
 pub struct RunIds {
     method: String,
@@ -115,7 +115,7 @@ impl RunIds {
         RunId(format!("{}-b{bits}-s{seed}-{}", self.method, self.digest(bits, seed)))
     }
 
-    /// Derives the identity of the setting of a code length: what its runs have in common but for the seed.
+    /// Derives the identity of the setting of a code length: that of its runs with any seed.
     pub fn setting(&self, bits: usize) -> String {
         self.digest(bits, 0)
     }
@@ -146,17 +146,17 @@ impl fmt::Display for RunId {
     }
 }
 
-/// How a run ended for good.
+/// Final status of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Trained and evaluated.
     Finished,
-    /// Stopped by NaN or divergence: a result in itself, not retried.
+    /// Stopped by NaN or divergence: a final result that is not retried.
     Diverged,
 }
 
-/// What a run found. Written last; a run without one is not finished.
+/// The result of a run. Written last; a run without one is not finished.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunResult {
@@ -164,9 +164,9 @@ pub struct RunResult {
     pub schema: u32,
     /// The run.
     pub run: RunId,
-    /// How it ended.
+    /// Final status.
     pub status: Status,
-    /// Why it diverged: the step and the loss terms.
+    /// Reason of the divergence: the step and the loss terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Epoch whose state was evaluated, counted from 1; none for shallow methods and diverged runs.
@@ -184,16 +184,16 @@ pub struct RunResult {
     /// Statistics of the codes of all items.
     #[serde(default)]
     pub codes: ByModality<CodeStatistics>,
-    /// Name of the way in which codes were computed, for a method that has several.
+    /// Name of the encoding, for a method that has several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<String>,
-    /// What the same trained state finds with the method's other ways of encoding, by name.
+    /// Results of the same trained state with the method's other encodings, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub other_encodings: BTreeMap<String, EncodingResult>,
     /// Wall-clock seconds by stage: `train`, `encode`, `evaluate`. The only numbers that differ between repetitions.
     #[serde(default)]
     pub seconds: BTreeMap<String, f64>,
-    /// Executions of the run that began, this one included.
+    /// Attempts to execute the run, this one included.
     #[serde(default)]
     pub attempts: u32,
     /// Provenance by name: `hashlab` version, `commit`, `diff_digest`, `core_digest`, `sources_digest`,
@@ -202,7 +202,7 @@ pub struct RunResult {
     pub provenance: BTreeMap<String, String>,
 }
 
-/// What was measured for one task.
+/// Metrics of one task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskResult {
@@ -213,7 +213,7 @@ pub struct TaskResult {
     pub curves: BTreeMap<String, Vec<f64>>,
 }
 
-/// What a run found with another way of encoding than the one that selects.
+/// Result of another encoding than the one that selects the epoch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EncodingResult {
@@ -237,13 +237,13 @@ pub struct CodeStatistics {
     pub most_common: usize,
     /// Bits that are the same in all codes.
     pub constant_bits: usize,
-    /// Relaxed codes that are exactly 0, where the bit is a matter of convention.
+    /// Relaxed codes that are exactly 0, where the bit is defined by convention.
     pub zero_outputs: u64,
-    /// Whether one code is that of more than half of the items.
+    /// Whether more than half of the items share one code.
     pub collapsed: bool,
 }
 
-/// What is kept of single test queries, in a file of its own beside the result.
+/// Results of single test queries, in a file of their own beside the result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QueryResults {
@@ -251,7 +251,7 @@ pub struct QueryResults {
     pub tasks: BTreeMap<Task, TaskQueries>,
 }
 
-/// What is kept of a task's queries.
+/// Results of single queries of a task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskQueries {
@@ -298,12 +298,12 @@ impl RunResult {
         }
     }
 
-    /// The mean of a validation metric over the run's tasks; `None` where a task lacks it.
+    /// The mean of a validation metric over the run's tasks; `None` if a task lacks it.
     pub fn mean_validation(&self, metric: &str) -> Option<f64> {
         mean(&self.validation, metric)
     }
 
-    /// The mean of a test metric over the run's tasks; `None` where a task lacks it.
+    /// The mean of a test metric over the run's tasks; `None` if a task lacks it.
     pub fn mean_test(&self, metric: &str) -> Option<f64> {
         mean(&self.test, metric)
     }

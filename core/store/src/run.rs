@@ -1,4 +1,4 @@
-//! The directory of a run, as its readers see it.
+//! The directory of a run, for reading.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use super::{StoreError, checkpoint, files, journal, journal::Point, unix_time};
 use crate::{CodeProfile, QueryResults, ShownItems};
 use crate::{RunConfig, RunId, RunResult};
 
-/// Where a run is kept. Cheap to clone; reading needs no claim.
+/// Location of a run. Cheap to clone; reading needs no claim.
 #[derive(Clone, Debug)]
 pub struct RunDir {
     id: RunId,
     path: PathBuf,
 }
 
-/// Why an attempt failed.
+/// Failure of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// The error; its first line stands alone.
+    /// The error; its first line is a summary.
     pub message: String,
     /// The attempt that failed, counted from 1; 0 if none had begun.
     pub attempt: u32,
@@ -28,10 +28,10 @@ pub struct Failure {
     pub time: u64,
 }
 
-/// How far a run has come.
+/// State of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunState {
-    /// It has a result, which may say that it diverged.
+    /// It has a result; a diverged run has one, too.
     Finished(Box<RunResult>),
     /// A process executes it now.
     Running,
@@ -61,7 +61,7 @@ impl RunDir {
         &self.path
     }
 
-    /// Returns where the run's processes write their log.
+    /// Returns the path of the log of the run's processes.
     pub fn log_path(&self) -> PathBuf {
         self.path.join("log.txt")
     }
@@ -118,8 +118,8 @@ impl RunDir {
         Some(result)
     }
 
-    /// Removes the result and all that belongs to it, so that the run is executed again. Returns whether it did; another
-    /// process that executes the run keeps it.
+    /// Removes the result and all files that belong to it, so that the run is executed again. Returns whether it did; a
+    /// run that another process executes keeps its result.
     ///
     /// # Errors
     /// [`StoreError::Io`] if a file cannot be removed.
@@ -135,7 +135,7 @@ impl RunDir {
         Ok(true)
     }
 
-    /// Removes the model that the run kept, if there is one.
+    /// Removes the stored model, if there is one.
     ///
     /// # Errors
     /// [`StoreError::Io`] if it cannot be removed.
@@ -143,38 +143,38 @@ impl RunDir {
         files::remove(&self.model_path())
     }
 
-    /// Reads what is kept of single test queries; `None` if the run kept nothing.
+    /// Reads the results of single test queries; `None` if the run stored none.
     pub fn queries(&self) -> Option<QueryResults> {
         files::read_json(&self.queries_path())
     }
 
-    /// Reads what the items of the kept queries look like; `None` if the run kept nothing.
+    /// Reads thumbnails and captions of the stored queries' items; `None` if the run stored none.
     pub fn items(&self) -> Option<ShownItems> {
         files::read_json(&self.items_path())
     }
 
-    /// Reads the statistics of bits and distances; `None` if the run kept none.
+    /// Reads the statistics of bits and distances; `None` if the run stored none.
     pub fn codes(&self) -> Option<CodeProfile> {
         files::read_json(&self.codes_path())
     }
 
-    /// Reads the last `most` bytes of the log, from the start of a line on; empty if there is none.
+    /// Reads the last `most` bytes of the log, from the start of a line; empty if there is none.
     pub fn log_tail(&self, most: u64) -> String {
         files::read_tail(&self.log_path(), most)
     }
 
-    /// Returns where the model of the selected state is kept, whether or not it is.
+    /// Returns the path of the model of the selected state, whether or not it exists.
     pub fn model_path(&self) -> PathBuf {
         self.path.join("model.safetensors")
     }
 
-    /// Reads why the last attempt failed; `None` if it did not, or if a new one has begun.
+    /// Reads the failure of the last attempt; `None` if it did not fail, or if a new one has begun.
     pub fn failure(&self) -> Option<Failure> {
         files::read_json(&self.failure_path())
     }
 
-    /// Records that a process died without recording why, so that the directory tells. Returns `None`, and writes
-    /// nothing, if another process has claimed or finished the run since.
+    /// Records that a process died without recording an error. Returns `None`, and writes nothing, if another process
+    /// has claimed or finished the run since.
     ///
     /// # Errors
     /// [`StoreError::Io`] if the directory cannot be written.
@@ -198,14 +198,14 @@ impl RunDir {
         journal::read(&self.metrics_path()).into_iter().map(|(point, _)| point).collect()
     }
 
-    /// Reads where to resume. A damaged checkpoint is ignored with a warning.
+    /// Reads the checkpoint to resume from. A damaged one is ignored with a warning.
     pub fn read_checkpoint(&self) -> Option<Vec<u8>> {
         checkpoint::read(&self.path)
     }
 
-    /// Says how far the run has come.
+    /// Returns the state of the run.
     pub fn state(&self) -> RunState {
-        // The lock is looked at first: whoever released it before this look had written its result by then.
+        // The lock is tested first: a process that released it before has written its result by then.
         let held = self.is_held();
         if let Some(result) = self.result() {
             RunState::Finished(Box::new(result))
@@ -220,8 +220,7 @@ impl RunDir {
         }
     }
 
-    /// Whether a process executes the run. The look itself holds a shared lock for an instant; [`claim::lock`]
-    /// bears with it.
+    /// Whether a process executes the run. The test takes a shared lock briefly, which is why [`claim::lock`] retries.
     fn is_held(&self) -> bool {
         let Ok(file) = File::open(self.lock_path()) else { return false };
         matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))

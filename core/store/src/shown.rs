@@ -1,11 +1,11 @@
-//! What a run keeps for people to look at: pictures of items, and statistics of its codes.
+//! Files of a run for pages: pictures of items, and statistics of its codes.
 
 use std::collections::BTreeMap;
 
 use hashlab_data::{ByModality, Task};
 use serde::{Deserialize, Serialize};
 
-/// What items of the best and the worst queries look like.
+/// Thumbnails and captions of the items of the best and the worst queries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShownItems {
@@ -13,14 +13,14 @@ pub struct ShownItems {
     pub items: ByModality<BTreeMap<u32, ShownItem>>,
 }
 
-/// What an item looks like.
+/// Thumbnail, caption and labels of an item.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShownItem {
-    /// A small JPEG in base64; none of other items than images.
+    /// A small JPEG in base64; `None` for other items than images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jpeg: Option<String>,
-    /// A caption; none of other items than texts.
+    /// A caption; `None` for other items than texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// Names of its classes.
@@ -29,11 +29,11 @@ pub struct ShownItem {
 }
 
 impl ShownItems {
-    /// How many of the best and of the worst queries are shown.
+    /// Number of the best and of the worst queries that are shown.
     pub const QUERIES: usize = 4;
 }
 
-/// Statistics of single bits and of distances: what codes look like beyond their metrics.
+/// Statistics of single bits and of distances.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CodeProfile {
@@ -47,9 +47,10 @@ pub struct CodeProfile {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BitProfile {
-    /// The share of codes in which a bit is 1, by bit.
+    /// Fraction of codes in which a bit is 1, by bit.
     pub ones: Vec<f64>,
-    /// Pairs of bits by the magnitude of their correlation, in bins of equal width from 0 to 1. Constant bits have none.
+    /// Pairs of bits by the magnitude of their correlation, in bins of equal width from 0 to 1. Constant bits have
+    /// none.
     pub correlations: Vec<u64>,
     /// The mean magnitude of the correlation; 0 without pairs.
     pub mean_correlation: f64,
@@ -61,10 +62,10 @@ pub struct BitProfile {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DistanceProfile {
-    /// Queries counted: the first of the split.
+    /// Number of queries: the first of the split.
     pub queries: usize,
     /// Pairs that share a label.
     pub relevant: Vec<u64>,
-    /// Pairs that share none.
+    /// Pairs that share no label.
     pub others: Vec<u64>,
 }

@@ -1,4 +1,4 @@
-//! The directory of a sweep: one folder per plan, with the file as run and what is made of its runs.
+//! The directory of a sweep: one folder per plan, with the file as run and the outputs of its runs.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -9,13 +9,13 @@ use super::{StoreError, files};
 /// Name of the file that holds the digest of the plan that was started last.
 const NEWEST: &str = "newest";
 
-/// Where the plans of one experiment name are kept.
+/// Directory of the plans of one experiment name.
 #[derive(Clone, Debug)]
 pub struct SweepDir {
     path: PathBuf,
 }
 
-/// Where one plan's own files are kept. Sweeps of one name, at once or one after the other, never share it.
+/// Directory of one plan's own files. Sweeps of one name, concurrent or not, never share it.
 #[derive(Clone, Debug)]
 pub struct PlanDir {
     path: PathBuf,
@@ -58,7 +58,7 @@ impl SweepDir {
         entries.flatten().filter(|entry| entry.path().join(PLAN).is_file()).count()
     }
 
-    /// Notes that the plan `digest` was started last.
+    /// Records that the plan `digest` was started last.
     ///
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.
@@ -76,8 +76,8 @@ impl PlanDir {
         &self.path
     }
 
-    /// Writes the plan, line by line, as it may be large. It is derived from the experiment, so a damaged one is written
-    /// anew.
+    /// Writes the plan, line by line, as it may be large. It is derived from the experiment, so a damaged one is
+    /// written anew.
     ///
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.
@@ -94,7 +94,7 @@ impl PlanDir {
         fs::read(&path).map_err(StoreError::io("read", &path))
     }
 
-    /// Puts a file such as `table.md` into the directory, all or nothing.
+    /// Writes a file such as `table.md` to the directory, atomically.
     ///
     /// # Errors
     /// [`StoreError::BadName`] if `file_name` is a path; [`StoreError::Io`] if the file cannot be written.
@@ -104,12 +104,12 @@ impl PlanDir {
         Ok(path)
     }
 
-    /// Reads a file of the directory as text; `None` if it is absent or no text.
+    /// Reads a file of the directory as text; `None` if it is absent or not UTF-8.
     pub fn read(&self, file_name: &str) -> Option<String> {
         fs::read_to_string(self.path.join(file_name)).ok()
     }
 
-    /// Returns where the shared stage `stage` writes its log.
+    /// Returns the path of the log of the shared stage `stage`.
     ///
     /// # Errors
     /// [`StoreError::BadName`] if `stage` is a path.

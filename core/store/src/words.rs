@@ -1,4 +1,4 @@
-//! Counts in words.
+//! Counts with their nouns.
 
 /// A count with its noun: `1 run`, `3 runs`. For nouns with a regular plural.
 pub fn counted(count: usize, noun: &str) -> String {

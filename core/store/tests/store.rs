@@ -1,4 +1,4 @@
-//! The store: claims, atomic files, and whatever a crash can leave behind.
+//! The store: claims, atomic files, and the remains of a crash.
 
 // The runs of the executor's tests.
 #[path = "../../exec/tests/exec/fixture.rs"]
