@@ -24,7 +24,7 @@ pub(crate) fn applicable(merged: &Merged<'_>, modalities: &[Modality]) -> BTreeM
     sections.into_iter().flatten().map(table).collect()
 }
 
-/// Removes the keys of a section that change nothing under the values of the others.
+/// Removes the keys of a section that have no effect under the values of the others.
 pub(crate) fn without_inactive(merged: &Merged<'_>, section: Section, mut settings: Settings) -> Settings {
     for key in merged.scope.schema(section).map(|schema| schema.inactive(&settings)).unwrap_or_default() {
         settings.shift_remove(key);
@@ -32,7 +32,7 @@ pub(crate) fn without_inactive(merged: &Merged<'_>, section: Section, mut settin
     settings
 }
 
-/// The sections of [`applicable`] without the keys that change nothing.
+/// The sections of [`applicable`] without inactive keys.
 pub(crate) fn active(merged: &Merged<'_>, modalities: &[Modality]) -> Tables {
     let tables = applicable(merged, modalities).into_iter();
     tables.map(|(section, settings)| (section, Arc::new(without_inactive(merged, section, settings)))).collect()

@@ -1,4 +1,4 @@
-//! Settings that a method cannot heed.
+//! Settings that do not apply to a method.
 
 use hashlab_data::Modality;
 use hashlab_settings::Settings;
@@ -8,7 +8,7 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::scope::Scope;
 use crate::section::{Section, names};
 
-/// Why a key does not apply to the scope's method, to follow its name; `None` where it does.
+/// Reason why a key does not apply to the scope's method, to follow its name; `None` if it does.
 fn objection(scope: Scope<'_>, section: Section, key: &str) -> Option<String> {
     let method = scope.method?;
     match section {
@@ -28,7 +28,8 @@ fn objection(scope: Scope<'_>, section: Section, key: &str) -> Option<String> {
     }
 }
 
-/// Reports a key of a method's own tables that does not apply to it. In a shared table it is meant for other methods.
+/// Reports a key of a method's own tables that does not apply to it. A key of a shared table is meant for other
+/// methods.
 pub(crate) fn check(scope: Scope<'_>, section: Section, key: &str, span: &Span) -> Option<Diagnostic> {
     let name = &scope.method?.name;
     let reason = objection(scope, section, key)?;

@@ -8,7 +8,7 @@ use hashlab_settings::{Schema, Settings, Violations};
 /// Everything an experiment file may name.
 ///
 /// A key of a shared section can be meant for some methods only: `#[schemars(extend("appliesTo" = "deep"))]` for deep
-/// methods, `"augmented"` for those that learn from augmented views. It is no part of the runs of others.
+/// methods, `"augmented"` for those that learn from augmented views. The runs of other methods do not include it.
 #[derive(Clone)]
 pub struct Catalog {
     /// The registered methods.
@@ -17,7 +17,7 @@ pub struct Catalog {
     pub datasets: Vec<DatasetDecl>,
     /// The sections `[image]` and `[text]`: the encoder of each modality.
     pub encoders: ByModality<Schema>,
-    /// Looks at what a complete section of an encoder names outside of the file, such as its weights.
+    /// Inspects the files that a complete encoder section names, such as its weights.
     pub inspect: Inspect,
     /// The section `[train]`.
     pub train: Schema,
@@ -34,27 +34,27 @@ pub struct MethodDecl {
     pub title: String,
     /// Paper: authors, venue and year.
     pub paper: String,
-    /// Raised whenever the method's results change; part of a run's identity.
+    /// Revision, raised whenever the method's results change; part of a run's identity.
     pub revision: u32,
     /// Whether the method is trained in epochs, so that `[train]` applies to it.
     pub deep: bool,
     /// Whether the method learns from augmented views.
     pub augmented: bool,
-    /// Whether the result depends on the run's seed. A method without chance runs once, whatever `seeds` says.
+    /// Whether the result depends on the run's seed. A method without randomness runs once, for any `seeds`.
     pub seeded: bool,
     /// The modalities that it needs.
     pub needs: Needs,
     /// The method's hyperparameters.
     pub params: Schema,
-    /// Finds what the method cannot work with in what is known of a run.
+    /// Validates the hyperparameters against the facts of a run.
     pub check: CheckRun,
 }
 
-/// Looks at what a complete `[image]` or `[text]` names, once per different section.
+/// Inspects the files of a complete `[image]` or `[text]`, once per different section.
 pub type Inspect = Arc<dyn Fn(Modality, &Settings) -> Result<EncoderFacts, Violations> + Send + Sync>;
 
-/// Checks what is known of a run against a method with complete hyperparameters. The keys of a violation are
-/// hyperparameters, `bits`, or keys of other sections as grids write them.
+/// Validates complete hyperparameters against the facts of a run. The keys of a violation are hyperparameters, `bits`,
+/// or keys of other sections as grids write them.
 pub type CheckRun = Arc<dyn Fn(&Settings, &RunFacts) -> Violations + Send + Sync>;
 
 /// A data set, before it is read.
@@ -66,15 +66,15 @@ pub struct DatasetDecl {
     pub title: String,
     /// The section `[data]`: the data set's own settings.
     pub settings: Schema,
-    /// Describes the data set under a complete `[data]` section, once per experiment. A user's own files describe
-    /// themselves, so this may read them.
+    /// Describes the data set with a complete `[data]` section, once per experiment. Data sets of a user's files may
+    /// read them.
     pub describe: Describe,
 }
 
-/// Describes a data set under a complete `[data]` section.
+/// Describes a data set with a complete `[data]` section.
 pub type Describe = Arc<dyn Fn(&Settings) -> Result<DatasetDescription, String> + Send + Sync>;
 
-/// A data set under its settings.
+/// A data set with its settings.
 #[derive(Clone, Debug)]
 pub struct DatasetDescription {
     /// Identity of the content (a version or a digest), part of a run's identity.
@@ -90,7 +90,7 @@ pub struct DatasetDescription {
 pub struct ProtocolDecl {
     /// Name, e.g. `cifar10-1`.
     pub name: String,
-    /// One line: sizes and source.
+    /// Description, one line: sizes and source.
     pub description: String,
     /// The depth K of the primary metric mAP@K that papers use with it; `None` for the whole ranking.
     pub map_at: Option<usize>,

@@ -1,7 +1,7 @@
 //! Rules between keys, checked in complete tables.
 //!
-//! A value is judged in the table it ends up in, never alone: `warmup = 5` may be wrong beside the default `epochs` and
-//! right beside the one that the file sets.
+//! A value is checked in the merged table, never alone: `warmup = 5` may be wrong beside the default `epochs` and right
+//! beside the one that the file sets.
 
 use hashlab_settings::Violation;
 
@@ -9,8 +9,8 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::layers::Merged;
 use crate::section::Section;
 
-/// Reports every rule that some sections break. Of the keys that a rule relates, the culprit is the first that the
-/// uppermost layer sets; a rule that the defaults break is shown at `owner`.
+/// Reports every violated rule of the given sections. Of the keys in a rule, the diagnostic points to the first one
+/// that the uppermost layer sets; for a rule that the defaults violate, to `owner`.
 pub(crate) fn violations(merged: &Merged<'_>, sections: &[Section], owner: &Span) -> Vec<Diagnostic> {
     let broken = |section: Section| {
         let schema = merged.scope.schema(section)?;
@@ -24,7 +24,7 @@ pub(crate) fn violations(merged: &Merged<'_>, sections: &[Section], owner: &Span
     sections.iter().filter_map(|section| broken(*section)).flatten().collect()
 }
 
-/// A violation at its place. A message of several lines brings its own help.
+/// A violation at its span. A message of several lines includes its own help.
 pub(crate) fn diagnostic(merged: &Merged<'_>, section: Section, violation: &Violation, owner: &Span) -> Diagnostic {
     let heights = violation.keys.iter().filter_map(|key| Some((merged.origin(section, key)?.0, key)));
     let heights: Vec<_> = heights.collect();

@@ -9,7 +9,7 @@ use crate::section::Section;
 use crate::suggest::did_you_mean;
 use crate::toml_tree::Field;
 
-/// Finds the data set that the top level names. What is no name at all is reported for its type.
+/// Finds the data set that the top level names. A value of another type is reported elsewhere.
 ///
 /// # Errors
 /// If there is none of that name.
@@ -24,10 +24,10 @@ pub(crate) fn find<'c>(catalog: &'c Catalog, named: Option<&Field>) -> Result<Op
     })
 }
 
-/// Describes the data set under the merged `[data]` section. An error is shown at that section or at `dataset`.
+/// Describes the data set with the merged `[data]` section. An error is shown at that section or at `dataset`.
 ///
 /// # Errors
-/// Every rule that the section breaks, or what keeps the data set from being described.
+/// Every violated rule of the section, or the reason why the data set cannot be described.
 pub(crate) fn describe(
     scope: Scope<'_>,
     dataset: &DatasetDecl,

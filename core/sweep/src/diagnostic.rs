@@ -6,12 +6,12 @@ use std::ops::Range;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str};
 
-/// A text that settings come from: the file, one environment variable or one `--set`.
+/// Text of a source of settings: the file, one environment variable or one `--set`.
 #[derive(Clone, Debug)]
 pub(crate) struct SourceText {
-    /// The file's path; a variable and a flag have none, and their texts speak for themselves.
+    /// The file's path; `None` for variables and flags, whose texts include their names.
     pub(crate) path: Option<String>,
-    /// The whole text; of a variable and a flag, as a shell would show it.
+    /// The whole text; of a variable and a flag, in shell syntax.
     pub(crate) text: String,
 }
 
@@ -30,18 +30,18 @@ impl Span {
         Self { source, start: span.start, end: span.end }
     }
 
-    /// The file as a whole, where nothing in it can be pointed at: a key that is missing.
+    /// The file as a whole, for diagnostics of a missing key.
     pub(crate) fn file() -> Self {
         Self::new(0, 0..0)
     }
 }
 
-/// One thing that is wrong with an experiment: an error message, its place and its remedy.
+/// A problem of an experiment: an error message, its span and its remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// What is wrong, in one line.
+    /// The problem, in one line.
     pub message: String,
-    /// What would be right, a line each.
+    /// Remedies, a line each.
     pub help: Vec<String>,
     pub(crate) span: Span,
 }
@@ -57,7 +57,7 @@ impl Diagnostic {
     }
 }
 
-/// Everything that is wrong with an experiment, in the order of the file, then the environment, then the flags.
+/// All problems of an experiment, in the order of the file, then the environment, then the flags.
 #[derive(Clone, Debug)]
 pub struct Diagnostics {
     sources: Vec<SourceText>,
@@ -65,7 +65,7 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
-    /// Sorts and drops repetitions: one bad value of a grid is a diagnostic of many points.
+    /// Sorts and removes repetitions: one bad value of a grid is a diagnostic of many points.
     pub(crate) fn new(sources: Vec<SourceText>, mut diagnostics: Vec<Diagnostic>) -> Self {
         diagnostics.sort_by(|a, b| a.span.cmp(&b.span));
         let mut kept: Vec<Diagnostic> = Vec::new();

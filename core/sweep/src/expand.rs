@@ -1,4 +1,4 @@
-//! Expands an experiment into the runs of its plan.
+//! Expansion of an experiment into the runs of its plan.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,15 +31,15 @@ struct AtPoint<'a> {
     bits: Vec<usize>,
     seeds: Vec<u64>,
     label: Arc<str>,
-    /// The configuration of the runs, but for code length and seed.
+    /// The configuration of the runs, without code length and seed.
     template: Arc<RunConfig>,
 }
 
 impl Experiment {
     /// Lists the runs. A run that arises twice under one label is listed once.
     ///
-    /// `resolve` is called once per different `[image]` or `[text]` and returns it with the digest of the weights in
-    /// the place of their file.
+    /// `resolve` is called once per different `[image]` or `[text]` and returns it with the digest of the weights
+    /// instead of their file.
     ///
     /// # Errors
     /// If `resolve` fails, or if two rows hold one run.
@@ -149,7 +149,7 @@ impl Experiment {
 }
 
 impl<'a> AtPoint<'a> {
-    /// Shares the sections that are those of the point before.
+    /// Shares the sections that equal those of the point before.
     fn sharing(mut self, before: Option<&AtPoint<'a>>) -> Self {
         for (section, settings) in &mut self.tables {
             if let Some(known) = before.and_then(|before| before.tables.get(section)).filter(|known| *known == settings)
@@ -195,7 +195,7 @@ fn integers<T: serde::de::DeserializeOwned>(general: &Settings, key: &str) -> Ve
     serde_json::from_value(value).expect("the types of the top level were checked")
 }
 
-/// Encoder sections and what they resolve to. Each different one is resolved once: weights may have to be digested.
+/// Encoder sections and their resolved forms. Each different one is resolved once: weights may have to be digested.
 struct Encoders<'r> {
     resolve: Resolve<'r>,
     known: BTreeMap<(Modality, String), Settings>,

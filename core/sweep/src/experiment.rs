@@ -37,7 +37,7 @@ impl Experiment {
         &self.dataset
     }
 
-    /// The data set under the experiment's `[data]`.
+    /// The data set with the experiment's `[data]`.
     pub fn description(&self) -> &DatasetDescription {
         &self.description
     }
@@ -48,12 +48,12 @@ impl Experiment {
     }
 }
 
-/// Reads an experiment file under its overrides: defaults < file < method < grid point < environment < flags.
+/// Reads an experiment file with its overrides: defaults < file < method < grid point < environment < flags.
 ///
 /// `origin` names the file in diagnostics and the experiment in its results.
 ///
 /// # Errors
-/// Everything that is wrong in the file, the environment and the flags; where one of them is not even TOML, only that.
+/// All problems of the file, the environment and the flags; if one of them is not TOML, only those of its syntax.
 pub fn load(text: &str, origin: &Path, catalog: &Catalog, overrides: &Overrides) -> Result<Experiment, Diagnostics> {
     let file = SourceText { path: Some(origin.display().to_string()), text: text.to_owned() };
     let mut sources = vec![file];
@@ -129,7 +129,7 @@ fn check_methods(scope: Scope<'_>, layers: &Layers, methods: &mut [MethodTable])
     }
     for table in methods {
         let scope = Scope { method: Some(&scope.catalog.methods[table.method]), ..scope };
-        // An override takes the place of all the values that a grid would have tried.
+        // An override replaces all values of a grid's axis.
         table.axes.retain(|axis| !layers.overridden(axis.section, &axis.key));
         match modalities::choose(scope, table, layers) {
             Ok(chosen) => table.modalities = chosen,
@@ -138,7 +138,7 @@ fn check_methods(scope: Scope<'_>, layers: &Layers, methods: &mut [MethodTable])
         diagnostics.extend(check_points(scope, layers, table, &mut judged, &mut inspected));
         diagnostics.extend(inactive::without_effect(scope, layers, table));
     }
-    // A section that no method reads is still to be in order.
+    // A section that no method reads must be valid, too.
     let rest: Vec<Section> = Section::shared().into_iter().filter(|section| !judged.contains(section)).collect();
     diagnostics.extend(violations(&Merged::new(scope, layers.around(&[])), &rest, &Span::file()));
     diagnostics

@@ -1,4 +1,4 @@
-//! Checks of what is known of runs beyond their settings: what encoder sections name, and what methods can work with.
+//! Checks of facts beyond the settings: files of encoder sections, and the requirements of methods.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ use crate::section::Section;
 /// The key of the top level with the code lengths.
 const BITS: &str = "bits";
 
-/// What was found of encoder sections; each different one is looked at once.
+/// Cache of inspected encoder sections.
 #[derive(Default)]
 pub(crate) struct Inspected(BTreeMap<(Modality, String), Result<EncoderFacts, Violations>>);
 
-/// Reports what the encoder sections of a point name and is not usable; where all is, what its method cannot work with.
-/// The sections hold to their own rules.
+/// Reports unusable files of a grid point's encoder sections; if there are none, the violations of its method. Expects
+/// sections that satisfy their own schemas.
 pub(crate) fn check(
     merged: &Merged<'_>,
     modalities: &[Modality],

@@ -13,7 +13,7 @@ use crate::section::Section;
 use crate::toml_tree::{Field, Node, NodeKind};
 use crate::typed_value::check_list;
 
-/// More points than this are a slip of the pen; it also bounds what checking them costs.
+/// Largest number of points; more are a mistake, and would take long to check.
 const MAX_POINTS: usize = 10_000;
 
 /// One key of a grid with its values in turn; never empty.
@@ -24,7 +24,7 @@ pub(crate) struct Axis {
     pub(crate) values: Vec<Assignment>,
 }
 
-/// A key of a grid as it is written.
+/// A key of a grid as written.
 struct GridKey<'a> {
     section: Section,
     key: &'a str,
@@ -32,7 +32,7 @@ struct GridKey<'a> {
     node: &'a Node,
 }
 
-/// Lists the grid's points, the last axis fastest; one empty point where there is no axis.
+/// Lists the grid's points, the last axis fastest; one empty point if there is no axis.
 pub(crate) fn points(axes: &[Axis]) -> Vec<Layer> {
     let points = axes.iter().fold(vec![Vec::new()], |points: Vec<Vec<Assignment>>, axis| {
         let extended = |point: &Vec<Assignment>| -> Vec<Vec<Assignment>> {
@@ -43,7 +43,7 @@ pub(crate) fn points(axes: &[Axis]) -> Vec<Layer> {
     points.into_iter().map(|assignments| Layer { assignments, ..Layer::new(Origin::GridPoint) }).collect()
 }
 
-/// Reads the axes of a grid. Keys that are refused are noted in `fixed`, what the method's table fixes.
+/// Reads the axes of a grid. Rejected keys are recorded in `fixed`, the fixed settings of the method's table.
 pub(crate) fn grid(reader: &mut Reader<'_>, field: &Field, fixed: &mut Layer) -> Vec<Axis> {
     let keys: Vec<GridKey<'_>> = reader.table(field).iter().flat_map(grid_keys).collect();
     if keys.is_empty() && matches!(field.node.kind, NodeKind::Table(_)) {
@@ -78,7 +78,7 @@ pub(crate) fn grid(reader: &mut Reader<'_>, field: &Field, fixed: &mut Layer) ->
     axes
 }
 
-/// Finds the section that a grid's key means: `"train.epochs" = […]` and `train = { epochs = […] }` are the same.
+/// Finds the section of a grid's key: `"train.epochs" = […]` and `train = { epochs = […] }` are the same.
 fn grid_keys(field: &Field) -> Vec<GridKey<'_>> {
     let section_of = |name: &str| Section::varied().into_iter().find(|section| section.key() == name);
     if let (Some(section), NodeKind::Table(fields)) = (section_of(&field.key), &field.node.kind) {

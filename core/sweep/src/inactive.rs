@@ -1,4 +1,4 @@
-//! Settings of a method without effect: keys that change nothing beside its other settings, at no point of its grid.
+//! Settings of a method without effect: keys that are inactive at every point of its grid.
 
 use crate::active::{Tables, active};
 use crate::diagnostic::Diagnostic;
@@ -6,7 +6,7 @@ use crate::layers::{Assignment, Layer, Layers, Merged};
 use crate::method_table::MethodTable;
 use crate::scope::Scope;
 
-/// Reports the settings of a method that change nothing. Those of shared sections may be meant for other methods.
+/// Reports the settings of a method that have no effect. Those of shared sections may be meant for other methods.
 pub(crate) fn without_effect(scope: Scope<'_>, layers: &Layers, table: &MethodTable) -> Vec<Diagnostic> {
     let at = |fixed: &Layer, point: &Layer| -> Tables {
         active(&Merged::new(scope, layers.around(&[fixed, point])), &table.modalities)
@@ -16,14 +16,14 @@ pub(crate) fn without_effect(scope: Scope<'_>, layers: &Layers, table: &MethodTa
     let mut suspects: Vec<&Assignment> = own.collect();
     for point in &points {
         let tables = at(&table.fixed, point);
-        let idle = |one: &&Assignment| tables.get(&one.section).is_some_and(|table| !table.contains_key(&one.key));
-        suspects.retain(idle);
+        let inactive = |one: &&Assignment| tables.get(&one.section).is_some_and(|table| !table.contains_key(&one.key));
+        suspects.retain(inactive);
         if suspects.is_empty() {
             return Vec::new(); // at the first point, as a rule
         }
     }
-    // `finetune = false` is inactive, and yet matters where the file's shared section says `true`.
-    let idle = |assignment: &&Assignment| {
+    // `finetune = false` is inactive, but has an effect if the file's shared section has `true`.
+    let inactive = |assignment: &&Assignment| {
         let without = |layer: &Layer| {
             let mut layer = layer.clone();
             layer.assignments.retain(|other| !other.same_key(assignment));
@@ -31,7 +31,7 @@ pub(crate) fn without_effect(scope: Scope<'_>, layers: &Layers, table: &MethodTa
         };
         points.iter().all(|point| at(&without(&table.fixed), &without(point)) == at(&table.fixed, point))
     };
-    suspects.into_iter().filter(idle).map(|assignment| diagnostic(scope, assignment)).collect()
+    suspects.into_iter().filter(inactive).map(|assignment| diagnostic(scope, assignment)).collect()
 }
 
 fn diagnostic(scope: Scope<'_>, assignment: &Assignment) -> Diagnostic {

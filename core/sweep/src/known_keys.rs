@@ -1,4 +1,4 @@
-//! Keys that may stand in a table, and reports of those that may not.
+//! Known keys of a table, and reports of unknown ones.
 
 use crate::diagnostic::{Diagnostic, Span};
 use crate::scope::Scope;
@@ -8,7 +8,7 @@ use crate::suggest::did_you_mean;
 /// The key of the tables of methods.
 pub(crate) const METHOD: &str = "method";
 
-/// What may stand in a `[[method]]`.
+/// Keys of a `[[method]]`.
 const METHOD_KEYS: [&str; 8] = ["name", "label", "bits", "params", "train", "image", "text", "grid"];
 
 /// Reports a key that a section does not have.
@@ -41,7 +41,7 @@ fn sections(scope: Scope<'_>) -> Vec<Section> {
     Section::shared().into_iter().filter(known).collect()
 }
 
-/// Says in which other table a key stands. `here` is `None` in a `[[method]]`.
+/// Names the other table that has a key. `here` is `None` in a `[[method]]`.
 fn elsewhere(scope: Scope<'_>, here: Option<Section>, key: &str) -> Option<String> {
     let has = |section: Section| scope.schema(section).is_some_and(|schema| schema.defaults.contains_key(key));
     let others = sections(scope).into_iter().filter(|section| Some(*section) != here);

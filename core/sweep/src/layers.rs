@@ -5,7 +5,7 @@
 //! [`Merged`] reads a table in the order in which its schema declares the keys, and asks the tags for origins.
 //!
 //! figment's own TOML and environment providers are not used. They keep no spans, which diagnostics show, and its
-//! environment takes `1e-3` for a string.
+//! environment provider reads `1e-3` as a string.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ pub(crate) struct Assignment {
     pub(crate) key: String,
     /// The value, in the type of the key.
     pub(crate) value: Value,
-    /// Where the value stands.
+    /// Span of the value.
     pub(crate) span: Span,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Layer {
     pub(crate) assignments: Vec<Assignment>,
     /// The tables that the origin writes, even if they are empty.
     pub(crate) tables: Vec<(Section, Span)>,
-    /// The keys whose values were refused. Rules that relate them to others are not checked.
+    /// The keys with rejected values. Rules that relate them to others are not checked.
     pub(crate) rejected: Vec<(Section, String)>,
 }
 
@@ -70,12 +70,12 @@ impl Layer {
         Self { origin, assignments: Vec::new(), tables: Vec::new(), rejected: Vec::new() }
     }
 
-    /// What the layer sets a key to.
+    /// The layer's assignment of a key.
     pub(crate) fn find(&self, section: Section, key: &str) -> Option<&Assignment> {
         self.assignments.iter().rev().find(|a| a.section == section && a.key == key)
     }
 
-    /// Where the layer writes a table, if it does.
+    /// The span of a table of the layer, if it has one.
     pub(crate) fn table(&self, section: Section) -> Option<&Span> {
         self.tables.iter().find(|(table, _)| *table == section).map(|(_, span)| span)
     }
@@ -84,7 +84,7 @@ impl Layer {
         self.rejected.iter().any(|(table, rejected)| *table == section && rejected == key)
     }
 
-    /// The layer in words, to stand in brackets behind a value.
+    /// The layer in words, to be written in brackets after a value.
     fn describe(&self) -> String {
         let metadata = self.metadata();
         match &metadata.source {
@@ -142,7 +142,7 @@ pub(crate) struct Layers {
 }
 
 impl Layers {
-    /// Stacks the layers, a method's own between the file and what stands above it.
+    /// Stacks the layers, a method's own between the file and the overrides.
     pub(crate) fn around<'a>(&'a self, method: &[&'a Layer]) -> Vec<&'a Layer> {
         std::iter::once(&self.file).chain(method.iter().copied()).chain(&self.overrides).collect()
     }
@@ -189,7 +189,7 @@ impl<'a> Merged<'a> {
         keys.filter_map(read).collect()
     }
 
-    /// The layer that a key's value comes from, and its height; `None` for a default.
+    /// The layer of a key's value, and its height; `None` for a default.
     pub(crate) fn origin(&self, section: Section, key: &str) -> Option<(usize, &'a Layer)> {
         let metadata = self.figment.get_metadata(self.value(section, key)?.tag())?;
         let found = self.layers.iter().enumerate().rev();
@@ -197,7 +197,7 @@ impl<'a> Merged<'a> {
         found.find(|(_, layer)| layer.metadata() == *metadata).map(|(height, layer)| (height, *layer))
     }
 
-    /// What sets a key; `None` for a default.
+    /// The assignment of a key; `None` for a default.
     pub(crate) fn assignment(&self, section: Section, key: &str) -> Option<&'a Assignment> {
         self.origin(section, key).and_then(|(_, layer)| layer.find(section, key))
     }
@@ -210,12 +210,12 @@ impl<'a> Merged<'a> {
         Some(format!("`{key}` is {value} ({origin})"))
     }
 
-    /// Whether a layer's value of any key of a section was refused.
+    /// Whether a layer's value of any key of a section was rejected.
     pub(crate) fn rejects_any(&self, section: Section) -> bool {
         self.layers.iter().any(|layer| layer.rejected.iter().any(|(table, _)| *table == section))
     }
 
-    /// Whether a layer's value of a key was refused.
+    /// Whether a layer's value of a key was rejected.
     pub(crate) fn rejects(&self, section: Section, key: &str) -> bool {
         self.layers.iter().any(|layer| layer.rejects(section, key))
     }

@@ -25,8 +25,7 @@
 //! ```
 //!
 //! Later layers win: defaults, file, method, grid point, environment (`HASHLAB_SET_TRAIN__EPOCHS=5`), flags
-//! (`--set train.epochs=5`). The two from outside thus beat whatever the file says, and take the place of a grid's
-//! axis.
+//! (`--set train.epochs=5`). The last two thus override the whole file, and replace a grid's axis.
 //!
 //! A method that needs several modalities runs on all of them. One that takes any modality runs on the one whose
 //! section the file has, else on the data set's only one, else on images.

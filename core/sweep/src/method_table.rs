@@ -1,4 +1,4 @@
-//! Reads `[[method]]`: a method, what it fixes and what it varies.
+//! Reader of `[[method]]`: a method, its fixed settings and its grid.
 
 use hashlab_data::Modality;
 
@@ -20,13 +20,13 @@ pub(crate) struct MethodTable {
     pub(crate) method: usize,
     /// The row of its results in a table.
     pub(crate) label: String,
-    /// Where the method is named; stands for the table as a whole.
+    /// Span of the method's name; diagnostics on the whole table point to it.
     pub(crate) span: Span,
-    /// What the table fixes.
+    /// The fixed settings of the table.
     pub(crate) fixed: Layer,
-    /// What its grid varies, in the order of declaration.
+    /// The axes of its grid, in the order of declaration.
     pub(crate) axes: Vec<Axis>,
-    /// The keys of the grid, those included that an override fixes.
+    /// The keys of the grid, including those that an override fixes.
     pub(crate) varied: Vec<(Section, String)>,
     /// The modalities of its runs.
     pub(crate) modalities: Vec<Modality>,
@@ -45,7 +45,7 @@ impl MethodTable {
     }
 }
 
-/// Reads the methods of a file. Tables without a method that exists are left out.
+/// Reads the methods of a file. Tables without an existing method are left out.
 pub(crate) fn method_tables(reader: &mut Reader<'_>, fields: &[Field]) -> Vec<MethodTable> {
     let Some(field) = fields.iter().find(|field| field.key == METHOD) else { return Vec::new() };
     let NodeKind::List(nodes) = &field.node.kind else {
@@ -89,7 +89,7 @@ fn method_table(reader: &mut Reader<'_>, node: &Node) -> Option<MethodTable> {
     })
 }
 
-/// Finds the table's method in the catalog, and where the table names it.
+/// Finds the table's method in the catalog, and the span of its name.
 fn named_method<'a>(reader: &mut Reader<'a>, node: &Node, fields: &[Field]) -> Option<(usize, &'a MethodDecl, Span)> {
     let methods = &reader.scope.catalog.methods;
     let Some(field) = fields.iter().find(|field| field.key == "name") else {
@@ -107,7 +107,7 @@ fn named_method<'a>(reader: &mut Reader<'a>, node: &Node, fields: &[Field]) -> O
     Some((index, &methods[index], field.node.span.clone()))
 }
 
-/// Reads what one key of a table fixes.
+/// Reads a fixed setting of a table.
 fn read_fixed(reader: &mut Reader<'_>, fixed: &mut Layer, field: &Field) {
     match field.key.as_str() {
         "name" | "label" | "grid" => {}

@@ -68,7 +68,7 @@ fn any(scope: Scope<'_>, table: &MethodTable, layers: &Layers) -> Result<Modalit
     }
 }
 
-/// Reports encoders that do not fit the form in which the data set holds the items: features have none.
+/// Reports encoders that do not fit the form of the data set's items: features have none.
 pub(crate) fn check_encoders(merged: &Merged<'_>, modalities: &[Modality], owner: &Span) -> Vec<Diagnostic> {
     let (Some(dataset), Some(data)) = (merged.scope.dataset, merged.scope.description) else { return Vec::new() };
     let check = |modality: Modality| {
@@ -93,7 +93,7 @@ pub(crate) fn check_encoders(merged: &Merged<'_>, modalities: &[Modality], owner
     modalities.iter().filter_map(|modality| check(*modality)).collect()
 }
 
-/// Where the uppermost shared layer writes the section of a modality.
+/// Span of a modality's section in the uppermost shared layer that has it.
 fn section_span(layers: &Layers, modality: Modality) -> Option<&Span> {
     layers.downwards().find_map(|layer| layer.table(Section::Encoder(modality)))
 }

@@ -6,15 +6,15 @@ use crate::diagnostic::{Diagnostic, SourceText, Span};
 use crate::layers::Origin;
 use crate::toml_tree::{self, Field, Node, NodeKind};
 
-/// What a variable's name starts with; the rest is the key, with two underscores for a dot.
+/// Prefix of a variable's name; the rest is the key, with two underscores for a dot.
 pub const PREFIX: &str = "HASHLAB_SET_";
 
-/// Settings from outside of the file. They beat everything that the file says, methods and grids included.
+/// Settings from outside of the file. They override the whole file, methods and grids included.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// Environment variables; those that do not start with [`PREFIX`] are not looked at.
+    /// Environment variables; those without [`PREFIX`] are ignored.
     pub env: Vec<(String, String)>,
-    /// The arguments of `--set`, as `key=value`. The last one of a key counts; they beat the environment.
+    /// The arguments of `--set`, as `key=value`. The last one of a key counts; they override the environment.
     pub set: Vec<String>,
 }
 
@@ -62,7 +62,7 @@ fn flag(argument: &str, sources: &mut Vec<SourceText>) -> Parsed {
     Ok(Override { origin: Origin::Flag(text), field })
 }
 
-/// Parses one `key=value`. The key stands at `span` of `text`, the value behind the next byte.
+/// Parses one `key=value`. The key is at `span` of `text`, the value begins after the next byte.
 fn assignment(
     text: String,
     span: Range<usize>,

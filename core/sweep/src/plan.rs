@@ -6,7 +6,7 @@ use hashlab_data::Modality;
 use hashlab_settings::Settings;
 use hashlab_store::{RunConfig, RunId};
 
-/// All runs of an experiment, and what they have in common.
+/// All runs of an experiment, and their common facts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The experiment's name: the stem of its file.
@@ -17,25 +17,25 @@ pub struct Plan {
     pub dataset_title: String,
     /// Protocol name.
     pub protocol: String,
-    /// One line on the protocol: sizes and source.
+    /// Description of the protocol, one line: sizes and source.
     pub protocol_description: String,
     /// The runs: by method, then grid point, then code length, then seed.
     pub runs: Vec<PlannedRun>,
 }
 
-/// One run of a plan. Runs share what they have in common: there may be a hundred thousand.
+/// One run of a plan. Runs share common parts, as there may be a hundred thousand.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedRun {
     /// The run.
     pub id: RunId,
-    /// What the run shares with its repetitions under other seeds.
+    /// Identity of the setting, which the run shares with its repetitions under other seeds.
     pub setting: Arc<str>,
     /// Index of the `[[method]]`, counted from 0.
     pub method: usize,
     /// The row of its result in a table.
     pub label: Arc<str>,
-    /// What tells the run's setting from the others of its row, e.g. `tau` and `train.epochs`: the keys that a grid
-    /// varies, and all others in which the row differs. A key that is not set is `null`.
+    /// Point of the run's setting in its row, e.g. `tau` and `train.epochs`: the keys that a grid varies, and all
+    /// others in which the row differs. A key that is not set is `null`.
     pub point: Arc<Settings>,
     /// Code length in bits.
     pub bits: usize,
@@ -55,21 +55,21 @@ impl PlannedRun {
         &self.template
     }
 
-    /// Whether two runs are known to have one template, as neighbors of a plan do that differ in code length and seed.
+    /// Whether two runs share one template, as neighbors of a plan do that differ in code length and seed.
     pub fn shares_template(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.template, &other.template)
     }
 }
 
-/// Why there is no plan.
+/// Reason why there is no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// An encoder of the experiment cannot be had.
+    /// An encoder of the experiment is not available.
     #[error("{message}")]
     Encoder {
         /// The modality.
         modality: Modality,
-        /// What the resolver said.
+        /// The resolver's message.
         message: String,
     },
     /// Two rows of the table would hold one run.
@@ -89,7 +89,7 @@ pub enum PlanError {
     Stored {
         /// Line, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
 }

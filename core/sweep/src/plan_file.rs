@@ -21,7 +21,7 @@ struct Header {
     dataset_title: String,
     protocol: String,
     protocol_description: String,
-    /// Number of lines that follow: a truncated file must not pass for a shorter plan.
+    /// Number of lines that follow, so that a truncated file is detected.
     runs: usize,
 }
 
@@ -43,7 +43,7 @@ impl Plan {
     /// Writes the plan as JSON Lines.
     ///
     /// # Errors
-    /// Those of `out`.
+    /// Errors of `out`.
     pub fn write_jsonl(&self, out: &mut dyn Write) -> io::Result<()> {
         let header = Header {
             schema: SCHEMA,
@@ -120,7 +120,7 @@ struct StoredLine {
     config: RunConfig,
 }
 
-/// Reads a run, which shares what it can with the one before it.
+/// Reads a run, which shares equal parts with the one before it.
 fn run(line: usize, text: &str, before: Option<&PlannedRun>) -> Result<PlannedRun, PlanError> {
     let StoredLine { id, setting, method, label, point, config } = parse(line, text)?;
     let actual = config.id();
@@ -151,7 +151,7 @@ fn run(line: usize, text: &str, before: Option<&PlannedRun>) -> Result<PlannedRu
     })
 }
 
-/// The one in use already, if it is the same.
+/// `known` if it equals `new`.
 fn shared<T: PartialEq + ?Sized>(known: &Arc<T>, new: Arc<T>) -> Arc<T> {
     if **known == *new { Arc::clone(known) } else { new }
 }

@@ -1,11 +1,11 @@
-//! Reads the text of an experiment file.
+//! Reader of the text of an experiment file.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::suggest::nearest;
 
-/// Why a file gives no text.
+/// Reason why a file cannot be read as text.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// There is no such file.
@@ -13,7 +13,7 @@ pub enum ReadError {
     Missing {
         /// The path as given.
         path: PathBuf,
-        /// The file that may have been meant.
+        /// The file that was probably meant.
         nearest: Option<PathBuf>,
     },
     /// The path is that of a directory.
@@ -22,7 +22,7 @@ pub enum ReadError {
         /// The path as given.
         path: PathBuf,
     },
-    /// The file may not be read.
+    /// Permission to read the file is denied.
     #[error("no permission to read {}", path.display())]
     Denied {
         /// The path as given.
@@ -41,7 +41,7 @@ pub enum ReadError {
         /// The encoding that the text is likely to have.
         encoding: &'static str,
     },
-    /// Anything else.
+    /// Another error.
     #[error("cannot read {}: {source}", path.display())]
     Other {
         /// The path as given.
@@ -58,7 +58,7 @@ fn suggestion(nearest: Option<&Path>) -> String {
 /// Reads an experiment file.
 ///
 /// # Errors
-/// [`ReadError`] says what the path is instead of a readable text.
+/// [`ReadError`] names the problem of the path or the text.
 pub fn read_file(path: &Path) -> Result<String, ReadError> {
     let path_buf = || path.to_owned();
     if path.is_dir() {
@@ -74,8 +74,8 @@ pub fn read_file(path: &Path) -> Result<String, ReadError> {
     text(bytes).map_err(|(offset, encoding)| ReadError::NotUtf8 { path: path_buf(), offset, encoding })
 }
 
-/// The text, or the first byte that is no part of one and the likely encoding. UTF-16 without marks is valid UTF-8 in
-/// which every other byte is 0, and TOML has no use for those.
+/// The text, or the first byte that is not text and the likely encoding. UTF-16 without marks is valid UTF-8 in which
+/// every other byte is 0, which TOML does not allow.
 fn text(bytes: Vec<u8>) -> Result<String, (usize, &'static str)> {
     if let Some(wide) = wide(&bytes) {
         return Err(wide);
@@ -83,7 +83,7 @@ fn text(bytes: Vec<u8>) -> Result<String, (usize, &'static str)> {
     String::from_utf8(bytes).map_err(|error| (error.utf8_error().valid_up_to(), "Latin-1 (ISO 8859-1, Windows-1252)"))
 }
 
-/// An encoding of two bytes per character, by its mark or its zeros, and the first byte that shows it.
+/// An encoding of two bytes per character, by its mark or its zeros, and the first byte of the evidence.
 fn wide(bytes: &[u8]) -> Option<(usize, &'static str)> {
     const LITTLE: &str = "UTF-16 (little endian)";
     const BIG: &str = "UTF-16 (big endian)";
@@ -96,7 +96,7 @@ fn wide(bytes: &[u8]) -> Option<(usize, &'static str)> {
     }
 }
 
-/// The file that may have been meant: the path with `.toml`, or a name in the same directory that is near.
+/// The file that was probably meant: the path with `.toml`, or a similar name in the same directory.
 fn nearest_file(path: &Path) -> Option<PathBuf> {
     let mut with_suffix = path.to_owned().into_os_string();
     with_suffix.push(".toml");

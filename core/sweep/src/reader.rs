@@ -1,4 +1,4 @@
-//! Reads tables of settings out of trees, and collects diagnostics on the way.
+//! Reader of tables of settings, which collects diagnostics.
 
 use serde_json::Value;
 
@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The fields of a table; none, and a diagnostic, where the value is something else.
+    /// The fields of a table; if the value is not a table, no fields and a diagnostic.
     pub(crate) fn table<'f>(&mut self, field: &'f Field) -> &'f [Field] {
         if let NodeKind::Table(fields) = &field.node.kind {
             return fields;
@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
         &[]
     }
 
-    /// Reads a string with something in it.
+    /// Reads a non-empty string.
     pub(crate) fn text(&mut self, field: &Field) -> Option<String> {
         let value = field.node.value();
         if let Some(text) = value.as_str().filter(|text| !text.trim().is_empty()) {

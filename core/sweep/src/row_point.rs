@@ -1,4 +1,4 @@
-//! What tells the settings of one row of a table apart.
+//! Differences between the settings of one row of a table.
 
 use hashlab_settings::Settings;
 use serde_json::Value;

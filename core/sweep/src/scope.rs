@@ -1,4 +1,4 @@
-//! Declarations that a part of an experiment is checked against.
+//! Declarations that apply to a part of an experiment.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use crate::section::{General, Section};
 /// The key of `[image]` and `[text]` that names the encoder.
 pub(crate) const ENCODER: &str = "encoder";
 
-/// The encoder that passes features through.
+/// The encoder of data sets of features, which returns them unchanged.
 pub(crate) const NO_ENCODER: &str = "none";
 
 static GENERAL: LazyLock<Schema> = LazyLock::new(Schema::of::<General>);
@@ -20,16 +20,16 @@ static GENERAL: LazyLock<Schema> = LazyLock::new(Schema::of::<General>);
 #[derive(Clone, Copy)]
 pub(crate) struct Scope<'a> {
     pub(crate) catalog: &'a Catalog,
-    /// `None` while the experiment names none that exists; `[data]` is not checked then.
+    /// `None` if the experiment names no existing data set; `[data]` is not checked then.
     pub(crate) dataset: Option<&'a DatasetDecl>,
-    /// `None` while the data set is unknown.
+    /// `None` if the data set is unknown.
     pub(crate) description: Option<&'a DatasetDescription>,
     /// `None` outside of methods.
     pub(crate) method: Option<&'a MethodDecl>,
 }
 
 impl<'a> Scope<'a> {
-    /// The keys of a section; `None` where no data set, method or encoder declares any.
+    /// The keys of a section; `None` if no data set, method or encoder declares any.
     pub(crate) fn schema(self, section: Section) -> Option<&'a Schema> {
         match section {
             Section::General => Some(&*GENERAL),
@@ -41,7 +41,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The defaults of a section; empty where it has no schema. A modality that the data set holds as features has no
+    /// The defaults of a section; empty if it has no schema. A modality that the data set holds as features has no
     /// encoder by default.
     pub(crate) fn defaults(self, section: Section) -> Settings {
         let mut defaults = self.schema(section).map(|schema| schema.defaults.clone()).unwrap_or_default();

@@ -98,7 +98,7 @@ impl Params for General {
 }
 
 impl General {
-    /// A line that shows how a key is written.
+    /// An example line with a key.
     pub(crate) fn example(key: &str) -> Option<&'static str> {
         match key {
             "bits" => Some("`bits = [16, 32]`: the code lengths to try"),

@@ -1,8 +1,8 @@
-//! Help for words that are not what they should be.
+//! Help for misspelled words.
 
 pub(crate) use hashlab_settings::{did_you_mean, nearest};
 
-/// How TOML writes what `text` means, e.g. `0.001` for `.001` and `true` for `True`.
+/// The TOML form of `text`, e.g. `0.001` for `.001` and `true` for `True`.
 pub(crate) fn in_toml(text: &str) -> Option<String> {
     let (text, comment) = match text.split_once('#') {
         Some((value, _)) => (value.trim_end(), true),

@@ -34,7 +34,7 @@ pub(crate) struct Field {
 }
 
 impl Node {
-    /// Says what the node is, to follow "got": `the integer 16`, `a list`.
+    /// Describes the node, to follow "got": `the integer 16`, `a list`.
     pub(crate) fn describe(&self) -> String {
         match &self.kind {
             NodeKind::Scalar(Value::String(text)) => format!("the string {text:?}"),
@@ -46,7 +46,7 @@ impl Node {
         }
     }
 
-    /// The elements of a list; anything else is its own only element.
+    /// The elements of a list; of another node, the node itself.
     pub(crate) fn items(&self) -> &[Node] {
         match &self.kind {
             NodeKind::List(items) => items,
@@ -76,8 +76,8 @@ pub(crate) fn document(text: &str, source: usize) -> Result<Vec<Field>, Vec<Diag
     converter.finish(fields)
 }
 
-/// Parses the value that fills a source from byte `offset` to its end, apart from blanks. What is no TOML is a string,
-/// so that a shell needs no second pair of quotes; but an opening quote or bracket is meant as TOML.
+/// Parses the value that fills a source from byte `offset` to its end, without blanks. Text that is not TOML is a
+/// string, so that a shell needs no second pair of quotes; but text with an opening quote or bracket must be TOML.
 ///
 /// # Errors
 /// As [`document`].
@@ -107,7 +107,7 @@ impl Converter {
         Span::new(self.source, self.offset + span.start..self.offset + span.end)
     }
 
-    /// Reports the first error: those behind it, and odd values in what was parsed all the same, are its consequences.
+    /// Reports the first error only: later ones, and odd values in the parsed rest, are its consequences.
     fn syntax(&self, errors: &[toml::de::Error], text: &str) -> Result<(), Vec<Diagnostic>> {
         let Some(error) = errors.first() else { return Ok(()) };
         let span = error.span().unwrap_or(0..text.len());

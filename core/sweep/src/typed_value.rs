@@ -7,7 +7,7 @@ use crate::diagnostic::Diagnostic;
 use crate::suggest::{in_toml, nearest};
 use crate::toml_tree::{Node, NodeKind};
 
-/// Takes the value of `key` in its type.
+/// Reads the value of `key` in its type.
 ///
 /// # Errors
 /// A diagnostic per part of the value that does not fit.
@@ -30,7 +30,7 @@ fn diagnostic(key: &str, expected: &ValueType, node: &Node, mismatch: &Mismatch)
     }
 }
 
-/// Checks that a list of values to try is neither empty nor repetitive. `values` are the list's, as they count.
+/// Checks that a list of values to try is neither empty nor repetitive. `values` are the list's, typed.
 pub(crate) fn check_list(key: &str, list: &Node, values: &[Value]) -> Vec<Diagnostic> {
     if values.is_empty() {
         return vec![Diagnostic::new(&list.span, format!("`{key}` is empty, so there would be nothing to run"))];

@@ -1,4 +1,4 @@
-//! What a user reads when a file is wrong.
+//! Diagnostics of an invalid file.
 
 use insta::assert_snapshot;
 

@@ -1,4 +1,4 @@
-//! What is known of runs beyond their settings: files that encoder sections name, and what methods can work with.
+//! Facts beyond the settings: files of encoder sections, and the requirements of methods.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use hashlab_sweep::{Catalog, Overrides, load};
 use crate::catalog::catalog;
 
 /// Encoders of 8 features whose weights must not be called `lost`. `waves` draws two views, `prism` makes no more bits
-/// than there are features. Returns the sections that were looked at, too.
+/// than there are features. Returns the inspected sections, too.
 fn knowing() -> (Catalog, Arc<Mutex<Vec<String>>>) {
     let mut catalog = catalog();
     let looked = Arc::new(Mutex::new(Vec::new()));

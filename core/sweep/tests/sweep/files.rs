@@ -1,4 +1,4 @@
-//! Files that give no text.
+//! Files without readable text.
 
 use std::fs;
 use std::path::Path;

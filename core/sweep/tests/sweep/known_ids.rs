@@ -1,6 +1,6 @@
 //! A new key renames no run: ids are written down, and hold for sections that have grown.
 //!
-//! `known_ids.txt` changes with the schema alone, which is raised when all results become invalid.
+//! `known_ids.txt` changes only with the schema, which is raised when all results become invalid.
 
 use std::sync::Arc;
 

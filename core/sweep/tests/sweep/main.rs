@@ -30,7 +30,7 @@ fn read_under(text: &str, env: &[(&str, &str)], set: &[&str]) -> Result<Experime
     load(text, Path::new("experiments/toy.toml"), &catalog::catalog(), &overrides)
 }
 
-/// What is wrong with a file, as a log shows it.
+/// Diagnostics of a file, without color.
 fn diagnostics(text: &str) -> String {
     diagnostics_under(text, &[], &[])
 }
@@ -53,7 +53,7 @@ fn resolve(modality: Modality, section: &Settings) -> Result<Settings, String> {
     Ok(section)
 }
 
-/// Loads and plans a file that is in order.
+/// Loads and plans a valid file.
 fn planned(text: &str) -> Plan {
     planned_under(text, &[], &[])
 }

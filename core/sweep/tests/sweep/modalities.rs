@@ -1,4 +1,4 @@
-//! Which modalities a method runs on, and what its data set must have.
+//! Modalities of a method's runs, and of its data set.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,10 +1,10 @@
-//! What a user reads when a variable or a flag is wrong.
+//! Diagnostics of an invalid variable or flag.
 
 use insta::assert_snapshot;
 
 use crate::{diagnostics_under, planned_under, with_method};
 
-/// A file in order, to be broken from outside.
+/// A valid file, to be broken from outside.
 const SOUND: &str = "dataset = \"toy\"\nbits = [16]\n\n[[method]]\nname = \"waves\"\ngrid = { tau = [0.2, 0.3] }\n";
 
 #[test]

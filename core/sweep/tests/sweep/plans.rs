@@ -1,4 +1,4 @@
-//! What an experiment expands to.
+//! Plans of experiments.
 
 use hashlab_data::Modality;
 use hashlab_settings::Settings;
@@ -100,8 +100,8 @@ fn what_cannot_change_a_result_is_not_in_a_run() {
 }
 
 /// The catalog's inactive keys: `low` and `high` beside `loss = "hinge"`, `warmup` and `drops` beside `nesterov`, and
-/// the digest of a grey encoder. Each switch is the first value of a grid: a key that it made inactive at every point of
-/// a method would be refused.
+/// the digest of a grey encoder. Each switch is the first value of a grid: a key that it made inactive at every point
+/// of a method would be refused.
 #[test]
 fn keys_that_change_nothing_under_the_others_values_name_no_run() {
     let run = |own: &[&str]| {

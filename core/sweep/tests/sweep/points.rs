@@ -1,4 +1,4 @@
-//! What tells the settings of a row apart, and how often a method runs.
+//! Points of the settings of a row, and the number of runs of a method.
 
 use hashlab_sweep::Plan;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What holds for every experiment.
+//! Properties of all experiments.
 
 use std::collections::BTreeSet;
 
