@@ -44,8 +44,8 @@ pub enum Progress {
 }
 
 impl FeatureCache {
-    /// Opens the cache at `root`, creating the folder if need be. The cache takes at most `limit` bytes; without a
-    /// limit it takes what it needs.
+    /// Opens the cache at `root`, creating the folder if need be. The cache takes at most `limit` bytes; `None`: no
+    /// limit.
     ///
     /// # Errors
     /// If the folder cannot be created.

@@ -70,7 +70,7 @@ impl<'a> Checker<'a> {
         if record == &BLANK {
             return State::Missing;
         }
-        // Data that cannot be read, beyond the file's end or on a bad block, are as good as altered ones.
+        // Unreadable data, beyond the file's end or on a bad block, count as damaged.
         match self.record_on_disk(data, chunk) {
             Ok(found) if found == *record => State::Intact,
             _ => State::Damaged,

@@ -21,7 +21,7 @@ pub enum CacheDtype {
     #[default]
     F32,
     /// IEEE 754 half precision: 2 bytes per value, rounded to the nearest with ties to even. Features keep 11
-    /// significant bits; those of 65,520 and more are refused, those below 2^-14 lose accuracy.
+    /// significant bits; those of 65,520 and more are rejected, those below 2^-14 lose accuracy.
     F16,
 }
 
@@ -41,7 +41,8 @@ impl CacheDtype {
     pub(crate) fn holds(self, value: f32) -> bool {
         match self {
             Self::F32 => true,
-            // Halfway from the largest number, 65504, to what would be the next: a tie, which goes up, to infinity.
+            // Halfway from the largest number, 65504, to the next one in the series: a tie, which is rounded up, to
+            // infinity.
             Self::F16 => value.abs() < 65520.0,
         }
     }

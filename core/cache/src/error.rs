@@ -102,7 +102,7 @@ pub enum CacheError {
     /// A feature file ended before a row that it had when it was opened.
     #[error(
         "{} was cut short after it was opened: expected {expected} bytes, found {found}\n\
-         help: start again, and what is missing is extracted anew; keep other programs off the cache's files",
+         help: start again: missing features are extracted anew; keep other programs off the cache's files",
         .path.display()
     )]
     Truncated {
@@ -136,7 +136,7 @@ impl CacheError {
     }
 }
 
-/// What to do about a refusal of the system.
+/// Remedies for errors of the system.
 fn help(source: &io::Error) -> &'static str {
     match source.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
@@ -155,10 +155,10 @@ fn help(source: &io::Error) -> &'static str {
     }
 }
 
-const NO_LOCKS: &str = "\nhelp: this file system has no locks, as some network disks; put the feature cache on another one \
-                        with `--cache-dir DIR` or HASHLAB_CACHE_DIR";
+const NO_LOCKS: &str = "\nhelp: this file system has no locks, like some network disks; put the feature cache on \
+                        another one with `--cache-dir DIR` or HASHLAB_CACHE_DIR";
 
-/// A size in bytes, for people.
+/// A size in bytes, with a readable unit.
 struct Size(u64);
 
 impl fmt::Display for Size {

@@ -14,7 +14,7 @@ use crate::{CacheError, FeatureKey, Shape};
 /// A feature file in the cache.
 #[derive(Clone, Debug)]
 pub struct CachedFile {
-    /// The feature file's folder.
+    /// Folder of the feature file.
     pub path: PathBuf,
     /// Its identity; `None` if the stored one is damaged.
     pub key: Option<FeatureKey>,
@@ -27,7 +27,7 @@ pub struct CachedFile {
     /// Bytes that count against the cache's limit. A feature file counts in full from the start of its extraction, so
     /// that concurrent extractions respect the limit together.
     pub bytes: u64,
-    /// When it was last opened.
+    /// Time of the last opening.
     pub last_used: SystemTime,
 }
 
@@ -56,13 +56,13 @@ pub(crate) fn list(root: &Path) -> Result<Vec<CachedFile>, CacheError> {
 
 /// Makes room for a feature file within `limit`, and reserves it by writing the file's identity.
 pub(crate) fn reserve(root: &Path, limit: Option<u64>, folder: &Folder, identity: &Identity) -> Result<(), CacheError> {
-    let _bank = lock(root)?;
+    let _lock = lock(root)?;
     if let Some(limit) = limit {
         let needed = size(identity);
         let mut others = list(root)?;
         others.retain(|entry| entry.path != folder.path());
         let plan = Plan::new(others, limit.saturating_sub(needed))?;
-        // Nothing is removed in vain.
+        // No file is removed if that would not suffice.
         if needed > limit || plan.left > limit - needed {
             return Err(CacheError::Full { root: root.to_owned(), needed, in_use: plan.left, limit });
         }
@@ -73,7 +73,7 @@ pub(crate) fn reserve(root: &Path, limit: Option<u64>, folder: &Folder, identity
 
 /// Removes unused feature files until the cache takes at most `keep` bytes, or none is left to remove.
 pub(crate) fn prune(root: &Path, keep: u64) -> Result<Pruned, CacheError> {
-    let _bank = lock(root)?;
+    let _lock = lock(root)?;
     Plan::new(list(root)?, keep)?.carry_out()
 }
 

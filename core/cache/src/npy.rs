@@ -31,7 +31,7 @@ impl Element for i64 {
     const KIND: &'static str = "i8";
 }
 
-/// Writes an array piece by piece. [`Writer::finish`] renames the complete file to its name.
+/// Writer of an array in pieces. [`Writer::finish`] renames the complete file to its name.
 pub struct Writer<T: Element> {
     path: PathBuf,
     file: BufWriter<NamedTempFile>,
@@ -118,7 +118,7 @@ fn header<T: Element>(shape: &[usize]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// What numpy 2 writes for the same arrays:
+    /// Headers by numpy 2 of the same arrays:
     /// ```python
     /// import io, numpy as np
     /// for a in [np.zeros((2, 3), 'f4'), np.zeros(5, 'i8'), np.zeros((0, 4), 'u1'), np.zeros((), 'u4')]:

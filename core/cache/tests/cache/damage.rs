@@ -29,16 +29,16 @@ fn logged<T>(action: impl FnOnce() -> T) -> (T, String) {
 /// Damages a complete feature file and asserts that exactly the chunks that start at `lost` are extracted again.
 #[track_caller]
 fn assert_repaired(damage: impl FnOnce(&Path), lost: &[usize]) {
-    let (_folder, cache) = temporary_bank(None);
+    let (_folder, cache) = temporary_cache(None);
     ensure(&cache, 0, SHAPE).unwrap();
-    let segment_folder = only_segment(&cache);
-    let pristine = fs::read(segment_folder.join("data.f32")).unwrap();
-    damage(&segment_folder);
+    let folder_of_file = only_feature_file(&cache);
+    let pristine = fs::read(folder_of_file.join("data.f32")).unwrap();
+    damage(&folder_of_file);
     let ((feature_file, extracted), log) = logged(|| ensure(&cache, 0, SHAPE).unwrap());
     assert_eq!(extracted, lost);
     assert_holds(&feature_file, 0);
-    assert_eq!(fs::read(segment_folder.join("data.f32")).unwrap(), pristine);
-    let name = segment_folder.to_str().unwrap();
+    assert_eq!(fs::read(folder_of_file.join("data.f32")).unwrap(), pristine);
+    let name = folder_of_file.to_str().unwrap();
     assert!(log.contains("WARN") && log.contains("damaged feature file") && log.contains(name), "{log}");
     assert_eq!(ensure(&cache, 0, SHAPE).unwrap().1, [0; 0], "repaired for good");
 }
@@ -77,12 +77,12 @@ fn chunks_that_trade_places_are_noticed() {
 }
 
 #[test]
-fn data_of_another_segment_are_noticed() {
-    let (_other_folder, other) = temporary_bank(None);
+fn data_of_another_feature_file_are_noticed() {
+    let (_other_folder, other) = temporary_cache(None);
     ensure(&other, 1, SHAPE).unwrap();
     let copy = |folder: &Path| {
         for file in ["data.f32", "checksums"] {
-            fs::copy(only_segment(&other).join(file), folder.join(file)).unwrap();
+            fs::copy(only_feature_file(&other).join(file), folder.join(file)).unwrap();
         }
     };
     assert_repaired(copy, &[0, 3, 6, 9]);
@@ -94,10 +94,10 @@ fn lost_checksums_cost_the_chunks_without_one() {
 }
 
 #[test]
-fn damage_in_an_interrupted_segment_is_noticed() {
-    let (_folder, cache) = temporary_bank(None);
+fn damage_in_an_interrupted_feature_file_is_noticed() {
+    let (_folder, cache) = temporary_cache(None);
     interrupt(&cache, 0, SHAPE, 3);
-    flip_byte(&only_segment(&cache).join("data.f32"), 4);
+    flip_byte(&only_feature_file(&cache).join("data.f32"), 4);
     let ((feature_file, extracted), log) = logged(|| ensure(&cache, 0, SHAPE).unwrap());
     assert_eq!(extracted, [0, 9]);
     assert!(log.contains("damaged=1"), "{log}");
@@ -105,17 +105,17 @@ fn damage_in_an_interrupted_segment_is_noticed() {
 }
 
 #[test]
-fn a_reader_survives_the_repair_of_its_segment() {
-    let (_folder, cache) = temporary_bank(None);
+fn a_reader_survives_the_repair_of_its_feature_file() {
+    let (_folder, cache) = temporary_cache(None);
     let (reader, _) = ensure(&cache, 0, SHAPE).unwrap();
-    flip_byte(&only_segment(&cache).join("data.f32"), 4);
+    flip_byte(&only_feature_file(&cache).join("data.f32"), 4);
     assert_eq!(ensure(&cache, 0, SHAPE).unwrap().1, [0]);
     assert_holds(&reader, 0);
 }
 
 #[test]
 fn a_file_cut_short_under_its_reader_is_an_error() {
-    let (_folder, cache) = temporary_bank(None);
+    let (_folder, cache) = temporary_cache(None);
     let (feature_file, _) = ensure(&cache, 0, SHAPE).unwrap();
     cut(feature_file.path(), 100);
     feature_file.read_rows(&[4], &mut [0.0; 5]).unwrap();
@@ -125,9 +125,9 @@ fn a_file_cut_short_under_its_reader_is_an_error() {
 
 #[test]
 fn a_full_disk_interrupts_and_no_more() {
-    let (_folder, cache) = temporary_bank(None);
+    let (_folder, cache) = temporary_cache(None);
     interrupt(&cache, 0, SHAPE, 2);
-    let folder = only_segment(&cache);
+    let folder = only_feature_file(&cache);
     let (data, aside) = (folder.join("data.f32"), folder.join("aside"));
     fs::rename(&data, &aside).unwrap();
     symlink("/dev/full", &data).unwrap();
@@ -143,10 +143,10 @@ fn a_full_disk_interrupts_and_no_more() {
 }
 
 #[test]
-fn a_damaged_description_does_not_hide_a_segment() {
-    let (_folder, cache) = temporary_bank(None);
+fn a_damaged_description_does_not_hide_a_feature_file() {
+    let (_folder, cache) = temporary_cache(None);
     ensure(&cache, 0, SHAPE).unwrap();
-    cut(&only_segment(&cache).join("key.json"), 20);
+    cut(&only_feature_file(&cache).join("key.json"), 20);
     let entry = &cache.list().unwrap()[0];
     assert_eq!((entry.key.as_ref(), entry.bytes), (None, 220));
     assert_eq!(cache.prune(0).unwrap().feature_files, 1);

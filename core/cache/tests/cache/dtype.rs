@@ -4,12 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A feature file as a property draws it.
+/// A random feature file.
 #[derive(Clone, Debug)]
 struct Sample {
     dtype: CacheDtype,
     shape: Shape,
-    /// What extraction computes, row-major.
+    /// Extracted features, row-major.
     values: Vec<f32>,
 }
 
@@ -33,7 +33,7 @@ impl Sample {
         (feature_file, chunks)
     }
 
-    /// What the feature file holds: the values to its precision.
+    /// Features in the file: the values, rounded to its precision.
     fn stored(&self) -> Vec<f32> {
         match self.dtype {
             CacheDtype::F32 => self.values.clone(),
@@ -46,7 +46,7 @@ impl Sample {
     }
 }
 
-/// Rounds as the standard says, in arithmetic that is exact: to a multiple of the value's last binary place.
+/// Rounds by the standard's definition, in exact arithmetic: to a multiple of the value's last binary place.
 fn nearest_half(value: f32) -> f32 {
     let exponent = f64::from(value).abs().log2().floor().max(-14.0);
     let place = (exponent - 10.0).exp2();
@@ -61,7 +61,7 @@ fn values(count: usize) -> impl Strategy<Value = Vec<f32>> {
     prop::collection::vec(value, count)
 }
 
-/// The number that bits of half precision stand for.
+/// The number with the given bits of half precision.
 fn half(bits: u16) -> f32 {
     let (exponent, fraction) = (i32::from(bits >> 10), f32::from(bits & 0x3ff));
     if exponent == 0 { fraction * 2f32.powi(-24) } else { (1024.0 + fraction) * 2f32.powi(exponent - 25) }
@@ -91,7 +91,7 @@ proptest! {
 
     #[test]
     fn features_come_back_to_their_precision(sample in samples(), picks in prop::collection::vec(any::<u32>(), 0..9)) {
-        let (_folder, cache) = temporary_bank(None);
+        let (_folder, cache) = temporary_cache(None);
         let (feature_file, _) = sample.ensure(&cache);
         let stored = sample.stored();
         prop_assert_eq!(bits(&all(&feature_file)), bits(&stored));
@@ -106,7 +106,7 @@ proptest! {
 
     #[test]
     fn an_interruption_leaves_no_trace(sample in samples(), at in any::<prop::sample::Index>()) {
-        let (_folder, cache) = temporary_bank(None);
+        let (_folder, cache) = temporary_cache(None);
         let chunks = sample.shape.chunks();
         let interrupted_at = at.index(chunks);
         let extract = |rows: Range<usize>| match rows.start / sample.shape.chunk_rows {
@@ -121,7 +121,7 @@ proptest! {
 
     #[test]
     fn a_damaged_byte_costs_its_chunk(sample in samples(), at in any::<prop::sample::Index>()) {
-        let (_folder, cache) = temporary_bank(None);
+        let (_folder, cache) = temporary_cache(None);
         let (feature_file, _) = sample.ensure(&cache);
         let byte = at.index(sample.bytes() as usize);
         flip_byte(feature_file.path(), byte as u64);
@@ -132,8 +132,8 @@ proptest! {
     }
 
     #[test]
-    fn the_bank_counts_what_the_disk_holds(sample in samples()) {
-        let (_folder, cache) = temporary_bank(None);
+    fn the_cache_counts_what_the_disk_holds(sample in samples()) {
+        let (_folder, cache) = temporary_cache(None);
         let (feature_file, _) = sample.ensure(&cache);
         prop_assert_eq!(fs::metadata(feature_file.path()).unwrap().len(), sample.bytes());
         let entry = &cache.list().unwrap()[0];
@@ -167,8 +167,8 @@ fn half_sample() -> Sample {
 }
 
 #[test]
-fn each_precision_has_a_segment_of_its_own() {
-    let (_folder, cache) = temporary_bank(None);
+fn each_precision_has_a_feature_file_of_its_own() {
+    let (_folder, cache) = temporary_cache(None);
     let (full, _) = ensure(&cache, 0, SHAPE).unwrap();
     let (half, extracted) = half_sample().ensure(&cache);
     assert_eq!((extracted.len(), cache.list().unwrap().len()), (4, 2));
@@ -180,7 +180,7 @@ fn each_precision_has_a_segment_of_its_own() {
 fn a_long_range_is_read_block_by_block() {
     let shape = Shape { rows: 30_001, dim: 3, chunk_rows: 7000 };
     let values: Vec<f32> = (0..shape.rows * shape.dim).map(|at| (at % 4096) as f32 / 64.0).collect();
-    let (_folder, cache) = temporary_bank(None);
+    let (_folder, cache) = temporary_cache(None);
     let (feature_file, _) = Sample { dtype: CacheDtype::F16, shape, values: values.clone() }.ensure(&cache);
     // 13 bits do not fit into 11.
     let stored: Vec<f32> = values.iter().map(|&value| nearest_half(value)).collect();
@@ -189,7 +189,7 @@ fn a_long_range_is_read_block_by_block() {
 
 #[test]
 fn a_feature_beyond_half_precision_is_refused() {
-    let (_folder, cache) = temporary_bank(None);
+    let (_folder, cache) = temporary_cache(None);
     let mut sample = half_sample();
     sample.values[7] = -65520.0;
     let extract = |rows| Ok::<_, CacheError>(sample.of(rows));
@@ -205,7 +205,7 @@ fn a_feature_beyond_half_precision_is_refused() {
 
 #[test]
 fn half_precision_that_is_cut_short_under_its_reader_is_an_error() {
-    let (_folder, cache) = temporary_bank(None);
+    let (_folder, cache) = temporary_cache(None);
     let (feature_file, _) = half_sample().ensure(&cache);
     cut(feature_file.path(), 50);
     feature_file.read_rows(&[4], &mut [0.0; 5]).unwrap();
@@ -215,9 +215,9 @@ fn half_precision_that_is_cut_short_under_its_reader_is_an_error() {
 
 #[test]
 fn the_size_of_half_precision_is_known_without_its_description() {
-    let (_folder, cache) = temporary_bank(None);
+    let (_folder, cache) = temporary_cache(None);
     half_sample().ensure(&cache);
-    cut(&only_segment(&cache).join("key.json"), 20);
+    cut(&only_feature_file(&cache).join("key.json"), 20);
     let entry = &cache.list().unwrap()[0];
     assert_eq!((entry.key.as_ref(), entry.bytes), (None, 110));
 }

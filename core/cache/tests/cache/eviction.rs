@@ -21,8 +21,8 @@ fn views(cache: &FeatureCache) -> Vec<u32> {
 }
 
 #[test]
-fn the_least_recently_used_segment_makes_room() {
-    let (_folder, cache) = temporary_bank(Some(3 * BYTES));
+fn the_least_recently_used_feature_file_makes_room() {
+    let (_folder, cache) = temporary_cache(Some(3 * BYTES));
     for view in [0, 1, 2, 0] {
         store(&cache, view);
     }
@@ -34,8 +34,8 @@ fn the_least_recently_used_segment_makes_room() {
 }
 
 #[test]
-fn segments_in_use_stay() {
-    let (_folder, cache) = temporary_bank(Some(2 * BYTES));
+fn feature_files_in_use_stay() {
+    let (_folder, cache) = temporary_cache(Some(2 * BYTES));
     let (open, _) = ensure(&cache, 0, SHAPE).unwrap();
     store(&cache, 1);
     store(&cache, 2);
@@ -57,8 +57,8 @@ fn segments_in_use_stay() {
 }
 
 #[test]
-fn a_segment_beyond_the_limit_removes_nothing() {
-    let (_folder, cache) = temporary_bank(Some(2 * BYTES));
+fn a_feature_file_beyond_the_limit_removes_nothing() {
+    let (_folder, cache) = temporary_cache(Some(2 * BYTES));
     store(&cache, 0);
     let large = Shape { rows: 100, ..SHAPE };
     assert!(matches!(ensure(&cache, 1, large), Err(CacheError::Full { in_use: 0, .. })));
@@ -71,7 +71,7 @@ fn a_segment_beyond_the_limit_removes_nothing() {
 
 #[test]
 fn an_extraction_counts_in_full_from_its_start() {
-    let (_folder, cache) = temporary_bank(Some(2 * BYTES - 1));
+    let (_folder, cache) = temporary_cache(Some(2 * BYTES - 1));
     let extract = |rows: Range<usize>| {
         if rows.start == 0 {
             let error = ensure(&cache, 1, SHAPE).unwrap_err();
@@ -83,8 +83,8 @@ fn an_extraction_counts_in_full_from_its_start() {
 }
 
 #[test]
-fn an_interrupted_segment_goes_when_its_turn_comes() {
-    let (_folder, cache) = temporary_bank(Some(2 * BYTES));
+fn an_interrupted_feature_file_goes_when_its_turn_comes() {
+    let (_folder, cache) = temporary_cache(Some(2 * BYTES));
     interrupt(&cache, 0, SHAPE, 2);
     thread::sleep(Duration::from_millis(10));
     store(&cache, 1);
@@ -96,7 +96,7 @@ fn an_interrupted_segment_goes_when_its_turn_comes() {
 
 #[test]
 fn pruning_spares_what_fits_and_what_is_used() {
-    let (_folder, cache) = temporary_bank(None);
+    let (_folder, cache) = temporary_cache(None);
     let (_open, _) = ensure(&cache, 0, SHAPE).unwrap();
     thread::sleep(Duration::from_millis(10));
     store(&cache, 1);

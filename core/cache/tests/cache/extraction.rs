@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::*;
 
 #[test]
-fn a_segment_is_extracted_once() {
-    let (_folder, cache) = temporary_bank(None);
+fn a_feature_file_is_extracted_once() {
+    let (_folder, cache) = temporary_cache(None);
     let (feature_file, extracted) = ensure(&cache, 0, SHAPE).unwrap();
     assert_eq!(extracted, [0, 3, 6, 9]);
     assert_holds(&feature_file, 0);
@@ -18,8 +18,8 @@ fn a_segment_is_extracted_once() {
 }
 
 #[test]
-fn another_key_or_shape_is_another_segment() {
-    let (_folder, cache) = temporary_bank(None);
+fn another_key_or_shape_is_another_feature_file() {
+    let (_folder, cache) = temporary_cache(None);
     ensure(&cache, 0, SHAPE).unwrap();
     let (other, extracted) = ensure(&cache, 1, SHAPE).unwrap();
     assert_eq!(extracted.len(), 4);
@@ -30,8 +30,8 @@ fn another_key_or_shape_is_another_segment() {
 }
 
 #[test]
-fn an_empty_segment_needs_no_extraction() {
-    let (_folder, cache) = temporary_bank(None);
+fn an_empty_feature_file_needs_no_extraction() {
+    let (_folder, cache) = temporary_cache(None);
     let (feature_file, extracted) = ensure(&cache, 0, Shape { rows: 0, ..SHAPE }).unwrap();
     assert_eq!((feature_file.rows(), extracted.len()), (0, 0));
     feature_file.read_rows(&[], &mut []).unwrap();
@@ -39,7 +39,7 @@ fn an_empty_segment_needs_no_extraction() {
 
 #[test]
 fn rows_are_read_in_any_order_by_many_threads() {
-    let (_folder, cache) = temporary_bank(None);
+    let (_folder, cache) = temporary_cache(None);
     let (feature_file, _) = ensure(&cache, 0, SHAPE).unwrap();
     let wanted: [u32; 7] = [10, 4, 5, 6, 0, 0, 9];
     let expected: Vec<f32> = wanted.iter().flat_map(|&row| features(0, row as usize..row as usize + 1, 5)).collect();
@@ -58,7 +58,7 @@ fn rows_are_read_in_any_order_by_many_threads() {
 
 #[test]
 fn rows_beyond_the_end_are_refused() {
-    let (_folder, cache) = temporary_bank(None);
+    let (_folder, cache) = temporary_cache(None);
     let (feature_file, _) = ensure(&cache, 0, SHAPE).unwrap();
     for rows in [[3, 11], [10, 11], [u32::MAX, 0]] {
         let error = feature_file.read_rows(&rows, &mut [0.0; 10]).unwrap_err();
@@ -69,7 +69,7 @@ fn rows_beyond_the_end_are_refused() {
 
 #[test]
 fn a_failed_extraction_keeps_what_it_had() {
-    let (_folder, cache) = temporary_bank(None);
+    let (_folder, cache) = temporary_cache(None);
     let extract = |rows: Range<usize>| match rows.start {
         6 => Err(Failure::Extract("image 7 is damaged".into())),
         _ => Ok(features(0, rows, 5)),
@@ -93,7 +93,7 @@ fn a_failed_extraction_keeps_what_it_had() {
 
 #[test]
 fn wrong_features_are_not_stored() {
-    let (_folder, cache) = temporary_bank(None);
+    let (_folder, cache) = temporary_cache(None);
     let attempt = |spoil: fn(&mut Vec<f32>)| {
         let extract = |rows: Range<usize>| {
             let mut values = features(0, rows, 5);
@@ -110,8 +110,8 @@ fn wrong_features_are_not_stored() {
 }
 
 #[test]
-fn threads_that_want_the_same_segment_extract_it_once() {
-    let (_folder, cache) = temporary_bank(None);
+fn threads_that_want_the_same_feature_file_extract_it_once() {
+    let (_folder, cache) = temporary_cache(None);
     let extractions = AtomicUsize::new(0);
     let waits = AtomicUsize::new(0);
     let extract = |rows| {
@@ -137,7 +137,7 @@ fn threads_that_want_the_same_segment_extract_it_once() {
 
 #[test]
 fn waiting_can_be_given_up() {
-    let (_folder, cache) = temporary_bank(None);
+    let (_folder, cache) = temporary_cache(None);
     let extract = |rows: Range<usize>| {
         if rows.start == 3 {
             let start = Instant::now();

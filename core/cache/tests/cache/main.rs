@@ -18,7 +18,7 @@ use tempfile::TempDir;
 /// Three whole chunks and a shorter one.
 const SHAPE: Shape = Shape { rows: 11, dim: 5, chunk_rows: 3 };
 
-fn temporary_bank(limit: Option<u64>) -> (TempDir, FeatureCache) {
+fn temporary_cache(limit: Option<u64>) -> (TempDir, FeatureCache) {
     let folder = tempfile::tempdir().unwrap();
     let cache = FeatureCache::open(folder.path().join("cache"), limit).unwrap();
     (folder, cache)
@@ -36,7 +36,7 @@ fn key(view: u32) -> FeatureKey {
     }
 }
 
-/// What extraction computes for some rows of a view: every value differs.
+/// Features of some rows of a view: every value differs.
 fn features(view: u32, rows: Range<usize>, dim: usize) -> Vec<f32> {
     rows.flat_map(|row| (0..dim).map(move |column| (row * dim + column) as f32 + 0.25 * view as f32)).collect()
 }
@@ -79,7 +79,7 @@ impl From<CacheError> for Failure {
     }
 }
 
-/// Asserts that a feature file holds exactly what extraction computes for `view`.
+/// Asserts that a feature file holds exactly the features of `view`.
 #[track_caller]
 fn assert_holds(feature_file: &FeatureFile, view: u32) {
     let mut all = Vec::new();
@@ -88,7 +88,7 @@ fn assert_holds(feature_file: &FeatureFile, view: u32) {
 }
 
 /// Folder of the only feature file in the cache.
-fn only_segment(cache: &FeatureCache) -> PathBuf {
+fn only_feature_file(cache: &FeatureCache) -> PathBuf {
     let entries = cache.list().unwrap();
     assert_eq!(entries.len(), 1);
     entries[0].path.clone()

@@ -10,9 +10,9 @@ use super::*;
 /// Large enough for a kill to land inside of a write.
 const LARGE: Shape = Shape { rows: 24 * 64, dim: 1024, chunk_rows: 64 };
 
-/// Where a child finds the cache; unset in a run of the whole test binary.
-const ROOT: &str = "BANK_TEST_ROOT";
-const PAUSE: &str = "BANK_TEST_PAUSE_MS";
+/// Variable with the cache of a child; unset in a run of the whole test binary.
+const ROOT: &str = "CACHE_TEST_ROOT";
+const PAUSE: &str = "CACHE_TEST_PAUSE_MS";
 
 /// Ensures the large feature file, noting every chunk in a file as its extraction starts.
 #[test]
@@ -52,7 +52,7 @@ fn command(cache: &FeatureCache, pause_ms: u64, limits: &str) -> Command {
     command
 }
 
-/// Waits until the log has as many lines, or the child is done.
+/// Waits until the log has `lines` lines, or the child is done.
 fn wait_for(cache: &FeatureCache, child: &mut Child, lines: usize) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while log(cache).len() < lines && child.try_wait().unwrap().is_none() {
@@ -62,8 +62,8 @@ fn wait_for(cache: &FeatureCache, child: &mut Child, lines: usize) {
 }
 
 #[test]
-fn processes_that_want_the_same_segment_extract_it_once() {
-    let (_folder, cache) = temporary_bank(None);
+fn processes_that_want_the_same_feature_file_extract_it_once() {
+    let (_folder, cache) = temporary_cache(None);
     let children: Vec<Child> = (0..4).map(|_| command(&cache, 5, "").spawn().unwrap()).collect();
     for child in children {
         let output = child.wait_with_output().unwrap();
@@ -74,7 +74,7 @@ fn processes_that_want_the_same_segment_extract_it_once() {
 
 #[test]
 fn a_killed_extraction_is_resumed_where_it_was() {
-    let (_folder, cache) = temporary_bank(None);
+    let (_folder, cache) = temporary_cache(None);
     let mut starts = Vec::new();
     for round in 0.. {
         let before = log(&cache).len();
@@ -97,15 +97,15 @@ fn a_killed_extraction_is_resumed_where_it_was() {
 
     let (feature_file, extracted) = ensure(&cache, 0, LARGE).unwrap();
     assert_eq!(extracted, [0; 0]);
-    let (_folder, uninterrupted) = temporary_bank(None);
+    let (_folder, uninterrupted) = temporary_cache(None);
     ensure(&uninterrupted, 0, LARGE).unwrap();
-    let expected = fs::read(only_segment(&uninterrupted).join("data.f32")).unwrap();
+    let expected = fs::read(only_feature_file(&uninterrupted).join("data.f32")).unwrap();
     assert!(fs::read(feature_file.path()).unwrap() == expected, "the same bytes as without interruption");
 }
 
 #[test]
 fn a_waiting_process_takes_over_from_a_killed_one() {
-    let (_folder, cache) = temporary_bank(None);
+    let (_folder, cache) = temporary_cache(None);
     let mut first = command(&cache, 20, "").spawn().unwrap();
     wait_for(&cache, &mut first, 3);
     let (waiting, holding) = std::sync::mpsc::channel();
@@ -130,11 +130,11 @@ fn a_waiting_process_takes_over_from_a_killed_one() {
 
 #[test]
 fn a_file_size_limit_interrupts_and_no_more() {
-    let (_folder, cache) = temporary_bank(None);
+    let (_folder, cache) = temporary_cache(None);
     // 2,000 blocks of 512 or 1,024 bytes end inside of a chunk; without the trap the limit would kill.
     let output = command(&cache, 0, "trap '' XFSZ; ulimit -f 2000;").output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && told.contains("`ulimit -f`, is too low"), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && stderr.contains("`ulimit -f`, is too low"), "{stderr}");
     let started = log(&cache);
     assert!((2..LARGE.chunks()).contains(&started.len()));
     let (feature_file, extracted) = ensure(&cache, 0, LARGE).unwrap();
