@@ -12,16 +12,16 @@ pub struct Contents {
     pub items: usize,
     /// Number of classes.
     pub classes: usize,
-    /// Mean number of classes of an item; 1 where every item has one label.
+    /// Mean number of classes of an item; 1 if every item has one label.
     pub labels_per_item: f64,
-    /// Files that it was read from; empty where items are generated.
+    /// Files that it was read from; empty if items are generated.
     pub found_at: Vec<PathBuf>,
     /// Every protocol with the sizes of its roles (the same for every `split_seed`).
     pub protocols: Vec<(Protocol, Sizes)>,
 }
 
 impl Contents {
-    /// Counts what `dataset` holds. Reads labels, not images.
+    /// Counts the contents of `dataset`. Reads labels, not images.
     ///
     /// # Errors
     /// If a protocol does not fit the items.

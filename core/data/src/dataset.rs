@@ -8,14 +8,14 @@ use serde::Serialize;
 
 use crate::{ByModality, DataError, DataKind, Labels, Modality, Split};
 
-/// Facts about a data set under its settings.
+/// Facts about a data set with its settings.
 #[derive(Clone, Debug, Serialize)]
 pub struct DatasetInfo {
     /// Identity of the content, part of a run's identity: a version, raised when items or labels change, or a digest.
     pub identity: String,
     /// Modalities of the items, and the form of each.
     pub modalities: ByModality<DataKind>,
-    /// Names of the classes, where they are known.
+    /// Names of the classes, if known.
     pub classes: Vec<String>,
     /// Split recipes; the first is the default.
     pub protocols: Vec<Protocol>,
@@ -39,7 +39,7 @@ impl DatasetInfo {
 pub struct Protocol {
     /// Name, e.g. `cifar10-1`.
     pub name: String,
-    /// One line: sizes of query, train and database, and the source of the recipe.
+    /// Description, one line: sizes of query, train and database, and the source of the recipe.
     pub description: String,
     /// The depth K of mAP@K that papers use with it; `None` is the whole ranking.
     pub map_at: Option<usize>,
@@ -57,7 +57,7 @@ impl Protocol {
 /// Opening, [`labels`](Dataset::labels) and [`split`](Dataset::split) are cheap: a run that finds its features in the
 /// cache never decodes an image.
 pub trait Dataset: Send + Sync {
-    /// Facts about it.
+    /// Facts about the data set.
     fn info(&self) -> &DatasetInfo;
 
     /// Number of items.
@@ -73,14 +73,14 @@ pub trait Dataset: Send + Sync {
     /// The labels of all items.
     fn labels(&self) -> &Labels;
 
-    /// The items' data of a modality; `None` where they have none.
+    /// The items' data of a modality; `None` if they have none.
     fn data(&self, modality: Modality) -> Option<ItemData<'_>>;
 
     /// Digest (hexadecimal blake3) over all content and labels, in item order; independent of the file format. Reads
     /// and verifies everything on first use.
     ///
     /// # Errors
-    /// If stored items are damaged, or are not those that the identity promises.
+    /// If stored items are damaged, or do not match the identity.
     fn digest(&self) -> Result<&str, DataError>;
 
     /// Splits the items by a protocol of this data set.
@@ -89,10 +89,10 @@ pub trait Dataset: Send + Sync {
     /// If the protocol is unknown or does not fit the items.
     fn split(&self, protocol: &str, split_seed: u64) -> Result<Split, DataError>;
 
-    /// Files or folders that the items were read from; empty where they are generated.
+    /// Files or folders that the items were read from; empty if they are generated.
     fn found_at(&self) -> Vec<PathBuf>;
 
-    /// What was found in a user's own files, a line each: counts of items, classes and captions, and what was left out.
+    /// Findings in a user's own files, a line each: counts of items, classes and captions, and of what was left out.
     fn findings(&self) -> Vec<String> {
         Vec::new()
     }
@@ -125,10 +125,10 @@ pub trait Images: Send + Sync {
     /// The decoded image of item `index`.
     ///
     /// # Errors
-    /// If it is damaged, or is not the one that the data set's identity promises.
+    /// If it is damaged, or does not match the data set's identity.
     fn image(&self, index: usize) -> Result<Rgb, DataError>;
 
-    /// The bytes of the file that item `index` is decoded from; `None` where images are no files.
+    /// The bytes of the file that item `index` is decoded from; `None` if images are not files.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -161,7 +161,7 @@ pub trait StoredFeatures: Send + Sync {
         1
     }
 
-    /// The views that a training step draws from, where it asks for augmented ones.
+    /// The views that a training step draws from if its method learns from augmented views.
     fn drawn(&self) -> Range<usize> {
         0..self.views()
     }

@@ -13,19 +13,19 @@ const WORKING: &str = "./data";
 /// Directories of data sets and weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataDirs {
-    /// Where files are looked for, in order.
+    /// Directories that are searched for files, in order.
     pub search: Vec<PathBuf>,
-    /// Where the digests of a user's files are remembered between processes; without it they are computed every time.
+    /// Folder of the cache of digests of a user's files; without it they are computed every time.
     pub notes: Option<PathBuf>,
 }
 
 impl DataDirs {
-    /// Looks for files in these directories, and remembers nothing.
+    /// Searches these directories, without a cache of digests.
     pub fn of(search: Vec<PathBuf>) -> Self {
         Self { search, notes: None }
     }
 
-    /// Remembers digests of files in a folder, which is made when it is needed.
+    /// Caches digests of files in a folder, which is created when needed.
     #[must_use]
     pub fn with_notes(self, notes: PathBuf) -> Self {
         Self { notes: Some(notes), ..self }
@@ -62,7 +62,7 @@ impl DataDirs {
     }
 }
 
-/// The folder's one absolute path where it exists, else the path as absolute as it can be made.
+/// The canonical path of an existing folder, else its absolute path.
 fn resolve(dir: &Path) -> PathBuf {
     fs::canonicalize(dir).or_else(|_| std::path::absolute(dir)).unwrap_or_else(|_| dir.to_path_buf())
 }

@@ -1,4 +1,4 @@
-//! Seeded draws, the parts of protocols.
+//! Seeded draws, which protocols are built of.
 //!
 //! Every draw has its own stream under the protocol's `split_seed`; none depends on the seed of a run.
 
@@ -11,7 +11,7 @@ use crate::{DataError, Labels};
 /// Draws disjoint groups with `counts[g]` items of every class in group `g`. Returns the groups, class after class,
 /// and the items that no group took, ascending.
 ///
-/// Classes draw in turn from what is left to them, so an item of several classes is drawn at most once.
+/// Classes draw in turn from the items left, so an item of several classes is drawn at most once.
 ///
 /// # Errors
 /// [`DataError::Invalid`] if a class has too few items.
@@ -54,7 +54,7 @@ pub fn overall<const G: usize>(
     Ok((groups, rest))
 }
 
-/// Deals the front of `order` to the groups; returns what was dealt.
+/// Deals the front of `order` to the groups; returns the dealt items.
 fn deal<'a>(order: &'a [u32], counts: &[usize], groups: &mut [Vec<u32>]) -> &'a [u32] {
     let mut dealt = 0;
     for (group, &count) in groups.iter_mut().zip(counts) {

@@ -10,19 +10,19 @@ pub enum DataError {
     Missing {
         /// The missing files.
         what: String,
-        /// Where.
+        /// The directories that were searched.
         looked: Vec<PathBuf>,
-        /// What to do.
+        /// Remedy.
         help: String,
     },
-    /// A file is damaged, or another one than expected.
+    /// A file is damaged, or differs from the expected one.
     #[error("{}: {problem}\nhelp: {help}", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it: expected and got.
+        /// The problem: expected and got.
         problem: String,
-        /// What to do.
+        /// Remedy.
         help: String,
     },
     /// A file cannot be read.
@@ -38,7 +38,7 @@ pub enum DataError {
     Invalid(String),
 }
 
-/// One line per place that was looked at.
+/// One line per searched place.
 fn places(looked: &[PathBuf]) -> String {
     looked.iter().map(|path| format!("\n  looked at {}", path.display())).collect()
 }

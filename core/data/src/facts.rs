@@ -1,23 +1,23 @@
-//! What a plan knows of a run before its data are read.
+//! Facts of a run that are known at planning time.
 
 use hashlab_settings::Violations;
 
 use crate::ByModality;
 
-/// What a plan knows of a run before its data are read, for methods that cannot work with all of it.
+/// Facts of a run that are known before its data are read, for methods that check them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunFacts {
     /// Code length in bits.
     pub bits: usize,
-    /// Length of a feature vector, by modality, where the encoder tells.
+    /// Length of a feature vector, by modality, if known.
     pub dims: ByModality<usize>,
-    /// Augmented views that are stored of every training item, by modality; absent where views are not stored, or where
-    /// their number lies in the data set's files.
+    /// Number of augmented views that are stored of every training item, by modality; absent if views are not stored,
+    /// or if their number is in the data set's files.
     pub views: ByModality<usize>,
 }
 
 impl RunFacts {
-    /// Checks that a step which draws `views` different views of an item finds as many.
+    /// Checks that a step which draws `views` different views of an item has enough of them.
     pub fn draws_views(&self, views: usize) -> Violations {
         let few = self.views.iter().filter(|(_, stored)| **stored < views);
         few.fold(Violations::none(), |broken, (modality, stored)| {
@@ -29,11 +29,11 @@ impl RunFacts {
     }
 }
 
-/// What a section `[image]` or `[text]` tells of its features before anything is computed.
+/// Facts of an encoder section: feature length and number of stored views.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EncoderFacts {
     /// Length of a feature vector.
     pub dim: Option<usize>,
-    /// Augmented views that are stored of every training item.
+    /// Number of augmented views that are stored of every training item.
     pub views: Option<usize>,
 }

@@ -1,8 +1,9 @@
 //! Data sets, their protocols and their splits.
 //!
-//! A data set is a [`DatasetSource`]: facts, typed settings, and a way to open it. [`DatasetEntry::of`] erases the types, so
-//! that a registry is a plain slice. What is opened is a [`Dataset`]: labels, splits, and the items' data by [`Modality`].
-//! [`Roles::into_split`] turns a protocol's draws into a [`Split`] under rules that hold for every data set.
+//! A data set is a [`DatasetSource`]: facts, typed settings, and a way to open it. [`DatasetEntry::of`] erases the
+//! types, so that a registry is a plain slice. An opened data set is a [`Dataset`]: labels, splits, and the items' data
+//! by [`Modality`]. [`Roles::into_split`] turns a protocol's draws into a [`Split`] under rules that hold for every
+//! data set.
 //!
 //! ```
 //! use hashlab_data::Roles;

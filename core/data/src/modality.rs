@@ -71,7 +71,7 @@ impl<T> ByModality<T> {
         self.0.get(&modality)
     }
 
-    /// The value of `modality`, to be changed.
+    /// The value of `modality`, mutable.
     pub fn get_mut(&mut self, modality: Modality) -> Option<&mut T> {
         self.0.get_mut(&modality)
     }
@@ -159,7 +159,7 @@ pub struct Task {
 }
 
 impl Task {
-    /// Items of one modality searched among items of the same.
+    /// The task of queries and database of one modality.
     pub fn within(modality: Modality) -> Self {
         Self { query: modality, database: modality }
     }

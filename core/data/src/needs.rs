@@ -9,7 +9,7 @@ use crate::Modality;
 /// The modalities that a method needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
-    /// One modality, whichever the experiment has.
+    /// One modality, the one of the experiment.
     Any,
     /// These modalities; a code is computed from the item's features of one of them.
     Separate(&'static [Modality]),
@@ -23,7 +23,7 @@ impl Needs {
         matches!(self, Self::Fused(_))
     }
 
-    /// The modalities, where they are fixed.
+    /// The modalities, if they are fixed.
     pub fn fixed(self) -> Option<&'static [Modality]> {
         match self {
             Self::Any => None,
@@ -40,7 +40,7 @@ pub enum DataKind {
     Pixels,
     /// Texts, which an encoder turns into features.
     Texts,
-    /// Features, which are used as they are.
+    /// Features, which are used unchanged.
     Features,
 }
 

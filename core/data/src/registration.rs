@@ -6,34 +6,34 @@ use serde::Serialize;
 
 use crate::{DataDirs, DataError, Dataset, DatasetInfo};
 
-/// Facts about a data set that hold under all settings, for listings.
+/// Facts about a data set that do not depend on its settings, for listings.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct DatasetSummary {
     /// Snake-case name, as experiment files write it.
     pub name: &'static str,
     /// Name as papers print it, e.g. `CIFAR-10`.
     pub title: &'static str,
-    /// One line: what it holds.
+    /// Description of its items, one line.
     pub description: &'static str,
-    /// Where it comes from and how to get it.
+    /// Source of the files, and how to get them.
     pub source: &'static str,
-    /// License or terms, as its authors state them.
+    /// License or terms, as stated by its authors.
     pub license: &'static str,
-    /// How to cite it.
+    /// Citation.
     pub citation: &'static str,
 }
 
 /// The static side of a data set: facts, settings, opening.
 pub trait DatasetSource {
-    /// Facts that hold under all settings.
+    /// Facts that do not depend on the settings.
     const SUMMARY: DatasetSummary;
-    /// Its files on the Hugging Face hub, where they are there in a layout that `open` reads.
+    /// Its files on the Hugging Face hub, if they have a layout that `open` reads.
     const PUBLISHED: Option<Published> = None;
-    /// The section `[data]`; [`NoParams`](hashlab_settings::NoParams) if there is nothing to set.
+    /// The section `[data]`; [`NoParams`](hashlab_settings::NoParams) if it has no keys.
     type Settings: Params;
 
-    /// Describes the data set under its settings. Reads as little as possible: a data set with a declared identity
-    /// reads no file, so that experiments can be planned without the data.
+    /// Describes the data set with its settings. Reads as little as possible: a data set with a declared identity reads
+    /// no file, so that experiments can be planned without the data.
     ///
     /// # Errors
     /// If the description depends on files that are missing or damaged.
@@ -52,9 +52,9 @@ type Opened = Result<Box<dyn Dataset>, DataError>;
 /// A registered data set.
 #[derive(Clone, Copy)]
 pub struct DatasetEntry {
-    /// Facts that hold under all settings.
+    /// Facts that do not depend on the settings.
     pub summary: DatasetSummary,
-    /// Its files on the Hugging Face hub, if it has any there.
+    /// Its files on the Hugging Face hub, if there are any.
     pub published: Option<Published>,
     schema: fn() -> Schema,
     describe: fn(&Settings, &DataDirs) -> Described,

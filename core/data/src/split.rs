@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use crate::DataError;
 
-/// The most training items that are held out as validation queries.
+/// Largest number of training items that are held out as validation queries.
 const MOST_HELD_OUT: usize = 1_000;
 
-/// Item indices by role. A method may learn from `train` alone; selection may look at the validation roles alone.
+/// Item indices by role. A method may learn from `train` only; selection may use the validation roles only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     /// Items to learn from, ascending; never a validation or test query.
@@ -108,8 +108,8 @@ impl Roles {
         Split { train, validation_query, validation_database, query, database }
     }
 
-    /// Applies the rules of [`Roles::into_split`] to roles whose validation queries were held out before: they may be in
-    /// the database, and are searched against `validation_database`, some of its items.
+    /// Applies the rules of [`Roles::into_split`] to roles whose validation queries were held out before: they may be
+    /// in the database, and are searched against `validation_database`, some of its items.
     ///
     /// # Errors
     /// [`DataError::Invalid`] if the roles break the rules, or have no validation queries.
@@ -163,7 +163,7 @@ fn hold_out(train: &mut Vec<u32>, split_seed: u64, may_query: impl Fn(u32) -> bo
     held
 }
 
-/// Items that have a role.
+/// Membership of items in a role.
 struct Members {
     role: &'static str,
     has: Vec<bool>,
@@ -304,7 +304,7 @@ mod tests {
             roles.into_split_with(validation_database, 300, 3)
         };
         assert_eq!(again(&sorted(&split.validation_database)).unwrap(), split);
-        // Some of the database will do; what is not in it, and a query itself, will not.
+        // A part of the database is valid; an item outside of it, or a query itself, is not.
         let few = again(&split.validation_database[..5]).unwrap();
         assert_eq!(few.validation_database, split.validation_database[..5]);
         let message = |items: &[u32]| again(items).unwrap_err().to_string();
