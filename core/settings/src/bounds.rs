@@ -2,7 +2,7 @@
 
 use serde_json::{Number, Value};
 
-/// The range of a number, as JSON schemas write it.
+/// The range of a number, as in JSON schemas.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bounds([Option<f64>; 4]);
 
@@ -38,7 +38,7 @@ impl Bounds {
         if holds && number.is_finite() { None } else { self.describe() }
     }
 
-    /// The range in words, e.g. `at least 0 and below 1`; `None` where there are no bounds.
+    /// The range in words, e.g. `at least 0 and below 1`; `None` if there are no bounds.
     pub fn describe(&self) -> Option<String> {
         let named = BOUNDS.iter().zip(self.0).filter_map(|(known, bound)| Some(format!("{} {}", known.words, bound?)));
         let bounds: Vec<String> = named.collect();
@@ -46,7 +46,7 @@ impl Bounds {
     }
 }
 
-/// The range of a small integer type. Those of 64 bits hold every integer that a file can write.
+/// The range of a small integer type. Types of 64 bits include every integer that a file can contain.
 fn of_format(format: &str) -> Option<(f64, f64)> {
     match format {
         "uint8" => Some((0.0, f64::from(u8::MAX))),

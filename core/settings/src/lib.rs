@@ -1,8 +1,8 @@
 //! Typed sections of an experiment file.
 //!
 //! A section (`[train]`, a method's `params`, a data set's `[data]`) is one flat struct that implements [`Params`]. Its
-//! `Default` holds the default values, its doc comments say what users read about a key, `#[schemars(range(…))]` and
-//! [`Params::check`] hold the rules. [`Schema`] is the section with its type erased.
+//! `Default` holds the default values, its doc comments are the users' documentation of the keys,
+//! `#[schemars(range(…))]` and [`Params::check`] hold the rules. [`Schema`] is the section with its type erased.
 //!
 //! ```
 //! use hashlab_settings::{Params, Schema, Violations};
@@ -64,16 +64,16 @@ pub type Settings = serde_json::Map<String, Value>;
 
 /// The keys of a section: a flat struct with `#[serde(default, deny_unknown_fields)]`.
 ///
-/// A key that a file may leave without a value is an `Option`. Attributes hold what is known of a single key: its range
-/// in `#[schemars(range(min = 1))]`, that of a list's elements in `#[schemars(inner(range(min = 1)))]`, and whom it
-/// applies to in `#[schemars(extend("appliesTo" = "…"))]`.
+/// An optional key is an `Option`. Attributes hold the rules of a single key: its range in
+/// `#[schemars(range(min = 1))]`, that of a list's elements in `#[schemars(inner(range(min = 1)))]`, and its users in
+/// `#[schemars(extend("appliesTo" = "…"))]`.
 pub trait Params: Default + Serialize + DeserializeOwned + JsonSchema + 'static {
     /// Checks the rules that the types and the ranges of single keys cannot express.
     fn check(&self) -> Violations {
         Violations::none()
     }
 
-    /// Lists the keys that change nothing under these values, e.g. `momentum` where the optimizer has none. They are no
+    /// Lists the keys that have no effect under these values, e.g. `momentum` if the optimizer has none. They are not
     /// part of a run's identity.
     fn inactive(&self) -> Vec<&'static str> {
         Vec::new()
@@ -110,14 +110,14 @@ fn parse_typed<T: Params>(types: &BTreeMap<String, ValueType>, settings: &Settin
             None => Violations::one([], message),
         }
     })?;
-    // A struct with a flattened part of it cannot deny unknown fields itself.
+    // A struct with a flattened part cannot deny unknown fields itself.
     let unknown = unknown_keys(types, &value, settings);
     let violations = if unknown.is_empty() { value.check() } else { unknown };
     if violations.is_empty() { Ok(value) } else { Err(violations) }
 }
 
-/// Finds keys that the section does not have. Keys that are no part of its schema, such as digests that planning fills
-/// in, are those that `value` has kept.
+/// Finds keys that the section does not have. A key that is in `value` but not in the schema, such as a digest that
+/// planning adds, is known.
 fn unknown_keys<T: Params>(types: &BTreeMap<String, ValueType>, value: &T, settings: &Settings) -> Violations {
     let known = || types.keys().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
     let kept = serde_json::to_value(value).unwrap_or_default();
@@ -127,7 +127,7 @@ fn unknown_keys<T: Params>(types: &BTreeMap<String, ValueType>, value: &T, setti
     })
 }
 
-/// Checks types and ranges of single keys. A `null` stands for a key that is left out.
+/// Checks types and ranges of single keys. A `null` counts as a missing key.
 fn check_types(types: &BTreeMap<String, ValueType>, settings: &Settings) -> Violations {
     let mut violations = Violations::none();
     for (key, value) in settings.iter().filter(|(_, value)| !value.is_null()) {

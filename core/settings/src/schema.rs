@@ -41,7 +41,7 @@ impl Schema {
         }
     }
 
-    /// Adds rules that depend on more than the section's type, such as on what is registered. They see valid tables alone,
+    /// Adds rules that depend on more than the section's type, such as on the registry. They get valid tables only,
     /// with every key.
     #[must_use]
     pub fn with_rules(self, rules: impl Fn(&Settings) -> Violations + Send + Sync + 'static) -> Self {
@@ -58,7 +58,7 @@ impl Schema {
         Self { check: Arc::new(check), ..self }
     }
 
-    /// Adds keys that change nothing under the others.
+    /// Adds keys that have no effect under the values of others.
     #[must_use]
     pub fn with_inactive(self, more: impl Fn(&Settings) -> Vec<&'static str> + Send + Sync + 'static) -> Self {
         let inactive = self.inactive.clone();
@@ -70,12 +70,12 @@ impl Schema {
         Self { inactive: Arc::new(inactive), ..self }
     }
 
-    /// Finds every rule that a complete or partial table breaks: types first, then ranges and constraints between keys.
+    /// Finds every violated rule of a complete or partial table: types first, then ranges and constraints between keys.
     pub fn check(&self, settings: &Settings) -> Violations {
         (self.check)(settings)
     }
 
-    /// Lists the keys of a complete table that change nothing under its other values.
+    /// Lists the keys of a complete table that have no effect under its other values.
     pub fn inactive(&self, settings: &Settings) -> Vec<&'static str> {
         (self.inactive)(settings)
     }
@@ -91,8 +91,8 @@ impl Schema {
         self.defaults.contains_key(key).then(|| self.types.get(key).unwrap_or(&ValueType::Any))
     }
 
-    /// The word in `#[schemars(extend("appliesTo" = "…"))]` of a key: which users of the section heed it. A key without
-    /// one applies to all.
+    /// The word in `#[schemars(extend("appliesTo" = "…"))]` of a key: the users of the section to which it applies. A
+    /// key without one applies to all.
     pub fn applies_to(&self, key: &str) -> Option<&str> {
         self.applies_to.get(key).map(String::as_str)
     }
@@ -118,7 +118,7 @@ pub(crate) fn types<T: JsonSchema>() -> BTreeMap<String, ValueType> {
     properties::<T, _>(|property, root| Some(ValueType::of(property, root)))
 }
 
-/// What `read` finds in the schema of each key.
+/// The results of `read` for the schema of each key.
 fn properties<T: JsonSchema, R>(read: impl Fn(&Value, &Value) -> Option<R>) -> BTreeMap<String, R> {
     let root = schema_for!(T).to_value();
     let properties = root.get("properties").and_then(Value::as_object);

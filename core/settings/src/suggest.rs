@@ -1,4 +1,4 @@
-//! Help for names that are not what they should be.
+//! Help for misspelled names.
 
 /// Names of a list that help shows beside the nearest one.
 const SHOWN: usize = 8;
@@ -17,14 +17,14 @@ pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
     }
 }
 
-/// Bytes of the shortest beginning of a name that stands for it.
+/// Bytes of the shortest prefix that can be taken for the name.
 const SHORTEST_BEGINNING: usize = 4;
 
-/// The nearest of `known`, if `name` is likely to be a slip of it.
+/// The nearest of `known`, if `name` is likely to be a misspelling of it.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distances = known.into_iter().map(|k| (strsim::damerau_levenshtein(name, k), k));
     let (distance, nearest) = distances.min_by_key(|(distance, _)| *distance)?;
-    // `cifar` for `cifar10`: more is missing than in a slip, and yet no other is meant.
+    // `cifar` for `cifar10`: more is missing than in a misspelling, but only one name begins with it.
     let begun = name.len() >= SHORTEST_BEGINNING && nearest.starts_with(name);
     (begun || distance <= (name.chars().count() / 3).max(1)).then_some(nearest)
 }

@@ -4,16 +4,16 @@ use serde_json::{Map, Value, json};
 
 use crate::bounds::Bounds;
 
-/// What the value of a key may be.
+/// Type and range of a key's value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ValueType {
-    /// Anything: the type says no more.
+    /// Any value: the type is not restricted.
     Any,
     /// `true` or `false`.
     Boolean,
     /// A whole number.
     Integer(Bounds),
-    /// A number; an integer will do.
+    /// A number; an integer is valid, too.
     Number(Bounds),
     /// A string.
     Text,
@@ -23,21 +23,21 @@ pub enum ValueType {
     List {
         /// The type of every element.
         items: Box<ValueType>,
-        /// The fewest elements.
+        /// Smallest number of elements.
         min: usize,
-        /// The most elements.
+        /// Largest number of elements.
         max: Option<usize>,
     },
     /// A value of one of these types.
     Either(Vec<ValueType>),
 }
 
-/// A part of a value that is not what it must be.
+/// A part of a value that violates its type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mismatch {
     /// Indices of the element within lists, from the outermost; empty for the value itself.
     pub path: Vec<usize>,
-    /// What it must be, e.g. `an integer` or `at least 1`.
+    /// The requirement, e.g. `an integer` or `at least 1`.
     pub requirement: String,
 }
 
@@ -99,8 +99,8 @@ impl ValueType {
         if others.len() == 1 { others.remove(0) } else { Self::Either(others) }
     }
 
-    /// Takes a value in this type: an integer becomes a float where a number is expected, so that equal settings have
-    /// equal values.
+    /// Converts a value to this type: an integer becomes a float where a number is expected, so that equal settings
+    /// have equal values.
     ///
     /// # Errors
     /// Every part of the value that does not fit.
@@ -156,7 +156,7 @@ impl ValueType {
         }
     }
 
-    /// The strings that the type knows by name.
+    /// The strings of the type's choices.
     pub fn words(&self) -> Vec<&str> {
         match self {
             Self::Choice(words) => words.iter().map(String::as_str).collect(),
@@ -208,7 +208,7 @@ fn is_null(schema: &Value) -> bool {
     schema.get("type").is_some_and(|name| name == "null")
 }
 
-/// A schema with the keys of another laid over it, its reference left out.
+/// A schema overlaid with the keys of another, without its reference.
 fn overlaid(mut schema: Value, above: &Value) -> Value {
     let empty = Map::new();
     let above = above.as_object().unwrap_or(&empty);

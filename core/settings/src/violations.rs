@@ -1,32 +1,32 @@
-//! Broken rules of a section, each with the keys that break it.
+//! Violated rules of a section, each with its keys.
 
 use std::fmt;
 
-/// A rule that a section breaks.
+/// A violated rule of a section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The keys that the rule relates; the first that a user set is shown as the culprit.
+    /// The keys of the rule; diagnostics point to the first one that a user set.
     pub keys: Vec<String>,
-    /// What is wrong: lowercase, no full stop, e.g. "`tau` must be positive".
+    /// The problem: lowercase, no full stop, e.g. "`tau` must be positive".
     pub message: String,
 }
 
-/// All rules that a section breaks.
+/// All violated rules of a section.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Violations(Vec<Violation>);
 
 impl Violations {
-    /// No broken rule.
+    /// No violation.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// One broken rule.
+    /// One violation.
     pub fn one<const N: usize>(keys: [&str; N], message: impl Into<String>) -> Self {
         Self(vec![Violation { keys: keys.map(str::to_owned).to_vec(), message: message.into() }])
     }
 
-    /// Adds a broken rule unless `holds`. The message names the keys in backticks.
+    /// Adds a violation unless `holds`. The message names the keys in backticks.
     #[must_use]
     pub fn require<const N: usize>(self, holds: bool, keys: [&str; N], message: impl Into<String>) -> Self {
         if holds { self } else { self.and(Self::one(keys, message)) }
@@ -39,12 +39,12 @@ impl Violations {
         self
     }
 
-    /// Whether no rule is broken.
+    /// Whether there is no violation.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The broken rules: types and ranges in the order of keys, then constraints between keys.
+    /// The violations: types and ranges in the order of keys, then constraints between keys.
     pub fn iter(&self) -> impl Iterator<Item = &Violation> {
         self.0.iter()
     }

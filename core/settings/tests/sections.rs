@@ -1,4 +1,4 @@
-//! A section with keys of every type: what is checked, and how it is said.
+//! A section with keys of every type: its checks and their messages.
 
 use hashlab_settings::{Params, Schema, Settings, ValueType, Violations, parse};
 use schemars::JsonSchema;
