@@ -1,6 +1,6 @@
 //! Seeded random streams: the only source of randomness in hashlab.
 //!
-//! A stream is named by a seed, a purpose and indices (item, epoch, step …), and depends on nothing else. So results do
+//! A stream is named by a seed, a purpose and indices (item, epoch, step …), and depends on nothing else, so results do
 //! not change with threads, batch order or a restart.
 //!
 //! ```

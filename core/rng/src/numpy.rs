@@ -18,7 +18,7 @@ impl LegacyRandomState {
         }
     }
 
-    /// Draws what `numpy.random.permutation(n)` draws.
+    /// Draws the same order as `numpy.random.permutation(n)`.
     pub fn permutation(&mut self, n: usize) -> Vec<u32> {
         let mut order: Vec<u32> = (0..n as u32).collect();
         self.shuffle(&mut order);
