@@ -31,14 +31,14 @@ fn logged<T>(action: impl FnOnce() -> T) -> (T, String) {
 fn assert_repaired(damage: impl FnOnce(&Path), lost: &[usize]) {
     let (_folder, cache) = temporary_cache(None);
     ensure(&cache, 0, SHAPE).unwrap();
-    let folder_of_file = only_feature_file(&cache);
-    let pristine = fs::read(folder_of_file.join("data.f32")).unwrap();
-    damage(&folder_of_file);
+    let folder = only_feature_file(&cache);
+    let pristine = fs::read(folder.join("data.f32")).unwrap();
+    damage(&folder);
     let ((feature_file, extracted), log) = logged(|| ensure(&cache, 0, SHAPE).unwrap());
     assert_eq!(extracted, lost);
     assert_holds(&feature_file, 0);
-    assert_eq!(fs::read(folder_of_file.join("data.f32")).unwrap(), pristine);
-    let name = folder_of_file.to_str().unwrap();
+    assert_eq!(fs::read(folder.join("data.f32")).unwrap(), pristine);
+    let name = folder.to_str().unwrap();
     assert!(log.contains("WARN") && log.contains("damaged feature file") && log.contains(name), "{log}");
     assert_eq!(ensure(&cache, 0, SHAPE).unwrap().1, [0; 0], "repaired for good");
 }
