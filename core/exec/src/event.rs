@@ -18,9 +18,9 @@ pub const VALIDATION: &str = "validation_map";
 pub enum Event {
     /// The process holds its run, and begins.
     Claimed,
-    /// Something that belongs to no result could not be kept, e.g. a model.
+    /// An optional file could not be stored, e.g. a model.
     Note {
-        /// What, in one line.
+        /// The message, in one line.
         message: String,
     },
     /// A stage started or advanced, e.g. `features`, 1200 of 50000 images.
@@ -52,12 +52,12 @@ pub enum Event {
         /// Primary metric, a fraction.
         map: f64,
     },
-    /// The work failed. Travels over the pipe, so that the reason arrives even if no file can be written.
+    /// The work failed. Sent over the pipe, so that the reason arrives even if no file can be written.
     Failed {
         /// The run; absent if the process has a single one, or if all its runs failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         run: Option<RunId>,
-        /// The error; its first line stands alone.
+        /// The error; its first line is a summary.
         message: String,
     },
     /// A signal asked the process to stop: it writes a checkpoint and exits.

@@ -1,4 +1,4 @@
-//! The interface between the scheduler and what starts jobs.
+//! The interface between the scheduler and executors.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use hashlab_store::RunDir;
 
 /// Starts, follows and stops jobs: on this machine, on a cluster, or in a test.
 ///
-/// Calls return without waiting for jobs. Nothing here decides the outcome of a run: its directory does.
+/// Calls return without waiting for jobs. The outcome of a run is decided by its directory, not here.
 pub trait Executor {
-    /// Returns the number of slots. The jobs that are submitted at a time never take more.
+    /// Returns the number of slots. The submitted jobs never take more together.
     fn capacity(&self) -> NonZeroUsize;
 
     /// Returns the slots that a job takes; the scheduler grants at most the capacity.
@@ -23,11 +23,11 @@ pub trait Executor {
     /// A job that cannot be started.
     fn submit(&mut self, job: &Job, runs: &[RunDir]) -> Result<Handle, SubmitError>;
 
-    /// Returns what happened since the last call. A state that cannot be found out is no update. Every handle gets
-    /// one [`Update::Exited`], its last.
+    /// Returns the updates since the last call. A state that cannot be determined is no update. Every handle gets one
+    /// [`Update::Exited`], its last.
     fn poll(&mut self) -> Vec<(Handle, Update)>;
 
-    /// Stops a job; its [`Update::Exited`] follows. Does nothing for a job that has exited.
+    /// Stops a job; its [`Update::Exited`] follows. Has no effect on a job that has exited.
     fn cancel(&mut self, handle: Handle, urgency: Urgency);
 
     /// Waits until there may be updates, and returns the time that passed.
@@ -38,23 +38,23 @@ pub trait Executor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Handle(pub u64);
 
-/// News of a submitted job.
+/// An update of a submitted job.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Update {
-    /// It runs.
+    /// Its process started.
     Started,
     /// Its process reported progress. Optional: the scheduler also reads the journals of runs.
     Event(Event),
     /// It ended.
     Exited {
-        /// How.
+        /// Exit of its process.
         exit: Exit,
-        /// How long it ran.
+        /// Time that it ran.
         took: Duration,
     },
 }
 
-/// How a job's process ended.
+/// Exit of a job's process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// It reported success.
@@ -68,17 +68,17 @@ pub enum Exit {
     },
     /// It ended in another way.
     Failed {
-        /// The reason; its first line stands alone.
+        /// The reason; its first line is a summary.
         message: String,
     },
     /// The executor lost track of it. The scheduler submits it again, a few times, unless its runs are finished.
     Unknown {
-        /// What is known.
+        /// The details.
         message: String,
     },
 }
 
-/// How urgently to stop.
+/// Urgency of a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
     /// Runs write a checkpoint and end.

@@ -12,7 +12,7 @@ use hashlab_store::RunDir;
 /// The longest pause, in virtual time.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What a scripted job does to its runs at its end, e.g. write results.
+/// Action of a scripted job on its runs at its end, e.g. writing results.
 pub type Action = Box<dyn FnMut(&[RunDir])>;
 
 /// The course of a scripted job.
@@ -63,7 +63,7 @@ impl Script {
         self
     }
 
-    /// Does something to its runs just before it ends.
+    /// Applies an action to its runs just before it ends.
     #[must_use]
     pub fn doing(mut self, action: impl FnMut(&[RunDir]) + 'static) -> Self {
         self.action = Some(Box::new(action));
@@ -84,13 +84,13 @@ impl Default for Script {
     }
 }
 
-/// Plays scripts instead of starting processes. A job without a script is done after a second.
+/// Executor that plays scripts instead of starting processes. A job without a script is done after a second.
 #[derive(Default)]
 pub struct FakeExecutor {
     capacity: usize,
     scripts: BTreeMap<String, VecDeque<Script>>,
     running: BTreeMap<Handle, Playing>,
-    news: Vec<(Handle, Update)>,
+    updates: Vec<(Handle, Update)>,
     submitted: Vec<Arc<str>>,
     now: Duration,
 }
@@ -141,15 +141,15 @@ impl Executor for FakeExecutor {
         self.submitted.push(Arc::clone(&job.title));
         let mut script = self.scripts.get_mut(&*job.title).and_then(VecDeque::pop_front).unwrap_or_default();
         script.end.clone()?;
-        self.news.push((handle, Update::Started));
-        self.news.extend(script.events.drain(..).map(|event| (handle, Update::Event(event))));
+        self.updates.push((handle, Update::Started));
+        self.updates.extend(script.events.drain(..).map(|event| (handle, Update::Event(event))));
         let playing = Playing { began: self.now, ends: self.now + script.after, script, runs: runs.to_vec() };
         self.running.insert(handle, playing);
         Ok(handle)
     }
 
     fn poll(&mut self) -> Vec<(Handle, Update)> {
-        let mut news = std::mem::take(&mut self.news);
+        let mut updates = std::mem::take(&mut self.updates);
         let due: Vec<Handle> = self.running.iter().filter(|(_, job)| job.ends <= self.now).map(|(at, _)| *at).collect();
         for handle in due {
             let Some(mut job) = self.running.remove(&handle) else { continue };
@@ -157,10 +157,10 @@ impl Executor for FakeExecutor {
                 action(&job.runs);
             }
             if let Ok(exit) = job.script.end {
-                news.push((handle, Update::Exited { exit, took: self.now - job.began }));
+                updates.push((handle, Update::Exited { exit, took: self.now - job.began }));
             }
         }
-        news
+        updates
     }
 
     fn cancel(&mut self, handle: Handle, urgency: Urgency) {
@@ -175,7 +175,7 @@ impl Executor for FakeExecutor {
 
     fn pause(&mut self) -> Duration {
         let next = self.running.values().map(|job| job.ends.saturating_sub(self.now)).min();
-        let passed = if self.news.is_empty() { next.unwrap_or(PAUSE).min(PAUSE) } else { Duration::ZERO };
+        let passed = if self.updates.is_empty() { next.unwrap_or(PAUSE).min(PAUSE) } else { Duration::ZERO };
         self.now += passed;
         passed
     }

@@ -18,7 +18,7 @@ pub struct CommandLine {
     pub env: Vec<(OsString, OsString)>,
 }
 
-/// The part of a machine's cores that a job keeps busy.
+/// The part of a machine's cores that a job uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cores {
     /// One core, e.g. the training of a head on stored features.
@@ -28,38 +28,38 @@ pub enum Cores {
     All,
 }
 
-/// The work of one process. Cheap to clone; jobs share their command where it is the same.
+/// The work of one process. Cheap to clone; jobs share equal commands.
 #[derive(Clone, Debug)]
 pub struct Job {
     /// Name for users: the run id, or the stage and its subject.
     pub title: Arc<str>,
     /// Group of jobs of similar duration, e.g. the method; for a stage its noun, e.g. `features`.
     pub kind: Arc<str>,
-    /// What the process does.
+    /// Work of the process.
     pub work: Work,
-    /// What to start.
+    /// Command to start.
     pub command: Arc<CommandLine>,
-    /// File that receives the process's standard error, and those lines of its standard output that are no events.
+    /// File for the process's standard error, and for lines of its standard output that are not events.
     pub log: Arc<Path>,
-    /// The cores that the job keeps busy.
+    /// The cores that the job uses.
     pub cores: Cores,
     /// The run whose configuration a stage reads.
     pub reads: Option<RunDir>,
 }
 
-/// What a process does.
+/// Work of a process.
 #[derive(Clone, Debug)]
 pub enum Work {
     /// A stage that several runs share, such as feature extraction. Its exit code decides whether it is done. A stage
-    /// waits by itself for other processes at the same work.
+    /// waits by itself for other processes with the same work.
     Stage,
-    /// One or more runs. Their directories decide which are done, each by itself.
+    /// One or more runs. The directory of each decides whether it is done.
     Runs {
         /// The directories of the runs.
         dirs: Vec<RunDir>,
         /// The primary metric as tables print it, e.g. `mAP@1000`.
         metric: Arc<str>,
-        /// Epochs of each run, if known: progress read from a run's journal does not say.
+        /// Number of epochs of each run, if known; a run's journal does not contain it.
         epochs: Option<usize>,
     },
 }
@@ -121,7 +121,7 @@ impl Job {
         self
     }
 
-    /// Declares how many epochs each run trains for.
+    /// Declares the number of epochs of each run.
     #[must_use]
     pub fn with_epochs(mut self, count: usize) -> Self {
         if let Work::Runs { epochs, .. } = &mut self.work {

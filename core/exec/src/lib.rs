@@ -1,12 +1,12 @@
 //! Executes a graph of jobs: shared stages, such as feature extraction, and the runs that need them.
 //!
 //! A [`Scheduler`] orders the jobs of a [`JobGraph`]; an [`Executor`] starts them. [`LocalExecutor`] gives each a
-//! process of its own, so that a crash costs one job; [`FakeExecutor`] plays scripts in virtual time, for tests.
-//! An [`Observer`] shows progress ([`progress::on_stderr`] chooses bars or lines), [`StopRequests`] turn signals
-//! into requests to stop. [`worker`] is the other side of the protocol, in the process of a run.
+//! process of its own, so that a crash costs one job; [`FakeExecutor`] plays scripts in virtual time, for tests. An
+//! [`Observer`] shows progress ([`progress::on_stderr`] chooses bars or lines), [`StopRequests`] turn signals into
+//! requests to stop. [`worker`] is the worker side of the protocol, in the process of a run.
 //!
-//! A run's outcome is read from its directory and not from its process alone: a run that another sweep finished
-//! counts, and a process that vanished leaves a run that can be executed again.
+//! A run's outcome is read from its directory and not from its process alone: a run that another sweep finished counts,
+//! and after a vanished process the run can be executed again.
 //!
 //! ```
 //! use hashlab_exec::{

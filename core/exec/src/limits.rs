@@ -9,9 +9,9 @@ use signal_hook::consts::SIGXFSZ;
 /// The largest limit on open files that macOS accepts.
 const MACOS_LIMIT: u64 = 10_240;
 
-/// Raises the limit on open files as far as the system allows, for this process and those that it starts. To be
-/// called at the start of `main`: a method with hundreds of augmented views has as many feature files open.
-/// Returns the limit in force, `None` if there is none.
+/// Raises the limit on open files as far as the system allows, for this process and its children. Call it at the start
+/// of `main`: a method with hundreds of augmented views has as many feature files open. Returns the new limit, `None`
+/// if there is none.
 pub fn raise_open_files() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let wanted = if cfg!(target_os = "macos") {
@@ -26,10 +26,10 @@ pub fn raise_open_files() -> Option<u64> {
     limit.current
 }
 
-/// Makes a file beyond the limit on the size of files (`ulimit -f`) an error of the write, which says what to do, in
-/// place of the end of the process. To be called at the start of `main`.
+/// Turns a file beyond the limit on the size of files (`ulimit -f`) into an error of the write, which has a remedy,
+/// instead of the end of the process. Call it at the start of `main`.
 pub fn report_large_files() {
-    // Where the system refuses, the process dies of the signal as before.
+    // If this fails, the signal ends the process as before.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 

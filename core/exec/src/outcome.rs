@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{JobGraph, JobId};
 use hashlab_store::{RunResult, Status};
 
-/// How a run or a stage ended.
+/// Outcome of a run or a stage.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// The run has a result, from this sweep or another. The result may say that the run diverged.
@@ -14,7 +14,7 @@ pub enum Outcome {
     StageDone,
     /// It failed.
     Failed {
-        /// The reason; its first line stands alone.
+        /// The reason; its first line is a summary.
         message: String,
     },
     /// It was stopped, and resumes from its checkpoint next time.
@@ -29,12 +29,13 @@ pub enum Outcome {
     },
 }
 
-/// The part of a result that progress shows. Whole results stay on disk: a large sweep's would not fit into memory.
+/// The part of a result that progress shows. Whole results stay on disk: those of a large sweep would not fit into
+/// memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResultSummary {
-    /// How the run ended.
+    /// Status of the run.
     pub status: Status,
-    /// Why it diverged.
+    /// Reason of a divergence.
     pub message: Option<String>,
     /// The primary metric.
     pub score: Option<Score>,
@@ -45,7 +46,7 @@ pub struct ResultSummary {
 pub enum Score {
     /// On the protocol's queries.
     Test(f64),
-    /// On the validation queries, where there is no other.
+    /// On the validation queries, if there is no other.
     Validation(f64),
 }
 
@@ -67,31 +68,31 @@ impl From<&RunResult> for Outcome {
 }
 
 impl Outcome {
-    /// Whether what needs this can start.
+    /// Whether jobs that need this one can start.
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Finished(_) | Self::StageDone)
     }
 }
 
-/// Where a job was executed.
+/// Place of a job's execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Execution {
-    /// In a process of this sweep, for so long.
+    /// A process of this sweep, with its duration.
     Here(Duration),
-    /// In another sweep.
+    /// Another sweep.
     Elsewhere,
-    /// Nowhere: it could not be prepared or started, or the user stopped the sweep before.
+    /// None: it could not be prepared or started, or the user stopped the sweep before.
     Never,
-    /// Nowhere: a job that it needs did not get done.
+    /// None: a job that it needs is not done.
     Dropped,
 }
 
-/// How a graph ended, for an exit code.
+/// Completion of a graph, for an exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completion {
     /// Everything is done.
     Complete,
-    /// Something failed, or a process was terminated from outside.
+    /// A job failed, or a process was terminated from outside.
     Incomplete,
     /// The user stopped the sweep before everything was done.
     Stopped,
@@ -134,7 +135,7 @@ impl Summary {
         all.filter_map(reason).collect()
     }
 
-    /// Says how the graph ended. A request to stop that came too late to stop anything does not count.
+    /// Returns the completion of the graph. A request to stop that came too late to stop anything is ignored.
     pub fn completion(&self) -> Completion {
         match (self.unfinished(), self.failed()) {
             (0, 0) => Completion::Complete,

@@ -21,7 +21,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Names the program at `path`, looked up when it is started.
+    /// The program at `path`, looked up when it is started.
     pub fn path(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -30,11 +30,11 @@ impl Program {
         }
     }
 
-    /// Opens the program of this very process. On Linux it stays the same program even if its file is replaced or
-    /// removed later, as a build does while a sweep runs; elsewhere it is looked up again.
+    /// Opens the program of this process. On Linux it stays the same program even if its file is replaced or removed
+    /// later, as a build does while a sweep runs; elsewhere it is looked up again.
     ///
     /// # Errors
-    /// A program whose own path cannot be found out.
+    /// If the program's own path cannot be determined.
     pub fn current() -> io::Result<Self> {
         let path = std::env::current_exe()?;
         #[cfg(target_os = "linux")]
@@ -54,7 +54,7 @@ impl Program {
         self.path.display()
     }
 
-    /// Prepares to start it, under its own name.
+    /// Prepares a command that starts it, under its own name.
     pub(super) fn command(&self) -> Command {
         #[cfg(target_os = "linux")]
         if let Some(file) = &self.file {

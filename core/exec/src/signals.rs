@@ -1,4 +1,4 @@
-//! Signals: which are handled, and what they ask of a sweep.
+//! Handled signals, and the requests that they make.
 
 use std::io;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 
 use super::Urgency;
 
-/// Signals that ask for an orderly end. SIGXCPU comes at the soft limit on processor time, before the hard one kills.
+/// Signals that request an orderly end. SIGXCPU comes at the soft limit on processor time, before the hard one kills.
 pub(super) const STOPPING: [i32; 6] = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU];
 
 /// The signals of [`STOPPING`] to handle. One that the parent process ignores stays ignored, e.g. SIGHUP under
@@ -21,7 +21,7 @@ pub(super) fn handled() -> Vec<i32> {
     STOPPING.into_iter().filter(|signal| *signal == SIGINT || ignored & (1 << (signal - 1)) == 0).collect()
 }
 
-/// The mask of ignored signals; empty where the system does not say.
+/// The mask of ignored signals; empty if the system has none to read.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -46,12 +46,12 @@ impl StopRequests {
         Self::default()
     }
 
-    /// Takes signals as requests, in place of dying of them. SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU
-    /// stop gently. SIGINT or SIGTERM for the second time stop at once; the others never do, because a closing terminal
+    /// Turns signals into requests, instead of the end of the process. SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and
+    /// SIGXCPU stop gently. A second SIGINT or SIGTERM stops at once; the others never do, because a closing terminal
     /// and a service manager send several signals in one moment.
     ///
     /// # Errors
-    /// The operating system's refusal.
+    /// An error of the operating system.
     pub fn install() -> io::Result<Self> {
         let requests = Self::new();
         let mut signals = Signals::new(handled())?;
@@ -67,7 +67,7 @@ impl StopRequests {
         Ok(requests)
     }
 
-    /// Asks to stop. The most urgent request counts.
+    /// Requests a stop. The most urgent request counts.
     pub fn request(&self, urgency: Urgency) {
         self.level.fetch_max(1 + urgency as usize, Ordering::Relaxed);
     }
@@ -82,11 +82,11 @@ impl StopRequests {
     }
 }
 
-/// Makes handlers that note the last signal in `received`. A second SIGINT kills the process.
+/// Installs handlers that store the last signal in `received`. A second SIGINT kills the process.
 pub(super) fn note_in(received: &Arc<AtomicUsize>) -> io::Result<()> {
     use signal_hook::flag;
     let interrupted = Arc::new(AtomicBool::new(false));
-    // In this order: the signal that raises the flag must find it down.
+    // The order matters: the signal that raises the flag must find it down.
     flag::register_conditional_default(SIGINT, Arc::clone(&interrupted))?;
     flag::register(SIGINT, interrupted)?;
     for signal in handled() {

@@ -13,7 +13,7 @@ use crate::Event;
 pub const DONE: i32 = 0;
 
 /// Exit code of a process that could not claim a run: another process holds it, or has finished it. The scheduler
-/// looks at the run again later.
+/// checks the run again later.
 pub const BUSY: i32 = 73;
 
 /// Exit code of a process that was asked to stop and left a checkpoint (`EX_TEMPFAIL`: try again).
@@ -22,11 +22,11 @@ pub const INTERRUPTED: i32 = 75;
 /// The environment variable that holds the process id of the sweep.
 pub(super) const PARENT: &str = "HASHLAB_PARENT";
 
-/// Prepares the process of a run or a stage: dies with its sweep, reports panics, turns signals into a request to
-/// stop. To be called first thing in the process.
+/// Prepares the process of a run or a stage: it dies with its sweep, reports panics, turns signals into a request to
+/// stop. Call it first in the process.
 ///
 /// # Errors
-/// The operating system's refusal.
+/// An error of the operating system.
 pub fn init() -> io::Result<StopFlag> {
     let supervised = die_with_parent()?;
     if supervised {
@@ -53,12 +53,12 @@ fn die_with_parent() -> io::Result<bool> {
     Ok(true)
 }
 
-/// Gives the process its program's name in `top`: the kernel took that of a descriptor, through which a sweep starts
-/// its own program.
+/// Gives the process its program's name in `top`: the kernel uses the name of a descriptor, through which a sweep
+/// starts its own program.
 fn set_name() {
     let program = std::env::args_os().next();
     if let Some(name) = program.as_deref().and_then(|program| Path::new(program).file_name()) {
-        // The name is for people only; other systems than Linux have the right one.
+        // The name is for display only; systems other than Linux have the right one.
         let _ = std::fs::write("/proc/self/comm", name.as_bytes());
     }
 }
@@ -74,8 +74,8 @@ fn report_panics() {
     }));
 }
 
-/// Sends an event to the sweep, as one line on standard output; nothing if that is a terminal, where a person reads
-/// the log instead. A sweep that no longer reads is no error.
+/// Sends an event to the sweep, as one line on standard output; not if that is a terminal, whose user reads the log
+/// instead. A sweep that no longer reads is no error.
 pub fn emit(event: &Event) {
     if io::stdout().is_terminal() {
         return;
@@ -99,12 +99,13 @@ pub struct StopFlag {
 }
 
 impl StopFlag {
-    /// Takes SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU as requests to stop; those that the parent process ignores
-    /// stay ignored (SIGHUP under `nohup`). A second SIGINT kills the process, any other signal can come repeatedly:
-    /// cluster schedulers warn with one signal and terminate with another, while the checkpoint is being written.
+    /// Turns SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU into requests to stop; those that the parent process
+    /// ignores stay ignored (SIGHUP under `nohup`). A second SIGINT kills the process, any other signal can come
+    /// repeatedly: cluster schedulers warn with one signal and terminate with another, while the checkpoint is being
+    /// written.
     ///
     /// # Errors
-    /// The operating system's refusal.
+    /// An error of the operating system.
     pub fn install() -> io::Result<Self> {
         let received = Arc::new(AtomicUsize::new(0));
         signals::note_in(&received)?;

@@ -1,4 +1,4 @@
-//! Explains how a child ended, from its exit status and its log.
+//! Reports of a child's exit, from its exit status and its log.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -11,15 +11,15 @@ use signal_hook::consts::SIGKILL;
 use crate::limits::limits_processor_time;
 use crate::signals::name;
 
-/// How much of a log's end is read to explain a crash, in bytes and in lines.
+/// Part of a log's end that is read to explain a crash, in bytes and in lines.
 const TAIL_BYTES: u64 = 8 << 10;
 const TAIL_LINES: usize = 20;
 
-/// What Rust programs print when memory is exhausted: this, the number of bytes, ` bytes failed`.
+/// Message of Rust programs when memory is exhausted: this, the number of bytes, ` bytes failed`.
 const OUT_OF_MEMORY: &str = "memory allocation of ";
 
-/// Explains an end that left no record: how the child exited, the error in its log, and the log's end. The log of
-/// this child begins at the offset `start`.
+/// Explains an exit without a record: the exit status, the error in the log, and the log's end. The log of this child
+/// begins at the offset `start`.
 pub(super) fn exit_report(status: ExitStatus, log: &Path, start: u64, memory_advice: &str) -> String {
     let tail = tail(log, start).unwrap_or_default();
     let error = last_error(&tail);
@@ -48,9 +48,9 @@ fn how_it_ended(status: ExitStatus) -> String {
     }
 }
 
-/// The end of the log, from the offset where this attempt's part begins; nothing if it is a device or a pipe.
+/// The end of the log, from the offset of this attempt's part; empty if it is a device or a pipe.
 fn tail(log: &Path, start: u64) -> io::Result<String> {
-    // Asked before it is opened, which blocks on a pipe.
+    // Checked before it is opened, as opening a pipe blocks.
     if !log.metadata()?.is_file() {
         return Ok(String::new());
     }
@@ -84,9 +84,9 @@ mod tests {
 
     #[test]
     fn the_last_error_of_a_log_is_found() {
-        let log = "error: old\nthread 'main' (7) panicked at src/a.rs:1:2:\nno such bank\nnote: run with …\n";
-        assert_eq!(last_error(log).unwrap(), "panicked at src/a.rs:1:2: no such bank");
-        assert_eq!(last_error("warn\nerror: the bank is short\nhelp: …\n").unwrap(), "the bank is short");
+        let log = "error: old\nthread 'main' (7) panicked at src/a.rs:1:2:\nno such file\nnote: run with …\n";
+        assert_eq!(last_error(log).unwrap(), "panicked at src/a.rs:1:2: no such file");
+        assert_eq!(last_error("warn\nerror: the cache is full\nhelp: …\n").unwrap(), "the cache is full");
         assert_eq!(last_error("all is well\n"), None);
     }
 

@@ -24,13 +24,13 @@ use hashlab_store::RunDir;
 pub use options::LocalOptions;
 use process::Process;
 
-/// Between two looks at the children; short beside any run, long beside the looks.
+/// Polling interval of the children; short compared with any run, long compared with the polling.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// After this long, a child that says nothing counts as begun.
+/// Time after which a child without events counts as begun.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// How long a killed child is waited for: one that hangs in the kernel does not hang the sweep.
+/// Time to wait for a killed child: one that hangs in the kernel must not block the sweep.
 const REAP: Duration = Duration::from_secs(2);
 
 /// Executes each job in a child process, the leader of its own process group.
@@ -46,9 +46,9 @@ pub struct LocalExecutor {
 struct Child {
     process: Process,
     announced: bool,
-    /// The most urgent request to stop, and when it was made.
+    /// The most urgent request to stop, and its time.
     cancelled: Option<(Urgency, Instant)>,
-    /// The signal that it said it received.
+    /// The signal that it reported.
     received: Option<String>,
 }
 
@@ -83,11 +83,11 @@ impl Executor for LocalExecutor {
         let mut updates = Vec::new();
         let mut exited = Vec::new();
         for (handle, child) in &mut self.children {
-            // Looked at before the events, so that those of an exited child are complete.
+            // Read before the events, so that those of an exited child are complete.
             let end = child.end();
             let events = child.events();
             let exit = end.map(|end| child.exit(end, &self.options));
-            // A child that finds its run held by another process has not begun anything.
+            // A child whose run is held by another process has not begun.
             let begun = !events.is_empty() || child.process.age() > SILENCE || exit.is_some();
             if begun && exit != Some(Exit::Busy) && !std::mem::replace(&mut child.announced, true) {
                 updates.push((*handle, Update::Started));
@@ -117,7 +117,7 @@ impl Executor for LocalExecutor {
     }
 }
 
-/// How a child was found to have ended.
+/// End of a child.
 #[derive(Clone, Copy)]
 enum End {
     Exited(ExitStatus),
@@ -155,7 +155,7 @@ impl Child {
                 let reason = self.received.as_ref().map(|signal| format!("received {signal}"));
                 Exit::Interrupted { reason: reason.unwrap_or_else(|| "asked to stop".to_owned()) }
             }
-            // Its handler was not yet installed.
+            // The signal arrived before its handler was installed.
             (_, Some(signal)) if STOPPING.contains(&signal) => {
                 Exit::Interrupted { reason: format!("killed by {}", name(signal)) }
             }

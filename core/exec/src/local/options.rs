@@ -1,30 +1,30 @@
-//! How the local executor shares the machine among jobs.
+//! Division of the machine among the jobs of the local executor.
 
 use std::num::NonZeroUsize;
 use std::thread;
 
 use crate::{Cores, Job};
 
-/// Processes that share a GPU, where no number is given: each holds a context of some hundred MiB there.
+/// Default number of processes that share a GPU: each holds a context of some hundred MiB there.
 const GPU_JOBS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
-/// How the local executor shares the machine among jobs.
+/// Division of the machine among the jobs of the local executor.
 #[derive(Clone, Debug)]
 pub struct LocalOptions {
     /// Cores of the machine.
     pub cores: NonZeroUsize,
-    /// Runs at once, if the user chose; otherwise one per core, at most four on a GPU, and runs that take all cores
-    /// one by one.
+    /// Number of concurrent runs, if the user chose it; otherwise one per core, at most four on a GPU, and runs that
+    /// take all cores one by one.
     pub jobs: Option<NonZeroUsize>,
-    /// The most threads that a process may use, if the user chose.
+    /// Largest number of threads of a process, if the user chose it.
     pub threads: Option<NonZeroUsize>,
     /// Whether runs compute on a GPU, which they share with the cores.
     pub gpu: bool,
-    /// Advice for a process that ran out of memory, e.g. which option makes fewer runs at once.
+    /// Advice for a process that ran out of memory, e.g. the option that reduces the number of concurrent runs.
     pub memory_advice: String,
 }
 
-/// What a job takes.
+/// Resources of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Share {
     pub(super) slots: NonZeroUsize,
@@ -51,8 +51,8 @@ impl LocalOptions {
         self.jobs.unwrap_or(if self.gpu { self.cores.min(GPU_JOBS) } else { self.cores })
     }
 
-    /// Separate runs share cores better than the threads of one run, so a small run has one thread. A run on all
-    /// cores divides them only with as many others as the user asks for. A stage goes by itself.
+    /// Separate runs use cores better than the threads of one run, so a small run has one thread. A run on all cores
+    /// divides them only with as many others as the user asks for. A stage runs alone.
     pub(super) fn share(&self, job: &Job) -> Share {
         let capacity = self.capacity();
         let divided = NonZeroUsize::new(self.cores.get() / capacity).unwrap_or(NonZeroUsize::MIN);

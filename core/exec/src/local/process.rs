@@ -1,4 +1,4 @@
-//! A child process: started, read from, signalled.
+//! A child process: start, output, signals.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -18,7 +18,7 @@ use crate::Event;
 use crate::worker::PARENT;
 use hashlab_store::open_log;
 
-/// How long the rest of an exited child's output is waited for: a grandchild may hold its pipe open for ever.
+/// Time to wait for the rest of an exited child's output: a grandchild may hold its pipe open for ever.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A running child, the leader of its own process group. Dropped, it is killed.
@@ -27,10 +27,10 @@ pub(super) struct Process {
     events: Receiver<Event>,
     reader: JoinHandle<()>,
     started: Instant,
-    /// When it exited, and how.
+    /// Time and status of its exit.
     exited: Option<(Instant, ExitStatus)>,
     pub(super) log: PathBuf,
-    /// The offset in the log at which this child's part begins.
+    /// The offset in the log where this child's part begins.
     pub(super) log_start: u64,
 }
 
@@ -64,7 +64,7 @@ impl Process {
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
                 .stderr(log_file.try_clone()?)
-                // Ctrl-C reaches the sweep alone, which passes it on in its own way.
+                // Ctrl-C is sent to the sweep alone, which forwards it.
                 .process_group(0)
                 .spawn()?;
             Self::read_from(child, log_file, log, log_start)
@@ -87,7 +87,7 @@ impl Process {
                 log_start,
             }),
             Err(error) => {
-                // A child that nobody reads from would block.
+                // A child whose output is not read would block.
                 let _ = child.kill();
                 let _ = child.wait();
                 Err(error)
@@ -95,7 +95,7 @@ impl Process {
         }
     }
 
-    /// How long it has been running.
+    /// Time since its start.
     pub(super) fn age(&self) -> Duration {
         self.started.elapsed()
     }
@@ -105,7 +105,7 @@ impl Process {
         self.events.try_iter().collect()
     }
 
-    /// How it ended, once it has and its events are complete.
+    /// Its exit status, once it has exited and its events are complete.
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         if self.exited.is_none() {
             self.exited = self.child.try_wait().ok().flatten().map(|status| (Instant::now(), status));
@@ -116,7 +116,7 @@ impl Process {
 
     /// Sends a signal to it and its own children.
     pub(super) fn signal(&self, signal: Signal) {
-        // Once reaped, its number may belong to a stranger.
+        // Once it is reaped, its id may belong to another process.
         if self.exited.is_none() {
             // A child that has just exited is no error.
             let _ = kill_process_group(Pid::from_child(&self.child), signal);
@@ -146,13 +146,13 @@ fn open_log_or_null(path: &Path) -> io::Result<File> {
     })
 }
 
-/// Sends the child's events on, and its other lines to its log, until it closes its standard output.
+/// Forwards the child's events, and writes its other lines to its log, until it closes its standard output.
 fn read(stdout: ChildStdout, mut log: File, events: Sender<Event>) {
     let mut reader = BufReader::new(stdout);
     let mut line = Vec::new();
     while matches!(reader.read_until(b'\n', &mut line), Ok(1..)) {
         match serde_json::from_slice(&line) {
-            // Nobody receives from a child that was given up; its pipe is emptied nevertheless.
+            // The receiver of an abandoned child is gone; its pipe is emptied nevertheless.
             Ok(event) => drop(events.send(event)),
             // A full disk must not stop the child, which would block on a full pipe.
             Err(_) => drop(log.write_all(&line)),

@@ -11,16 +11,16 @@ use super::phrases::{dropped, ending, note, stopping, waiting};
 use super::{ExecEvent, Observer};
 use crate::{Event, Job, JobId};
 
-/// Between two redraws of the times left, which change by themselves.
+/// Interval between redraws of the times left, which change by themselves.
 const REDRAW: Duration = Duration::from_millis(250);
 
 /// The characters of bars.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BarStyle {
-    /// Lines, where the locale is UTF-8.
+    /// Lines, for locales with UTF-8.
     #[default]
     Unicode,
-    /// Characters that every terminal has.
+    /// ASCII characters.
     Ascii,
 }
 
@@ -33,7 +33,7 @@ pub struct Bars {
     overall: ProgressBar,
     running: BTreeMap<JobId, ProgressBar>,
     redrawn: Instant,
-    /// Switches the terminal's echo of `^C` off while there are bars.
+    /// Switches off the terminal's echo of `^C` while there are bars.
     silence_echo: fn() -> Option<NoEcho>,
     no_echo: Option<NoEcho>,
 }
@@ -58,18 +58,18 @@ impl Bars {
         }
     }
 
-    /// Whether nothing would be visible: the target is no terminal, or one that cannot redraw.
+    /// Whether bars would be invisible: the target is not a terminal, or cannot redraw.
     pub fn is_hidden(&self) -> bool {
         self.terminal.is_hidden()
     }
 
-    /// Returns the terminal, for others to print above the bars: a log's lines between them would tear them.
+    /// Returns the terminal, for other output above the bars: a log's lines between them would break them.
     pub fn terminal(&self) -> MultiProgress {
         self.terminal.clone()
     }
 
     fn print(&self, text: &str) {
-        // Nobody reading is no reason to stop.
+        // A closed terminal is no reason to stop.
         let _ = self.terminal.println(text);
     }
 
@@ -101,7 +101,7 @@ impl Bars {
         for (id, bar) in &self.running {
             let Some(row) = self.board.running.get(id) else { continue };
             let (done, total) = row.progress();
-            // An empty bar, not a full one, as long as nothing is known.
+            // An empty bar, not a full one, until the total is known.
             bar.set_length(total.max(1));
             bar.set_position(if total == 0 { 0 } else { done });
             bar.set_message(row.activity());
@@ -110,7 +110,7 @@ impl Bars {
         self.overall.set_message(self.board.overall());
     }
 
-    /// Takes all bars off the terminal.
+    /// Clears all bars from the terminal.
     fn clear(&mut self) {
         while let Some(id) = self.running.keys().next().copied() {
             self.remove(id);

@@ -1,4 +1,4 @@
-//! State of a graph at a moment, in words; [`super::Bars`] and [`super::Lines`] print it.
+//! State of a graph for display; [`super::Bars`] and [`super::Lines`] print it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -21,14 +21,14 @@ pub(super) struct Board {
     pub(super) running: BTreeMap<JobId, Row>,
     /// Runs that other sweeps execute.
     held: BTreeSet<(JobId, usize)>,
-    /// Jobs that have had no process yet, by their nature.
+    /// Jobs without a process so far, by their nature.
     pending: BTreeMap<Nature, usize>,
     jobs: Vec<Standing>,
     capacity: usize,
     durations: Durations,
 }
 
-/// What an estimate of a job depends on: whether it is a stage, its kind, its slots.
+/// Nature of a job, on which the estimate of its duration depends: whether it is a stage, its kind, its slots.
 type Nature = (bool, Arc<str>, usize);
 
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl Board {
         counts.chain(self.left().map(|left| format!("about {} left", span(left)))).collect::<Vec<_>>().join(", ")
     }
 
-    /// Estimates the time to the end; `None` as long as it is anyone's guess.
+    /// Estimates the time to the end; `None` without any finished job or progress.
     pub(super) fn left(&self) -> Option<Duration> {
         let mut loads = Vec::new();
         for row in self.running.values() {
@@ -133,7 +133,7 @@ impl Board {
         (!loads.is_empty()).then(|| Duration::try_from_secs_f64(makespan(&loads, self.capacity)).ok())?
     }
 
-    /// Seconds that the slowest of the running jobs takes in all.
+    /// Estimated seconds of the slowest running job in total.
     fn slowest_running(&self, stage: bool) -> Option<f64> {
         let alike = self.running.values().filter(|row| row.stage == stage);
         alike.filter_map(|row| Some(row.age() + row.left()?)).reduce(f64::max)

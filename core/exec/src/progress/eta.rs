@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The durations of finished jobs, by kind. Stages are kept apart from runs: neither says anything about the other.
+/// The durations of finished jobs, by kind. Stages are separate from runs, whose durations are unrelated.
 #[derive(Debug, Default)]
 pub(super) struct Durations {
     /// Count and sum in seconds.
@@ -29,7 +29,7 @@ impl Durations {
     }
 }
 
-/// Jobs that take about as long and as much: how many, the seconds that each still needs, the slots that each takes.
+/// Jobs of similar duration and size: their number, the seconds that each still needs, the slots that each takes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
     pub(super) jobs: usize,
@@ -37,7 +37,7 @@ pub(super) struct Load {
     pub(super) slots: usize,
 }
 
-/// Estimates the seconds until the last job ends: at least those of the longest, at least an equal share of all.
+/// Estimates the seconds until the last job ends: at least those of the longest, at least an equal share of the total.
 pub(super) fn makespan(loads: &[Load], capacity: usize) -> f64 {
     let longest = loads.iter().map(|load| load.seconds).fold(0.0, f64::max);
     let total: f64 = loads.iter().map(|load| load.seconds * (load.jobs * load.slots) as f64).sum();

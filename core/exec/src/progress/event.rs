@@ -1,11 +1,11 @@
-//! What a scheduler reports while it executes a graph.
+//! Events of a scheduler while it executes a graph.
 
 use std::num::NonZeroUsize;
 
 use crate::Event;
 use crate::{Execution, Job, JobGraph, JobId, Outcome, Urgency};
 
-/// Something that happened to a graph, or to one of its jobs (`id`, `job`). A job has one part per run.
+/// An event of a graph, or of one of its jobs (`id`, `job`). A job has one part per run.
 #[derive(Clone, Copy, Debug)]
 pub enum ExecEvent<'a> {
     /// Execution begins.
@@ -35,14 +35,14 @@ pub enum ExecEvent<'a> {
         /// The progress.
         event: &'a Event,
     },
-    /// A job's process ended; what became of its parts follows.
+    /// A job's process ended; the outcomes of its parts follow.
     Exited {
         /// The job's number.
         id: JobId,
         /// The job.
         job: &'a Job,
     },
-    /// Another sweep executes a run, which is waited for.
+    /// The scheduler waits for a run that another sweep executes.
     Waiting {
         /// The job's number.
         id: JobId,
@@ -59,25 +59,25 @@ pub enum ExecEvent<'a> {
         job: &'a Job,
         /// The run, or 0 for a stage.
         part: usize,
-        /// How it ended.
+        /// The outcome.
         outcome: &'a Outcome,
-        /// Where it was executed.
+        /// The place of its execution.
         execution: Execution,
     },
-    /// A job did not get done, so the runs and stages that need it have been ended, too.
+    /// A job is not done, so the runs and stages that need it have ended, too.
     Dropped {
         /// The job's number.
         id: JobId,
         /// The job.
         job: &'a Job,
-        /// How many need it.
+        /// Number of runs and stages that need it.
         parts: usize,
     },
     /// The user asked to stop.
     Stopping {
-        /// How urgently.
+        /// Urgency of the stop.
         urgency: Urgency,
-        /// How many processes run.
+        /// Number of running processes.
         running: usize,
     },
     /// Time has passed.
@@ -86,13 +86,13 @@ pub enum ExecEvent<'a> {
     Over,
 }
 
-/// Follows the execution of a graph.
+/// Observer of the execution of a graph.
 pub trait Observer {
     /// Called on the scheduler's thread for every event; must not block.
     fn on_event(&mut self, event: ExecEvent<'_>);
 }
 
-/// Shows nothing.
+/// Observer without output.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Quiet;
 

@@ -9,10 +9,10 @@ use super::{ExecEvent, Observer};
 use crate::{Event, JobGraph, JobId};
 use hashlab_store::counted;
 
-/// Between two summaries.
+/// Interval between two summaries.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// Prints a line when a job starts or ends, and a summary now and then.
+/// Prints a line when a job starts or ends, and a summary at intervals.
 #[derive(Debug)]
 pub struct Lines<W> {
     out: W,
@@ -28,7 +28,7 @@ impl<W: Write> Lines<W> {
     }
 
     fn print(&mut self, line: &str) {
-        // In one piece, because other processes may write to the same terminal. Nobody reading is no reason to stop.
+        // In one piece, because other processes may write to the same terminal. A closed output is no reason to stop.
         let _ = self.out.write_all(format!("{line}\n").as_bytes()).and_then(|()| self.out.flush());
     }
 
@@ -106,7 +106,7 @@ mod tests {
 
         let text = String::from_utf8(lines.out).unwrap();
         let summaries: Vec<&str> = text.lines().skip(3).collect();
-        // Nothing is known of `d`, which is therefore taken to last as long as `c`, beside it.
+        // `d` has made no progress yet, so it is expected to take as long as `c`, beside it.
         let expected = [
             "2/4 ended, 1 failed, 1 running",
             "  c starting",

@@ -18,7 +18,7 @@ pub use event::{ExecEvent, Observer, Quiet};
 pub use lines::Lines;
 pub use terminal::Terminal;
 
-/// Chooses how to show progress on standard error: [`Bars`] on a terminal that can redraw them, [`Lines`] elsewhere.
+/// Chooses the display of progress on standard error: [`Bars`] on a terminal that can redraw them, [`Lines`] elsewhere.
 pub fn on_stderr() -> Box<dyn Observer> {
     let terminal = Terminal::stderr();
     let style = if terminal.utf8 { BarStyle::Unicode } else { BarStyle::Ascii };
@@ -29,7 +29,7 @@ pub fn on_stderr() -> Box<dyn Observer> {
     }
 }
 
-/// Writes a time span as briefly as it is read.
+/// Formats a time span in seconds, minutes, or hours and minutes.
 fn span(time: Duration) -> String {
     let seconds = time.as_secs_f64().round() as u64;
     match seconds {

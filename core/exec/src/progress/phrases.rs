@@ -4,8 +4,8 @@ use super::span;
 use crate::{Execution, Job, Outcome, ResultSummary, Score, Urgency, Work};
 use hashlab_store::{Status, counted};
 
-/// Describes how a part of a job ended, e.g. `nsh-b16-s0-… finished in 83 s, mAP@1000 0.613`; further lines are
-/// details. `None` if the user knows already: the sweep was stopped, or a need's failure was reported.
+/// Describes the end of a part of a job, e.g. `nsh-b16-s0-… finished in 83 s, mAP@1000 0.613`; further lines are
+/// details. `None` if the user has been informed already: the sweep was stopped, or a need's failure was reported.
 pub(super) fn ending(job: &Job, part: usize, outcome: &Outcome, execution: Execution) -> Option<String> {
     let title = job.part_title(part);
     let after = match execution {
@@ -51,7 +51,7 @@ fn score(job: &Job, result: &ResultSummary) -> String {
     }
 }
 
-/// The first line of an error, its advice, and its log, if there is anything in it.
+/// The first line of an error, its advice, and its log if it is not empty.
 fn failure(job: &Job, message: &str) -> String {
     let first = message.lines().next().unwrap_or_default();
     let advice: String =
@@ -61,23 +61,23 @@ fn failure(job: &Job, message: &str) -> String {
     format!("{first}{advice}{log}")
 }
 
-/// Says that another sweep executes a run.
+/// Message on a run that another sweep executes.
 pub(super) fn waiting(job: &Job, part: usize) -> String {
     format!("{} is executed by another sweep: waiting for it", job.part_title(part))
 }
 
-/// Says what a process could not keep beside its result.
+/// Message on an optional file that a process could not store.
 pub(super) fn note(job: &Job, message: &str) -> String {
     format!("{}: {}", job.title, message.replace('\n', "\n  "))
 }
 
-/// Describes what a job that did not get done takes along.
+/// Message on the jobs that will not start because a job is not done.
 pub(super) fn dropped(job: &Job, parts: usize) -> String {
     let need = if parts == 1 { "needs" } else { "need" };
     format!("{} that {need} {} will not start", counted(parts, "run"), job.title)
 }
 
-/// Describes what a request to stop does.
+/// Message on the effect of a request to stop.
 pub(super) fn stopping(urgency: Urgency, running: usize) -> String {
     let processes = if running == 1 { "1 process".to_owned() } else { format!("{running} processes") };
     match urgency {

@@ -1,4 +1,4 @@
-//! What the process of a job reported, in words.
+//! Progress of one job, formatted.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,16 +17,16 @@ pub(super) struct Row {
     /// The primary metric; `None` for a stage.
     metric: Option<Arc<str>>,
     started: Instant,
-    /// What the process does, in words.
+    /// Current work of the process.
     activity: String,
-    /// Units done and in all: epochs, images.
+    /// Units done and in total: epochs, images.
     done: u64,
     total: u64,
     /// The primary metric on the validation queries.
     validation: Option<f64>,
-    /// Seconds that the process still needed, and when that was known.
+    /// Seconds left as reported by the process, and the time of the report.
     left: Option<(f64, Instant)>,
-    /// What the units are, and since when, from how many units on, their speed is measured.
+    /// Speed measurement: name of the unit, start time, units done at the start.
     pace: Option<(String, Instant, u64)>,
 }
 
@@ -74,7 +74,7 @@ impl Row {
         }
     }
 
-    /// Derives the time left from the speed since the first units of this name: work that resumes does not start at 0.
+    /// Measures the speed from the first units of this name on: work that resumes does not start at 0.
     fn note_pace(&mut self, name: &str) {
         let now = Instant::now();
         match &self.pace {
@@ -96,13 +96,13 @@ impl Row {
         self.started.elapsed().as_secs_f64()
     }
 
-    /// Seconds that the process still needs, as far as it said.
+    /// Seconds left, if the process reported them.
     pub(super) fn left(&self) -> Option<f64> {
         let (left, at) = self.left?;
         Some((left - at.elapsed().as_secs_f64()).max(0.0))
     }
 
-    /// Units done and in all, for a bar; 0 of 0 before anything is known.
+    /// Units done and in total, for a bar; 0 of 0 before the first report.
     pub(super) fn progress(&self) -> (u64, u64) {
         (self.done, self.total)
     }

@@ -1,11 +1,11 @@
-//! What a terminal can show.
+//! Abilities of a terminal.
 
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
 use rustix::termios::tcgetwinsize;
 
-/// The narrowest terminal on which bars say anything, in columns.
+/// The narrowest terminal with bars, in columns.
 const BARS_WIDTH: u16 = 40;
 
 /// The abilities of the terminal behind a stream; none if the stream is a file or a pipe.
@@ -32,7 +32,7 @@ impl Terminal {
 
     fn behind(stream: &(impl IsTerminal + AsFd)) -> Self {
         let width = tcgetwinsize(stream).map_or(0, |size| size.ws_col);
-        // A variable that is not text is set nevertheless.
+        // A variable that is not UTF-8 counts as set.
         let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         Self::new(stream.is_terminal(), width, variable)
     }

@@ -1,4 +1,4 @@
-//! What the end of a job's process means for its runs.
+//! Consequences of the end of a job's process for its runs.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::{Attempt, Phase, Scheduler, Submitted, last_attempt};
 use crate::{ExecEvent, Execution, Exit, Handle, Outcome};
 use hashlab_store::{RunDir, RunState};
 
-/// How often a job that the executor lost is submitted again.
+/// Number of times that a job is submitted again after the executor lost it.
 const RESUBMISSIONS: usize = 3;
 
 impl Scheduler<'_> {
@@ -34,12 +34,12 @@ impl Scheduler<'_> {
 
     /// Ends a stage. Returns whether to submit it again.
     fn judge_stage(&mut self, submitted: &Submitted, exit: Exit, took: Duration) -> bool {
-        let told = submitted.failure().map(str::to_owned);
+        let reported = submitted.failure().map(str::to_owned);
         let outcome = match exit {
             Exit::Done => Outcome::StageDone,
             Exit::Busy => Outcome::Failed { message: "another process is at its work, and it did not wait".to_owned() },
             Exit::Interrupted { reason } => self.interrupted(reason),
-            Exit::Failed { message } => Outcome::Failed { message: told.unwrap_or(message) },
+            Exit::Failed { message } => Outcome::Failed { message: reported.unwrap_or(message) },
             Exit::Unknown { message } => match self.count_loss(submitted, message) {
                 None => return true,
                 Some(outcome) => outcome,
@@ -49,8 +49,8 @@ impl Scheduler<'_> {
         false
     }
 
-    /// Ends the runs of a process; each run's directory has the first word. Returns whether to submit the job again,
-    /// with those that are left.
+    /// Ends the runs of a process; each run's directory decides first. Returns whether to submit the job again, with
+    /// the remaining runs.
     fn judge_runs(&mut self, submitted: &Submitted, exit: Exit, took: Duration) -> bool {
         let id = submitted.id;
         let mut left = Vec::new();
@@ -84,8 +84,8 @@ impl Scheduler<'_> {
         }
     }
 
-    /// Fails the runs that a process left. Where it had finished others before, those that it had not begun are left
-    /// for the next process.
+    /// Fails the runs that a process left unfinished. If it had finished others before, those that it had not begun are
+    /// left for the next process.
     fn fail_runs(&mut self, submitted: &Submitted, left: Vec<Attempt>, message: &str, took: Duration) -> bool {
         let id = submitted.id;
         let begun = |attempt: &Attempt| last_attempt(&self.graph.job(id).dirs()[attempt.part]) > attempt.before;
@@ -116,14 +116,14 @@ impl Scheduler<'_> {
         false
     }
 
-    /// Counts that the executor lost a job. Returns how the job ends if it was lost too often.
+    /// Counts a loss of the job by the executor. Returns the job's outcome if it was lost too often.
     fn count_loss(&mut self, submitted: &Submitted, message: String) -> Option<Outcome> {
         let lost = self.state.lost.entry(submitted.id).or_default();
         *lost += 1;
         (*lost > RESUBMISSIONS || self.stopping.is_some()).then(|| self.interrupted(message))
     }
 
-    /// An interruption; the reason is the user's own if the sweep is being stopped.
+    /// The outcome of an interruption; without a reason if the user stopped the sweep.
     fn interrupted(&self, reason: String) -> Outcome {
         Outcome::Interrupted { reason: self.stopping.is_none().then_some(reason) }
     }

@@ -1,4 +1,4 @@
-//! The scheduler: which job of a graph is submitted when, and what its end means for the others.
+//! The scheduler: submission of a graph's jobs, and the consequences of their ends for others.
 
 mod exits;
 mod needs;
@@ -15,14 +15,14 @@ use hashlab_store::{RunDir, RunState};
 use state::{Attempt, Doom, Phase, State, Submitted};
 use watch::JournalWatch;
 
-/// Between two looks at the runs that other processes hold.
+/// Polling interval of the runs that other processes hold.
 const REVISIT: Duration = Duration::from_millis(500);
 
-/// Executes a graph of jobs. Each job starts when all that it needs is done and the executor has room for it. A
-/// failure stops only what needs it.
+/// Executes a graph of jobs. Each job starts when all jobs that it needs are done and the executor has room for it. A
+/// failure stops only the jobs that need the failed one.
 ///
-/// Runs that are finished are not executed again. Runs that another process holds are waited for, until that process
-/// finishes them or gives them up.
+/// Finished runs are not executed again. For runs that another process holds, the scheduler waits until that process
+/// finishes or releases them.
 pub struct Scheduler<'a> {
     graph: &'a JobGraph,
     executor: &'a mut dyn Executor,
@@ -30,7 +30,7 @@ pub struct Scheduler<'a> {
     stop: StopRequests,
     prepare: Box<Prepare<'a>>,
     state: State,
-    /// The urgency that the jobs were cancelled with.
+    /// The urgency with which the jobs were cancelled.
     stopping: Option<Urgency>,
     since_revisit: Duration,
 }
@@ -39,8 +39,8 @@ pub struct Scheduler<'a> {
 type Prepare<'a> = dyn FnMut(&RunDir) -> Result<(), String> + 'a;
 
 impl<'a> Scheduler<'a> {
-    /// Creates a scheduler. With a [`LocalExecutor`](super::LocalExecutor) it has to run on a thread that lives as
-    /// long as the program, best the main thread: the processes die with it.
+    /// Creates a scheduler. With a [`LocalExecutor`](super::LocalExecutor) it must run on a thread that lives as long
+    /// as the program, best the main thread: the processes die with it.
     pub fn new(
         graph: &'a JobGraph,
         executor: &'a mut dyn Executor,
@@ -94,7 +94,7 @@ impl<'a> Scheduler<'a> {
         jobs.into_iter().for_each(|id| self.settle(id));
     }
 
-    /// Does what there is to do now. Returns whether anything is left.
+    /// Does all work that is due. Returns whether any is left.
     fn step(&mut self) -> bool {
         self.check_stop();
         for (handle, update) in self.executor.poll() {
@@ -124,8 +124,8 @@ impl<'a> Scheduler<'a> {
         self.state.submitted.keys().for_each(|handle| self.executor.cancel(*handle, urgency));
     }
 
-    /// Submits ready jobs in the graph's order, until the next one finds no room: a job that takes all slots is not
-    /// overtaken for ever by smaller ones.
+    /// Submits ready jobs in the graph's order, until the next one does not fit: otherwise smaller jobs could delay a
+    /// job that takes all slots for ever.
     fn submit_ready(&mut self) {
         let capacity = self.executor.capacity().get();
         while let Some(id) = self.state.ready.first().copied() {
@@ -137,7 +137,7 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Submits a job with those of its runs that nobody executes or has executed.
+    /// Submits a job with those of its runs that are neither running elsewhere nor finished.
     fn launch(&mut self, id: JobId) {
         let job = self.graph.job(id);
         let mut attempts = Vec::new();
@@ -192,17 +192,17 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Reads progress from the journals of runs whose processes say nothing.
+    /// Reads progress from the journals of runs whose processes send no events.
     fn read_journals(&mut self, passed: Duration) {
         for submitted in self.state.submitted.values_mut() {
             let (id, job) = (submitted.id, self.graph.job(submitted.id));
-            for event in submitted.watch.news(job, passed) {
+            for event in submitted.watch.new_events(job, passed) {
                 self.observer.on_event(ExecEvent::Progress { id, job, event: &event });
             }
         }
     }
 
-    /// Looks again at the runs that other processes held.
+    /// Checks the runs that other processes held again.
     fn revisit(&mut self) {
         if self.since_revisit < REVISIT {
             return;
@@ -213,7 +213,7 @@ impl<'a> Scheduler<'a> {
             for part in self.state.open_parts(id) {
                 match self.graph.job(id).dirs()[part].state() {
                     RunState::Finished(result) => self.end(id, part, Outcome::from(&*result), Execution::Elsewhere),
-                    // Every attempt begins by removing the record of the last, so this one is the holder's.
+                    // Every attempt begins by removing the last failure's record, so this one belongs to the holder.
                     RunState::Failed(failure) => {
                         self.end(id, part, Outcome::Failed { message: failure.message }, Execution::Elsewhere);
                     }
@@ -240,7 +240,7 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Puts a job without a process aside: until its held runs are free, or for good.
+    /// Sets a job without a process aside: until its held runs are free, or for good.
     fn rest(&mut self, id: JobId) {
         if self.state.open_parts(id).is_empty() {
             self.settle(id);
@@ -249,11 +249,11 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Ends a run or a stage, and records the failure of a run unless another process has it by now.
+    /// Ends a run or a stage, and records the failure of a run unless another process has claimed it.
     fn fail(&mut self, id: JobId, part: usize, message: String, execution: Execution) {
         let graph = self.graph;
         let recorded = graph.job(id).dirs().get(part).map(|dir| {
-            // A run that is dropped before its turn has no directory yet. What keeps it from having one shows below.
+            // A run that is dropped before its turn has no directory yet. An error of its preparation shows below.
             let _ = (self.prepare)(dir);
             dir.record_crash(&message)
         });

@@ -1,4 +1,4 @@
-//! What the end of a job means for the jobs that need it.
+//! Consequences of the end of a job for the jobs that need it.
 
 use super::{Doom, Phase, Scheduler};
 use crate::{ExecEvent, Execution, JobId, Outcome};
@@ -27,7 +27,7 @@ impl Scheduler<'_> {
         }
     }
 
-    /// Ends a job that cannot be executed; its runs that other sweeps execute are waited for.
+    /// Ends a job that cannot be executed, but waits for those of its runs that other sweeps execute.
     pub(super) fn doom(&mut self, id: JobId, doom: &Doom, execution: Execution) {
         for part in self.state.open_parts(id) {
             self.doom_part(id, part, doom, execution);

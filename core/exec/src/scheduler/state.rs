@@ -1,4 +1,4 @@
-//! The scheduler's records: where each job stands.
+//! The scheduler's records: the phase of each job.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,10 +7,10 @@ use crate::Event;
 use crate::{Handle, JobGraph, JobId, Outcome};
 use hashlab_store::RunId;
 
-/// Where a job stands.
+/// Phase of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Something that it needs is not done.
+    /// A job that it needs is not done.
     Blocked,
     /// It can be submitted.
     Ready,
@@ -21,7 +21,7 @@ pub(super) enum Phase {
     Closed,
 }
 
-/// Why a job cannot be executed.
+/// Reason why a job cannot be executed.
 #[derive(Clone, Debug)]
 pub(super) enum Doom {
     /// It fails, too.
@@ -37,7 +37,7 @@ pub(super) struct Attempt {
     pub(super) before: u32,
 }
 
-/// A job that the executor has.
+/// A job that was submitted to the executor.
 #[derive(Debug)]
 pub(super) struct Submitted {
     pub(super) id: JobId,
@@ -50,13 +50,13 @@ pub(super) struct Submitted {
 
 impl Submitted {
     pub(super) fn note(&mut self, event: &Event) {
-        self.watch.heard();
+        self.watch.reported();
         if let Event::Failed { run, message } = event {
             self.failures.push((run.clone(), message.clone()));
         }
     }
 
-    /// The last failure that was reported for `run`, or else for all that the process does.
+    /// The last failure that was reported for `run`, or else for the whole process.
     pub(super) fn failure_of(&self, run: &RunId) -> Option<&str> {
         let last = |of: Option<&RunId>| self.failures.iter().rfind(|(failed, _)| failed.as_ref() == of);
         last(Some(run)).or_else(|| last(None)).map(|(_, message)| message.as_str())
@@ -81,12 +81,12 @@ pub(super) struct State {
     pub(super) submitted: BTreeMap<Handle, Submitted>,
     /// Slots of the submitted jobs.
     pub(super) used: usize,
-    /// Held runs that the observer knows of.
+    /// Held runs that were reported to the observer.
     pub(super) announced: BTreeSet<(JobId, usize)>,
-    /// How often the executor lost each job.
+    /// Number of times that the executor lost each job.
     pub(super) lost: BTreeMap<JobId, usize>,
     outcomes: Vec<Vec<Option<Outcome>>>,
-    /// Needs of each job that are not done.
+    /// Number of unfinished needs of each job.
     needs: Vec<usize>,
     dependents: Vec<Vec<JobId>>,
 }
@@ -118,7 +118,7 @@ impl State {
         self.outcomes.into_iter().map(|parts| parts.into_iter().map(ended).collect()).collect()
     }
 
-    /// The stages that every job which needs them can do without, because its runs have ended.
+    /// The stages that are not needed any more, as all jobs that need them have ended.
     pub(super) fn unneeded_stages(&self, graph: &JobGraph) -> Vec<JobId> {
         let mut unneeded = BTreeSet::new();
         for id in graph.ids().rev().filter(|id| graph.job(*id).is_stage()) {
@@ -162,13 +162,13 @@ impl State {
         self.open -= 1;
     }
 
-    /// The jobs that the executor does not have and that are not closed.
+    /// The jobs that are neither submitted nor closed.
     pub(super) fn unsubmitted(&self) -> Vec<JobId> {
         let waits = |phase: Phase| matches!(phase, Phase::Blocked | Phase::Ready | Phase::Held);
         self.ids.iter().copied().filter(|id| waits(self.phases[id.index()])).collect()
     }
 
-    /// Why what needs a closed job cannot be executed; `None` if it can.
+    /// Reason why the jobs that need a closed job cannot be executed; `None` if they can.
     pub(super) fn doom_for_dependents(&self, id: JobId, kind: &str) -> Option<Doom> {
         let first_line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
         let mut skipped = None;

@@ -6,14 +6,14 @@ use crate::Event;
 use crate::{Job, Work};
 use hashlab_store::{Point, RunDir};
 
-/// Between two looks at the journals of a process that says nothing.
+/// Polling interval of the journals of a process without events.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// The journals of a job's runs.
 #[derive(Debug)]
 pub(super) struct JournalWatch {
     runs: Vec<(RunDir, Option<Point>)>,
-    /// Since the process last reported, or the journals were last read.
+    /// Time since the process last reported, or the journals were last read.
     quiet: Duration,
 }
 
@@ -22,13 +22,13 @@ impl JournalWatch {
         Self { runs: runs.iter().map(|run| (run.clone(), run.metrics().pop())).collect(), quiet: Duration::ZERO }
     }
 
-    /// Notes that the process reported by itself.
-    pub(super) fn heard(&mut self) {
+    /// Records that the process reported by itself.
+    pub(super) fn reported(&mut self) {
         self.quiet = Duration::ZERO;
     }
 
-    /// Returns what the journals say since the last look, once the process has been quiet for a while.
-    pub(super) fn news(&mut self, job: &Job, passed: Duration) -> Vec<Event> {
+    /// Returns the new points of the journals as events, once the process has not reported for a while.
+    pub(super) fn new_events(&mut self, job: &Job, passed: Duration) -> Vec<Event> {
         self.quiet += passed;
         let Work::Runs { epochs, .. } = job.work else { return Vec::new() };
         if self.quiet < INTERVAL {

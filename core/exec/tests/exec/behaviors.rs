@@ -1,4 +1,4 @@
-//! What the processes that the tests start do.
+//! Behaviors of the processes that the tests start.
 #![allow(clippy::print_stdout, reason = "the processes have no other voice")]
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use hashlab_store::{Claim, Store};
 use crate::fixture::result;
 use crate::roles::{GATE_AT, ROLE, ROOT, STEPS, STOPPED, gate, graph, job_of, local, open_gate};
 
-/// Becomes what the environment says.
+/// Plays the behavior in the environment.
 pub(crate) fn play() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let root = PathBuf::from(std::env::var(ROOT).unwrap());
@@ -91,7 +91,7 @@ fn execute_run(root: &Path, behavior: &str, claim: Claim, stop: &StopFlag) -> i3
         "gated" => train(claim, stop, || gate(root).exists()),
         "stubborn" => train_on(claim, || gate(root).exists()),
         "records" => {
-            claim.fail("no such bank\nhelp: make one").unwrap();
+            claim.fail("no such file\nhelp: make one").unwrap();
             1
         }
         "exits" => {
@@ -102,7 +102,7 @@ fn execute_run(root: &Path, behavior: &str, claim: Claim, stop: &StopFlag) -> i3
             worker::emit(&Event::failed("no space left for the result\nhelp: free some"));
             1
         }
-        "panics" => panic!("the bank is short"),
+        "panics" => panic!("the cache is full"),
         "aborts" => std::process::abort(),
         "runs-out-of-memory" => {
             let _ = std::io::stderr().write_all(b"memory allocation of 131072 bytes failed\n");
@@ -125,13 +125,13 @@ fn raise_limit(root: &Path) -> i32 {
     DONE
 }
 
-/// Complains on standard error, which is the log, as long as the disk has room.
+/// Writes to standard error, which is the log, unless the disk is full.
 fn complain(error: &str) {
     // In one piece: the sweep writes other lines into the same log.
     let _ = std::io::stderr().write_all(format!("error: {error}\nhelp: none\n").as_bytes());
 }
 
-/// Pretends to train: every step depends on all before it, and every third leaves a checkpoint.
+/// Simulates a training: every step depends on all before it, and every third leaves a checkpoint.
 fn train(claim: Claim, stop: &StopFlag, passes_gate: impl Fn() -> bool) -> i32 {
     let run = claim.run().clone();
     let resumed = run.read_checkpoint().map(|bytes| {
@@ -161,7 +161,7 @@ fn train(claim: Claim, stop: &StopFlag, passes_gate: impl Fn() -> bool) -> i32 {
     DONE
 }
 
-/// Hangs in a step, deaf to requests to stop.
+/// Hangs in a step, and ignores requests to stop.
 fn train_on(claim: Claim, passes_gate: impl Fn() -> bool) -> i32 {
     while !passes_gate() {
         thread::sleep(Duration::from_millis(5));

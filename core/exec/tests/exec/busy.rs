@@ -14,9 +14,9 @@ fn a_held_run_is_waited_for() {
     let jobs = jobs(root.path(), &["trains"; 4]);
     let runs = runs(root.path(), 4);
     let mut claims: Vec<_> = runs[..3].iter().map(|run| run.try_claim().unwrap()).collect();
-    // Once each is seen to be held: the first is finished, the second fails, the third is given up.
-    let summary = execute(jobs, |news| {
-        if let ExecEvent::Waiting { id, .. } = news {
+    // After each was found to be held: the first is finished, the second fails, the third is released.
+    let summary = execute(jobs, |event| {
+        if let ExecEvent::Waiting { id, .. } = event {
             let claim = claims[id.index()].take().expect("it is seen once");
             match id.index() {
                 0 => claim.finish(&result(runs[0].id(), 0.125)).unwrap(),
@@ -35,13 +35,13 @@ fn a_held_run_is_waited_for() {
 #[test]
 fn a_process_that_finds_its_run_held_is_started_again() {
     let root = tempfile::tempdir().unwrap();
-    let mut news = Vec::new();
+    let mut seen = Vec::new();
     let summary = execute(vec![job(root.path(), 0, "declines-once")], |event| match event {
-        ExecEvent::Waiting { .. } => news.push("waiting"),
-        ExecEvent::Started { .. } => news.push("started"),
+        ExecEvent::Waiting { .. } => seen.push("waiting"),
+        ExecEvent::Started { .. } => seen.push("started"),
         _ => {}
     });
-    assert_eq!(news, ["waiting", "started"], "what finds nothing to do has not started");
+    assert_eq!(seen, ["waiting", "started"], "what finds nothing to do has not started");
     assert!(matches!(outcomes(&summary)[0], Outcome::Finished(_)));
 }
 

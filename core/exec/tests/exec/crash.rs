@@ -33,8 +33,8 @@ fn run_again(root: &std::path::Path, runs: &[RunDir]) {
 fn a_killed_run_fails_and_goes_on_next_time() {
     let root = tempfile::tempdir().unwrap();
     let run = &runs(root.path(), 1)[0];
-    let summary = execute(vec![job(root.path(), 0, "gated")], |news| {
-        if let ExecEvent::Progress { event: Event::Epoch { epoch: 5, .. }, .. } = news {
+    let summary = execute(vec![job(root.path(), 0, "gated")], |event| {
+        if let ExecEvent::Progress { event: Event::Epoch { epoch: 5, .. }, .. } = event {
             signal_run(run, Signal::KILL);
         }
     });

@@ -14,7 +14,7 @@ mod scheduler;
 mod signals;
 mod update;
 
-/// What the processes that the tests start execute.
+/// Entry point of the processes that the tests start.
 #[test]
 #[ignore = "not a test, but what the other tests start"]
 fn role() {

@@ -1,4 +1,4 @@
-//! What becomes of runs that end in every way.
+//! Outcomes of runs with every kind of end.
 
 use std::collections::BTreeMap;
 
@@ -31,16 +31,16 @@ fn one_failure_stops_nothing_else() {
         "panicked at ",
         "killed by signal 6 (SIGABRT)",
         "ended without a result",
-        "no such bank",
+        "no such file",
         "cannot start `/no/such/program`: ",
     ];
     for (line, expected) in first_lines.zip(expected) {
         assert!(line.starts_with(expected), "expected {expected:?}, got {line:?}");
     }
     assert!(message(outcomes[1]).contains("\nthe log ends:\n"), "{}", message(outcomes[1]));
-    assert!(message(outcomes[2]).ends_with(": the bank is short"), "{}", message(outcomes[2]));
+    assert!(message(outcomes[2]).ends_with(": the cache is full"), "{}", message(outcomes[2]));
 
-    // The directories tell the same.
+    // The directories agree.
     for (run, outcome) in runs(root.path(), 8).iter().zip(outcomes) {
         match (run.state(), outcome) {
             (RunState::Finished(kept), Outcome::Finished(result)) => assert_eq!(ResultSummary::from(&*kept), *result),
@@ -55,8 +55,8 @@ fn failed_runs_are_tried_again_and_finished_ones_are_not() {
     let root = tempfile::tempdir().unwrap();
     execute(jobs(root.path(), &["trains", "records", "finishes-then-aborts"]), |_| {});
     let mut begun = None;
-    let summary = execute(jobs(root.path(), &["trains", "trains", "trains"]), |news| {
-        if let ExecEvent::Begin { done, .. } = news {
+    let summary = execute(jobs(root.path(), &["trains", "trains", "trains"]), |event| {
+        if let ExecEvent::Begin { done, .. } = event {
             begun = Some(done.iter().map(|(id, _)| id.index()).collect::<Vec<_>>());
         }
     });
@@ -85,7 +85,7 @@ fn children_tell_what_they_do_and_the_rest_is_logged() {
     let mut epochs: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     let mut running = 0_usize;
     let mut most = 0;
-    execute(jobs(root.path(), &["trains"; 5]), |news| match news {
+    execute(jobs(root.path(), &["trains"; 5]), |event| match event {
         ExecEvent::Progress { id, event: Event::Epoch { epoch, .. }, .. } => {
             epochs.entry(id.index()).or_default().push(*epoch);
         }
@@ -120,8 +120,8 @@ fn a_log_that_cannot_be_written_does_not_stop_its_run() {
 fn a_stage_is_done_if_its_process_says_so() {
     let root = tempfile::tempdir().unwrap();
     let mut images = Vec::new();
-    let summary = execute(vec![stage(root.path(), "stage"), stage(root.path(), "bad-stage")], |news| {
-        if let ExecEvent::Progress { event: Event::Stage { done, .. }, .. } = news {
+    let summary = execute(vec![stage(root.path(), "stage"), stage(root.path(), "bad-stage")], |event| {
+        if let ExecEvent::Progress { event: Event::Stage { done, .. }, .. } = event {
             images.push(*done);
         }
     });
@@ -139,8 +139,8 @@ fn a_failed_stage_fails_only_the_runs_that_need_it() {
     let jobs = jobs(root.path(), &["trains"; 3]);
     let ids: Vec<_> = jobs.into_iter().zip([good, bad, bad]).map(|(job, need)| graph.add(job, &[need])).collect();
     let mut dropped = Vec::new();
-    let summary = execute_on(&graph, &mut local(2), |news| {
-        if let ExecEvent::Dropped { id, parts, .. } = news {
+    let summary = execute_on(&graph, &mut local(2), |event| {
+        if let ExecEvent::Dropped { id, parts, .. } = event {
             dropped.push((id, parts));
         }
     });
@@ -184,11 +184,11 @@ fn a_lack_of_memory_names_the_way_out() {
 fn runs_of_one_process_have_their_own_outcomes() {
     let root = tempfile::tempdir().unwrap();
     let runs = runs(root.path(), 4);
-    // The first was finished before; another process holds the second and gives it up later.
+    // The first was finished before; another process holds the second and releases it later.
     execute(vec![job(root.path(), 0, "trains")], |_| {});
     let mut held = runs[1].try_claim().unwrap();
     let mut ended = Vec::new();
-    let summary = execute_on(&graph_of(pack(root.path(), 4, "trains")), &mut local(2), |news| match news {
+    let summary = execute_on(&graph_of(pack(root.path(), 4, "trains")), &mut local(2), |event| match event {
         ExecEvent::Ended { part, .. } => ended.push(part),
         ExecEvent::Exited { .. } => drop(held.take()),
         _ => {}

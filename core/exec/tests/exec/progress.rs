@@ -1,4 +1,4 @@
-//! What users see.
+//! Output for users.
 
 use std::fmt;
 use std::io;
@@ -28,11 +28,11 @@ fn jobs() -> JobGraph {
     graph
 }
 
-/// Tells the story of a stage and five runs: one was finished before, one finishes, one fails, one diverges, one is
+/// Sends the events of a stage and five runs: one was finished before, one finishes, one fails, one diverges, one is
 /// stopped.
-fn tell(observer: &mut dyn Observer, graph: &JobGraph) {
+fn send_events(observer: &mut dyn Observer, graph: &JobGraph) {
     let finished = Outcome::from(&result(&config(1).id(), 0.6125));
-    let failed = Outcome::Failed { message: "no such bank\ndetails\nhelp: make one".into() };
+    let failed = Outcome::Failed { message: "no such file\ndetails\nhelp: make one".into() };
     let mut diverged = result(&config(3).id(), 0.0);
     (diverged.status, diverged.message) = (Status::Diverged, Some("loss is NaN at step 12".into()));
     let ids: Vec<JobId> = graph.ids().collect();
@@ -71,7 +71,7 @@ fn tell(observer: &mut dyn Observer, graph: &JobGraph) {
 #[test]
 fn lines_tell_the_story() {
     let mut out = Vec::new();
-    tell(&mut Lines::new(&mut out), &jobs());
+    send_events(&mut Lines::new(&mut out), &jobs());
     let text = String::from_utf8(out).unwrap();
     let id = |seed: u64| config(seed).id();
     let expected = [
@@ -81,7 +81,7 @@ fn lines_tell_the_story() {
         format!("{} started", id(1)),
         format!("{} started", id(2)),
         format!("[3/6] {} finished in 83 s, mAP@1000 0.613", id(1)),
-        format!("[4/6] {} FAILED after 83 s: no such bank", id(2)),
+        format!("[4/6] {} FAILED after 83 s: no such file", id(2)),
         "  help: make one".to_owned(),
         format!("{} is executed by another sweep: waiting for it", id(3)),
         format!("{} started", id(3)),
@@ -93,7 +93,7 @@ fn lines_tell_the_story() {
     assert_eq!(text.lines().collect::<Vec<_>>(), expected);
 }
 
-/// What [`Lines`] prints about the end of one run of [`jobs`].
+/// Output of [`Lines`] at the end of one run of [`jobs`].
 fn ending(outcome: &Outcome, execution: Execution) -> String {
     let graph = jobs();
     let id = graph.ids().nth(2).unwrap();
@@ -115,7 +115,7 @@ fn the_validation_metric_stands_in_for_the_test_metric() {
 }
 
 #[test]
-fn an_interruption_from_outside_is_told_from_a_stop() {
+fn an_interruption_from_outside_differs_from_a_stop() {
     let text = ending(&Outcome::Interrupted { reason: Some("received SIGTERM".into()) }, here(3));
     assert!(text.contains(" INTERRUPTED after 3 s, by nobody in this sweep: received SIGTERM\n"), "{text}");
     assert!(text.ends_with("  the same command resumes from its checkpoint\n"), "{text}");
@@ -136,13 +136,13 @@ fn runs_that_a_failure_takes_along_are_counted_and_not_listed() {
 fn bars_show_what_runs_and_leave_the_terminal_clean() {
     let terminal = Screen::default();
     let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), 255);
-    tell(&mut Bars::on(target, BarStyle::Unicode), &jobs());
+    send_events(&mut Bars::on(target, BarStyle::Unicode), &jobs());
     let drawn = terminal.drawn();
     for text in [
         "epoch 3/100, loss 0.2500, validation mAP@1000 0.500, 40 s left",
         " 2/6 2 running, about ",
         " finished in 83 s, mAP@1000 0.613",
-        " FAILED after 83 s: no such bank",
+        " FAILED after 83 s: no such file",
         "stopping: 1 process will write a checkpoint and end",
     ] {
         assert!(drawn.contains(text), "{text:?} is not in\n{drawn}");
@@ -155,7 +155,7 @@ fn bars_show_what_runs_and_leave_the_terminal_clean() {
 fn bars_of_other_locales_are_plain_characters() {
     let terminal = Screen::default();
     let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), 255);
-    tell(&mut Bars::on(target, BarStyle::Ascii), &jobs());
+    send_events(&mut Bars::on(target, BarStyle::Ascii), &jobs());
     assert!(terminal.drawn().is_ascii(), "{}", terminal.drawn());
     assert!(terminal.drawn().contains("===>---"), "{}", terminal.drawn());
 }

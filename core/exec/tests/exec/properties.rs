@@ -1,4 +1,4 @@
-//! What holds for every graph and every outcome.
+//! Properties of every graph and every outcome.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::fixture::{prepared, result};
 use crate::roles::execute_on;
 use crate::scheduler::{finish, stage};
 
-/// How a scripted job ends.
+/// End of a scripted job.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
     Done,
@@ -49,7 +49,7 @@ fn needs(spec: &Spec, ids: &[JobId]) -> Vec<JobId> {
     ids.iter().enumerate().filter(|(at, _)| spec.needs & (1 << at) != 0).map(|(_, id)| *id).collect()
 }
 
-/// Whether each job is executed: all that it needs gets done.
+/// Whether each job is executed: all jobs that it needs get done.
 fn reachable(graph: &JobGraph, specs: &[Spec]) -> Vec<bool> {
     let mut reached: Vec<bool> = Vec::new();
     for id in graph.ids() {
@@ -60,7 +60,7 @@ fn reachable(graph: &JobGraph, specs: &[Spec]) -> Vec<bool> {
     reached
 }
 
-/// What an observer saw.
+/// Events that an observer got.
 #[derive(Default)]
 struct Seen {
     running: BTreeSet<JobId>,
@@ -68,7 +68,7 @@ struct Seen {
     ended: BTreeMap<(JobId, usize), usize>,
 }
 
-/// Executes a graph, checking at every moment what must hold.
+/// Executes a graph, and checks the invariants at every event.
 fn observed(graph: &JobGraph, executor: &mut FakeExecutor, capacity: usize) -> (Summary, Seen) {
     let mut seen = Seen::default();
     let summary = execute_on(graph, executor, |event| match event {
@@ -134,7 +134,7 @@ proptest! {
     }
 }
 
-/// What a process does to one of its runs.
+/// End of one run within a process.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum RunFate {
     Finishes,
@@ -153,7 +153,7 @@ fn execute_pack(runs: &[RunDir], fates: &BTreeMap<String, RunFate>) {
     for run in runs {
         match fates[&run.id().0] {
             RunFate::Finishes => finish(std::slice::from_ref(run)),
-            RunFate::Records => run.try_claim().unwrap().unwrap().fail("no such bank").unwrap(),
+            RunFate::Records => run.try_claim().unwrap().unwrap().fail("no such file").unwrap(),
             RunFate::Kills => return drop(run.try_claim().unwrap().unwrap()),
         }
     }
@@ -193,7 +193,7 @@ proptest! {
             let outcome = match fate {
                 None => failed("its features failed: no images"),
                 Some(RunFate::Finishes) => Outcome::from(&result(dir.id(), 0.5)),
-                Some(RunFate::Records) => failed("no such bank"),
+                Some(RunFate::Records) => failed("no such file"),
                 Some(RunFate::Kills) => failed("killed by signal 9"),
             };
             prop_assert_eq!(&summary.of(id)[part], &outcome);

@@ -1,4 +1,4 @@
-//! How the tests start processes, and what they share with them.
+//! Processes that the tests start, and the files that they share.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,7 +17,7 @@ use crate::fixture::prepared;
 pub(crate) const ROLE: &str = "TEST_ROLE";
 pub(crate) const ROOT: &str = "TEST_ROOT";
 
-/// Steps of a pretended training, and the one at which it waits until the gate is open.
+/// Steps of a simulated training, and the one at which it waits until the gate is open.
 pub(crate) const STEPS: u64 = 12;
 pub(crate) const GATE_AT: u64 = 7;
 
@@ -47,7 +47,7 @@ pub(crate) fn program() -> Program {
     Program::path(std::env::current_exe().unwrap())
 }
 
-/// A run that behaves as told.
+/// A run with the given behavior.
 pub(crate) fn job(root: &Path, seed: u64, behavior: &str) -> Job {
     job_of(&program(), root, seed, behavior)
 }
@@ -57,7 +57,7 @@ pub(crate) fn job_of(program: &Program, root: &Path, seed: u64, behavior: &str) 
     Job::run(run, "nsh", "mAP@1000", command(program, root, behavior))
 }
 
-/// One process of several runs, seeded from 0, that behaves as told.
+/// One process of several runs, seeded from 0, with the given behavior.
 pub(crate) fn pack(root: &Path, count: u64, behavior: &str) -> Job {
     let command = command(&program(), root, behavior);
     Job::pack("pack", runs(root, count), "nsh", "mAP@1000", command)
@@ -68,7 +68,7 @@ pub(crate) fn jobs(root: &Path, behaviors: &[&str]) -> Vec<Job> {
     (0..).zip(behaviors).map(|(seed, behavior)| job(root, seed, behavior)).collect()
 }
 
-/// A shared stage that behaves as told.
+/// A shared stage with the given behavior.
 pub(crate) fn stage(root: &Path, behavior: &str) -> Job {
     Job::stage("features", "features of shapes", root.join("features.log"), command(&program(), root, behavior))
 }
@@ -88,21 +88,25 @@ pub(crate) fn local(jobs: usize) -> LocalExecutor {
 }
 
 /// An observer that calls a closure.
-pub(crate) struct Hear<F>(pub(crate) F);
+pub(crate) struct OnEvent<F>(pub(crate) F);
 
-impl<F: FnMut(ExecEvent<'_>)> Observer for Hear<F> {
+impl<F: FnMut(ExecEvent<'_>)> Observer for OnEvent<F> {
     fn on_event(&mut self, event: ExecEvent<'_>) {
         (self.0)(event);
     }
 }
 
 /// Executes jobs that need nothing, each with one part, in processes of this one.
-pub(crate) fn execute(jobs: Vec<Job>, hear: impl FnMut(ExecEvent<'_>)) -> Summary {
-    execute_on(&graph(jobs), &mut local(2), hear)
+pub(crate) fn execute(jobs: Vec<Job>, on_event: impl FnMut(ExecEvent<'_>)) -> Summary {
+    execute_on(&graph(jobs), &mut local(2), on_event)
 }
 
-pub(crate) fn execute_on(graph: &JobGraph, executor: &mut dyn Executor, hear: impl FnMut(ExecEvent<'_>)) -> Summary {
-    Scheduler::new(graph, executor, &mut Hear(hear), StopRequests::new()).run()
+pub(crate) fn execute_on(
+    graph: &JobGraph,
+    executor: &mut dyn Executor,
+    on_event: impl FnMut(ExecEvent<'_>),
+) -> Summary {
+    Scheduler::new(graph, executor, &mut OnEvent(on_event), StopRequests::new()).run()
 }
 
 /// The outcomes of jobs with one part each.
@@ -119,7 +123,7 @@ pub(crate) fn message(outcome: &Outcome) -> &str {
     }
 }
 
-/// How long something pretended took.
+/// Execution in this sweep for a simulated duration.
 pub(crate) fn here(seconds: u64) -> Execution {
     Execution::Here(Duration::from_secs(seconds))
 }
@@ -150,7 +154,7 @@ impl Sweep {
         Self { child, log }
     }
 
-    /// What it has printed.
+    /// Its output so far.
     pub(crate) fn printed(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
@@ -192,7 +196,7 @@ pub(crate) fn runs(root: &Path, count: u64) -> Vec<RunDir> {
     (0..count).map(|seed| prepared(&Store::open(root), seed)).collect()
 }
 
-/// Asserts that `runs` have, byte for byte, what they have when nothing disturbs them.
+/// Asserts that `runs` equal undisturbed runs, byte for byte.
 pub(crate) fn assert_undisturbed(runs: &[RunDir]) {
     let calm = tempfile::tempdir().unwrap();
     let behaviors = vec!["trains"; runs.len()];

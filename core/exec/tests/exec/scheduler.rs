@@ -11,7 +11,7 @@ use hashlab_exec::{
 use hashlab_store::{RunDir, RunState, Store};
 
 use crate::fixture::{config, prepared, result};
-use crate::roles::{Hear, execute_on, here, message};
+use crate::roles::{OnEvent, execute_on, here, message};
 
 pub(crate) fn command() -> CommandLine {
     CommandLine { program: Program::path("true"), args: vec![], env: vec![] }
@@ -103,7 +103,7 @@ fn a_run_that_cannot_be_prepared_is_a_failed_run() {
         executor.script(&config(seed).id().0, Script::done().doing(finish));
     }
     let mut executions = Vec::new();
-    let mut observer = Hear(|event: ExecEvent<'_>| {
+    let mut observer = OnEvent(|event: ExecEvent<'_>| {
         if let ExecEvent::Ended { id, execution, .. } = event {
             executions.push((id, execution));
         }
@@ -151,11 +151,11 @@ fn a_failure_that_names_a_run_is_that_runs() {
     let id = graph.add(Job::pack("pack", dirs, "nsh", "mAP", command()), &[]);
     let mut executor = FakeExecutor::new(1);
     let script = Script::failing("exited with code 1")
-        .reporting(Event::Failed { run: Some(second), message: "no such bank".into() })
+        .reporting(Event::Failed { run: Some(second), message: "no such file".into() })
         .reporting(Event::failed("no device"));
     executor.script("pack", script);
     let summary = schedule(&graph, &mut executor);
-    assert_eq!(summary.of(id).iter().map(message).collect::<Vec<_>>(), ["no device", "no such bank"]);
+    assert_eq!(summary.of(id).iter().map(message).collect::<Vec<_>>(), ["no device", "no such file"]);
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn progress_is_read_from_journals() {
     let claim = dir.try_claim().unwrap().unwrap();
     let mut journal = claim.journal(None).unwrap();
     journal.append(1, &BTreeMap::from([("loss".into(), 1.0)])).unwrap();
-    drop(claim); // Written before the sweep: no news.
+    drop(claim); // Written before the sweep, so it is no event.
 
     let mut executor = FakeExecutor::new(1);
     executor.script(&config(0).id().0, Script::done().after(Duration::from_secs(30)));
@@ -245,7 +245,7 @@ fn a_request_to_stop_ends_everything_once() {
         let script = Script::done().after(Duration::from_secs(60));
         executor.script("first", if deaf { script.deaf() } else { script });
         let (mut ticks, mut ended) = (0, Vec::new());
-        let mut observer = Hear(|event: ExecEvent<'_>| match event {
+        let mut observer = OnEvent(|event: ExecEvent<'_>| match event {
             ExecEvent::Tick => {
                 ticks += 1;
                 match ticks {
@@ -280,7 +280,7 @@ fn a_stop_that_comes_too_late_does_not_count() {
     let stop = StopRequests::new();
     let mut executor = FakeExecutor::new(1);
     executor.script("only", Script::done().deaf());
-    let mut observer = Hear(|event: ExecEvent<'_>| {
+    let mut observer = OnEvent(|event: ExecEvent<'_>| {
         if let ExecEvent::Started { .. } = event {
             stop.request(Urgency::Gently);
         }
