@@ -63,7 +63,7 @@ fn measure(name: &str, step: impl FnMut()) {
     measure_many(name, 1, step);
 }
 
-/// Prints the rate of the best of many short rounds, the one least disturbed by what else the machine does.
+/// Prints the rate of the best of many short rounds, the one least disturbed by other processes.
 fn measure_many(name: &str, images: u32, mut step: impl FnMut()) {
     let mut best = Duration::MAX;
     for _ in 0..50 {
@@ -77,7 +77,7 @@ fn measure_many(name: &str, images: u32, mut step: impl FnMut()) {
     println!("{name:<20} {:>12.0} {:>10.4}", 1.0 / best.as_secs_f64(), 1e3 * best.as_secs_f64());
 }
 
-/// A square image of smooth colors with some noise, as photographs have.
+/// A square image of smooth colors with some noise, like a photograph.
 fn waves(size: usize) -> Rgb {
     let mut stream = hashlab_rng::stream(0, "bench", &[]);
     let mut pixels = Vec::with_capacity(size * size * 3);

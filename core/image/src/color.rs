@@ -21,12 +21,14 @@ fn blend_with_constant(image: &mut Rgb, from: u8, factor: f64) {
     }
 }
 
-/// Scales brightness by `factor` as `torchvision.transforms.functional.adjust_brightness` does; 0 is black, 1 no change.
+/// Scales brightness by `factor` as `torchvision.transforms.functional.adjust_brightness` does; 0 is black, 1 no
+/// change.
 pub fn adjust_brightness(image: &mut Rgb, factor: f64) {
     blend_with_constant(image, 0, factor);
 }
 
-/// Scales contrast by `factor` as `torchvision.transforms.functional.adjust_contrast` does; 0 is the mean grey, 1 no change.
+/// Scales contrast by `factor` as `torchvision.transforms.functional.adjust_contrast` does; 0 is the mean grey, 1 no
+/// change.
 pub fn adjust_contrast(image: &mut Rgb, factor: f64) {
     let sum: u64 = image.triples().iter().map(|&pixel| u64::from(luma(pixel))).sum();
     let mean = (sum as f64 / image.triples().len() as f64 + 0.5) as u8;

@@ -19,22 +19,22 @@ pub struct ImageError {
 const FORMATS: &str = "PNG, JPEG, WebP, GIF, BMP and TIFF files (without a palette) can be read";
 const REPLACE: &str = "the file is cut short or damaged: replace it";
 
-/// What becomes of the EXIF orientation, by which a camera says how it was held.
+/// Treatment of the EXIF orientation, the position of the camera.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Exif {
-    /// Pixels stay as they are stored, as Pillow and torchvision read them.
+    /// Pixels in their stored order, as Pillow and torchvision read them.
     #[default]
     Ignore,
-    /// The image is turned upright, as `PIL.ImageOps.exif_transpose` does.
+    /// The image turned upright, as by `PIL.ImageOps.exif_transpose`.
     Apply,
 }
 
 /// Decodes a PNG, JPEG, WebP, GIF, BMP or TIFF file, recognized by its first bytes, to RGB.
 ///
 /// Pixels are those of Pillow's `Image.open(FILE).convert("RGB")`: an alpha channel is dropped, grey is repeated, of 16
-/// bits per channel of a color the upper 8 are kept, 16-bit grey above 255 is 255, and of an animation the first frame is
-/// read. JPEG and lossy WebP leave rounding to the decoder, so there a pixel may differ by a few units; `tests/formats.rs`
-/// holds the bounds. An EXIF orientation is ignored.
+/// bits per channel of a color the upper 8 are kept, 16-bit grey above 255 is 255, and of an animation the first frame
+/// is read. JPEG and lossy WebP leave rounding to the decoder, so there a pixel may differ by a few units;
+/// `tests/formats.rs` holds the bounds. An EXIF orientation is ignored.
 ///
 /// # Errors
 /// If the format is another one, or the file is cut short, damaged or too large for memory.
@@ -45,7 +45,7 @@ pub fn decode(bytes: &[u8]) -> Result<Rgb, ImageError> {
 /// [`decode`] with or without the EXIF orientation.
 ///
 /// # Errors
-/// As those of [`decode`].
+/// As for [`decode`].
 pub fn decode_with(bytes: &[u8], exif: Exif) -> Result<Rgb, ImageError> {
     let (image, orientation) = match image::guess_format(bytes) {
         Ok(ImageFormat::Jpeg) => jpeg::decode(bytes).map_err(|reason| damaged(bytes, reason))?,
@@ -58,7 +58,7 @@ pub fn decode_with(bytes: &[u8], exif: Exif) -> Result<Rgb, ImageError> {
     })
 }
 
-/// Name of a file's format, such as `PNG`; `unknown` for those that are not decoded.
+/// Name of a file's format, such as `PNG`; `unknown` for formats without a decoder.
 pub fn format_name(bytes: &[u8]) -> &'static str {
     match image::guess_format(bytes) {
         Ok(ImageFormat::Png) => "PNG",
@@ -71,7 +71,7 @@ pub fn format_name(bytes: &[u8]) -> &'static str {
     }
 }
 
-/// Whether the file's EXIF data say that the image is to be turned or mirrored to stand upright.
+/// Whether the file's EXIF data ask for the image to be turned or mirrored to stand upright.
 ///
 /// # Errors
 /// If the head of the file cannot be read.
@@ -95,7 +95,7 @@ fn other(bytes: &[u8], format: ImageFormat) -> image::ImageResult<(Rgb, Orientat
     Ok((Rgb { width, height, pixels: image.into_raw() }, orientation))
 }
 
-/// Reduces an image to 8 bits of red, green and blue in the way that Pillow does.
+/// Reduces an image to 8 bits of red, green and blue as Pillow does.
 fn as_pillow(image: DynamicImage) -> image::RgbImage {
     let upper = |value: u16| (value >> 8) as u8;
     let pixels = match &image {
@@ -108,7 +108,7 @@ fn as_pillow(image: DynamicImage) -> image::RgbImage {
     image::RgbImage::from_raw(image.width(), image.height(), pixels).expect("three bytes a pixel")
 }
 
-/// Turns and mirrors an image as its orientation says.
+/// Turns and mirrors an image by its orientation.
 fn upright(image: Rgb, orientation: Orientation) -> Rgb {
     if orientation == Orientation::NoTransforms {
         return image;

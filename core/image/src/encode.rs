@@ -1,4 +1,4 @@
-//! Encoding of images, to show them.
+//! Encoding of images, for display.
 
 use image::ExtendedColorType;
 use image::ImageEncoder as _;
@@ -18,7 +18,7 @@ pub struct EncodeError(image::ImageError);
 /// Encodes an image as a PNG file.
 ///
 /// # Panics
-/// If the image has no pixel, or not as many as its size says.
+/// If the image has no pixels, or a number of them that differs from its size.
 pub fn png(image: &Rgb) -> Vec<u8> {
     let mut bytes = Vec::new();
     PngEncoder::new(&mut bytes)

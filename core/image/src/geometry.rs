@@ -28,7 +28,7 @@ impl Region {
         );
     }
 
-    /// The region of at most `width × height` in the middle of an image, nearer the upper left where it cannot be exact.
+    /// The region of at most `width × height` in the middle of an image, nearer the upper left if it cannot be exact.
     fn central(image: &Rgb, width: usize, height: usize) -> Self {
         let (width, height) = (width.min(image.width), height.min(image.height));
         Self { left: (image.width - width) / 2, top: (image.height - height) / 2, width, height }
@@ -79,7 +79,7 @@ pub struct RandomResizedCrop {
 }
 
 impl RandomResizedCrop {
-    /// Tries to draw a crop before the central one is taken.
+    /// Draws of a crop before the central one is taken.
     const TRIES: usize = 10;
 
     /// A crop of `size` pixels with torchvision's range of aspect ratios, ¾ to 4⁄3.
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_middle_is_cut_out_with_halves_rounded_to_even() {
-        // The shorter side is as long as asked for, so that nothing is interpolated. 2.5 rounds to 2, 3.5 to 4.
+        // The shorter side has the requested length, so that nothing is interpolated. 2.5 rounds to 2, 3.5 to 4.
         for (longer, start) in [(4, 0), (5, 0), (6, 1), (7, 2), (9, 2), (10, 3), (11, 4)] {
             let wide = resize_crop(&ramp(longer, 4), 4, 4, Filter::Bicubic);
             assert_eq!(wide, crop(&ramp(longer, 4), Region { left: start, top: 0, width: 4, height: 4 }), "{longer}");

@@ -6,12 +6,12 @@ use crate::Rgb;
 
 /// Turns the hue by `factor` of the circle (−½ to ½) as `torchvision.transforms.functional.adjust_hue` does.
 ///
-/// Even a factor of 0 changes pixels, because 8-bit HSV does not hold every color.
+/// Even a factor of 0 changes pixels, because 8-bit HSV cannot represent every color.
 pub fn adjust_hue(image: &mut Rgb, factor: f64) {
     // The cast to int truncates, the one to a byte wraps.
     let shift = (factor * 255.0) as i32 as u8;
     let tables = &*TABLES;
-    // Two passes over the image, because they were measured to take half the time of one.
+    // Two passes over the image, which were measured to take half the time of one.
     for pixel in image.triples_mut() {
         let [hue, saturation, value] = tables.to_hsv(*pixel);
         *pixel = [hue.wrapping_add(shift), saturation, value];
@@ -25,20 +25,20 @@ static TABLES: LazyLock<Tables> = LazyLock::new(Tables::new);
 
 /// Pillow's conversions, which mix single and double precision, for every argument: eight times as fast as computing.
 struct Tables {
-    /// Hue by highest channel, chroma (highest less lowest) and signed difference of the other two channels, plus 256.
+    /// Hue by highest channel, chroma (highest minus lowest) and signed difference of the other two channels, plus 256.
     hue: Vec<[[u8; 512]; 256]>,
     /// Saturation by chroma and value.
     saturation: Vec<[u8; 256]>,
-    /// What each hue contributes to the conversion to RGB.
+    /// Factors of each hue in the conversion to RGB.
     sectors: [Sector; 256],
 }
 
-/// A hue, as the sixth of the circle it lies in and the place within.
+/// A hue, as its sixth of the circle and the position within.
 #[derive(Clone, Copy)]
 struct Sector {
     /// Position of the highest, middle and lowest value in red, green and blue.
     order: [u8; 3],
-    /// How far the middle channel lies from the highest to the lowest.
+    /// Position of the middle channel between the highest and the lowest.
     fall: f64,
 }
 
@@ -94,7 +94,7 @@ fn saturation(chroma: u8, value: u8) -> u8 {
     (f64::from(f32::from(chroma) / f32::from(value)) * 255.0) as u8
 }
 
-/// Hue as `rgb2hsv_row` computes it, from the highest channel and the next less the one after it, around the circle.
+/// Hue as `rgb2hsv_row` computes it, from the highest channel and the next minus the one after it, around the circle.
 fn hue(highest: usize, chroma: u8, difference: i32) -> u8 {
     let chroma = f32::from(chroma);
     // One of those two is the lowest channel, whose distance from the highest is the chroma.
@@ -106,7 +106,7 @@ fn hue(highest: usize, chroma: u8, difference: i32) -> u8 {
     (f64::from(turns) * 255.0) as u8
 }
 
-/// Sixth of the circle and place within, as `hsv2rgb` computes them.
+/// Sixth of the circle and position within, as `hsv2rgb` computes them.
 fn sector(hue: u8) -> Sector {
     const ORDERS: [[u8; 3]; 6] = [[0, 1, 2], [1, 0, 2], [2, 0, 1], [2, 1, 0], [1, 2, 0], [0, 2, 1]];
     let sixths = f64::from(hue) * 6.0 / 255.0;

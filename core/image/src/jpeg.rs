@@ -16,8 +16,8 @@ const SCAN: u8 = 0xda;
 /// Decodes an image, and reads its orientation.
 ///
 /// # Errors
-/// What is wrong with the file. One that ends before its end marker is refused, as Pillow does; the decoder would
-/// fill the missing part with grey.
+/// The problem of the file. A file without its end marker is rejected, as by Pillow; the decoder would fill the missing
+/// part with grey.
 pub(crate) fn decode(bytes: &[u8]) -> Result<(Rgb, Orientation), String> {
     if !is_complete(bytes) {
         return Err("the file ends before its image does".to_owned());
@@ -31,7 +31,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Rgb, Orientation), String> {
 /// Reads the orientation alone.
 ///
 /// # Errors
-/// What is wrong with the head of the file.
+/// The problem of the head of the file.
 pub(crate) fn orientation(bytes: &[u8]) -> Result<Orientation, String> {
     let mut decoder = open(bytes);
     decoder.decode_headers().map_err(|error| error.to_string())?;
@@ -51,8 +51,8 @@ fn orientation_of(decoder: &JpegDecoder<ZCursor<&[u8]>>) -> Orientation {
     decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms)
 }
 
-/// Whether an end marker follows the beginning of the first scan. Within compressed pixels these two bytes mean nothing
-/// else; the segments before the first scan, such as a preview, may hold them.
+/// Whether an end marker follows the beginning of the first scan. Within compressed pixels these two bytes have no
+/// other meaning; the segments before the first scan, such as a preview, may hold them.
 fn is_complete(bytes: &[u8]) -> bool {
     let mut at = 2;
     while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4).and_then(|head| head.first_chunk()) {

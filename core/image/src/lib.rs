@@ -1,4 +1,5 @@
-//! Images in memory, their decoding as Pillow's, and transforms equal to Pillow's, torchvision's and OpenCV's bit for bit.
+//! Images in memory, decoding as by Pillow, and transforms equal to those of Pillow, torchvision and OpenCV bit for
+//! bit.
 //!
 //! Published hashing results rest on augmentation done by Pillow (through torchvision) and OpenCV on 8-bit images.
 //! Each primitive here does the same arithmetic, with the same rounding, so its output is equal in every pixel;

@@ -1,8 +1,8 @@
-//! Resizing as Pillow does it: a separable filter in fixed point, columns first, then rows (`libImaging/Resample.c`).
+//! Resizing as by Pillow: a separable filter in fixed point, columns first, then rows (`libImaging/Resample.c`).
 //!
-//! The filter widens when an image shrinks (antialiasing), so every pixel of the original counts. Pillow 13 does rows
-//! first where an image shrinks much more in height than in width; this follows the releases before it, which published
-//! results come from. Where an image grows in both directions, as CIFAR's do, all releases agree.
+//! The filter widens when an image shrinks (antialiasing), so every pixel of the original counts. Pillow 13 resamples
+//! rows first if an image shrinks much more in height than in width; this follows the releases before it, which
+//! published results come from. If an image grows in both directions, as CIFAR's do, all releases agree.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ const PRECISION_BITS: u32 = 32 - 8 - 2;
 /// One half, where every sum starts, so that the final shift rounds.
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
-/// How a resized image is interpolated.
+/// Interpolation of a resized image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
     /// Linear in each direction: a triangle.
@@ -23,7 +23,7 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// Distance at which the weight ends, in input pixels where an image grows.
+    /// Distance at which the weight ends, in input pixels if an image grows.
     fn support(self) -> f64 {
         match self {
             Self::Bilinear => 1.0,

@@ -11,39 +11,39 @@ use crate::{
     resize, solarize,
 };
 
-/// One step of a [`Transform`](crate::Transform), under torchvision's name where it has one.
+/// A step of a [`Transform`](crate::Transform), with torchvision's name if it has one.
 ///
 /// Sizes are edges in pixels, `p` is the probability that the step happens, and `sigma` the lowest and highest standard
 /// deviation of a blur, in pixels: one is drawn per image, uniformly.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Step {
-    /// Resizes to `size × size`, without regard to the aspect ratio.
+    /// Resizes to `size × size`, ignoring the aspect ratio.
     Resize {
         /// Edge of the output.
         size: usize,
-        /// How pixels are interpolated.
+        /// Interpolation.
         filter: Filter,
     },
-    /// Resizes so that the shorter side has `shorter` pixels, keeping the aspect ratio, and cuts `size × size` pixels from
-    /// the middle: torchvision's `Resize(shorter)`, then `CenterCrop(size)`.
+    /// Resizes so that the shorter side has `shorter` pixels, keeping the aspect ratio, and cuts `size × size` pixels
+    /// from the middle: torchvision's `Resize(shorter)`, then `CenterCrop(size)`.
     ResizeCrop {
         /// Shorter side after resizing, at least `size`.
         shorter: usize,
         /// Edge of the output.
         size: usize,
-        /// How pixels are interpolated.
+        /// Interpolation.
         filter: Filter,
     },
     /// Cuts out the `size × size` pixels that begin at (`left`, `top`).
     Crop {
-        /// Columns to the left of what is kept.
+        /// Columns to the left of the crop.
         left: usize,
-        /// Rows above what is kept.
+        /// Rows above the crop.
         top: usize,
         /// Edge of the output.
         size: usize,
     },
-    /// Cuts out `size × size` pixels at a random place.
+    /// Cuts out `size × size` pixels at a random position.
     RandomCrop {
         /// Edge of the output.
         size: usize,
@@ -57,12 +57,12 @@ pub enum Step {
     },
     /// Changes brightness, contrast, saturation and hue, in random order.
     ColorJitter {
-        /// How strongly.
+        /// Strengths of the changes.
         jitter: ColorJitter,
         /// Probability.
         p: f64,
     },
-    /// Takes the color away; three equal channels stay.
+    /// Converts to grey, in three equal channels.
     Grayscale {
         /// Probability.
         p: f64,
@@ -94,7 +94,7 @@ impl Step {
     /// The edge of the output, given that of the input if it is known to be square.
     ///
     /// # Panics
-    /// If the step cuts out pixels that the input is not known to have.
+    /// If the step cuts out pixels that the input may not have.
     pub(crate) fn edge(&self, input: Option<usize>) -> Option<usize> {
         match *self {
             Self::Resize { size, .. } => Some(size),
@@ -116,7 +116,7 @@ impl Step {
         }
     }
 
-    /// Whether the step draws from the stream. One that always happens draws nothing to decide so.
+    /// Whether the step draws from the stream. A step with probability 1 draws nothing for the decision.
     pub(crate) fn is_random(&self) -> bool {
         match *self {
             Self::Resize { .. } | Self::ResizeCrop { .. } | Self::Crop { .. } => false,
@@ -156,7 +156,7 @@ impl Step {
         }
     }
 
-    /// How often the step happens, if not always.
+    /// Probability of the step, if it is below 1.
     fn probability(&self) -> Option<f64> {
         match *self {
             Self::Resize { .. }

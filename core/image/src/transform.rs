@@ -10,7 +10,7 @@ use crate::{Filter, Rgb, Step};
 /// Revision of the steps' code; raised when the same image, steps and stream give other pixels.
 const REVISION: u32 = 1;
 
-/// A sequence of steps that takes an image of any size to one of `size × size` pixels.
+/// A sequence of steps that turns an image of any size into one of `size × size` pixels.
 ///
 /// Its `Display` lists every step with all its settings, and the revision of their code:
 /// `resize(128,bilinear) flip(p=0.5) r1`. This text is its identity in cache keys: equal texts give equal pixels.
@@ -21,17 +21,17 @@ pub struct Transform {
 }
 
 impl Transform {
-    /// A transform that takes the steps in their order.
+    /// A transform of the given steps, in their order.
     ///
     /// # Panics
-    /// If no step sets the size, or a [`Step::Crop`] reaches beyond what the steps before it make of any image.
+    /// If no step sets the size, or a [`Step::Crop`] may reach beyond the output of the steps before it.
     pub fn new(steps: impl Into<Vec<Step>>) -> Self {
         let steps = steps.into();
         let edge = steps.iter().fold(None, |edge, step| step.edge(edge));
         Self { steps, size: edge.expect("a transform needs a step that sets the size") }
     }
 
-    /// A transform that only resizes (bilinear), without regard to the aspect ratio.
+    /// A transform that only resizes (bilinear), ignoring the aspect ratio.
     pub fn resize(size: usize) -> Self {
         Self::new([Step::Resize { size, filter: Filter::Bilinear }])
     }
@@ -46,7 +46,7 @@ impl Transform {
         self.steps.iter().any(Step::is_random)
     }
 
-    /// Transforms an image, drawing from `stream` what is random.
+    /// Transforms an image, with random draws from `stream`.
     pub fn apply(&self, image: &Rgb, stream: &mut Stream) -> Rgb {
         let mut image = Cow::Borrowed(image);
         for step in &self.steps {

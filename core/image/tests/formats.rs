@@ -95,7 +95,7 @@ fn files_cut_short_are_refused() {
             let error = decode(cut).err().unwrap_or_else(|| panic!("{} cut to {share}/4 decodes", name(case)));
             assert!(error.to_string().contains("help: "), "{error}");
         }
-        // Pillow wants the end marker of a JPEG, too.
+        // Pillow requires the end marker of a JPEG, too.
         assert!(!name(case).ends_with(".jpg") || decode(&whole[..whole.len() - 2]).is_err(), "{case}");
     }
 }

@@ -10,10 +10,10 @@ fn noise() -> Rgb {
 }
 
 const JITTER: ColorJitter = ColorJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 };
-/// Colors turn a quarter of the circle and more.
+/// A hue that turns a quarter of the circle and more.
 const STRONG_JITTER: ColorJitter = ColorJitter { hue: 0.4, ..JITTER };
 
-/// Recipes as they are written with torchvision's `Compose`, each made of other steps.
+/// Recipes as in torchvision's `Compose`, each made of other steps.
 struct Recipes {
     bilinear: Transform,
     bicubic: Transform,
@@ -72,7 +72,7 @@ fn all(size: usize) -> [Transform; 7] {
     Recipes::new(size).all()
 }
 
-/// How often 1,000 views satisfy `holds`.
+/// Fraction of 1,000 views that satisfy `holds`.
 fn rate(transform: &Transform, image: &Rgb, holds: impl Fn(&Rgb) -> bool) -> f64 {
     let views = (0..1000).map(|item| transform.apply(image, &mut stream(5, "view", &[item])));
     views.filter(holds).count() as f64 / 1000.0
@@ -91,7 +91,7 @@ fn a_stream_decides_the_view() {
 
 #[test]
 fn pixels_have_not_changed_since_the_revision() {
-    // When this fails, raise `REVISION` in src/transform.rs: features made before belong to other pixels.
+    // If this fails, raise `REVISION` in src/transform.rs: stored features belong to other pixels.
     let digest = |transform: &Transform| {
         let views = (0..50).flat_map(|item| transform.apply(&noise(), &mut stream(0, "view", &[item])).pixels);
         blake3::hash(&views.collect::<Vec<u8>>()).to_hex()[..16].to_owned()
