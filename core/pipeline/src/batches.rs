@@ -1,4 +1,4 @@
-//! Training batches that a network cannot be trained on.
+//! Validation of batch sizes.
 
 use anyhow::{Result, ensure};
 use hashlab_data::Modality;
@@ -8,11 +8,11 @@ use hashlab_train::TrainConfig;
 
 use crate::config::{ImageConfig, NormMode, section};
 
-/// Checks that a run which trains an encoder with batch norms gives them no batch of a single image, of whose values
-/// there are no statistics.
+/// Checks that a run which trains an encoder with batch norms has no batch of a single image, whose values have no
+/// statistics.
 ///
 /// # Errors
-/// If it does.
+/// If a batch would hold a single image.
 pub fn check_batches(config: &RunConfig, encoders: &[EncoderEntry], training_items: usize) -> Result<()> {
     let Some(image) = config.encoders.get(Modality::Image) else { return Ok(()) };
     let image: ImageConfig = section(image)?;

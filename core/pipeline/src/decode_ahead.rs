@@ -1,4 +1,4 @@
-//! Images decoded ahead of the GPU that takes them.
+//! Images decoded ahead of the GPU.
 
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
@@ -8,25 +8,25 @@ use anyhow::{Context as _, Result, ensure};
 use candle_core::{Device, Tensor};
 use hashlab_kernels::device::Staging;
 
-/// Batches of pixels that there is memory for: one that is copied, one that waits, one that is decoded.
+/// Number of buffers of pixels: one that is copied, one that waits, one that is decoded.
 const BUFFERS: usize = 3;
 
-/// How items become features.
+/// Extraction of features from items.
 pub(crate) trait Extraction: Sync {
-    /// How many items there are.
+    /// Number of items.
     fn items(&self) -> usize;
     /// Items of a batch; chunks of the cache are multiples of it.
     fn batch(&self) -> usize;
-    /// How many numbers an item's pixels are.
+    /// Numbers per item.
     fn pixels(&self) -> usize;
     /// Writes the pixels of items to the beginning of a buffer.
     fn decode(&self, items: Range<usize>, pixels: &mut [f32]) -> Result<()>;
-    /// Makes features `(items, dim)` of pixels, one after the other.
+    /// Computes features `(items, dim)` of pixels.
     fn forward(&self, pixels: Tensor, items: usize) -> Result<Tensor>;
 }
 
-/// Calls `work` with what returns the features of a range of items, row-major. As long as ranges follow each other, the
-/// images to come are decoded meanwhile, on a thread of their own and all threads of rayon's pool.
+/// Calls `work` with a function that returns the features of a range of items, row-major. As long as ranges follow each
+/// other, the next images are decoded meanwhile, on a thread of their own and all threads of rayon's pool.
 pub(crate) fn overlapped<R>(
     extraction: &impl Extraction,
     device: &Device,
@@ -43,12 +43,12 @@ pub(crate) fn overlapped<R>(
     })
 }
 
-/// Pixels of so many items.
+/// Pixels of a number of items.
 type Decoded = Result<(usize, Staging)>;
 
 /// The thread that decodes; it ends when this is dropped.
 struct Decoding {
-    /// The item that the next batch begins with.
+    /// First item of the next batch.
     next: usize,
     ready: Receiver<Decoded>,
     free: Sender<Staging>,
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn features_come_in_the_order_that_is_asked_for() {
-        // With a gap, as an extraction that was interrupted may leave one.
+        // With a gap, as after an interrupted extraction.
         for ranges in [vec![0..8, 8..16, 16..22], vec![8..16, 16..22], vec![0..8, 16..22]] {
             let numbers = numbers(None);
             overlapped(&numbers, &Device::Cpu, |extract| {

@@ -1,4 +1,4 @@
-//! What a run works with: its data set, and the source of each modality's features.
+//! Inputs of a run: its data set, and the source of each modality's features.
 
 use std::path::PathBuf;
 
@@ -27,7 +27,7 @@ pub struct RunEnvironment<'a> {
     pub dataset: &'a dyn Dataset,
     /// The encoders, by modality.
     pub encoders: ByModality<EncoderSetup<'a>>,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: Device,
 }
 
@@ -41,7 +41,7 @@ pub enum EncoderSetup<'a> {
     Stored(&'a dyn StoredFeatures),
 }
 
-/// What encoders need beside a run's configuration.
+/// Resources of encoders beyond a run's configuration.
 #[derive(Clone, Copy)]
 pub struct EncoderContext<'a> {
     /// The feature cache.
@@ -59,7 +59,7 @@ impl EncoderContext<'_> {
 }
 
 impl<'a> RunEnvironment<'a> {
-    /// Prepares a run's encoders; nothing is read or computed yet.
+    /// Prepares a run's encoders without reading or computing.
     ///
     /// # Errors
     /// If the data set lacks a modality, or the configuration does not fit this program.
@@ -125,7 +125,7 @@ impl<'a> EncoderSetup<'a> {
         }
     }
 
-    /// Length of the feature vectors that methods see.
+    /// Length of the feature vectors for methods.
     pub fn dim(&self) -> usize {
         match self {
             Self::Images(images) => images.dim(),
@@ -134,7 +134,7 @@ impl<'a> EncoderSetup<'a> {
         }
     }
 
-    /// Features of all items without augmentation; row = item. Extracts what the cache lacks.
+    /// Features of all items without augmentation; row = item. Extracts those that the cache lacks.
     ///
     /// # Errors
     /// If items, weights or the cache cannot be read or written.
@@ -158,7 +158,7 @@ impl<'a> EncoderSetup<'a> {
         }))
     }
 
-    /// Stored views of the training items as a method asks for them. Extracts what the cache lacks.
+    /// Stored views of the training items for a method's view. Extracts those that the cache lacks.
     ///
     /// # Errors
     /// If items, weights or the cache cannot be read or written.
@@ -195,7 +195,7 @@ impl<'a> EncoderSetup<'a> {
         }
     }
 
-    /// Opens the encoder to be trained, from its weights or the run's `seed`, and the items as it takes them.
+    /// Opens the encoder to be trained, from its weights or the run's `seed`, and the items in the form that it takes.
     ///
     /// # Errors
     /// If the encoder is frozen, or its files cannot be read.

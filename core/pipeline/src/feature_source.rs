@@ -1,4 +1,4 @@
-//! What the features of every modality are made with.
+//! Inputs of feature extraction that all modalities share.
 
 use std::path::Path;
 
@@ -11,13 +11,14 @@ use hashlab_encoders::Weights;
 /// Items whose features are stored and checked together.
 pub(crate) const CHUNK: usize = 256;
 
-/// Raised when the same weights and items give other features, so that caches are not mixed.
+/// Revision, raised when the same weights and items give other features, so that caches are not mixed.
 pub(crate) const REVISION: u32 = 1;
 
-/// Called as an extraction proceeds with what is extracted and how far. Its error ends the extraction; what is done is kept.
+/// Callback with the subject and the progress of an extraction. Its error ends the extraction; extracted features are
+/// kept.
 pub type OnProgress<'a> = &'a mut dyn FnMut(&str, Progress) -> Result<()>;
 
-/// The items of a data set, and where their features are stored.
+/// The items of a data set, and the cache of their features.
 #[derive(Clone)]
 pub struct FeatureSource<'a> {
     /// The feature cache.
@@ -26,21 +27,21 @@ pub struct FeatureSource<'a> {
     pub dataset: &'a dyn Dataset,
     /// Identity of the data set and its settings.
     pub identity: String,
-    /// Where networks, and the runs that use the features, compute.
+    /// Device of networks, and of the runs that use the features.
     pub device: Device,
 }
 
-/// Reads weights, and checks that they are those that the run was planned with.
+/// Reads weights, and checks that they are those of the run's plan.
 ///
 /// # Errors
-/// If they cannot be read, or are others.
+/// If they cannot be read, or differ from the plan's.
 pub(crate) fn read_weights(path: &Path, planned: &str) -> Result<Weights> {
     let weights = Weights::read(path)?;
     check_digest(path, weights.digest(), planned)?;
     Ok(weights)
 }
 
-/// Refuses a file that is not the one that the run was planned with.
+/// Rejects a file that differs from the plan's.
 pub(crate) fn check_digest(path: &Path, digest: &str, planned: &str) -> Result<()> {
     ensure!(
         digest == planned,

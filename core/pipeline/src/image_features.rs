@@ -19,11 +19,10 @@ use crate::decode_ahead::{Extraction, overlapped};
 use crate::feature_source::{CHUNK, FeatureSource, OnProgress, REVISION, read_weights};
 use crate::image_loader::ImageLoader;
 
-/// Images that go through the network together on a GPU: a chunk of small ones, or as many large ones as have so many
-/// pixels.
+/// Pixels of a batch on a GPU: a chunk of small images, or fewer large ones.
 const GPU_PIXELS: usize = CHUNK * 128 * 128;
 
-/// The features of a data set's images under an encoder.
+/// The features of a data set's images, computed by an encoder.
 pub struct ImageFeatures<'a> {
     source: FeatureSource<'a>,
     network: &'static ImageEntry,
@@ -33,7 +32,7 @@ pub struct ImageFeatures<'a> {
 }
 
 impl<'a> ImageFeatures<'a> {
-    /// Prepares access; nothing is read or computed yet.
+    /// Prepares access without reading or computing.
     pub fn new(
         source: FeatureSource<'a>,
         network: &'static ImageEntry,
@@ -43,7 +42,7 @@ impl<'a> ImageFeatures<'a> {
         Self { source, network, config: config.clone(), weights, opened: OnceLock::new() }
     }
 
-    /// Digest of the weights, or what stands for it where they are drawn.
+    /// Digest of the weights, or a replacement if they are drawn.
     fn digest(&self) -> &str {
         self.config.digest.as_deref().unwrap_or_default()
     }
@@ -53,7 +52,7 @@ impl<'a> ImageFeatures<'a> {
         self.config.image_size.unwrap_or(self.network.image_size)
     }
 
-    /// Loads the data set's images as the encoder takes them.
+    /// Loader of the data set's images for the encoder.
     pub(crate) fn loader(&self, normalize: Normalize) -> ImageLoader<'_> {
         let (size, preprocess) = (self.image_size(), self.network.preprocess);
         ImageLoader { dataset: self.source.dataset, size, preprocess, normalize, device: &self.source.device }
@@ -64,17 +63,17 @@ impl<'a> ImageFeatures<'a> {
         &self.config
     }
 
-    /// Length of the feature vectors that methods see.
+    /// Length of the feature vectors for methods.
     pub fn dim(&self) -> usize {
         self.network.dim
     }
 
-    /// Where the network is divided, if it is.
+    /// The division of the network, if it is divided.
     fn cut(&self) -> Option<&'static Cut> {
         self.network.cut.as_ref().filter(|cut| self.config.frozen_until.as_deref() == Some(cut.name))
     }
 
-    /// Opens the part of a divided network that runs in every step; nothing for a whole one.
+    /// Opens the part of a divided network that runs in every step; `None` for a whole one.
     ///
     /// # Errors
     /// If its weights cannot be read.
@@ -83,12 +82,12 @@ impl<'a> ImageFeatures<'a> {
         Ok(Some((cut.tail)(self.weights()?.as_ref(), &self.source.device)?))
     }
 
-    /// Reads the weights, and checks that they are those that the run was planned with.
+    /// Reads the weights, and checks that they are those of the run's plan.
     fn weights(&self) -> Result<Option<Weights>> {
         self.weights.as_deref().map(|path| read_weights(path, self.digest())).transpose()
     }
 
-    /// The image of an item as the encoder sees it without augmentation.
+    /// The image of an item in the encoder's input size, without augmentation.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -107,7 +106,7 @@ impl<'a> ImageFeatures<'a> {
         Ok(transform.apply(&images.image(item as usize)?, &mut self.draws(transform, view)(item)))
     }
 
-    /// Features of all items without augmentation; row = item. Extracts what the cache lacks.
+    /// Features of all items without augmentation; row = item. Extracts those that the cache lacks.
     ///
     /// # Errors
     /// If images, weights or the cache cannot be read or written.
@@ -116,7 +115,7 @@ impl<'a> ImageFeatures<'a> {
         self.feature_file(&items, self.network.preprocess.transform(self.image_size()), 0, "features", progress)
     }
 
-    /// Features of `views` augmented views of `items`; row = position among them. Extracts what the cache lacks.
+    /// Features of `views` augmented views of `items`; row = position among them. Extracts those that the cache lacks.
     ///
     /// # Errors
     /// If images, weights or the cache cannot be read or written.
@@ -135,7 +134,7 @@ impl<'a> ImageFeatures<'a> {
             .collect()
     }
 
-    /// Names what computes the features. The type is part of the name unless it is f32.
+    /// Identity of the computation of the features. The type is part of it unless it is f32.
     fn identify(&self) -> String {
         let network = match self.cut() {
             Some(cut) => format!("{}/{} r{REVISION}", self.network.name, cut.name),
@@ -184,13 +183,13 @@ impl<'a> ImageFeatures<'a> {
         move |item: u32| stream(0, &purpose, &[u64::from(view), u64::from(item)])
     }
 
-    /// The data set's images as the encoder takes them.
+    /// Loader of the data set's images for the opened encoder.
     fn images(&self) -> Result<ImageLoader<'_>> {
         let [mean, std] = self.opened()?.normalize();
         Ok(self.loader(Normalize { mean, std }))
     }
 
-    /// Computes features `(n, dim)` of images, in f32 whatever the network computes in: that is what the cache takes.
+    /// Computes features `(n, dim)` of images; in f32, the type of the cache, for any type of the network.
     fn forward(&self, views: &Tensor) -> Result<Tensor> {
         let views = views.to_dtype(self.config.dtype.tensor_dtype())?;
         Ok(self.opened()?.forward(&views)?.to_dtype(DType::F32)?)
@@ -207,7 +206,7 @@ impl<'a> ImageFeatures<'a> {
 
     /// Maps micro-batches of `items` on all threads of the current pool, each on one thread.
     fn on_threads(&self, items: &[u32], map: impl Fn(&[u32]) -> Result<Tensor> + Sync) -> Result<Vec<f32>> {
-        // No thread shall be without work.
+        // Every thread shall have work.
         let share = items.len().div_ceil(rayon::current_num_threads()).max(1);
         let micro_batch = self.network.micro_batch(self.image_size()).min(share);
         let parts = items.par_chunks(micro_batch).map(|items| Ok(map(items)?.to_vec1()?));
@@ -228,7 +227,7 @@ impl<'a> ImageFeatures<'a> {
         Ok(open(self.weights()?.as_ref(), seed, norm, &self.source.device)?)
     }
 
-    /// Opens the encoder on first use: a cache that is complete needs no weights and no pixels.
+    /// Opens the encoder on first use: with a complete cache, neither weights nor pixels are read.
     fn opened(&self) -> Result<&dyn Encoder> {
         if self.opened.get().is_none() {
             // Verifies the pixels against the data set's declared digest, too.

@@ -1,4 +1,4 @@
-//! Images of a data set as an encoder takes them.
+//! Loader of a data set's images for an encoder.
 
 use anyhow::{Result, bail};
 use candle_core::{Device, Tensor};
@@ -10,18 +10,18 @@ use rayon::prelude::*;
 
 use crate::inputs::Inputs;
 
-/// Images of a data set as an encoder takes them: `(n, size, size, 3)`, normalized, on its device.
+/// Loader of a data set's images for an encoder: `(n, size, size, 3)`, normalized, on its device.
 #[derive(Clone, Copy)]
 pub struct ImageLoader<'a> {
     /// The data set.
     pub dataset: &'a dyn Dataset,
     /// Side in pixels.
     pub size: usize,
-    /// How an image becomes one of that size, without augmentation.
+    /// Conversion of an image to that size, without augmentation.
     pub preprocess: Preprocess,
     /// The encoder's mean and standard deviation of each color.
     pub normalize: Normalize,
-    /// Where tensors are put.
+    /// Device of the tensors.
     pub device: &'a Device,
 }
 
@@ -38,12 +38,12 @@ impl ImageLoader<'_> {
         Ok(values)
     }
 
-    /// How many numbers an image has.
+    /// Numbers per image.
     pub(crate) fn pixels_of_one(&self) -> usize {
         self.size * self.size * 3
     }
 
-    /// [`Self::pixels`] into the beginning of `values`.
+    /// Writes [`Self::pixels`] to the beginning of `values`.
     pub(crate) fn write_pixels(
         &self,
         items: &[u32],
@@ -70,7 +70,7 @@ impl ImageLoader<'_> {
         Ok(Tensor::from_vec(values, (items, self.size, self.size, 3), self.device)?)
     }
 
-    /// Loads views of `items` that `transform` makes with the stream of each position.
+    /// Loads views of `items` under `transform`, with the stream of each position.
     pub(crate) fn load_views(
         &self,
         items: &[u32],

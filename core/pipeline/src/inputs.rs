@@ -1,4 +1,4 @@
-//! What methods encode: rows of features, or images where the encoder is trained with the method.
+//! Inputs of methods: rows of features, or images if the encoder is trained with the method.
 
 use anyhow::{Result, ensure};
 use candle_core::{Device, Tensor};
@@ -9,36 +9,36 @@ use hashlab_data::{Labels, StoredFeatures};
 pub trait Inputs: Sync {
     /// Number of items.
     fn len(&self) -> usize;
-    /// Whether there are none.
+    /// Whether there are no items.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Items encoded at once. Fixed, because a matrix product's rounding depends on its shape.
+    /// Number of items per encoding. Fixed, because a matrix product's rounding depends on its shape.
     fn chunk(&self) -> usize;
-    /// Loads `items`; the first dimension is theirs.
+    /// Loads `items`; the first dimension is that of the items.
     ///
     /// # Errors
     /// If they cannot be read.
     fn load(&self, items: &[u32]) -> Result<Tensor>;
 }
 
-/// Rows of features: a file of the feature cache, or a view that the data set itself holds.
+/// Rows of features: a file of the feature cache, or a view of the data set itself.
 #[derive(Clone)]
 pub enum FeatureRows<'a> {
     /// Computed by an encoder.
     Cached(FeatureFile),
-    /// Some rows of those.
+    /// Some rows of such a file.
     Selected {
         /// The features.
         file: FeatureFile,
-        /// The row of the file that each row is.
+        /// The row of the file, for each row.
         rows: Vec<u32>,
     },
-    /// The data set's own.
+    /// Features of the data set.
     Stored {
         /// The features.
         features: &'a dyn StoredFeatures,
-        /// Which of their views.
+        /// View of the features.
         view: usize,
         /// The item of each row.
         items: Vec<u32>,
@@ -102,7 +102,7 @@ impl FeatureRows<'_> {
 pub struct FeatureInputs<'a> {
     /// The rows.
     pub rows: &'a FeatureRows<'a>,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: &'a Device,
 }
 
@@ -123,7 +123,7 @@ impl Inputs for FeatureInputs<'_> {
 /// Multi-hot labels `(items, classes)` of `items`.
 ///
 /// # Errors
-/// If the device has no room for them.
+/// If the device is out of memory.
 pub fn multi_hot(labels: &Labels, items: &[u32], device: &Device) -> Result<Tensor> {
     let classes = labels.classes();
     let mut values = vec![0f32; items.len() * classes];

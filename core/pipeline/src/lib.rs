@@ -1,7 +1,7 @@
 //! One run, from its configuration to its result: features, training, codes, metrics.
 //!
 //! [`run`](run::run) takes a [`RunJob`](run::RunJob): a configuration, a registered method, an opened data set and its
-//! [`RunEnvironment`]. This crate knows no method, data set or encoder by name.
+//! [`RunEnvironment`]. This crate does not depend on any method, data set or encoder.
 //!
 //! The sections of a configuration are typed:
 //!

@@ -16,7 +16,7 @@ use crate::image_loader::ImageLoader;
 use crate::inputs::{Inputs, multi_hot};
 use crate::text_loader::TextLoader;
 
-/// The items of one modality, as an encoder that is trained takes them.
+/// The items of one modality, for an encoder that is trained.
 pub enum LiveItems<'a> {
     /// Images, transformed for every view.
     Images(ImageLoader<'a>),
@@ -52,7 +52,7 @@ impl LiveItems<'_> {
     }
 }
 
-/// What a step's views are made from.
+/// Order of a step's views.
 struct Order {
     items: Vec<u32>,
     /// The modality of each view, and the transform of an image.
@@ -67,10 +67,10 @@ enum Made {
     Tokens(Tensor),
 }
 
-/// Training batches made on a thread of its own one step ahead.
+/// Training batches, made one step ahead on a thread of their own.
 ///
-/// Every view of every epoch is a draw of its own, from a stream named by (seed, epoch, view, earlier occurrences of the
-/// item in the step, item), so that batches do not depend on threads or restarts.
+/// Every view of every epoch is a draw of its own, from a stream named by (seed, epoch, view, earlier occurrences of
+/// the item in the step, item), so that batches do not depend on threads or restarts.
 pub struct LiveViews<'a> {
     items: &'a ByModality<LiveItems<'a>>,
     /// The training items, ascending.
@@ -83,15 +83,15 @@ pub struct LiveViews<'a> {
 
 /// The step that is made ahead.
 struct Ahead {
-    /// Its items, once it is ordered.
+    /// Its items, if it has been ordered.
     ordered: Option<Vec<u32>>,
-    /// Where its views arrive.
+    /// Receiver of its views.
     arrivals: Receiver<Result<Vec<Made>>>,
 }
 
 impl<'a> LiveViews<'a> {
-    /// Starts the thread that makes batches; it ends when the value is dropped. `labels` are those of the data set,
-    /// where the method may see them.
+    /// Starts the thread that makes batches; it ends when the value is dropped. `labels` are those of the data set, if
+    /// the method is supervised.
     pub fn start<'scope>(
         scope: &'scope Scope<'scope, '_>,
         items: &'a ByModality<LiveItems<'a>>,

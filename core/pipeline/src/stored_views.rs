@@ -10,16 +10,17 @@ use hashlab_train::TrainData;
 
 use crate::inputs::{FeatureRows, multi_hot};
 
-/// The part of a GPU's free memory that stored views may take: runs share the GPU, and need room for their work.
+/// Divisor of a GPU's free memory for the part that stored views may take: runs share the GPU, and need memory for
+/// their work.
 const SHARE: u64 = 8;
-/// Bytes of stored views that are kept in memory where they are at hand for the processor: twice CIFAR-10's at 1280
-/// features. More are read from the cache row by row, which takes longer, in bounded memory.
+/// Bytes of stored views that are kept in the processor's memory: twice CIFAR-10's at 1280 features. More are read from
+/// the cache row by row, which takes longer, in bounded memory.
 const IN_MEMORY: u64 = 512 << 20;
 
 /// The stored views of one modality and transform; row = position among the training items.
 #[derive(Clone)]
 pub struct Pool<'a> {
-    /// What is viewed.
+    /// Modality of the view.
     pub modality: Modality,
     /// One set of rows per stored view.
     pub views: Vec<FeatureRows<'a>>,
@@ -29,23 +30,23 @@ pub struct Pool<'a> {
 
 /// Training batches drawn from stored views.
 pub struct StoredViews<'a> {
-    /// One per different transform.
+    /// One per transform.
     pools: Vec<Pool<'a>>,
     /// For each view of a step, the position of its pool.
     views: Vec<usize>,
-    /// Samplers that a step draws items from.
+    /// Number of samplers of a step.
     samplers: usize,
-    /// The training items and all labels, where the method may see them.
+    /// The training items and all labels, if the method is supervised.
     labels: Option<(&'a Labels, &'a [u32])>,
     device: Device,
-    /// The stored views of each pool below each other, `(views · items, dim)`, where there is room for them.
+    /// The stored views of each pool below each other, `(views · items, dim)`, if they fit into memory.
     resident: Option<Vec<Tensor>>,
 }
 
 impl<'a> StoredViews<'a> {
-    /// Serves the batches that a method demands from stored `pools`; `views` holds the pool of each view of a step.
+    /// Makes batches by a method's specification from stored `pools`; `views` holds the pool of each view of a step.
     ///
-    /// A device with room for all pools gets them at once, so that a step reads no file and moves no features.
+    /// All pools are copied to the device if they fit, so that a step reads no file and moves no features.
     ///
     /// # Errors
     /// If fewer views are stored than a step draws.
@@ -99,7 +100,7 @@ impl<'a> StoredViews<'a> {
         Ok(Tensor::from_vec(values, (pool.views.len() * items, dim), &self.device)?)
     }
 
-    /// Copies a pool to a GPU, of which the processor's memory holds one view at a time.
+    /// Copies a pool to a GPU, one view at a time through the processor's memory.
     fn copy(&self, pool: &Pool<'_>) -> Result<Tensor> {
         let (items, dim) = (self.len(), pool.dim());
         let all = Tensor::zeros((pool.views.len() * items, dim), DType::F32, &self.device)?;
@@ -112,13 +113,13 @@ impl<'a> StoredViews<'a> {
         Ok(all)
     }
 
-    /// Views of an item that a step draws from a pool, should every sampler draw it.
+    /// Views of an item that a step draws from a pool, if every sampler draws it.
     fn drawn(&self, pool: usize) -> usize {
         self.samplers * self.views.iter().filter(|of| **of == pool).count()
     }
 
-    /// Picks the stored views of an item in an epoch: the epoch's own where there are enough for every epoch,
-    /// otherwise a random draw without repetition.
+    /// Picks the stored views of an item in an epoch: the epoch's own if there are enough for every epoch, otherwise a
+    /// random draw without repetition.
     fn pick(&self, pool: usize, item: u32, at: &Progress) -> Vec<usize> {
         let (drawn, stored) = (self.drawn(pool), self.pools[pool].views.len());
         if !self.pools[pool].random {
@@ -133,7 +134,7 @@ impl<'a> StoredViews<'a> {
         stream(at.seed, "view-draw", key).distinct(drawn, stored)
     }
 
-    /// Loads view `view` of `items`, `(items, dim)`, given what was picked for each of them from the view's pool.
+    /// Loads view `view` of `items`, `(items, dim)`, given the picks for each of them from the view's pool.
     fn load(&self, view: usize, items: &[u32], picked: &[Vec<usize>]) -> Result<Tensor> {
         let pool = self.views[view];
         let per_sampler = items.len() / self.samplers;

@@ -1,7 +1,7 @@
 //! Features of frozen encoders of texts: from captions to the feature cache.
 //!
-//! The first caption of an item stands for it among queries and in the database; all captions of training items are
-//! stored as views, from which training draws as it does from augmented views of images.
+//! The first caption of an item represents it among queries and in the database; all captions of training items are
+//! stored as views, from which training draws as from augmented views of images.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,10 +19,10 @@ use crate::feature_source::{CHUNK, FeatureSource, OnProgress, REVISION, check_di
 use crate::inputs::FeatureRows;
 use crate::text_loader::{TextLoader, texts_of};
 
-/// Texts that go through the network together on one thread: few enough that the hidden layer stays in its cache.
+/// Texts per pass on one thread: few enough that the hidden layer stays in its cache.
 const MICRO_BATCH: usize = 8;
 
-/// The files of an encoder of texts, where it needs some.
+/// The files of a text encoder, if it needs any.
 #[derive(Clone, Debug, Default)]
 pub struct TextFiles {
     /// The weights.
@@ -31,25 +31,25 @@ pub struct TextFiles {
     pub tokenizer: Option<PathBuf>,
 }
 
-/// The features of a data set's texts under an encoder.
+/// The features of a data set's texts, computed by an encoder.
 pub struct TextFeatures<'a> {
     source: FeatureSource<'a>,
     entry: &'static TextEntry,
     config: TextConfig,
     files: TextFiles,
     opened: OnceLock<Opened>,
-    /// Texts encoded since the last report with more tokens than count.
+    /// Number of texts encoded since the last report that were truncated.
     truncated: AtomicUsize,
 }
 
-/// What extraction works with.
+/// Opened files of the encoder.
 struct Opened {
     tokenizer: Arc<Tokenizer>,
     network: Box<dyn Encoder>,
 }
 
 impl<'a> TextFeatures<'a> {
-    /// Prepares access; nothing is read or computed yet.
+    /// Prepares access without reading or computing.
     pub fn new(source: FeatureSource<'a>, entry: &'static TextEntry, config: &TextConfig, files: TextFiles) -> Self {
         let (opened, truncated) = (OnceLock::new(), AtomicUsize::new(0));
         Self { source, entry, config: config.clone(), files, opened, truncated }
@@ -60,7 +60,7 @@ impl<'a> TextFeatures<'a> {
         &self.config
     }
 
-    /// Length of the feature vectors that methods see.
+    /// Length of the feature vectors for methods.
     pub fn dim(&self) -> usize {
         self.entry.dim
     }
@@ -73,7 +73,7 @@ impl<'a> TextFeatures<'a> {
         self.config.max_tokens.unwrap_or(self.entry.max_tokens)
     }
 
-    /// Features of the first caption of all items; row = item. Extracts what the cache lacks.
+    /// Features of the first caption of all items; row = item. Extracts those that the cache lacks.
     ///
     /// # Errors
     /// If texts, files or the cache cannot be read or written, or a text cannot be tokenized.
@@ -82,7 +82,7 @@ impl<'a> TextFeatures<'a> {
         self.feature_file(&items, 0, "features of texts", progress)
     }
 
-    /// Features of every caption of the training items; row = position among them. Extracts what the cache lacks.
+    /// Features of every caption of the training items; row = position among them. Extracts those that the cache lacks.
     ///
     /// # Errors
     /// As [`Self::plain`].
@@ -117,13 +117,13 @@ impl<'a> TextFeatures<'a> {
         file
     }
 
-    /// Names the way from a text to its features, but for the network: tokenizer, number of tokens, pooling.
+    /// Identity of the steps from a text to its features, except the network: tokenizer, number of tokens, pooling.
     fn transform(&self) -> String {
         let tokenizer = self.config.tokenizer_digest.as_deref().unwrap_or("bytes");
         format!("tokens {tokenizer}, at most {}, {}", self.max_tokens(), self.pooling().name())
     }
 
-    /// Logs how many of the texts that were just encoded are longer than what counts of them.
+    /// Logs the number of truncated texts among those that were just encoded.
     fn report_truncated(&self, encoded: usize) {
         let truncated = self.truncated.swap(0, Ordering::Relaxed);
         if truncated > 0 {
@@ -153,13 +153,13 @@ impl<'a> TextFeatures<'a> {
         if !self.source.device.is_cpu() {
             return map(items);
         }
-        // No thread shall be without work.
+        // Every thread shall have work.
         let share = items.len().div_ceil(rayon::current_num_threads()).max(1);
         let parts = items.par_chunks(MICRO_BATCH.min(share)).map(|items| serial(|| map(items)));
         Ok(parts.collect::<Result<Vec<Vec<f32>>>>()?.concat())
     }
 
-    /// Opens network and tokenizer on first use: a cache that is complete needs neither.
+    /// Opens network and tokenizer on first use: with a complete cache, neither is read.
     fn opened(&self) -> Result<&Opened> {
         if self.opened.get().is_none() {
             self.source.dataset.digest()?; // verifies the texts
@@ -174,10 +174,10 @@ impl<'a> TextFeatures<'a> {
         self.files.weights.as_deref().map(|path| read_weights(path, planned)).transpose()
     }
 
-    /// Loads the data set's texts as the encoder takes them.
+    /// Loader of the data set's texts for the encoder.
     ///
     /// # Errors
-    /// If the tokenizer cannot be read, or is not the one that the run was planned with.
+    /// If the tokenizer cannot be read, or differs from the plan's.
     pub(crate) fn loader(&self) -> Result<TextLoader<'a>> {
         Ok(TextLoader::new(self.source.dataset, self.tokenizer()?))
     }

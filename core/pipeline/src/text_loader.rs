@@ -1,4 +1,4 @@
-//! Texts of a data set as an encoder takes them.
+//! Loader of a data set's texts for an encoder.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,21 +11,21 @@ use rayon::prelude::*;
 
 use crate::inputs::Inputs;
 
-/// Texts that a thread makes tokens of together.
+/// Number of texts that a thread tokenizes together.
 const TOGETHER: usize = 16;
 
 /// Captions of a data set as token ids `(n, max_tokens)` on the CPU, see [`hashlab_encoders::token_tensor`].
 pub struct TextLoader<'a> {
     dataset: &'a dyn Dataset,
     tokenizer: Arc<Tokenizer>,
-    /// Texts loaded so far with more tokens than count.
+    /// Number of texts loaded so far that were truncated.
     truncated: AtomicUsize,
 }
 
 /// The texts of a data set.
 ///
 /// # Errors
-/// If its items have none.
+/// If its items have no texts.
 pub(crate) fn texts_of(dataset: &dyn Dataset) -> Result<&dyn Texts> {
     match dataset.data(Modality::Text) {
         Some(ItemData::Texts(texts)) => Ok(texts),
@@ -42,12 +42,12 @@ impl<'a> TextLoader<'a> {
     /// The texts.
     ///
     /// # Errors
-    /// If the items have none.
+    /// If the items have no texts.
     pub(crate) fn texts(&self) -> Result<&'a dyn Texts> {
         texts_of(self.dataset)
     }
 
-    /// Returns how many of the texts loaded so far have more tokens than count.
+    /// Returns the number of texts loaded so far that were truncated.
     pub(crate) fn truncated(&self) -> usize {
         self.truncated.load(Ordering::Relaxed)
     }
@@ -59,7 +59,7 @@ impl<'a> TextLoader<'a> {
         Ok(token_tensor(&ids, self.tokenizer.max_tokens())?)
     }
 
-    /// Makes the tokens of a caption.
+    /// Tokenizes a caption.
     fn tokens(&self, item: u32, caption: usize) -> Result<Vec<u32>> {
         let text = self.texts()?.text(item as usize, caption)?;
         let tokenized = self.tokenizer.encode(&text).with_context(|| format!("caption {caption} of item {item}"))?;

@@ -1,4 +1,4 @@
-//! A method on networks that run in every step: encoders trained with it, or the frozen layers behind a cut.
+//! A method on networks that run in every step: encoders trained with it, or the layers after a frozen trunk.
 
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor, Var};
@@ -11,9 +11,9 @@ use hashlab_method::{
 };
 use rayon::prelude::*;
 
-/// A deep method on networks, one per modality at most. Its items are what the networks take, pixels `(n, h, w, 3)`,
-/// features of a trunk `(n, dim)` or token ids `(n, t)`; the method sees features, as ever, but with the graph behind
-/// them. Modalities without a network pass by.
+/// A deep method on networks, one per modality at most. Its items are the inputs of the networks, pixels
+/// `(n, h, w, 3)`, features of a trunk `(n, dim)` or token ids `(n, t)`; the method gets features as usual, but with
+/// their graph. Modalities without a network are unchanged.
 pub struct WithEncoder {
     method: Box<dyn Trained>,
     networks: ByModality<Box<dyn TrainableEncoder>>,
@@ -45,7 +45,7 @@ impl WithEncoder {
             .collect()
     }
 
-    /// The items as the method sees them.
+    /// The items as inputs of the method.
     fn encoded(&self, items: &Features) -> Result<Features> {
         let features = |(modality, x): (Modality, &Tensor)| match self.networks.get(modality) {
             Some(network) => Ok((modality, self.features(network.as_ref(), x)?)),
@@ -72,8 +72,8 @@ impl WithEncoder {
     }
 }
 
-/// Items that are encoded together on one thread: images as in the extraction of features, texts so that hidden layers
-/// stay in a thread's cache, and feature vectors so that it is worth while to read a layer's weights.
+/// Number of items that are encoded together on one thread: images as in the extraction of features, texts so that
+/// hidden layers stay in a thread's cache, and feature vectors so that reading a layer's weights pays.
 fn together(inputs: &Tensor) -> usize {
     match (inputs.rank(), inputs.dtype()) {
         (4, _) => 2,
@@ -126,7 +126,7 @@ impl HashMethod for WithEncoder {
             expect(state, name, var.shape())?;
             rest.remove(name);
         }
-        // All or nothing: the method refuses what does not fit before the network changes.
+        // Atomic: the method rejects an invalid state before the network changes.
         self.method.load_state(&rest)?;
         tensors.iter().try_for_each(|(name, var)| Ok(var.set(&state[name])?))
     }

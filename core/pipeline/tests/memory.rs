@@ -1,4 +1,4 @@
-//! Memory: what a run holds does not grow with the features of its data set.
+//! Memory of a run, which does not grow with the features of its data set.
 
 #[cfg(target_os = "linux")]
 mod simulated;
@@ -12,8 +12,8 @@ fn no_stage_holds_all_features() {
 
     // Far apart, since the process may hold some MiB more or less.
     const ITEMS: [usize; 2] = [2_000, 98_000];
-    /// A row of 128 features takes 512. Codes, labels and the roles of the split, some of them twice, take less than
-    /// a hundred; the rest is for the allocator's whims.
+    /// A row of 128 features takes 512. Codes, labels and the roles of the split, some of them twice, take less than a
+    /// hundred; the rest is a margin for the allocator.
     const BYTES_PER_ITEM: u64 = 200;
 
     let peaks = ITEMS.map(|items| {

@@ -4,7 +4,7 @@ use hashlab_settings::{Params, Violations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The section `[eval]`: how retrieval is measured.
+/// The section `[eval]`: measurement of retrieval.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvalConfig {
@@ -29,7 +29,7 @@ pub enum Depth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NamedDepth {
-    /// The one that papers use with the protocol.
+    /// The depth that papers use with the protocol.
     Protocol,
     /// The whole ranking.
     All,
@@ -39,7 +39,7 @@ impl Depth {
     /// The rank; `None` for the whole ranking.
     ///
     /// # Errors
-    /// If the protocol's depth was not filled in, as planning does.
+    /// If the protocol's depth was not filled in by planning.
     pub fn rank(self) -> anyhow::Result<Option<usize>> {
         match self {
             Self::Named(NamedDepth::All) => Ok(None),

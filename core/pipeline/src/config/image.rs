@@ -17,8 +17,8 @@ use super::known::{check_trainable, read, unknown};
 pub struct ImageConfig {
     /// Network: `hashlab encoders` lists them. `none` passes the features of the data set through.
     pub encoder: String,
-    /// File with the network's weights: a path, or a name in the `weights` folder of the data directory. Not set: random
-    /// weights, for networks that start from them.
+    /// File with the network's weights: a path, or a name in the `weights` folder of the data directory. Not set:
+    /// random weights, for networks that start from them.
     pub weights: Option<String>,
     /// Side of the square input in pixels. Not set: the encoder's own.
     #[schemars(range(min = 8, max = 2048))]
@@ -27,23 +27,24 @@ pub struct ImageConfig {
     /// every epoch has views of its own, as on-line augmentation would draw.
     #[schemars(range(min = 1, max = 10_000), extend("appliesTo" = "augmented"))]
     pub views: usize,
-    /// How the feature cache stores features: `f32`, or `f16` in half the space, which rounds them to 11 bits.
+    /// Format of stored features: `f32`, or `f16` in half the space, which rounds them to 11 bits.
     pub cache_dtype: CacheDtype,
     /// Type in which the frozen network computes features: `f32`, or `bf16`, which rounds weights and activations to 8
-    /// bits for the sake of GPUs; a CPU is much slower with it. Heads, and layers behind `frozen_until`, compute in f32.
+    /// bits and is faster on GPUs; a CPU is much slower with it. Heads, and layers behind `frozen_until`, compute in
+    /// f32.
     pub dtype: ComputeDtype,
-    /// Layer up to which features are stored; the layers behind it run in every step with their dropouts, as in CIBHash's
-    /// reference code with `frozen_until = "fc6"` of VGG-16. Not set: all layers are in the stored features.
+    /// Layer up to which features are stored; the layers behind it run in every step with their dropouts, as in
+    /// CIBHash's reference code with `frozen_until = "fc6"` of VGG-16. Not set: all layers are in the stored features.
     #[schemars(extend("appliesTo" = "deep"))]
     pub frozen_until: Option<String>,
-    /// Whether a run trains the network along with its method, on images that are augmented as it goes. Shallow
-    /// methods, and every run without this, work on features of the frozen network.
+    /// Whether a run trains the network along with its method, on images that are augmented in every step. Shallow
+    /// methods, and every run without this, use features of the frozen network.
     #[schemars(extend("appliesTo" = "deep"))]
     pub finetune: bool,
     /// `finetune`: factor on the learning rate for the network.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub lr_scale: f64,
-    /// `finetune`: whether batch norms act by the statistics of the `batch`, or stay `frozen`.
+    /// `finetune`: batch norms use the statistics of the `batch`, or stay `frozen`.
     pub norm: NormMode,
     /// Digest of the weights; filled in when the experiment is planned.
     #[schemars(skip)]
@@ -130,17 +131,17 @@ impl ComputeDtype {
     }
 }
 
-/// How batch norms act in a network that is trained.
+/// Batch norms of a network that is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NormMode {
-    /// By the statistics of the batch; the running ones follow.
+    /// Normalization by the statistics of the batch; the running ones follow.
     Batch,
-    /// By the running statistics; weights and biases are constant.
+    /// Normalization by the running statistics; weights and biases are constant.
     Frozen,
 }
 
-/// The schema of `[image]` where these encoders are registered.
+/// The schema of `[image]` for the registered encoders.
 pub fn image_schema(encoders: &'static [EncoderEntry]) -> Schema {
     let rules = move |settings: &Settings| match read::<ImageConfig>(settings) {
         Some(config) if config.encoder != NO_ENCODER => fits(&config, encoders),
@@ -158,7 +159,7 @@ fn find(encoders: &'static [EncoderEntry], name: &str) -> Option<&'static ImageE
     encoders.iter().filter_map(EncoderEntry::image).find(|entry| entry.name == name)
 }
 
-/// Checks what depends on the chosen network.
+/// Checks the rules of the chosen network.
 fn fits(config: &ImageConfig, encoders: &'static [EncoderEntry]) -> Violations {
     let name = &config.encoder;
     let Some(network) = find(encoders, name) else { return unknown(Modality::Image, name, encoders) };

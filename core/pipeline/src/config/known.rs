@@ -9,7 +9,7 @@ pub(super) fn read<T: Params>(settings: &Settings) -> Option<T> {
     serde_json::from_value(settings.clone().into()).ok()
 }
 
-/// What an encoder encodes.
+/// The modality of an encoder.
 fn modality(entry: &EncoderEntry) -> Modality {
     match entry {
         EncoderEntry::Image(_) => Modality::Image,
@@ -17,7 +17,7 @@ fn modality(entry: &EncoderEntry) -> Modality {
     }
 }
 
-/// Reports a name that is none of an encoder of this modality.
+/// Reports a name that no encoder of this modality has.
 pub(super) fn unknown(of: Modality, name: &str, encoders: &[EncoderEntry]) -> Violations {
     let known =
         encoders.iter().filter(|entry| modality(entry) == of).map(EncoderEntry::name).chain([super::NO_ENCODER]);

@@ -14,13 +14,13 @@ pub use eval::{Depth, EvalConfig};
 pub use image::{ComputeDtype, ImageConfig, NormMode, image_schema};
 pub use text::{PoolingMode, TextConfig, text_schema};
 
-/// The encoder that passes a data set's own features through.
+/// The encoder that returns a data set's own features unchanged.
 pub const NO_ENCODER: &str = "none";
 
 /// Reads a section of a run's configuration as its type.
 ///
 /// # Errors
-/// If it does not fit, as after a change of the program that the schema version does not show.
+/// If it does not fit, as after a change of the program without a new schema version.
 pub fn section<T: Params>(settings: &Settings) -> Result<T> {
     parse(settings).context("the run's configuration does not fit this program")
 }

@@ -14,22 +14,23 @@ use super::known::{check_trainable, read, unknown};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TextConfig {
-    /// Network: `hashlab encoders` lists them. `none` passes the features of the data set through. Of an item with several
-    /// captions, training draws one per step; codes are those of the first.
+    /// Network: `hashlab encoders` lists them. `none` passes the features of the data set through. Of an item with
+    /// several captions, training draws one per step; codes are those of the first.
     pub encoder: String,
     /// File with the network's weights: a path, or a name in the `weights` folder of the data directory.
     pub weights: Option<String>,
-    /// File of the tokenizer, `tokenizer.json` or the `vocab.txt` of an uncased BERT: a path, or a name in the `weights`
-    /// folder. Not set: the one in the folder of the weights.
+    /// File of the tokenizer, `tokenizer.json` or the `vocab.txt` of an uncased BERT: a path, or a name in the
+    /// `weights` folder. Not set: the one in the folder of the weights.
     pub tokenizer: Option<String>,
-    /// How the features of a text are made of those of its tokens. Not set: the encoder's own.
+    /// Pooling of the token features into those of the text. Not set: the encoder's own.
     pub pooling: Option<PoolingMode>,
-    /// Tokens of a text that count, those that mark its start and end included. Not set: the encoder's own number.
+    /// Largest number of tokens of a text, including those that mark its start and end; further ones are dropped. Not
+    /// set: the encoder's own number.
     #[schemars(range(min = 3, max = 65_536))]
     pub max_tokens: Option<usize>,
-    /// How the feature cache stores features: `f32`, or `f16` in half the space, which rounds them to 11 bits.
+    /// Format of stored features: `f32`, or `f16` in half the space, which rounds them to 11 bits.
     pub cache_dtype: CacheDtype,
-    /// Whether a run trains the network along with its method. Shallow methods, and every run without this, work on
+    /// Whether a run trains the network along with its method. Shallow methods, and every run without this, use
     /// features of the frozen network.
     #[schemars(extend("appliesTo" = "deep"))]
     pub finetune: bool,
@@ -72,17 +73,17 @@ impl Params for TextConfig {
     }
 }
 
-/// How the features of a text are made of those of its tokens.
+/// Pooling of the token features into those of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PoolingMode {
     /// Their mean.
     Mean,
-    /// The first token's.
+    /// The features of the first token.
     First,
-    /// The last token's.
+    /// The features of the last token.
     Last,
-    /// The first token's through the dense layer that BERT's files call `pooler`.
+    /// The features of the first token through the dense layer `pooler` of BERT's files.
     Pooler,
 }
 
@@ -97,7 +98,7 @@ impl From<PoolingMode> for Pooling {
     }
 }
 
-/// The schema of `[text]` where these encoders are registered.
+/// The schema of `[text]` for the registered encoders.
 pub fn text_schema(encoders: &'static [EncoderEntry]) -> Schema {
     Schema::of::<TextConfig>().with_rules(move |settings: &Settings| match read::<TextConfig>(settings) {
         Some(config) if config.encoder != NO_ENCODER => fits(&config, encoders),
@@ -105,7 +106,7 @@ pub fn text_schema(encoders: &'static [EncoderEntry]) -> Schema {
     })
 }
 
-/// Checks what depends on the chosen network.
+/// Checks the rules of the chosen network.
 fn fits(config: &TextConfig, encoders: &'static [EncoderEntry]) -> Violations {
     let name = &config.encoder;
     let Some(network) = encoders.iter().filter_map(EncoderEntry::text).find(|entry| entry.name == name) else {

@@ -1,4 +1,4 @@
-//! Losses and weights that stop being numbers.
+//! Losses and weights that become infinite or NaN.
 
 use hashlab_pipeline::run::RunEnd;
 use hashlab_store::{RunConfig, Status};

@@ -1,4 +1,4 @@
-//! Features as the cache keeps them.
+//! Features in the cache.
 
 use hashlab_cache::{CacheDtype, FeatureCache};
 use hashlab_data::{ByModality, Modality};
@@ -41,7 +41,7 @@ fn features_are_stored_as_the_configuration_says() {
     assert!(most > 0.0 && most <= 2f32.powi(-11), "half precision keeps 11 bits, the error is {most}");
 }
 
-/// What f32 is stored under must not change: caches outlive the program.
+/// Names of f32 files must not change: caches outlive the program.
 #[test]
 fn features_of_bf16_are_other_files_that_resemble_those_of_f32() {
     let folder = tempfile::tempdir().unwrap();

@@ -165,7 +165,7 @@ fn a_frozen_run_keeps_the_encoder_out_of_its_checkpoint_and_model() {
     }
 }
 
-/// A shallow method has no gradient for an encoder: `finetune` is about the deep methods of its experiment.
+/// A shallow method has no gradient for an encoder: `finetune` concerns the deep methods of its experiment.
 #[test]
 fn shallow_methods_work_on_the_frozen_encoder_whatever_finetune_says() {
     let method = MethodEntry::fitted::<crate::First>();

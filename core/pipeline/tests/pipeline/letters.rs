@@ -1,4 +1,4 @@
-//! Captions, and an encoder of texts, made up for the purpose.
+//! Invented captions, and an invented encoder of texts.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ pub(crate) const CAPTIONS: usize = 3;
 /// Length of a feature vector.
 pub(crate) const DIM: usize = 12;
 
-/// Items with an image as [`Squares`] has, and captions that tell the class.
+/// Items with an image as [`Squares`] has, and captions that contain the class.
 pub(crate) struct Captioned {
     info: DatasetInfo,
     labels: Labels,

@@ -1,4 +1,4 @@
-//! The pipeline of a run, with data sets and methods made up for the purpose.
+//! The pipeline of a run, with invented data sets and methods.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -51,7 +51,7 @@ impl Params for ProbeParams {}
 /// Whether labels came with the batches of [`Probe`], by whether it asked for them.
 static SEEN: Mutex<BTreeMap<bool, bool>> = Mutex::new(BTreeMap::new());
 
-/// A deep method that notes what it is given. `ASKS` says whether it declares labels.
+/// A deep method that records its inputs. `ASKS` says whether it declares labels.
 struct Probe<const ASKS: bool> {
     params: ProbeParams,
     vars: Parameters,

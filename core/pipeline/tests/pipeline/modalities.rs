@@ -133,7 +133,7 @@ fn an_encoders_features_go_with_those_of_the_data_set_unless_it_is_trained() {
     assert!(format!("{error:#}").contains("that of texts is frozen"), "{error:#}");
 }
 
-/// As behind a cut: images are the network's, texts pass by it.
+/// As after a frozen trunk: images are the network's, texts are unchanged.
 #[test]
 fn texts_pass_by_the_network_that_images_go_through() {
     let network = (find_image("convnet").unwrap().train.unwrap())(None, 0, Norm::Batch, device::for_tests()).unwrap();

@@ -100,8 +100,8 @@ impl Dataset for Paired {
     }
 }
 
-/// A linear head per modality. `FUSED`: codes add what the other modality's head says, and the method is supervised;
-/// otherwise neither the other modality nor labels may reach it.
+/// A linear head per modality. `FUSED`: codes add the output of the other modality's head, and the method is
+/// supervised; otherwise neither the other modality nor labels may reach it.
 pub(crate) struct Heads<const FUSED: bool> {
     vars: Parameters,
     heads: ByModality<Linear>,

@@ -1,4 +1,4 @@
-//! What a step is fed with: several samplers, several transforms.
+//! Batches of several samplers and several transforms.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -16,11 +16,11 @@ use serde_json::json;
 
 use crate::{Notes, ProbeParams, config, execute_config, info, table};
 
-/// What each step of [`Pairs`] was given: its items, and the brightness of each view's features.
+/// Inputs of each step of [`Pairs`]: its items, and the brightness of each view's features.
 pub(crate) type Given = Vec<(Vec<u32>, Vec<Vec<f32>>)>;
 
 thread_local! {
-    /// What the runs of this thread were given.
+    /// Inputs of the runs of this thread.
     pub(crate) static GIVEN: RefCell<Given> = const { RefCell::new(Vec::new()) };
 }
 

@@ -1,4 +1,4 @@
-//! A data set of images, made up for the purpose.
+//! An invented data set of images.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use hashlab_data::{
     Split,
 };
 
-/// Plain squares whose brightness tells the class.
+/// Plain squares with a brightness per class.
 pub(crate) struct Squares {
     info: DatasetInfo,
     labels: Labels,

@@ -77,7 +77,7 @@ fn assert_near(found: &[Vec<f32>], expected: &[Vec<f32>]) {
     }
 }
 
-/// The first caption stands for an item; training draws from all.
+/// The first caption represents an item; training draws from all.
 #[test]
 fn captions_are_views_and_the_first_is_the_item() {
     let train: Vec<u32> = (10..40).collect();

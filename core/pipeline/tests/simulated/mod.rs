@@ -35,20 +35,20 @@ const QUERIES: usize = 1_000;
 /// The most training items.
 const TRAIN: usize = 10_000;
 
-/// What a run is made of.
+/// Size of a run.
 #[derive(Clone, Copy)]
 pub(crate) struct Scale {
     /// Items of the data set.
     pub(crate) items: usize,
     /// Side of an image in pixels.
     pub(crate) size: usize,
-    /// How features are stored.
+    /// Type of the stored features.
     pub(crate) dtype: CacheDtype,
 }
 
-/// What a part of a run took.
+/// Time and memory of a part of a run.
 pub(crate) struct Stage {
-    /// What it did.
+    /// Name.
     name: &'static str,
     /// Wall-clock seconds.
     seconds: f64,
@@ -63,8 +63,8 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Runs at a scale with a feature cache at `folder`. The stages: `extract`; `open`, the feature file's checksums and the
-/// training items' features; `fit`; `encode`; `evaluate`.
+/// Runs at a scale with a feature cache at `folder`. The stages: `extract`; `open`, the feature file's checksums and
+/// the training items' features; `fit`; `encode`; `evaluate`.
 pub(crate) fn stages(scale: Scale, folder: &Path) -> Result<Vec<Stage>> {
     let (dataset, config) = (Simulated::new(scale), config(scale));
     let cache = FeatureCache::open(folder, None)?;
@@ -120,7 +120,7 @@ fn config(scale: Scale) -> RunConfig {
 
 static METER: Mutex<Meter> = Mutex::new(Meter { stages: Vec::new(), since: None, to_encode: 0 });
 
-/// Notes stages as they end. It is global, because the run calls the method and hands it nothing but items.
+/// Records stages as they end. It is global, because the run passes nothing but items to the method.
 struct Meter {
     stages: Vec<Stage>,
     /// Start of the present stage.
