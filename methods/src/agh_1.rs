@@ -5,12 +5,12 @@
 //! `h = z(x)W` (Nyström's formula); on training items the extension is the eigenvector itself.
 //!
 //! # Deviations
-//! As the authors' code does, eigenvectors of eigenvalues from 0.999 on are left out: the constant one, and all that tell
-//! unlinked parts of the graph apart. On features that fall into far clusters, the others may each be 0 on all but one
-//! part: raise `nearest` until parts are linked.
+//! As in the authors' code, eigenvectors of eigenvalues from 0.999 on are left out: the constant one, and all that
+//! separate unlinked parts of the graph. On features in distant clusters, the others may each be 0 on all but one part:
+//! raise `nearest` until parts are linked.
 //!
-//! The authors' code takes h = 0 for bit 0; here it is bit 1, as everywhere, and k-means starts from random items.
-//! The formulas are those of the authors' code and have not been checked against the paper's text.
+//! The authors' code takes h = 0 for bit 0; here it is bit 1, as everywhere, and k-means starts from random items. The
+//! formulas are those of the authors' code and have not been checked against the paper's text.
 
 use anyhow::Result;
 use candle_core::Tensor;

@@ -1,9 +1,9 @@
-//! The anchor graph, which AGH and DGH share, and their out-of-sample half: `h = z(x)W`.
+//! The anchor graph of AGH and DGH, and their out-of-sample extension: `h = z(x)W`.
 //!
-//! Wei Liu, Jun Wang, Sanjiv Kumar and Shih-Fu Chang, Hashing with Graphs, ICML 2011. Items are linked through m anchors,
-//! the centers of k-means. Row z(x) holds the weights of an item's s nearest anchors, `exp(−d²/σ²)` divided by their sum,
-//! where σ is the mean distance of the training items to their s-th nearest anchor (reference code). The graph
-//! of the training items is `A = ZΛ⁻¹Zᵀ`, Λ = diag(Zᵀ1): its rows sum to 1, its Laplacian is I − A.
+//! Wei Liu, Jun Wang, Sanjiv Kumar and Shih-Fu Chang, Hashing with Graphs, ICML 2011. Items are linked through m
+//! anchors, the centers of k-means. Row z(x) holds the weights of an item's s nearest anchors, `exp(−d²/σ²)` divided by
+//! their sum, where σ is the mean distance of the training items to their s-th nearest anchor (reference code). The
+//! graph of the training items is `A = ZΛ⁻¹Zᵀ`, Λ = diag(Zᵀ1): its rows sum to 1, its Laplacian is I − A.
 //!
 //! Distances are computed of features without their training mean, which changes none of them and keeps f32 exact.
 
@@ -84,7 +84,8 @@ impl AnchorMap {
     /// If there are fewer than four items, which is less than two anchors.
     pub(crate) fn fit_anchors(&mut self, features: &Tensor, rng: &mut Stream) -> Result<Weights> {
         let n = features.dim(0)?;
-        // With hardly more items than anchors most items would be anchors of their own, and the graph would fall apart.
+        // With hardly more items than anchors most items would be anchors themselves, and the graph would be
+        // disconnected.
         let anchors = self.params.anchors.min(n / 2);
         ensure!(anchors >= 2, "an anchor graph needs at least 4 training items, there are {n}");
         self.mean = features.to_dtype(DType::F64)?.mean_keepdim(0)?.to_dtype(DType::F32)?;
@@ -97,7 +98,7 @@ impl AnchorMap {
         self.weights_of(&links)
     }
 
-    /// Takes over a map W `(m, columns)`.
+    /// Sets the map W `(m, columns)`.
     pub(crate) fn set_map(&mut self, map: &Mat<f64>) -> Result<()> {
         self.map = to_tensor(map, self.map.device())?;
         Ok(())
@@ -136,7 +137,7 @@ impl AnchorMap {
         ])
     }
 
-    /// Restores a state of these names. The number of anchors is the state's: it depends on the training items.
+    /// Restores a state. The number of anchors is the state's: it depends on the training items.
     pub(crate) fn load_state(&mut self, state: &State) -> Result<()> {
         let (dim, columns) = (self.mean.dim(1)?, self.map.dim(1)?);
         let rows = state.get("anchors").and_then(|anchors| anchors.dims().first().copied()).unwrap_or(0);

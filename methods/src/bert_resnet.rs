@@ -8,12 +8,12 @@
 //!
 //! # Deviations
 //! - Labels are integers there, and images of the same integer are positives: classes, or the number of the image for
-//!   COCO and Flickr30k, so that only an item's own image is one. Here `positives` says which; items of several classes
-//!   are alike where they share one, and an item is like itself without any.
+//!   COCO and Flickr30k, so that only an item's own image is one. Here `positives` selects one of the two; items of
+//!   several classes are similar if they share one, and an item is similar to itself without any.
 //! - The adaptive hash layer's own quantization loss equals Q in value and gradient, and is averaged with it: it is
 //!   left out.
 //! - The reference code adds 1e-8 to a ratio of sums of exponentials before its logarithm. Here the logarithm comes
-//!   from log-sum-exp, which needs no such guard, and the loss differs by as much.
+//!   from log-sum-exp, which needs no such term, and the loss differs accordingly.
 //! - Its cosine ends at the same absolute rate for all parts; the floor of `[train]` is a fraction of each part's rate.
 //! - Its evaluation searches a random half of the test set in the other half and selects on it.
 //!
@@ -50,8 +50,8 @@ pub struct BertResNetParams {
     /// Temperature τ of the contrastive terms. Reference code: 0.07.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub tau: f64,
-    /// Which images are a text's positives: those that share a `label`, or the one of its own `item` (the reference
-    /// code's case for COCO and Flickr30k, whose label is the image).
+    /// Positives of a text: the images that share a `label`, or the one of its own `item` (the reference code's case
+    /// for COCO and Flickr30k, whose label is the image).
     pub positives: Positives,
     /// Weight λ_Q of the quantization term. Reference code: 0.1.
     #[schemars(range(min = 0.0))]
@@ -77,7 +77,7 @@ pub enum HashLayerKind {
     Sigmoid,
     /// 2p − 1, where p is a soft sample of the bit with logits z and −z.
     Gumbel,
-    /// tanh(z) behind a single dense layer.
+    /// tanh(z) after a single dense layer.
     Adaptive,
 }
 
@@ -113,7 +113,7 @@ impl Params for BertResNetParams {
     }
 }
 
-/// What a training pass draws.
+/// Random draws of a training pass.
 struct Draws {
     dropout: f64,
     rng: Stream,
@@ -128,7 +128,7 @@ impl Draws {
 /// A hash layer: logits of the bits, and relaxed codes of logits.
 pub struct HashLayer {
     kind: HashLayerKind,
-    /// Behind a rectifier and dropout between each two.
+    /// With a rectifier and dropout between each two.
     dense: Vec<Linear>,
     norm: BatchNorm,
 }
@@ -137,7 +137,7 @@ impl HashLayer {
     /// Adds `NAME.fc1`, `NAME.fc2` unless it is adaptive, and `NAME.bn` to the parameters; sizes are width and bits.
     ///
     /// # Errors
-    /// If the device has no room for them.
+    /// If the device is out of memory.
     pub fn new(
         vars: &mut Parameters,
         name: &str,

@@ -49,7 +49,7 @@ fn inverse_root(centered: &Mat<f64>, ridge: f64) -> Result<Mat<f64>> {
     (0..d).for_each(|i| covariance[(i, i)] += ridge * mean_variance);
     let eigen = covariance.self_adjoint_eigen(Side::Lower).ok().context("the covariance has no eigendecomposition")?;
     let values: Vec<f64> = (0..d).map(|i| eigen.S().column_vector()[i]).collect();
-    // Where the ridge is 0, directions without variance carry nothing.
+    // If the ridge is 0, directions without variance are left out.
     let floor = 1e-12 * values.last().copied().unwrap_or_default();
     let root = |value: f64| if value > floor { value.sqrt().recip() } else { 0.0 };
     let scaled = Mat::from_fn(d, d, |i, j| eigen.U()[(i, j)] * root(values[j]));
@@ -63,7 +63,7 @@ pub(crate) struct PairProjection {
     parts: ByModality<[Var; 2]>,
 }
 
-/// What a plan knows of the errors of [`PairProjection::zeros`].
+/// Violations at planning time for the errors of [`PairProjection::zeros`].
 pub(crate) fn check_facts(run: &RunFacts) -> Violations {
     let bits = run.bits;
     match run.dims.iter().find(|(_, dim)| **dim < bits) {
@@ -90,7 +90,7 @@ impl PairProjection {
         Ok(Self { vars, parts })
     }
 
-    /// Takes over fitted means and directions.
+    /// Sets fitted means and directions.
     pub(crate) fn set(&self, means: &[Mat<f64>; 2], directions: &[Mat<f64>; 2]) -> Result<()> {
         for (index, modality) in BOTH.into_iter().enumerate() {
             let [mean, direction] = self.part(modality)?;

@@ -2,12 +2,12 @@
 //!
 //! Zexuan Qiu, Qinliang Su, Zijing Ou, Jianxing Yu and Changyou Chen, IJCAI 2021, arXiv 2105.06138.
 //!
-//! Two augmented views of each image are hashed by one head. The loss is `L = L_con + β·L_KL`: L_con draws the two
-//! codes of an image together and pushes all others apart (NT-Xent on ±1 codes), L_KL makes the bit probabilities
-//! of the two views agree (the information bottleneck's upper bound).
+//! Two augmented views of each image are hashed by one head. The loss is `L = L_con + β·L_KL`: L_con attracts the two
+//! codes of an image and repels all others (NT-Xent on ±1 codes), L_KL aligns the bit probabilities of the two views
+//! (the information bottleneck's upper bound).
 //!
 //! # Deviations
-//! Paper and reference code (zexuanqiu/CIBHash, commit 4c896ee) differ in what is a switch here:
+//! Differences between paper and reference code (zexuanqiu/CIBHash, commit 4c896ee) are hyperparameters:
 //! - `binarization`: the code thresholds probabilities at ½, the paper samples bits; `threshold` is the default.
 //! - `straight_through`: the code passes the gradient of the sign to the probability, so σ′ stays in it.
 //! - `feature_dropout`: the code trains on a frozen VGG16 in training mode, so that its classifier's dropouts
@@ -15,7 +15,7 @@
 //!
 //! The code draws new views in every epoch. Here a step draws its pair from `image.views` stored views, which are new
 //! in every epoch if there are two per epoch. The code trains for `max(80, epochs)` epochs at 16 bits; experiment files
-//! say so openly. A probability of exactly ½ is bit 1 (the code's `torch.sign` gives 0).
+//! give the actual number. A probability of exactly ½ is bit 1 (the code's `torch.sign` gives 0).
 //!
 //! Defaults are those of the reference code.
 
@@ -43,10 +43,10 @@ pub struct CibHashParams {
     /// Width of the hidden layer. Reference code: 1024.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub hidden: usize,
-    /// How a bit is made of its probability during training: `threshold` at 1/2 (reference code) or `stochastic`
+    /// Computation of a bit from its probability during training: `threshold` at 1/2 (reference code) or `stochastic`
     /// sampling (paper). Encoding always thresholds.
     pub binarization: Binarization,
-    /// What receives the gradient of the code: the bit's `probability` (reference code) or its `logit`.
+    /// Input of the code's gradient: the bit's `probability` (reference code) or its `logit`.
     pub straight_through: StraightThrough,
     /// Smallest share of the image's area that a view keeps. Reference code: 0.5.
     #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 1.0))]
@@ -64,7 +64,7 @@ pub struct CibHashParams {
     pub feature_dropout: f64,
 }
 
-/// How a bit is made of its probability during training.
+/// Computation of a bit from its probability during training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Binarization {
@@ -74,7 +74,7 @@ pub enum Binarization {
     Stochastic,
 }
 
-/// What receives the gradient of the code.
+/// Input of the code's gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StraightThrough {
@@ -227,7 +227,7 @@ pub struct Objective {
 
 /// Computes `L_con + β·L_KL` of logits `(2n, bits)`: view 1 of n images, then view 2 of the same.
 ///
-/// A bit is 1 where its probability reaches its threshold; without `thresholds` `(2n, bits)` that is ½.
+/// A bit is 1 if its probability reaches its threshold; without `thresholds` `(2n, bits)` that is ½.
 ///
 /// # Errors
 /// If the number of rows is odd.

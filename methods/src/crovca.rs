@@ -4,15 +4,15 @@
 //! Foundation Models, CVPR workshops 2026, arXiv 2510.27584. Reference code: ilyassmoummad/cross-view-code-alignment,
 //! commits d025fc9 to b5f2544.
 //!
-//! A small network on frozen features makes logits of two views of an item. `L = L_alignment + λ·L_rate`: the logits of
-//! each view predict the bits of the other (binary cross-entropy), and a coding rate of their directions keeps the
-//! codes from collapsing.
+//! A small network on frozen features computes logits of two views of an item. `L = L_alignment + λ·L_rate`: the logits
+//! of each view predict the bits of the other (binary cross-entropy), and a coding rate of their directions prevents a
+//! collapse of the codes.
 //!
 //! # Deviations
 //! The reference code trains with f16 autocast, here everything is f32. It ranks by the asymmetric distance between the
-//! query's bit probabilities and the database's bits; tables here rank by Hamming distance. Its training is `optimizer
-//! = "adamw"`, learning rate 1e-3 with a cosine per step down to 1e-6, weight decay 0.01, 5 epochs, batches of 256:
-//! settings of `[train]`. The bits of evaluation are those of logits ≥ 0; the targets are those > 0, as there.
+//! query's bit probabilities and the database's bits; tables here rank by Hamming distance. Its training is
+//! `optimizer = "adamw"`, learning rate 1e-3 with a cosine per step down to 1e-6, weight decay 0.01, 5 epochs, batches
+//! of 256: settings of `[train]`. The bits of evaluation are those of logits ≥ 0; the targets are those > 0, as there.
 
 use anyhow::Result;
 use hashlab_method::{BuildContext, Definition, MethodInfo, Needs, RunFacts, Supervision, Violations};

@@ -5,8 +5,8 @@
 //! bit is the sign of a canonical variate, `h = (x − μ)A`, of the variates with the largest correlation.
 //!
 //! # Deviations
-//! None for that case, which is the one in cross-modal comparisons. The ridge on the covariances is
-//! relative to the mean variance of the features, so that it does not depend on their scale.
+//! None for that case, which is that of cross-modal comparisons. The ridge on the covariances is relative to the mean
+//! variance of the features, so that it does not depend on their scale.
 
 use anyhow::Result;
 use candle_core::Tensor;
@@ -23,8 +23,8 @@ use crate::cca::{BOTH, Cca, PairProjection, centered_pairs, check_facts};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CvhParams {
-    /// Added to the covariances, in units of the mean variance of a feature. Chosen by hand, as the papers leave it
-    /// open: 0.0001, the constant of CCA-ITQ's code.
+    /// Added to the covariances, in units of the mean variance of a feature. Chosen by hand, as the papers give no
+    /// value: 0.0001, the constant of CCA-ITQ's code.
     #[schemars(range(min = 0.0))]
     pub ridge: f64,
 }

@@ -2,21 +2,22 @@
 //!
 //! Wei Liu, Cun Mu, Sanjiv Kumar and Shih-Fu Chang, Discrete Graph Hashing, NIPS 2014. Codes B of the n training items
 //! that are smooth on the anchor graph `A = ZΛ⁻¹Zᵀ` ([`crate::anchors`]), found without relaxing B to real numbers:
-//! `max tr(BᵀAB) + ρ tr(BᵀY)` over `B ∈ {±1}` and `Y ∈ ℝ` `(n, bits)` with `1ᵀY = 0`, `YᵀY = nI`; Y keeps bits balanced and
-//! uncorrelated. Two steps alternate, neither of which lowers the objective:
-//! - B: the signed gradient, `B ← sign(2AB + ρY)`, where 0 keeps the old sign, until B stays;
-//! - Y: `√n UVᵀ` of the singular value decomposition of B without its column means. Where that lacks rank, U is completed by
-//!   random columns made orthogonal to it and to 1.
+//! `max tr(BᵀAB) + ρ tr(BᵀY)` over `B ∈ {±1}` and `Y ∈ ℝ` `(n, bits)` with `1ᵀY = 0`, `YᵀY = nI`; Y keeps bits balanced
+//! and uncorrelated. Two steps alternate, neither of which lowers the objective:
+//! - B: the signed gradient, `B ← sign(2AB + ρY)`, where 0 keeps the old sign, until B does not change;
+//! - Y: `√n UVᵀ` of the singular value decomposition of B without its column means. If that lacks rank, U is completed
+//!   by random columns made orthogonal to it and to 1.
 //!
 //! The start is that of the paper's DGH-I: Y are the eigenvectors that AGH-1 uses, B their signs.
 //!
 //! # Deviations
-//! - Out-of-sample codes are `h = BᵀZΛ⁻¹z(x)`, the mean training codes of the anchors by their weights to x. Neither this
-//!   formula nor a hyperparameter's default has been checked against the paper's text: 0.1, 300, 20 and 1e-4 are values in
-//!   use by public implementations that could not be named here.
-//! - Some implementations keep `ZᵀB` fixed within the B step; here every update sees the last B, as the monotony of the
-//!   step demands.
-//! - The codes of training items are those of the formula too, not the rows of B, so that all items are treated alike.
+//! - Out-of-sample codes are `h = BᵀZΛ⁻¹z(x)`, the mean training codes of the anchors by their weights to x. Neither
+//!   this formula nor a hyperparameter's default has been checked against the paper's text: 0.1, 300, 20 and 1e-4 are
+//!   values in use by public implementations that could not be named here.
+//! - Some implementations keep `ZᵀB` fixed within the B step; here every update uses the last B, as the monotony of the
+//!   step requires.
+//! - The codes of training items come from the formula, too, not from the rows of B, so that all items are treated
+//!   alike.
 
 use anyhow::{Context, Result, ensure};
 use candle_core::Tensor;
@@ -49,10 +50,10 @@ pub struct DghParams {
     /// Weight ρ of balanced and uncorrelated bits. In use: 0.1.
     #[schemars(range(min = 0.0))]
     pub rho: f64,
-    /// Most updates of B in one B step. In use: 300.
+    /// Largest number of updates of B in one B step. In use: 300.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub updates: usize,
-    /// Most alternations of B and Y. In use: 20.
+    /// Largest number of alternations of B and Y. In use: 20.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub rounds: usize,
     /// Alternation ends when the objective's relative gain is less. In use: 1e-4.

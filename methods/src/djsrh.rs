@@ -4,9 +4,9 @@
 //! Cross-Modal Retrieval, ICCV 2019. Reference code: zs-zhong/DJSRH, commit f6deff2.
 //!
 //! The similarities of a batch's items to each other, of images and of texts, are blended and diffused into one matrix
-//! S; the cosines of the codes are to reconstruct it, between the modalities and within each: `L = ‖μS − cos(B_I,
-//! B_T)‖² + λ(‖μS − cos(B_I, B_I)‖² + ‖μS − cos(B_T, B_T)‖²)`, means over all pairs, with codes `B = tanh(αz)`. A code
-//! is the sign of z.
+//! S; the cosines of the codes reconstruct it, between the modalities and within each: `L = ‖μS − cos(B_I, B_T)‖² +
+//! λ(‖μS − cos(B_I, B_I)‖² + ‖μS − cos(B_T, B_T)‖²)`, means over all pairs, with codes `B = tanh(αz)`. A code is the
+//! sign of z.
 //!
 //! # Deviations
 //! - The reference code trains AlexNet along with a linear image layer, while S uses a frozen copy; here features of a

@@ -20,12 +20,12 @@ pub struct FusionSizes {
     pub feedforward: usize,
 }
 
-/// Which items attend to each other.
+/// Attention between items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sequences {
-    /// An item is a sequence of its own and attends to itself.
+    /// Each item attends to itself only.
     Single,
-    /// All items of a call are one sequence.
+    /// All items of a call attend to each other.
     Joint,
 }
 
@@ -54,11 +54,11 @@ struct Layer {
 }
 
 impl FusionTransformer {
-    /// Adds the layers `NAME.layers.I` to the parameters, under PyTorch's names. All start with the values of the
-    /// first, as `torch.nn.TransformerEncoder` copies the layer that it is given.
+    /// Adds the layers `NAME.layers.I` to the parameters, under PyTorch's names. All have the initial values of the
+    /// first, as `torch.nn.TransformerEncoder` copies its layer.
     ///
     /// # Errors
-    /// If `heads` does not divide the width, or the device has no room.
+    /// If `heads` does not divide the width, or the device is out of memory.
     pub fn new(vars: &mut Parameters, name: &str, sizes: FusionSizes, cx: &BuildContext) -> Result<Self> {
         let FusionSizes { width, heads, .. } = sizes;
         ensure!(
@@ -130,7 +130,7 @@ impl Layer {
         Ok(self.norms[1].forward(&(&x + dropped(self.dense[1].forward(&hidden)?)?)?)?)
     }
 
-    /// What each item alone attends to: its value.
+    /// Attention of each item to itself: its value.
     fn values(&self, x: &Tensor) -> Result<Tensor> {
         let width = x.dim(1)?;
         let part = |var: &Var| var.narrow(0, 2 * width, width);

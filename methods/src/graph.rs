@@ -3,10 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use faer::{Mat, Side};
 
-/// Eigenvalues from here on are taken for 1: they tell apart parts of the graph that have no links (authors' code).
+/// Eigenvalues from here on count as 1: their eigenvectors separate unlinked parts of the graph (authors' code).
 const LARGEST: f64 = 1.0 - 1e-3;
 
-/// Eigenvalues up to here are taken for 0: rounding. The authors' code takes all above 0.
+/// Eigenvalues up to here count as 0: rounding. The authors' code uses all above 0.
 const SMALLEST: f64 = 1e-10;
 
 /// Z `(n, m)`: each row holds the same number of weights, which sum to 1.
@@ -14,7 +14,7 @@ pub(crate) struct Weights {
     anchors: usize,
     /// Weights per row, at least 1.
     nearest: usize,
-    /// Row by row: which anchor, and its weight.
+    /// Anchors and their weights, row by row.
     entries: Vec<(u32, f64)>,
 }
 
@@ -90,8 +90,8 @@ impl Weights {
         similarity
     }
 
-    /// The map W `(m, count)` for which the columns of `Y = ZW` are the leading eigenvectors of A that tell linked items
-    /// apart: `AY = YΣ`, `YᵀY = nI`, `1ᵀY = 0`. `W = √n Λ^-½VΣ^-½`, with V and Σ of the similarity of the
+    /// The map W `(m, count)` for which the columns of `Y = ZW` are the leading eigenvectors of A that distinguish
+    /// linked items: `AY = YΣ`, `YᵀY = nI`, `1ᵀY = 0`. `W = √n Λ^-½VΣ^-½`, with V and Σ of the similarity of the
     /// anchors.
     ///
     /// # Errors

@@ -67,10 +67,10 @@ pub struct HashCoder<const SUPERVISED: bool> {
 }
 
 impl<const SUPERVISED: bool> HashCoder<SUPERVISED> {
-    /// The coder with its untrained network.
+    /// Builds the coder with its untrained network.
     ///
     /// # Errors
-    /// If the device has no room for it.
+    /// If the device is out of memory.
     pub(crate) fn new(params: CoderParams, cx: &BuildContext) -> Result<Self> {
         const DEVIATION: f64 = 0.02; // reference code
         let (dim, mut vars) = (cx.dim()?, Parameters::default());
@@ -170,7 +170,7 @@ pub struct Objective {
 /// multi-hot `labels` `(n, classes)`, those of the prototypes of an item's labels for both views.
 ///
 /// # Errors
-/// If the shapes differ, or the coding rate has no value, as of logits that are not finite.
+/// If the shapes differ, or the coding rate is undefined, as of logits that are not finite.
 pub fn objective(views: &[Tensor; 2], labels: Option<&Tensor>, params: &CoderParams) -> Result<Objective> {
     let targets = match labels {
         None => [bits(&views[1])?, bits(&views[0])?],

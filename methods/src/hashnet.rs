@@ -2,32 +2,33 @@
 //!
 //! Zhangjie Cao, Mingsheng Long, Jianmin Wang and Philip S. Yu, ICCV 2017, arXiv 1702.00758.
 //!
-//! A linear hash layer gives logits z, relaxed to `h = tanh(β z)`. Pairs of items that share a label are drawn together
-//! by a weighted logistic loss on inner products, `L = Σ w_ij [log(1 + e^{α⟨h_i,h_j⟩}) − s_ij α⟨h_i,h_j⟩]` (eq. 4), and β
-//! grows during training, so that h approaches sign(z): the continuation. Codes are sign(z), whatever β is.
+//! A linear hash layer computes logits z, relaxed to `h = tanh(β z)`. Pairs of items that share a label attract each
+//! other by a weighted logistic loss on inner products, `L = Σ w_ij [log(1 + e^{α⟨h_i,h_j⟩}) − s_ij α⟨h_i,h_j⟩]` (eq.
+//! 4), and β grows during training, so that h approaches sign(z): the continuation. Codes are sign(z) for any β.
 //!
 //! # Deviations
-//! Paper, official caffe code (thuml/HashNet, commit 85387b8) and re-implementations differ in what is a switch here:
-//! - `weighting`: `balanced_jaccard` is the paper's; `class_num` is what the official code trains with; `balanced`
-//!   takes |S|/|S₁| and |S|/|S₀| from the batch (swuxyj/DeepHash-pytorch); `unweighted` is the ablation HashNet−W.
+//! Differences between the paper, the official caffe code (thuml/HashNet, commit 85387b8) and re-implementations are
+//! hyperparameters:
+//! - `weighting`: `balanced_jaccard` is the paper's; `class_num` is the official code's; `balanced` takes |S|/|S₁| and
+//!   |S|/|S₀| from the batch (swuxyj/DeepHash-pytorch); `unweighted` is the ablation HashNet−W.
 //! - `gradient`: the caffe layer's hand-written gradient is not that of its loss: it lacks a factor α, has a factor 2,
 //!   and weights a pair by 4·(y_i·y_j)²/(|y_i|²|y_j|²), which is 1 for dissimilar pairs. `caffe` copies that, without
 //!   its bug of applying α to the first 256 entries of a buffer; `autograd` differentiates the loss.
-//! - `continuation`: the code's β = √(1 + ⌊t/200⌋) ends at √50 after 10,000 steps; `sqrt` is this curve, stretched to the
-//!   run's length and to `scale_max`, in `stages` constant pieces. Here: `stages` takes a geometric sequence from 1 to
-//!   `scale_max`. `off` keeps β = 1 (the ablation HashNet+C turned off).
+//! - `continuation`: the code's β = √(1 + ⌊t/200⌋) ends at √50 after 10,000 steps; `sqrt` is this curve, stretched to
+//!   the run's length and to `scale_max`, in `stages` constant pieces. Here: `stages` takes a geometric sequence from 1
+//!   to `scale_max`. `off` keeps β = 1 (the ablation HashNet+C turned off).
 //! - `pairs`: the official code pairs two independently shuffled samplers; DeepHash-pytorch pairs a batch with itself,
 //!   the diagonal included.
 //!
-//! The hash layer learns at ten times the run's rate, as in the official PyTorch code; in caffe its bias learns at twenty
-//! times the rate and does not decay. Training images are cropped as in caffe; the PyTorch version crops a random share
-//! of .08 to 1 (RandomResizedCrop). The pairs' loss is computed without overflow at any argument.
+//! The hash layer learns at ten times the run's rate, as in the official PyTorch code; in caffe its bias learns at
+//! twenty times the rate and does not decay. Training images are cropped as in caffe; the PyTorch version crops a
+//! random share of .08 to 1 (RandomResizedCrop). The pairs' loss is computed without overflow at any argument.
 //!
-//! Defaults are the paper's weighting and its loss's own gradient; the rest (β's curve, the pairs, the start of
-//! the layer) is the official code's. c_ij, taken for the Jaccard index of the labels, and the ten
-//! stages have not been checked against the paper's text. The other settings of the official code (SGD, momentum 0.9,
-//! Nesterov in the PyTorch version, weight decay 5e-4, the rate halved four times, after every fifth of the training)
-//! belong into `[train]`.
+//! Defaults are the paper's weighting and its loss's own gradient; the rest (β's curve, the pairs, the initialization
+//! of the layer) is the official code's. c_ij, taken for the Jaccard index of the labels, and the ten stages have not
+//! been checked against the paper's text. The other settings of the official code (SGD, momentum 0.9, Nesterov in the
+//! PyTorch version, weight decay 5e-4, the rate halved four times, after every fifth of the training) belong to
+//! `[train]`.
 
 use anyhow::Result;
 use candle_core::Tensor;
@@ -47,13 +48,13 @@ pub struct HashNetParams {
     /// Sharpness α of the pairwise logistic loss. Not set: 10 / bits (official code).
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub alpha: Option<f64>,
-    /// How pairs are weighted: `unweighted`, `balanced` (the batch's |S|/|S1| and |S|/|S0|), `balanced_jaccard` (similar
+    /// Weights of pairs: `unweighted`, `balanced` (the batch's |S|/|S1| and |S|/|S0|), `balanced_jaccard` (similar
     /// pairs also by the overlap of their labels; paper), `class_num` (similar pairs by a constant; official code).
     pub weighting: Weighting,
     /// `class_num`: weight of similar pairs. Official code: 100 on ImageNet, 5 on NUS-WIDE, 1 on COCO.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub class_num: f64,
-    /// How β grows: `sqrt` (official code), `stages` (paper; a geometric sequence) or `off`.
+    /// Growth of β: `sqrt` (official code), `stages` (paper; a geometric sequence) or `off`.
     pub continuation: Continuation,
     /// The largest β, that of the last stage; reached only by a training of at least `stages` steps. Official code: the
     /// root of 50, here rounded to 7.07.
@@ -62,17 +63,17 @@ pub struct HashNetParams {
     /// Constant pieces of the continuation. Official code: 50; paper: 10 (not checked against its text).
     #[schemars(range(min = 2, max = 1_000_000))]
     pub stages: usize,
-    /// Which pairs a step forms: `two_samplers` of items (official code) or all of `one_batch` (DeepHash-pytorch).
+    /// Pairs of a step: `two_samplers` of items (official code) or all of `one_batch` (DeepHash-pytorch).
     pub pairs: Pairs,
     /// The gradient: `autograd` of the loss, or the hand-written one of the official `caffe` code.
     pub gradient: PairGradient,
 }
 
-/// How pairs are weighted.
+/// Weights of pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Weighting {
-    /// All alike.
+    /// Equal weights.
     Unweighted,
     /// Similar pairs by |S|/|S₁|, others by |S|/|S₀|.
     Balanced,
@@ -82,11 +83,11 @@ pub enum Weighting {
     ClassNum,
 }
 
-/// How β grows.
+/// Growth of β.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Continuation {
-    /// Not at all: β = 1.
+    /// None: β = 1.
     Off,
     /// As the root of the stage.
     Sqrt,
@@ -94,13 +95,13 @@ pub enum Continuation {
     Stages,
 }
 
-/// Which pairs a step forms.
+/// Pairs of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Pairs {
     /// Every item of one sampler with every item of another.
     TwoSamplers,
-    /// Every item of a batch with every item of it.
+    /// Every item of a batch with every item of the same batch.
     OneBatch,
 }
 
@@ -108,9 +109,9 @@ pub enum Pairs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PairGradient {
-    /// The loss's own.
+    /// That of the loss itself.
     Autograd,
-    /// The caffe layer's.
+    /// That of the caffe layer.
     Caffe,
 }
 
@@ -271,7 +272,7 @@ pub fn pairwise_loss(codes: [&Tensor; 2], labels: [&Tensor; 2], alpha: f64, para
     Ok(with_gradient(&(weights * value)?.sum_all()?, &inner, &slope)?)
 }
 
-/// What the labels of the items of a pair have in common; all `(n, m)`.
+/// Common labels of the items of each pair; all `(n, m)`.
 struct LabelPairs {
     /// Labels of both.
     shared: Tensor,
@@ -279,7 +280,7 @@ struct LabelPairs {
     counted: Tensor,
     /// Labels of the first, times labels of the second.
     multiplied: Tensor,
-    /// 1 where a label is shared, 0 elsewhere.
+    /// 1 if a label is shared, else 0.
     similar: Tensor,
 }
 
@@ -306,7 +307,7 @@ impl LabelPairs {
             Weighting::Balanced | Weighting::BalancedJaccard => {
                 let all = self.similar.elem_count() as f64;
                 let positive = self.similar.sum_all()?.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
-                // A kind that the batch lacks has no pair to weight.
+                // A kind without pairs in the batch has nothing to weight.
                 let weights = by_kind(all / positive.max(1.0), all / (all - positive).max(1.0))?;
                 if params.weighting == Weighting::Balanced {
                     return Ok(weights);
@@ -376,8 +377,8 @@ mod tests {
         }
     }
 
-    /// Pairs get 8r/α times their share of the gradient: r is 1 where all labels are shared, ½ where one of two is, and ¼
-    /// where none is.
+    /// Pairs get 8r/α times their share of the gradient: r is 1 where all labels are shared, ½ where one of two is, and
+    /// ¼ where none is.
     #[test]
     fn the_caffe_gradient_leaves_the_loss_and_reweights_the_gradient() {
         const ALPHA: f64 = 0.2;

@@ -5,8 +5,8 @@
 //! `B = sign(VR)` and the orthogonal R that minimizes ‖B − VR‖² (eq. 2 and 3), from a random rotation.
 //!
 //! # Deviations
-//! None in what matters. Implementations differ by one in the number of updates (willard-yuan's loop `0:50` makes
-//! 51); the paper's 50 is used. No reference fixes a seed; here the first rotation comes from the run's.
+//! None of importance. Implementations differ by one in the number of updates (willard-yuan's loop `0:50` makes 51);
+//! the paper's 50 is used. No reference fixes a seed; here the first rotation comes from the run's.
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;

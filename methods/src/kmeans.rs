@@ -1,6 +1,6 @@
 //! k-means, for anchors.
 //!
-//! Lloyd's algorithm from k different random items. The same stream gives the same centers whatever the threads.
+//! Lloyd's algorithm from k different random items. The same stream gives the same centers for any number of threads.
 
 use anyhow::{Result, ensure};
 use candle_core::Tensor;
@@ -11,7 +11,7 @@ pub(crate) const CHUNK: usize = 1024;
 
 /// The `k` centers `(k, d)` of rows `x` `(n, d)`, after `iterations` rounds or when no row changes its center.
 ///
-/// A center that loses all its rows stays where it is.
+/// A center that loses all its rows keeps its position.
 ///
 /// # Errors
 /// If there are fewer rows than centers.

@@ -1,4 +1,4 @@
-//! The hashing methods. Adding one takes a file here and a line in each of the two lists below.
+//! The hashing methods. A new one is a file here and a line in each of the two lists below.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};

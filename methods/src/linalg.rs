@@ -37,7 +37,7 @@ pub(crate) fn check_dimensions(cx: &BuildContext) -> Result<()> {
     Ok(())
 }
 
-/// What a plan knows of [`check_dimensions`].
+/// Violations at planning time for the errors of [`check_dimensions`].
 pub(crate) fn check_facts(run: &RunFacts) -> Violations {
     let Some((_, &dim)) = run.dims.only() else { return Violations::none() };
     let bits = run.bits;
@@ -45,8 +45,8 @@ pub(crate) fn check_facts(run: &RunFacts) -> Violations {
     Violations::none().require(bits <= dim, ["bits"], message)
 }
 
-/// Whether `items` training items have a principal direction for every bit: centered, they span one dimension less than
-/// they are.
+/// Whether `items` training items have a principal direction for every bit: centered, they span at most one dimension
+/// less than their number.
 ///
 /// # Errors
 /// If there are not more items than bits.

@@ -4,24 +4,24 @@
 //! 2022, arXiv 2201.13322.
 //!
 //! Two views of each of n images pass a hash head (codes B̄, B̂) and a latent head (unit vectors Z̄, Ẑ). For each image
-//! the batch is sorted by the similarity of codes, S = B̄B̂ᵀ/2K + ½, through SoftSort's P, which gradients pass. The
+//! the batch is sorted by the similarity of codes, S = B̄B̂ᵀ/2K + ½, through SoftSort's P, which is differentiable. The
 //! first m of the sorted latents are the image's positives, the others its negatives:
 //! `L = L_SortedNCE + λ·L_quantization`. So the nearest neighbors in Hamming space, usually the image itself and one
-//! other, teach both heads what belongs together.
+//! other, are the positives of both heads.
 //!
 //! # Deviations
-//! The authors published no code. The one working recipe that is public, kamwoh/sdc (commit 9981beb), differs from the
-//! paper in what is a switch here; the paper's side is the default:
+//! The authors published no code. The only working public recipe, kamwoh/sdc (commit 9981beb), differs from the paper
+//! in points that are hyperparameters here; the paper's side is the default:
 //! - `binarization`: the paper sorts by ±1 codes (`ste_sign`), kamwoh/sdc by `tanh` codes during training.
-//! - `double_softmax`: kamwoh/sdc hands softmaxed logits to the cross-entropy, which applies another softmax. That
+//! - `double_softmax`: kamwoh/sdc passes softmaxed logits to the cross-entropy, which applies another softmax. That
 //!   bounds the loss and weakens its gradients; `false` is the paper's SortedNCE.
-//! - `quantization`: kamwoh/sdc weights it 1. On features of a frozen network whose codes start nearly alike, that
-//!   pulls all of them into one code before the sorting has told them apart, the gradient of a doubled softmax being
-//!   too weak to stop it (docs/results has the curves). The default 0.1 is this project's; the paper's value is not
-//!   public.
+//! - `quantization`: kamwoh/sdc weights it 1. On features of a frozen network whose initial codes are nearly alike,
+//!   that collapses all of them into one code before the sorting has separated them, since the gradient of a doubled
+//!   softmax is too weak to prevent it (docs/results has the curves). The default 0.1 is this project's; the paper's
+//!   value is not public.
 //!
 //! A tanh of exactly 0 is bit 1 (PyTorch's sign gives 0). An incomplete last batch with no more than m images has no
-//! negatives and a SortedNCE of 0; a first batch like that is refused. kamwoh/sdc resizes images that it encodes by
+//! negatives and a SortedNCE of 0; a first batch like that is an error. kamwoh/sdc resizes images that it encodes by
 //! bicubic, here the data set's transform does. It draws new views in every epoch; here a step draws its pair from
 //! `image.views` stored ones.
 //!
@@ -53,7 +53,7 @@ pub struct NshParams {
     /// (kamwoh/sdc).
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub sort_tau: Option<f64>,
-    /// How many of the sorted images are positives, m. kamwoh/sdc: 2.
+    /// Number m of sorted images that are positives. kamwoh/sdc: 2.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub positives: usize,
     /// Length of the latent vectors. kamwoh/sdc: 1024.
@@ -62,8 +62,8 @@ pub struct NshParams {
     /// Weight λ of the quantization term. kamwoh/sdc: 1; 0.1 is this project's choice, see the module's documentation.
     #[schemars(range(min = 0.0))]
     pub quantization: f64,
-    /// What the batch is sorted by during training: signs with straight-through gradients, `ste_sign` (paper), or
-    /// `tanh` codes (kamwoh/sdc). Quantization is that of the tanh either way.
+    /// Codes by which the batch is sorted during training: signs with straight-through gradients, `ste_sign` (paper),
+    /// or `tanh` codes (kamwoh/sdc). Quantization is that of the tanh either way.
     pub binarization: Binarization,
     /// Whether a second softmax is applied to the logits of SortedNCE. kamwoh/sdc: true; the paper's loss: false.
     pub double_softmax: bool,
@@ -76,7 +76,7 @@ pub struct NshParams {
     pub jitter: f64,
 }
 
-/// What the batch is sorted by during training.
+/// Codes by which the batch is sorted during training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Binarization {
@@ -179,7 +179,7 @@ impl Trained for Nsh {
 
     fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss> {
         let (m, n) = (self.params.positives, batch.items.len());
-        // The first batch of a training is as large as any; a later one may be what an epoch leaves over.
+        // The first batch of a training is as large as any; a later one may be the remainder of an epoch.
         ensure!(at.step > 0 || m < n, "`positives` = {m} leaves no negatives in a batch of {n} images");
         let features = batch.stacked(self.modality)?; // (2n, dim): view 1, then view 2
         let objective = objective(&self.hash.forward(&features)?, &self.latent.forward(&features)?, &self.params)?;
@@ -270,7 +270,7 @@ fn products(rows: &Tensor) -> Result<Tensor> {
 
 /// The cosines of image i's second view with all first views, in i's order: `c_ij = Σ_k P_ijk ⟨Z̄_k, Ẑ_i⟩`.
 ///
-/// That equals ⟨E_ij, Ẑ_i⟩ of the sorted latents E = PZ̄, without ever holding the `(n, n, d)` of E.
+/// That equals ⟨E_ij, Ẑ_i⟩ of the sorted latents E = PZ̄, without storing the `(n, n, d)` of E.
 ///
 /// # Shapes
 /// `permutation` is `(n, n, n)`, `cosines` `(n, n)` with the second views down; the result is `(n, n)`.

@@ -6,8 +6,8 @@
 //! which PCAH leaves on the first.
 //!
 //! # Deviations
-//! None. An eigenvector's sign is arbitrary, and a rotation of other signs is another rotation: each
-//! direction is turned so that its entry of largest magnitude is positive.
+//! None. An eigenvector's sign is arbitrary, and a rotation of other signs is another rotation: each direction gets the
+//! sign that makes its entry of largest magnitude positive.
 
 use anyhow::Result;
 use candle_core::Tensor;
@@ -90,7 +90,7 @@ pub fn rotated_components(rows: &Mat<f64>, rotation: &Mat<f64>) -> Result<(Mat<f
     Ok((mean, directions * rotation))
 }
 
-/// The columns, each turned so that its entry of largest magnitude is positive.
+/// The columns, each with the sign that makes its entry of largest magnitude positive.
 fn oriented(columns: &Mat<f64>) -> Mat<f64> {
     let largest = |j: usize| columns.col(j).iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or(1.0);
     let signs: Vec<f64> = (0..columns.ncols()).map(|j| largest(j).signum()).collect();

@@ -5,7 +5,7 @@
 //! of the training items' covariance with the largest eigenvalues: the orthonormal directions of largest variance.
 //!
 //! # Deviations
-//! None. An eigenvector's sign is arbitrary; it flips a bit of all codes alike, so distances stay.
+//! None. An eigenvector's sign is arbitrary; it flips a bit of all codes alike, so distances do not change.
 
 use anyhow::Result;
 use candle_core::Tensor;

@@ -1,4 +1,4 @@
-//! The out-of-sample half of the linear methods: `h = (x − μ)P`.
+//! The out-of-sample extension of the linear methods: `h = (x − μ)P`.
 
 use anyhow::Result;
 use candle_core::{DType, Tensor};
@@ -23,7 +23,7 @@ impl Projection {
         Ok(Self { mean: zeros((1, cx.dim()?))?, directions: zeros((cx.dim()?, cx.bits))? })
     }
 
-    /// Takes over a fitted mean `(1, dim)` and directions `(dim, bits)`.
+    /// Sets a fitted mean `(1, dim)` and directions `(dim, bits)`.
     pub(crate) fn set(&mut self, mean: &Mat<f64>, directions: &Mat<f64>) -> Result<()> {
         self.mean = to_tensor(mean, self.mean.device())?;
         self.directions = to_tensor(directions, self.directions.device())?;

@@ -7,15 +7,15 @@
 //! Only modes along a single axis are used: their products would be determined by the other bits.
 //!
 //! # Deviations
-//! - The reference code (`trainSH.m`) lists modes `m ≤ ⌈(bits + 1) r / max r⌉ − 1` of each axis. All modes up to `bits` of
-//!   every axis are listed here: the additional ones have larger ω than all `bits` modes of the longest axis, so the
+//! - The reference code (`trainSH.m`) lists modes `m ≤ ⌈(bits + 1) r / max r⌉ − 1` of each axis. All modes up to `bits`
+//!   of every axis are listed here: the additional ones have larger ω than all `bits` modes of the longest axis, so the
 //!   selection is the same.
-//! - The code widens the box by the machine epsilon, so that an axis without extent has ω near infinity. Such an axis is
-//!   left out here.
+//! - The code widens the box by the machine epsilon, so that an axis without extent has ω near infinity. Such an axis
+//!   is left out here.
 //!
 //! As in the code, there are min(bits, dim) principal components: more bits than dimensions are no error, as an axis
-//! has many modes. Here: beyond the box the eigenfunction is continued as it is. The formulas are those of the code and
-//! have not been checked against the paper's text.
+//! has many modes. Here: beyond the box the eigenfunction is continued by its formula. The formulas are those of the
+//! code and have not been checked against the paper's text.
 
 use anyhow::{Result, ensure};
 use candle_core::{DType, Tensor};
@@ -135,7 +135,7 @@ struct Mode {
 
 /// The `count` modes of the smallest ω, ascending; none if no side has a length. Ties go to the earlier axis.
 fn modes(sides: &[Side], count: usize) -> Vec<Mode> {
-    // Lengths that are rounding errors of the longest count as none.
+    // Lengths within the rounding errors of the longest count as 0.
     let longest = sides.iter().map(|side| side.length).fold(0.0, f64::max);
     let with_length = sides.iter().enumerate().filter(|(_, side)| side.length > 1e-12 * longest);
     let mut modes: Vec<Mode> = with_length

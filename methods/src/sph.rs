@@ -1,11 +1,11 @@
 //! SpH: spherical hashing.
 //!
-//! Jae-Pil Heo, Youngwoon Lee, Junfeng He, Shih-Fu Chang and Sung-Eui Yoon, Spherical Hashing, CVPR 2012. A bit tells
-//! whether an item lies in a sphere: `h = r² − ‖x − c‖²`. The spheres are trained towards two properties: each
-//! holds half of the n training items, and any two share a quarter. Every round, spheres that share more repel each
-//! other and spheres that share less attract each other,
-//! `c_i += 1/K Σ_j ½ (o_ij − n/4) / (n/4) (c_i − c_j)`, then each radius is set to hold half of the items. Rounds end when
-//! the overlaps o_ij have a mean deviation from n/4 of at most 10 % and a standard deviation of at most 15 % of n/4.
+//! Jae-Pil Heo, Youngwoon Lee, Junfeng He, Shih-Fu Chang and Sung-Eui Yoon, Spherical Hashing, CVPR 2012. A bit is 1 if
+//! an item lies in a sphere: `h = r² − ‖x − c‖²`. The spheres are trained towards two properties: each holds half of
+//! the n training items, and any two share a quarter. Every round, spheres that share more repel each other and spheres
+//! that share less attract each other, `c_i += 1/K Σ_j ½ (o_ij − n/4) / (n/4) (c_i − c_j)`, then each radius is set to
+//! hold half of the items. Rounds end when the overlaps o_ij have a mean deviation from n/4 of at most 10 % and a
+//! standard deviation of at most 15 % of n/4.
 //!
 //! # Deviations
 //! - The paper ranks by the spherical Hamming distance, differing bits over common 1-bits. All methods here are ranked
@@ -44,7 +44,7 @@ pub struct SphParams {
     /// Largest standard deviation of the overlaps, as a fraction of n/4. Paper: 0.15.
     #[schemars(range(min = 0.0))]
     pub deviation_tolerance: f64,
-    /// Most rounds of moving the spheres. dengcai78/MatlabFunc: 100.
+    /// Largest number of rounds of moving the spheres. dengcai78/MatlabFunc: 100.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub rounds: usize,
 }
@@ -180,7 +180,7 @@ fn median(distances: &Mat<f64>, column: usize) -> f64 {
     0.5 * (largest_below + middle)
 }
 
-/// How many items each two spheres share `(bits, bits)`.
+/// Number of items that each two spheres share `(bits, bits)`.
 fn overlaps(distances: &Mat<f64>, squared_radii: &[f64]) -> Mat<f64> {
     let inside = Mat::from_fn(distances.nrows(), distances.ncols(), |i, k| {
         if distances[(i, k)] <= squared_radii[k] { 1.0 } else { 0.0 }
@@ -188,7 +188,7 @@ fn overlaps(distances: &Mat<f64>, squared_radii: &[f64]) -> Mat<f64> {
     inside.transpose() * &inside
 }
 
-/// How far overlaps are from a quarter of the items, as fractions of that quarter.
+/// Deviations of overlaps from a quarter of the items, as fractions of that quarter.
 struct Balance {
     /// Mean absolute deviation.
     mean: f64,

@@ -3,32 +3,32 @@
 //! Xinyu Xia, Guohua Dong, Fengling Li, Lei Zhu and Xiaomin Ying, When CLIP meets cross-modal hashing retrieval: A new
 //! strong baseline, Information Fusion 100, 2023. Reference code: XinyuXia97/UCMFH, commit 116f015.
 //!
-//! Image and text features of an item stand side by side; a transformer fuses them, its output is scaled to unit length
-//! and split again, and a two-layer head per modality makes a code of each half. Two contrastive terms (NT-Xent with
-//! both modalities among the negatives) draw the halves of an item together, and its codes: `L = CL(f_I, f_T) +
-//! λ·CL(u_I, u_T)`, where `u = tanh(z)`, both on unit rows. A code is the sign of z.
+//! Image and text features of an item are concatenated; a transformer fuses them, its output is scaled to unit length
+//! and split again, and a two-layer head per modality computes a code of each half. Two contrastive terms (NT-Xent with
+//! both modalities among the negatives) attract the halves of an item, and its codes:
+//! `L = CL(f_I, f_T) + λ·CL(u_I, u_T)`, where `u = tanh(z)`, both on unit rows. A code is the sign of z.
 //!
-//! # Which part of an item is encoded
-//! The reference code fuses every item, queries too, with its own partner of the
-//! other modality. A query is then no single image or text, and published results are of that kind. `input` says what
-//! stands in the place of the absent half: the partner (`paired`), its training mean (`mean`), or zeros. Whichever it
-//! is, results hold `paired` and a single-modality one side by side, of the same training.
+//! # Encoded part of an item
+//! The reference code fuses every item, queries too, with its own partner of the other modality. A query is then no
+//! single image or text, and published results are of that kind. `input` selects a replacement of the absent half: the
+//! partner (`paired`), its training mean (`mean`), or zeros. With either, results hold `paired` and a single-modality
+//! one side by side, of the same training.
 //!
 //! # Deviations
-//! - Where the lengths of image and text features differ, a linear map of each to `width` precedes the fusion and
-//!   learns with it. Equal ones, as of CLIP, have none, as in the reference code.
+//! - If the lengths of image and text features differ, a linear map of each to `width` precedes the fusion and is
+//!   trained with it. Equal ones, as of CLIP, have none, as in the reference code.
 //! - In the evaluation of the reference code a batch of 128 items is one sequence, so that items attend to each other,
-//!   as PyTorch reads a matrix; the items of an incomplete last batch are left out. Codes then depend on their company.
-//!   The switches `batch_attention` and `drop_last` do that; both are off by default. In training an item is a sequence
-//!   of its own in both.
+//!   as PyTorch reads a matrix; the items of an incomplete last batch are left out. Codes then depend on the other
+//!   items. The switches `batch_attention` and `drop_last` do that; both are off by default. In training an item is a
+//!   sequence of its own in both.
 //! - The reference code trains on the first 4,992 of 5,000 items, 39 batches of 128; `train.drop_last` with a batch
 //!   size of 128 leaves out as many, others in each epoch.
 //! - The mean of `input = "mean"` is that of the training items of the last epoch.
 //!
 //! Two changes are those of the branch hashNetVersion of tudouPotatoo/UCMFH: `loss = "balanced"`
-//! (`ContrastiveLossBalanced`) puts a one-way loss with weights by the numbers of pairs in the place of both
-//! contrastive terms, and `progressive` sharpens the tanh over the epochs. There the tanh is left out at scale 1; here
-//! it stays. Its other parts (unimodal transformers, cross-attention) are another method.
+//! (`ContrastiveLossBalanced`) replaces both contrastive terms by a one-way loss with weights by the numbers of pairs,
+//! and `progressive` sharpens the tanh over the epochs. There the tanh is left out at scale 1; here it stays. Its other
+//! parts (unimodal transformers, cross-attention) are another method.
 
 use anyhow::{Context as _, Result};
 use candle_core::{D, Tensor, Var};
@@ -69,7 +69,7 @@ impl Head {
 
 /// A modality's part of the method.
 struct Branch {
-    /// Maps features to the common width, where modalities differ in theirs.
+    /// Maps features to the common width, if modalities differ in theirs.
     map: Option<Linear>,
     head: Head,
     /// Mean of the features over the training items of an epoch so far `(dim)`.
@@ -88,7 +88,7 @@ pub struct Ucmfh {
     vars: Parameters,
     fusion: FusionTransformer,
     branches: ByModality<Branch>,
-    /// Items of the epoch that the means hold `(1)`.
+    /// Number of items of the epoch in the means `(1)`.
     counted: Var,
     /// Columns of a modality in the fusion.
     width: usize,
@@ -148,7 +148,7 @@ impl Ucmfh {
         Ok([fused.narrow(1, 0, self.width)?, fused.narrow(1, self.width, self.width)?])
     }
 
-    /// Relaxed codes of items in their role as `modality`, with `input` in the place of the other one.
+    /// Relaxed codes of items in their role as `modality`, with `input` instead of the other one.
     fn codes(&self, items: &Features, modality: Modality, input: Input) -> Result<Tensor> {
         let rows = items.get(modality)?.dim(0)?;
         let half = |of: Modality| -> Result<Tensor> {
@@ -179,7 +179,7 @@ impl Ucmfh {
         EncodeSpec { name: Some(input.name()), batch_size: batched.then_some(BATCH), by_role: batched, drop_last }
     }
 
-    /// Takes a batch into the means of the epoch.
+    /// Adds a batch to the means of the epoch.
     fn count(&self, batch: &Batch) -> Result<()> {
         let n = batch.items.len() as f64;
         let after = (self.counted.as_detached_tensor() + n)?;

@@ -25,8 +25,8 @@ pub struct UcmfhParams {
     /// `progressive`: scale of the last epoch. tudouPotatoo/UCMFH: 10 (commit e23e16a; 3 in 59bab9d).
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub scale_max: f64,
-    /// What stands in the place of an item's other modality: its training `mean`, `zeros`, or the item's own, `paired`
-    /// (reference code). Selects epochs and settings; `paired` and one of the others are always reported.
+    /// Replacement of an item's other modality: its training `mean`, `zeros`, or the item's own, `paired` (reference
+    /// code). Selects epochs and settings; `paired` and one of the others are always reported.
     pub input: Input,
     /// Whether items attend to each other in evaluation, in batches of 128 per role. Reference code: yes; off because a
     /// code then depends on the other items of its batch.
@@ -34,7 +34,7 @@ pub struct UcmfhParams {
     /// Whether the items of an incomplete last batch of 128 are left out of the evaluation. Reference code: yes; off
     /// because all queries count.
     pub drop_last: bool,
-    /// Common length of image and text features before the fusion, where theirs differ. Reference code: 512, of both.
+    /// Common length of image and text features before the fusion, if theirs differ. Reference code: 512, of both.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub width: usize,
     /// Layers of the fusion transformer. Reference code: 2.
@@ -81,7 +81,7 @@ pub enum ContrastiveLoss {
     Balanced,
 }
 
-/// What stands in the place of an item's other modality when it is encoded.
+/// Replacement of an item's other modality when it is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Input {
@@ -104,7 +104,7 @@ impl Input {
         }
     }
 
-    /// What is reported beside it.
+    /// The input that is reported beside it.
     pub(crate) fn other(self) -> Self {
         if self == Self::Paired { Self::Mean } else { Self::Paired }
     }

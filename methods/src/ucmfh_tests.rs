@@ -1,4 +1,4 @@
-//! UCMFH's losses, sizes, groups, and what stands in the place of an absent half.
+//! UCMFH's losses, sizes, groups, and replacements of an absent half.
 
 use candle_core::Device;
 use hashlab_method::View;

@@ -1,4 +1,4 @@
-//! Every shallow method must tell two clusters apart, and keep items of one cluster together.
+//! Every shallow method must separate two clusters, and keep items of one cluster together.
 
 use candle_core::Tensor;
 use hashlab_kernels::device;
@@ -22,7 +22,7 @@ fn features(items: usize, draw: u64) -> Tensor {
 fn codes(method: &MethodEntry) -> Vec<Vec<bool>> {
     let mut params = method.schema().defaults;
     if params.contains_key("nearest") {
-        // Half of 20 anchors lie in either cluster: enough neighbours to link the two.
+        // Half of 20 anchors lie in either cluster: enough neighbors to link the two.
         params.insert("anchors".into(), 20.into());
         params.insert("nearest".into(), 14.into());
     }

@@ -313,7 +313,7 @@ fn bert_resnet() {
             let found = match name {
                 "contrastive" => bert_resnet::contrastive(&text, &image, &positives, tau).unwrap(),
                 "quantization" => (both(bert_resnet::quantization) * 0.5).unwrap(),
-                // The case adds what the method averages, as the reference code does.
+                // The case adds where the method averages, as the reference code does.
                 _ => both(bert_resnet::balance),
             };
             let what = format!("loss_{name}");

@@ -1,4 +1,4 @@
-//! NSH against each mistake that keeps DimpleCrq/NSH (commit fe67149), a public implementation, from learning.
+//! NSH against each mistake that prevents DimpleCrq/NSH (commit fe67149), a public implementation, from learning.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ fn sorting_by_signs_trains_the_hash_head() {
     }
 }
 
-/// Signs sort by Hamming distance: how far the tanh is from saturation does not matter, only which side it is on.
+/// Signs sort by Hamming distance: only the sign of the tanh matters, not how far it is from saturation.
 #[test]
 fn ste_sign_sorts_by_signs_alone() {
     let params = NshParams { binarization: Binarization::SteSign, ..NshParams::default() };
@@ -56,7 +56,7 @@ fn ste_sign_sorts_by_signs_alone() {
     assert!((nce(&hash, &tanh) - nce(&longer, &tanh)).abs() > 1e-6);
 }
 
-/// One batch in the place of both views would make every image its own nearest neighbour.
+/// One batch instead of both views would make every image its own nearest neighbor.
 #[test]
 fn the_views_are_different_transforms_and_the_loss_depends_on_both() {
     let mut method = build_with(entry(), &[]);
@@ -100,9 +100,9 @@ fn the_default_temperature_sorts() {
     assert_eq!(NshParams { sort_tau: Some(0.25), ..NshParams::default() }.sort_temperature(16), 0.25);
 }
 
-/// With all codes and latents alike nothing tells the positive from its n − m negatives: the loss is the logarithm of
-/// their number. A second softmax would not change that, but bounds what perfect latents can reach; a division by the
-/// batch's size would change both.
+/// With all codes and latents alike the positive cannot be distinguished from its n − m negatives: the loss is the
+/// logarithm of their number. A second softmax would not change that, but bounds the loss of perfect latents; a
+/// division by the batch's size would change both.
 #[test]
 fn sorted_nce_is_that_of_a_single_softmax_and_no_further_average() {
     let (n, m) = (10, 2);
@@ -168,7 +168,7 @@ fn build_with(entry: &MethodEntry, changed: &[(&str, serde_json::Value)]) -> Box
     }
 }
 
-/// The first half of an image's features tells its class; the second is louder, and differs between views.
+/// The first half of an image's features contains its class; the second is louder, and differs between views.
 fn features(items: &[u32], view: u64) -> Tensor {
     let values: Vec<f32> = items
         .iter()
@@ -214,7 +214,7 @@ impl TrainObserver for Silent {
     }
 }
 
-/// How many of the ten nearest codes are of the same class, as a fraction, averaged over all items.
+/// Fraction of the ten nearest codes that are of the same class, averaged over all items.
 fn precision_at_10(method: &dyn HashMethod) -> f64 {
     let items: Vec<u32> = (0..ITEMS as u32).collect();
     let items = Features::one(Modality::Image, features(&items, 0));
@@ -232,7 +232,7 @@ fn precision_at_10(method: &dyn HashMethod) -> f64 {
     found as f64 / (10 * ITEMS) as f64
 }
 
-/// Both the public recipe and the paper's loss learn which features to trust, and what was learnt survives validation,
+/// Both the public recipe and the paper's loss learn the informative features, and the result survives validation,
 /// selection and encoding.
 #[test]
 fn training_finds_the_clusters() {

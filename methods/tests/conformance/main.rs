@@ -1,6 +1,6 @@
-//! What every registered method must do, on tiny synthetic features.
+//! Requirements on every registered method, on tiny synthetic features.
 //!
-//! HASHLAB_TEST_DEVICE names the device. Bits are compared with bits on each: a GPU, too, has to repeat itself exactly.
+//! HASHLAB_TEST_DEVICE names the device. Bits are compared with bits on each: a GPU must repeat itself exactly, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,7 +50,8 @@ fn class_of(item: u32) -> usize {
     item as usize % CLASSES
 }
 
-/// Clustered features; each view adds noise of its own. Those of a method's second modality are others than of its first.
+/// Clustered features; each view adds noise of its own. Those of a method's second modality are others than of its
+/// first.
 fn features(method: &MethodEntry, modality: Modality, items: &[u32], view: u64) -> Tensor {
     let second = modalities(method).iter().position(|of| *of == modality) == Some(1);
     let [center, noise] = if second { ["centre/second", "noise/second"] } else { ["centre", "noise"] };
@@ -65,7 +66,7 @@ fn features(method: &MethodEntry, modality: Modality, items: &[u32], view: u64) 
     Tensor::from_vec(values, (items.len(), DIM), device::for_tests()).unwrap()
 }
 
-/// Labels, for the methods that may see them.
+/// Labels, for supervised methods.
 fn labels(method: &MethodEntry, items: &[u32]) -> Option<Tensor> {
     let hot = |item: &u32| (0..CLASSES).map(|c| f32::from(c == class_of(*item))).collect::<Vec<_>>();
     let values: Vec<f32> = items.iter().flat_map(hot).collect();

@@ -1,4 +1,4 @@
-//! What a method is registered with: name, hyperparameters, source.
+//! Registrations of methods: name, hyperparameters, source.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -41,7 +41,7 @@ fn every_method_file_is_registered() {
     assert_eq!(methods, METHODS.len());
 }
 
-/// A plan refuses what could not be built, and nothing else, in the same words.
+/// A plan rejects exactly the configurations that cannot be built, in the same words.
 #[test]
 fn what_a_plan_refuses_for_its_features_cannot_be_built() {
     let mut refused = Vec::new();
@@ -59,13 +59,13 @@ fn what_a_plan_refuses_for_its_features_cannot_be_built() {
     assert!(refused.contains(&"itq") && refused.contains(&"pcah"), "{refused:?}");
 }
 
-/// Whether a source file computes with a module of the crate; what its tests use does not count.
+/// Whether a source file uses a module of the crate; uses by its tests do not count.
 fn uses(text: &str, module: &str) -> bool {
     [format!("\nuse crate::{module}::"), format!("\nuse crate::{module};")].iter().any(|line| text.contains(line))
 }
 
-/// Results are told apart by the digest of the source, so it has to be that of the method, with all that it computes
-/// with.
+/// Results of different sources are distinguished by the digest of the source, which must cover the method and all
+/// modules that it uses.
 #[test]
 fn a_source_begins_with_the_methods_own_file_and_holds_every_module_that_it_uses() {
     let sources = sources();

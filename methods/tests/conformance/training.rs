@@ -60,7 +60,7 @@ impl TrainObserver for Notes {
     }
 }
 
-/// Fits a method, or trains it for a few epochs of four steps; goes on from a checkpoint if there is one. `None` of a
+/// Fits a method, or trains it for a few epochs of four steps; resumes from a checkpoint if there is one. `None` for a
 /// fit.
 pub(crate) fn train(
     method: &MethodEntry,
