@@ -1,10 +1,8 @@
 //! Identity of a feature file.
 
-use std::ops::Range;
-
 use serde::{Deserialize, Serialize};
 
-use crate::{CacheDtype, CacheError};
+use crate::{CacheDtype, CacheError, Shape};
 
 /// Version of the stored format, part of every identity, so that files of another version are never read.
 const FORMAT: u32 = 1;
@@ -38,43 +36,6 @@ pub fn items_digest(items: &[u32]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// Size of a feature file, and of the chunks that it is extracted in.
-///
-/// The chunk size is part of the feature file's identity, because a matrix product's rounding depends on its shape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Shape {
-    /// Rows, one per item.
-    pub rows: usize,
-    /// Features per row.
-    pub dim: usize,
-    /// Rows per chunk; the last chunk may have fewer.
-    pub chunk_rows: usize,
-}
-
-impl Shape {
-    /// Number of chunks.
-    pub fn chunks(&self) -> usize {
-        self.rows.div_ceil(self.chunk_rows)
-    }
-
-    /// Rows of chunk number `chunk`.
-    pub fn chunk(&self, chunk: usize) -> Range<usize> {
-        let start = chunk * self.chunk_rows;
-        start..self.rows.min(start + self.chunk_rows)
-    }
-
-    fn check(&self) -> Result<(), CacheError> {
-        // Whatever the precision on disk, readers get f32.
-        let bytes = self.rows.checked_mul(self.dim).and_then(|n| n.checked_mul(size_of::<f32>()));
-        let addressable = bytes.is_some_and(|n| isize::try_from(n).is_ok()) && u32::try_from(self.rows).is_ok();
-        if self.dim == 0 || self.chunk_rows == 0 || !addressable {
-            return Err(CacheError::Shape(*self));
-        }
-        Ok(())
-    }
-}
-
 /// Full identity of a feature file, stored beside its data as `key.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,7 +47,9 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn new(key: &FeatureKey, shape: Shape) -> Result<Self, CacheError> {
-        shape.check()?;
+        if !shape.is_addressable() {
+            return Err(CacheError::Shape(shape));
+        }
         Ok(Self { format: FORMAT, key: key.clone(), shape })
     }
 
@@ -113,7 +76,7 @@ impl Identity {
     /// Parses `key.json`; `None` if it is malformed.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let identity: Self = serde_json::from_slice(text).ok()?;
-        identity.shape.check().ok()?;
+        identity.shape.is_addressable().then_some(())?;
         Some(identity)
     }
 }

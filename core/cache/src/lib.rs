@@ -34,10 +34,12 @@ mod folder;
 mod key;
 mod lock;
 pub mod npy;
+mod shape;
 
 pub use cache::{FeatureCache, Progress};
 pub use dtype::CacheDtype;
 pub use error::CacheError;
 pub use eviction::{CachedFile, Pruned};
 pub use feature_file::FeatureFile;
-pub use key::{FeatureKey, Shape, items_digest};
+pub use key::{FeatureKey, items_digest};
+pub use shape::Shape;

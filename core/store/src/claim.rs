@@ -1,32 +1,11 @@
 //! The exclusive right to execute a run: a kernel lock, and the writers of files that only its holder may change.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::thread;
-use std::time::Duration;
+use std::fs::File;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Journal, RunDir, StoreError, checkpoint, files, journal, unix_time};
+use super::lock::lock;
+use super::{Attempt, Journal, RunDir, StoreError, checkpoint, files, journal, unix_time};
 use crate::RunResult;
 use crate::{CodeProfile, QueryResults, ShownItems};
-
-/// Attempts to lock before the run counts as held by another process, and the pause between them. [`RunDir::state`]
-/// takes the lock briefly; a process that executes the run holds it for minutes.
-const TRIES: usize = 5;
-const PAUSE: Duration = Duration::from_millis(10);
-
-/// One execution of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
-    /// Its number, counted from 1.
-    pub attempt: u32,
-    /// When it began, in seconds since 1970.
-    pub time: u64,
-    /// The machine that executes it.
-    pub host: String,
-    /// The process there.
-    pub pid: u32,
-}
 
 /// The exclusive right to execute a run; released when dropped, and by the kernel when the process dies.
 #[derive(Debug)]
@@ -129,43 +108,29 @@ impl Claim {
     }
 }
 
-/// Takes the run's lock and begins an attempt.
-pub(super) fn begin(run: &RunDir) -> Result<Option<Claim>, StoreError> {
-    let Some(lock) = lock(run)? else { return Ok(None) };
-    if run.result().is_some() {
-        return Ok(None);
-    }
-    let attempt = run.last_attempt() + 1;
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    files::append_json(&run.attempts_path(), &Attempt { attempt, time: unix_time(), host, pid: std::process::id() })?;
-    files::remove(&run.failure_path())?;
-    for name in [".checkpoint-", ".result.json-", ".error.json-"] {
-        files::remove_partial(run.path(), name)?;
-    }
-    Ok(Some(Claim { run: run.clone(), attempt, _lock: lock }))
-}
-
-/// Takes the run's lock without beginning an attempt; `None` if another process holds it.
-pub(super) fn lock(run: &RunDir) -> Result<Option<File>, StoreError> {
-    let path = run.lock_path();
-    // The file is never removed: otherwise two processes could lock two files of one name.
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(StoreError::io("open", &path))?;
-    for attempt in 0..TRIES {
-        if attempt > 0 {
-            thread::sleep(PAUSE);
+impl RunDir {
+    /// Claims the run for this process and begins an attempt. Returns `None` if there is nothing to do here: another
+    /// process holds the run, or it is finished.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the directory was not prepared or cannot be written, or if its file system has no locks.
+    pub fn try_claim(&self) -> Result<Option<Claim>, StoreError> {
+        let Some(lock) = lock(&self.lock_path())? else { return Ok(None) };
+        if self.result().is_some() {
+            return Ok(None);
         }
-        match file.try_lock() {
-            Ok(()) => return Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", &path)(error)),
+        let attempt = self.last_attempt() + 1;
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        files::append_json(
+            &self.attempts_path(),
+            &Attempt { attempt, time: unix_time(), host, pid: std::process::id() },
+        )?;
+        files::remove(&self.failure_path())?;
+        for name in [".checkpoint-", ".result.json-", ".error.json-"] {
+            files::remove_partial(self.path(), name)?;
         }
+        Ok(Some(Claim { run: self.clone(), attempt, _lock: lock }))
     }
-    Ok(None)
 }
 
 /// Rejects numbers that JSON turns into `null`, which readers reject as a metric.

@@ -26,6 +26,7 @@ mod claim;
 mod error;
 mod files;
 mod journal;
+mod lock;
 mod record;
 mod run;
 mod shown;
@@ -35,7 +36,7 @@ mod words;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-pub use claim::{Attempt, Claim};
+pub use claim::Claim;
 pub use error::StoreError;
 pub use files::open_log;
 pub use journal::{Journal, Point};
@@ -43,7 +44,7 @@ pub use record::{
     CodeStatistics, EncodingResult, Neighbors, QueryResults, RunConfig, RunId, RunIds, RunResult, SCHEMA, Status,
     TaskQueries, TaskResult,
 };
-pub use run::{Failure, RunDir, RunState};
+pub use run::{Attempt, Failure, RunDir, RunState};
 pub use shown::{BitProfile, CodeProfile, DistanceProfile, ShownItem, ShownItems};
 pub use sweep::{PlanDir, SweepDir};
 pub use words::counted;

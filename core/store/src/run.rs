@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::claim::{self, Attempt, Claim};
+use super::lock::lock;
 use super::{StoreError, checkpoint, files, journal, journal::Point, unix_time};
 use crate::{CodeProfile, QueryResults, ShownItems};
 use crate::{RunConfig, RunId, RunResult};
@@ -15,6 +15,19 @@ use crate::{RunConfig, RunId, RunResult};
 pub struct RunDir {
     id: RunId,
     path: PathBuf,
+}
+
+/// One execution of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its number, counted from 1.
+    pub attempt: u32,
+    /// When it began, in seconds since 1970.
+    pub time: u64,
+    /// The machine that executes it.
+    pub host: String,
+    /// The process there.
+    pub pid: u32,
 }
 
 /// Failure of an attempt.
@@ -99,15 +112,6 @@ impl RunDir {
         if config.id() == self.id { Ok(config) } else { Err(StoreError::Changed(path)) }
     }
 
-    /// Claims the run for this process and begins an attempt. Returns `None` if there is nothing to do here: another
-    /// process holds the run, or it is finished.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] if the directory was not prepared or cannot be written, or if its file system has no locks.
-    pub fn try_claim(&self) -> Result<Option<Claim>, StoreError> {
-        claim::begin(self)
-    }
-
     /// Reads the result. A damaged one counts as absent, with a warning.
     pub fn result(&self) -> Option<RunResult> {
         let result: RunResult = files::read_json(&self.result_path())?;
@@ -127,7 +131,7 @@ impl RunDir {
         if !self.result_path().exists() {
             return Ok(false);
         }
-        let Some(_lock) = claim::lock(self)? else { return Ok(false) };
+        let Some(_lock) = lock(&self.lock_path())? else { return Ok(false) };
         checkpoint::remove_all(&self.path)?;
         for path in self.files_of_result() {
             files::remove(&path)?;
@@ -179,7 +183,7 @@ impl RunDir {
     /// # Errors
     /// [`StoreError::Io`] if the directory cannot be written.
     pub fn record_crash(&self, message: &str) -> Result<Option<Failure>, StoreError> {
-        let Some(_lock) = claim::lock(self)? else { return Ok(None) };
+        let Some(_lock) = lock(&self.lock_path())? else { return Ok(None) };
         if self.result().is_some() {
             return Ok(None);
         }
@@ -220,7 +224,7 @@ impl RunDir {
         }
     }
 
-    /// Whether a process executes the run. The test takes a shared lock briefly, which is why [`claim::lock`] retries.
+    /// Whether a process executes the run. The test takes a shared lock briefly, which is why [`lock`] retries.
     fn is_held(&self) -> bool {
         let Ok(file) = File::open(self.lock_path()) else { return false };
         matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
