@@ -153,7 +153,7 @@ impl<'a> EncoderSetup<'a> {
         let ViewSpec::Image(make) = view else { return None };
         Some(make(match self {
             Self::Images(images) => images.image_size(),
-            // Stored features have no size in pixels; all sizes tell alike whether a transform is random.
+            // Stored features have no size in pixels; whether a transform is random is the same for all sizes.
             _ => STORED_SIZE,
         }))
     }
