@@ -1,4 +1,4 @@
-//! Compiles the kernels for NVIDIA GPUs, which the feature `cuda` asks for.
+//! Compiles the kernels for NVIDIA GPUs if the feature `cuda` is on.
 
 use std::env;
 use std::path::PathBuf;

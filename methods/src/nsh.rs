@@ -285,7 +285,7 @@ pub fn sort_cosines(permutation: &Tensor, cosines: &Tensor) -> Result<Tensor> {
 /// −log softmax, at temperature τ, of that position among itself and the negatives, which are all after the first m.
 ///
 /// # Errors
-/// If `cosines` is no matrix.
+/// If `cosines` is not a matrix.
 pub fn sorted_nce(cosines: &Tensor, params: &NshParams) -> Result<Tensor> {
     let (rows, n) = cosines.dims2()?;
     let m = params.positives.min(n);

@@ -113,7 +113,7 @@ pub enum CacheError {
         /// Size now, in bytes.
         found: u64,
     },
-    /// A row beyond the feature file's end was asked for.
+    /// A requested row is beyond the feature file's end.
     #[error("row {row} of {} was asked for, which has {rows} rows", .path.display())]
     Row {
         /// The feature file's data.
@@ -146,8 +146,8 @@ fn help(source: &io::Error) -> &'static str {
         ErrorKind::FileTooLarge => "\nhelp: the limit on the size of files, `ulimit -f`, is too low for feature files",
         ErrorKind::Unsupported => NO_LOCKS,
         _ if source.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
-            "\nhelp: the limit on open files, `ulimit -n`, is too low: every stored view is a file; raise it, or ask for \
-             fewer views"
+            "\nhelp: the limit on open files, `ulimit -n`, is too low: every stored view is a file; raise it, or ask \
+             for fewer views"
         }
         // ENOLCK, for which the standard library has no kind.
         _ if source.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error()) => NO_LOCKS,

@@ -70,7 +70,7 @@ impl<'a> Extraction<'a> {
     pub(crate) fn finish(self) -> Result<File, CacheError> {
         let (partial, complete) = (self.folder.partial_checksums(), self.folder.checksums());
         self.checksums.sync_all().map_err(CacheError::io("write", &partial))?;
-        // Should a power failure undo the renaming, the next start finds nothing to extract and renames again.
+        // If a power failure undoes the renaming, the next start finds no missing chunk and renames again.
         fs::rename(&partial, &complete).map_err(CacheError::io("rename", &partial))?;
         Ok(self.data)
     }

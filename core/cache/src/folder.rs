@@ -100,7 +100,7 @@ impl Folder {
     }
 }
 
-/// Writes a file under a temporary name beside `path`, then renames it, so that a reader sees all of it or nothing.
+/// Writes a file under a temporary name beside `path`, then renames it, so that readers never see a part of it.
 pub(crate) fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut NamedTempFile) -> io::Result<()>,

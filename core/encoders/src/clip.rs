@@ -123,7 +123,7 @@ impl Towers for Clip {
     fn image(source: &Source<'_>, sizes: Sizes) -> Built<Image> {
         Ok(Image {
             patches: sizes.patches(source, true)?,
-            first: sizes.norm(source, "pre_layrnorm", FAMILY)?, // as it is spelt in every file
+            first: sizes.norm(source, "pre_layrnorm", FAMILY)?, // spelled so in every file
             blocks: sizes.blocks(source, FAMILY, false)?,
             last: sizes.norm(source, "post_layernorm", FAMILY)?,
             projection: Affine::unbiased(source, "visual_projection", [sizes.out, sizes.width])?,

@@ -183,7 +183,7 @@ pub enum Mode<'a> {
 }
 
 impl<'a> Mode<'a> {
-    /// Where the tensors live.
+    /// Device of the tensors.
     pub(crate) fn place(self) -> Place<'a> {
         match self {
             Self::Frozen(place) => place,

@@ -73,7 +73,7 @@ impl FilterBank {
         let at_place = |x: Tensor| x.to_dtype(place.dtype);
         let weight = Tensor::from_vec(filters, (CHANNELS, 3, SIDE, SIDE), place.device)?;
         let bias = Tensor::zeros(CHANNELS, DType::F32, place.device)?;
-        // Without padding: the border of an image is no edge in it.
+        // Without padding: the border of an image must not be an edge.
         let window = Window { stride: 1, padding: Padding::NONE };
         Ok(Self(FrozenConv::dense(&at_place(weight)?, &at_place(bias)?, window, Activation::Relu)?))
     }

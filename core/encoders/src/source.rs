@@ -272,7 +272,7 @@ impl<'a> Source<'a> {
         Ok(var)
     }
 
-    /// Returns the padding of strided 3×3 convolutions that the file's header asks for; without a file, torchvision's.
+    /// Returns the padding of strided 3×3 convolutions by the file's header; without a file, torchvision's.
     pub(crate) fn padding(&self) -> Result<Padding, WeightsError> {
         self.reader.as_ref().map_or(Ok(Padding::Symmetric(1)), Reader::padding)
     }

@@ -71,7 +71,7 @@ impl Tokenizer {
     /// fills shorter ones, for networks that were trained with it.
     ///
     /// # Errors
-    /// If the file cannot be read or is no tokenizer.
+    /// If the file cannot be read or is not a tokenizer.
     pub fn read(path: &Path, max_tokens: usize, padding: Option<u32>) -> Result<Self, TokenizerError> {
         let bytes = std::fs::read(path).map_err(|source| TokenizerError::Read { path: path.into(), source })?;
         let parsed = match path.extension().is_some_and(|ending| ending == "json") {

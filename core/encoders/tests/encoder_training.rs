@@ -27,7 +27,7 @@ fn draws(layer: &str) -> Stream {
     stream(0, layer, &[])
 }
 
-/// Which elements each dropout keeps.
+/// Kept elements of each dropout.
 fn masks() -> HashMap<String, Tensor> {
     let mask = |layer: &str| {
         let (mut stream, len) = (draws(layer), LENGTHS.iter().sum::<usize>() * DIM);

@@ -2,8 +2,8 @@
 
     pip install numpy safetensors && python golden.py
 
-Weights and images come from the formula of tests/formula/mod.rs. Nothing here is shared with the crate: convolutions are
-sums over shifted views of NCHW arrays.
+Weights and images come from the formula of tests/formula/mod.rs. No code is shared with the crate: convolutions are sums
+over shifted views of NCHW arrays.
 """
 
 import numpy as np

@@ -1,10 +1,10 @@
-"""Writes golden_bert.safetensors: what tests/bert.rs expects, from Hugging Face's `BertModel` in float64.
+"""Writes golden_bert.safetensors: expected values of tests/bert.rs, from Hugging Face's `BertModel` in float64.
 
     pip install numpy safetensors torch transformers && python golden_bert.py
 
 Weights and token ids come from the formula of tests/formula/. Of each encoder and batch, texts of equal length and
-padded ones, are stored parts of the last hidden states, their mean over tokens as sentence-transformers computes it, and
-the pooler's output; of the padded batch also, for the sum of pooler's output and mean times fixed directions, the norm
+padded ones, are stored parts of the last hidden states, their mean over tokens as sentence-transformers computes it,
+and the pooler's output; of the padded batch also, for the sum of pooler's output and mean times fixed directions, the norm
 of every parameter's gradient in the order of the state's names, and parts of some gradients.
 """
 
@@ -31,7 +31,7 @@ GRADIENTS = [
 
 
 def values(name, shape):
-    """As tests/formula/mod.rs: matrices keep the variance of what they map and are rounded to f16, vectors are small."""
+    """As tests/formula/mod.rs: matrices keep the variance of their inputs and are rounded to f16, vectors are small."""
     if len(shape) > 1:
         w = np.sqrt(6 / np.prod(shape[1:])) * numbers(name, shape)
         return w.astype(np.float32).astype(np.float16).astype(np.float64)

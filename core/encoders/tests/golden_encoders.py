@@ -1,12 +1,13 @@
-"""Writes golden_encoders.safetensors and encoders.txt: what tests/encoders.rs and tests/encoder_training.rs expect of
-CLIP, SigLIP, DINOv2, BERT and DistilBERT, from Hugging Face's models in float64, and the names and shapes of their weights.
+"""Writes golden_encoders.safetensors and encoders.txt: expected values of tests/encoders.rs and
+tests/encoder_training.rs for CLIP, SigLIP, DINOv2, BERT and DistilBERT, from Hugging Face's models in float64, and the
+names and shapes of their weights.
 
     pip install numpy safetensors torch transformers && python golden_encoders.py
 
-Weights, images and token ids come from the formula of tests/formula/, the masks of dropouts from masks_text.safetensors,
-which `cargo test -p hashlab-encoders --test encoder_training -- --ignored` writes. Models are small, with heads of 64
-features as the published ones have. Stored are all features, of images of several sizes where a model takes them, and of
-training passes also the norm of every parameter's gradient.
+Weights, images and token ids come from the formula of tests/formula/, the masks of dropouts from
+masks_text.safetensors, which `cargo test -p hashlab-encoders --test encoder_training -- --ignored` writes. Models are
+small, with heads of 64 features as the published ones have. Stored are all features, of images of several sizes if a
+model takes them, and of training passes also the norm of every parameter's gradient.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Writes vocab.txt, clip_tokenizer.json and tokens.json: what tests/tokenizer.rs expects, from Hugging Face's tokenizers.
+"""Writes vocab.txt, clip_tokenizer.json and tokens.json for tests/tokenizer.rs, from Hugging Face's tokenizers.
 
     pip install transformers && python golden_tokens.py
 

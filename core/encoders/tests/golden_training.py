@@ -43,7 +43,8 @@ GRADIENTS = {
         "features.17.conv.2.weight",
     ],
 }
-# Batch norms whose statistics are stored, and their parameters whose gradients are, by the name of the network or RESNET.
+# Batch norms whose statistics are stored, and their parameters whose gradients are stored, by the name of the network
+# or RESNET.
 RESNET = "resnet"
 NORMS = {
     RESNET: ["bn1", "layer2.0.downsample.1", "layer4.1.bn2"],

@@ -17,7 +17,7 @@ fn draws(layer: &str) -> Stream {
     stream(0, layer, &[])
 }
 
-/// Which elements each dropout keeps.
+/// Kept elements of each dropout.
 fn masks() -> HashMap<String, Tensor> {
     let mask = |(layer, len): (&str, usize)| {
         let mut stream = draws(layer);

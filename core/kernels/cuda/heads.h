@@ -1,7 +1,7 @@
 // Queries, keys and values by heads, for products of matrices.
 //
-// Sequences of `len` tokens are padded with zeros to `room` tokens, a multiple of a pack of 16 bytes: matrix products are
-// fast on rows that begin at packs.
+// Sequences of `len` tokens are padded with zeros to `room` tokens, a multiple of a pack of 16 bytes: matrix products
+// are fast on rows that begin at packs.
 #pragma once
 
 #include "target.h"

@@ -1,4 +1,5 @@
-// Losses and their gradients. A gradient is scaled by that of the loss on the GPU, so that the processor need not wait for it.
+// Losses and their gradients. A gradient is scaled by that of the loss on the GPU, so that the processor need not wait
+// for it.
 #pragma once
 
 #include "target.h"

@@ -144,8 +144,8 @@ DEVICE void max_pool(const Geometry& g, const T* x, T* y, unsigned pixels) {
         [&](long long at, unsigned) { write<V>(y + at, best); });
 }
 
-// Means over the pixels of images, `(n, pixels, c)` to `(n, c)`: each of a block's 8 warps takes every eighth pixel of 32
-// channels.
+// Means over the pixels of images, `(n, pixels, c)` to `(n, c)`: each of a block's 8 warps takes every eighth pixel of
+// 32 channels.
 template <class T>
 DEVICE void mean_pixels(const T* x, T* y, int pixels, int c) {
     const int WARPS = 8;

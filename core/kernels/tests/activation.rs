@@ -1,4 +1,4 @@
-//! A NaN is no number that an activation could clamp: it stays one, and its gradient passes, as in PyTorch.
+//! A NaN is not clamped by an activation: it stays one, and its gradient passes, as in PyTorch.
 
 mod common;
 

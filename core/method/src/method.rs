@@ -40,7 +40,7 @@ pub trait HashMethod: Send {
     /// As [`HashMethod::encode`], in the way that [`HashMethod::other_encodings`] calls `name`.
     ///
     /// # Errors
-    /// As [`HashMethod::encode`], and if there is no such way.
+    /// As [`HashMethod::encode`], and if the method has no encoding `name`.
     fn encode_otherwise(&self, name: &str, _items: &Features, _modality: Modality) -> Result<Tensor> {
         bail!("the method has no encoding `{name}`")
     }

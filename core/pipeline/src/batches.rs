@@ -26,8 +26,9 @@ pub fn check_batches(config: &RunConfig, encoders: &[EncoderEntry], training_ite
     let single = size == 1 || training_items == 1 || (rest == 1 && !train.drop_last);
     ensure!(
         !single,
-        "{training_items} training items in batches of {size} leave a batch of one image, of which the batch norms of `{}` \
-         have no statistics\nhelp: `drop_last = true` or another `batch_size` in [train], or `norm = \"frozen\"` in [image]",
+        "{training_items} training items in batches of {size} leave a batch of one image, of which the batch norms of \
+         `{}` have no statistics\n\
+         help: `drop_last = true` or another `batch_size` in [train], or `norm = \"frozen\"` in [image]",
         image.encoder
     );
     Ok(())

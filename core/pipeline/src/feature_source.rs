@@ -45,7 +45,8 @@ pub(crate) fn read_weights(path: &Path, planned: &str) -> Result<Weights> {
 pub(crate) fn check_digest(path: &Path, digest: &str, planned: &str) -> Result<()> {
     ensure!(
         digest == planned,
-        "{} has digest {digest}, the run was planned with {planned}\nhelp: plan again with this file, or restore the other",
+        "{} has digest {digest}, the run was planned with {planned}\n\
+         help: plan again with this file, or restore the other",
         path.display(),
     );
     Ok(())

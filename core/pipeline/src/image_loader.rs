@@ -105,7 +105,7 @@ impl Inputs for ImageLoader<'_> {
     }
 
     fn load(&self, items: &[u32]) -> Result<Tensor> {
-        // The transform draws nothing, so the stream does not matter.
+        // The transform is fixed, so the stream does not matter.
         self.load_views(items, &self.preprocess.transform(self.size), |_| stream(0, "plain", &[]))
     }
 }

@@ -63,8 +63,8 @@ impl<'a> StoredViews<'a> {
             ensure!(
                 !pool.random || pool.views.len() >= drawn,
                 "the method draws {drawn} views per step of every {}, and {} are stored\n\
-                 help: raise `views` in [image] to at least {drawn}; a data set of texts or features needs as many captions or \
-                 views",
+                 help: raise `views` in [image] to at least {drawn}; a data set of texts or features needs as many \
+                 captions or views",
                 pool.modality,
                 pool.views.len()
             );

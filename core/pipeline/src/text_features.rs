@@ -128,8 +128,8 @@ impl<'a> TextFeatures<'a> {
         let truncated = self.truncated.swap(0, Ordering::Relaxed);
         if truncated > 0 {
             tracing::warn!(
-                "{truncated} of {encoded} texts are longer than the {} tokens that `{}` reads; the rest of them does not \
-                 count",
+                "{truncated} of {encoded} texts are longer than the {} tokens that `{}` reads; the rest of them does \
+                 not count",
                 self.max_tokens(),
                 self.entry.name
             );
@@ -164,7 +164,8 @@ impl<'a> TextFeatures<'a> {
         if self.opened.get().is_none() {
             self.source.dataset.digest()?; // verifies the texts
             let network = self.entry.open(self.weights()?.as_ref(), self.pooling(), (&self.source.device).into())?;
-            let _ = self.opened.set(Opened { tokenizer: self.tokenizer()?, network }); // another thread may have been faster
+            // Another thread may have been faster.
+            let _ = self.opened.set(Opened { tokenizer: self.tokenizer()?, network });
         }
         Ok(self.opened.get().expect("set above"))
     }

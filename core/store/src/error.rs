@@ -94,8 +94,8 @@ fn help(error: &io::Error) -> &'static str {
     }
 }
 
-const NO_LOCKS: &str = "\nhelp: this file system has no locks, like some network disks; name a directory on another one \
-                        with `--runs DIR` or HASHLAB_RUNS";
+const NO_LOCKS: &str = "\nhelp: this file system has no locks, like some network disks; name a directory on another \
+                        one with `--runs DIR` or HASHLAB_RUNS";
 
 #[cfg(test)]
 mod tests {

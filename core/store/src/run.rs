@@ -22,7 +22,7 @@ pub struct RunDir {
 pub struct Attempt {
     /// Its number, counted from 1.
     pub attempt: u32,
-    /// When it began, in seconds since 1970.
+    /// Its start, in seconds since 1970.
     pub time: u64,
     /// The machine that executes it.
     pub host: String,
@@ -79,7 +79,7 @@ impl RunDir {
         self.path.join("log.txt")
     }
 
-    /// Creates the directory and writes the configuration. Does nothing if both are there.
+    /// Creates the directory and writes the configuration, unless both exist.
     ///
     /// # Errors
     /// [`StoreError::OtherRun`] if `config` has another identity; [`StoreError::Changed`] if the directory holds

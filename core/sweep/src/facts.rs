@@ -56,7 +56,7 @@ impl Inspected {
     }
 }
 
-/// Checks a method against every code length of its runs.
+/// Checks a method for every code length of its runs.
 fn check_method(merged: &Merged<'_>, run: RunFacts, owner: &Span) -> Vec<Diagnostic> {
     let Some(method) = merged.scope.method else { return Vec::new() };
     let params: Settings = merged.table(Section::Params);

@@ -93,9 +93,9 @@ struct Trainer<'a> {
     best: State,
     /// Whether `validate` has seen the current state.
     validated: bool,
-    /// When this attempt started, and how many seconds earlier ones took.
+    /// Start of this attempt, and seconds of earlier ones.
     clock: (Instant, f64),
-    /// When the last checkpoint was written, and how long that took.
+    /// Time of the last checkpoint, and the time that writing it took.
     saved: Instant,
     saving: Duration,
 }

@@ -67,7 +67,7 @@ impl Head {
         }
     }
 
-    /// Which pairs of items are alike: `(n, n)`, or one matrix for each run.
+    /// Similarity of pairs of items: `(n, n)`, or one matrix for each run.
     fn targets(&self, items: &[u32]) -> Result<Tensor> {
         let of_run = |run: &Settings| {
             let labels = items.iter().flat_map(|item| (0..run.modulus).map(move |rest| item % run.modulus == rest));

@@ -60,9 +60,9 @@ impl Bert {
     }
 
     /// Maps token ids `(n, t)` in u32, on the encoder's device, to features `(n, t, dim)`.
-    ///
-    /// `mask`, of the same shape, is 0 where a text has no token; there the features are 0, and nothing is computed.
-    /// Those of a text depend neither on its padding nor on the other texts. Spreads over the rayon pool it is called
+    /// `mask`, of the same shape, is 0 for padding, whose features are 0 and are not computed. The features of a text
+    /// depend neither on its padding nor on the other texts. Spreads over the rayon pool it is called from; inside
+    /// [`hashlab_kernels::threads::serial`] it stays on its thread.
     /// from; inside [`hashlab_kernels::threads::serial`] it stays on its thread.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ pub(crate) fn weights(encoder: &str, header: &[(&str, &str)]) -> Weights {
     Weights::from_bytes(&file(&tensors(encoder), header)).unwrap()
 }
 
-/// Where a file of stored values lies: below the crate's directory, which moves with tests that run elsewhere.
+/// Path of a file of stored values: below the crate's directory, which moves with tests that run elsewhere.
 pub(crate) fn path(file: &str) -> PathBuf {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     PathBuf::from(package).join("tests").join(file).with_extension("safetensors")

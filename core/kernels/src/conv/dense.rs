@@ -265,7 +265,7 @@ impl Product<'_> {
 #[inline(always)]
 fn fetch(at: *const f32) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch reads nothing and accepts any address.
+    // SAFETY: a prefetch does not read and accepts any address.
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
     }

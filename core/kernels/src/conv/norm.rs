@@ -228,7 +228,7 @@ impl CustomOp3 for Norm {
                     let values = [xs, ys, dys];
                     let sums = match self.of_batch || w.track_op() || b.track_op() {
                         true => self.sums(values),
-                        false => [vec![0.0; channels], vec![0.0; channels]], // nothing depends on them
+                        false => [vec![0.0; channels], vec![0.0; channels]], // unused
                     };
                     let dx = match x.track_op() {
                         true => cpu::with_elements(w, |w| Ok(Some(self.input_gradient(values, w, &sums))))?,

@@ -22,7 +22,7 @@ use crate::{cpu, gpu};
 /// CPU with the bits of each run alone.
 ///
 /// # Errors
-/// If `similarity` is no such matrix or stack of matrices.
+/// If `similarity` is not such a matrix or stack of matrices.
 pub fn nt_xent(similarity: &Tensor) -> Result<Tensor> {
     let dims = similarity.dims();
     let rows = match *dims {

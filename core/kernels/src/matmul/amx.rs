@@ -65,7 +65,7 @@ impl Packed {
 
     /// Writes `a` times this factor to the row-major `out`, or adds it.
     ///
-    /// Every element is summed in the same order, whatever the number of threads and of rows of `a`.
+    /// Every element is summed in the same order, for any number of threads and of rows of `a`.
     ///
     /// # Safety
     /// `out` must be valid for `a.rows` times the columns of this factor, initialized if `accumulate`.

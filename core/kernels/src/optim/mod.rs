@@ -43,7 +43,7 @@ mod testing {
         (0..LEN).map(|i| (start[i], gradients.iter().map(|g| g[i]).collect(), end[i])).collect()
     }
 
-    /// Runs `step` with one gradient and then with none, until nothing of it can be left.
+    /// Runs `step` with one gradient and then without, until the first one's effect must be gone.
     pub(super) fn none_is_subnormal(step: impl Fn(&Var, &Tensor, &mut [Tensor; 2], usize)) {
         let ones = Tensor::ones(LEN, DType::F32, &Device::Cpu).unwrap();
         let (param, zeros) = (Var::from_tensor(&ones).unwrap(), ones.zeros_like().unwrap());

@@ -15,7 +15,7 @@ const EPS: f64 = 1e-5;
 /// `torch.nn.functional.normalize`.
 ///
 /// # Errors
-/// If `x` is no matrix.
+/// If `x` is not a matrix.
 pub fn unit_rows(x: &Tensor) -> candle_core::Result<Tensor> {
     const SQUARED: f64 = 1e-24;
     x.broadcast_div(&x.sqr()?.sum_keepdim(1)?.maximum(SQUARED)?.sqrt()?)

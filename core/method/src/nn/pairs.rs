@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 /// Computes `log(1 + e^x)` without overflow; same shape.
 ///
 /// # Errors
-/// If the type is no float.
+/// If the type is not a float.
 pub fn softplus(x: &Tensor) -> Result<Tensor> {
     x.relu()? + (x.abs()?.neg()?.exp()? + 1.0)?.log()?
 }
