@@ -140,8 +140,8 @@ impl fmt::Display for DeviceError {
             ),
             Self::Unavailable(name, cause) => write!(
                 f,
-                "cannot use `{name}`: {cause}\nhelp: `nvidia-smi` lists the GPUs that the driver sees, numbered from 0, \
-                 and CUDA_VISIBLE_DEVICES may hide some; without a GPU, leave the device out"
+                "cannot use `{name}`: {cause}\nhelp: `nvidia-smi` lists the GPUs that the driver sees, numbered from \
+                 0, and CUDA_VISIBLE_DEVICES may hide some; without a GPU, leave the device out"
             ),
         }
     }

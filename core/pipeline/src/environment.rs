@@ -148,7 +148,8 @@ impl<'a> EncoderSetup<'a> {
         }
     }
 
-    /// The transform of a view of images; `None` of texts. Two views of a modality are the same if their transforms are.
+    /// The transform of a view of images; `None` of texts. Two views of a modality are the same if their transforms
+    /// are.
     pub(crate) fn transform(&self, view: &ViewSpec) -> Option<Transform> {
         let ViewSpec::Image(make) = view else { return None };
         Some(make(match self {

@@ -38,8 +38,8 @@ fn how_it_ended(status: ExitStatus) -> String {
         (Some(0), _) => "ended without a result".to_owned(),
         (Some(code), _) => format!("exited with code {code}"),
         (None, Some(SIGKILL)) if limits_processor_time() => {
-            "killed by signal 9 (SIGKILL), which the kernel sends when processor time (`ulimit -t`) is used up, or memory \
-             is full"
+            "killed by signal 9 (SIGKILL), which the kernel sends when processor time (`ulimit -t`) is used up, or \
+             memory is full"
                 .to_owned()
         }
         (None, Some(SIGKILL)) => "killed by signal 9 (SIGKILL), which the kernel sends when memory is full".to_owned(),

@@ -1,6 +1,6 @@
 //! Optimizer steps in one pass over memory.
 //!
-//! Each step follows PyTorch's optimiser of the same name: where weight decay, momentum and bias correction enter is
+//! Each step follows PyTorch's optimizer of the same name: where weight decay, momentum and bias correction enter is
 //! part of what a published learning rate means. State tensors start as zeros of the parameter's shape. They are
 //! updated in place, so a clone shares the update; copy one to keep it.
 
