@@ -12,8 +12,9 @@ use crate::context::{Context, print};
 pub(crate) fn run(context: &Context, args: &PlanArgs) -> Result<ExitCode> {
     let plan = context.plan(&args.experiment)?.plan;
     let store = context.dirs().store();
-    let begun = store.begun();
+    let begun = store.begun()?;
     let width = plan.runs.iter().map(|run| run.id.to_string().len()).max().unwrap_or(0);
+    let labels = plan.runs.iter().map(|run| run.label.chars().count()).max().unwrap_or(0);
     let mut text = format!(
         "{}: {} with protocol {}, {}\n",
         plan.name,
@@ -31,7 +32,8 @@ pub(crate) fn run(context: &Context, args: &PlanArgs) -> Result<ExitCode> {
             RunState::Missing => "missing",
         };
         let point: Vec<String> = run.point.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let line = format!("  {:width$}  {state:11}  {}", run.id.to_string(), point.join(" "));
+        let label = run.label.to_string();
+        let line = format!("  {:width$}  {state:11}  {label:labels$}  {}", run.id.to_string(), point.join(" "));
         let _ = writeln!(text, "{}", line.trim_end());
     }
     print(&text)?;

@@ -58,6 +58,21 @@ fn a_run_with_a_truncated_result_is_executed_again() {
 }
 
 #[test]
+fn a_result_of_another_schema_counts_as_absent() {
+    let lab = Lab::with(TINY);
+    lab.ok(&["sweep", FILE]);
+    let path = lab.runs()[1].path().join("result.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let newer = text.replacen("\"schema\": 2", "\"schema\": 3", 1);
+    assert_ne!(text, newer);
+    fs::write(&path, newer).unwrap();
+    let ended = lab.run(&["sweep", FILE]);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert!(ended.stderr.contains("has schema 3, not 2; it counts as absent"), "{}", ended.stderr);
+    assert_eq!(lab.attempts(), [1, 2, 1, 1, 1, 1]);
+}
+
+#[test]
 fn runs_of_a_removed_folder_are_executed_again() {
     let lab = Lab::with(TINY);
     lab.ok(&["sweep", FILE]);

@@ -78,7 +78,7 @@ fn a_run_terminated_from_outside_stops_nothing_else() {
     assert_eq!(ended.code, Some(3), "{ended:#?}");
     assert!(ended.stderr.contains(&format!("{} INTERRUPTED after ", victim.id())), "{}", ended.stderr);
     assert!(ended.stderr.contains("received SIGTERM"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("the same command resumes from its checkpoint"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the same command resumes it"), "{}", ended.stderr);
     assert!(ended.stdout.contains("CIBHash, 16 bits: 1 missing of 2 runs"), "{}", ended.stdout);
     assert_eq!(victim.state(), RunState::Interrupted { checkpoint: true });
     assert_eq!(lab.attempts(), [1; 4], "the others are finished");
@@ -137,8 +137,12 @@ fn ctrl_c_leaves_checkpoints_to_go_on_from() {
     sweep.interrupt();
     let ended = sweep.end();
     assert_eq!(ended.code, Some(130), "{ended:#?}");
-    assert!(ended.stderr.contains("stopping: 2 processes will write a checkpoint"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("the same command resumes from its checkpoint"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("stopping: 2 processes will end, with a checkpoint if in training"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("the same command resumes it"), "{}", ended.stderr);
     for run in &victims {
         assert_eq!(run.state(), RunState::Interrupted { checkpoint: true });
     }
@@ -156,6 +160,21 @@ fn ctrl_c_leaves_checkpoints_to_go_on_from() {
     assert_eq!(log.matches("epoch done epoch=1 ").count(), 1, "it never started anew: {log}");
     assert!(victims.iter().all(|run| run.read_checkpoint().is_none()), "a result ends the need for one");
     assert_eq!(Findings::of(&lab), *UNDISTURBED);
+}
+
+/// A fit is one call, and keeps no checkpoint.
+#[test]
+fn a_fit_ends_at_a_request_to_stop() {
+    let endless = LONG.split("[[method]]").next().unwrap().replace("seeds = [0, 1]", "seeds = [0]");
+    let endless = endless + "[[method]]\nname = \"itq\"\nparams = { iterations = 1_000_000 }\n";
+    let lab = Lab::with(&endless);
+    let run = &lab.runs_of("itq")[0];
+    let mut sweep = lab.start(&SWEEP);
+    until("the fit has begun", || run.state() == RunState::Running);
+    sweep.interrupt();
+    let ended = sweep.end();
+    assert_eq!(ended.code, Some(130), "{ended:#?}");
+    assert_eq!(run.state(), RunState::Interrupted { checkpoint: false });
 }
 
 #[test]

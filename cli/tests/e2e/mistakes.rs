@@ -14,6 +14,17 @@ fn sweep_with(from: &str, to: &str) -> String {
 }
 
 #[test]
+fn a_label_that_no_terminal_shows() {
+    assert_snapshot!(sweep_with("name = \"itq\"", "name = \"itq\"\nlabel = \"a\\u001b[31mred\""));
+}
+
+#[test]
+fn a_list_written_without_brackets() {
+    let lab = Lab::with(TINY);
+    assert_snapshot!(lab.refused(&["plan", FILE, "--set", "seeds=0,1,2"]));
+}
+
+#[test]
 fn a_misspelt_key() {
     assert_snapshot!(sweep_with("batch_size", "batchsize"));
 }

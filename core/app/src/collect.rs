@@ -38,8 +38,13 @@ impl Workspace {
             };
             return Err(bad_input(format!("there is no sweep `{name}` under {root}\nhelp: {help}")));
         };
-        let lines = String::from_utf8(dir.read_plan()?)?;
-        Ok((Plan::from_jsonl(&lines)?, dir))
+        let damaged = |reason: String| {
+            let path = dir.plan_path();
+            bad_input(format!("`{}` is damaged: {reason}\nhelp: `sweep FILE` writes it anew", path.display()))
+        };
+        let lines = String::from_utf8(dir.read_plan()?).map_err(|error| damaged(error.to_string()))?;
+        let plan = Plan::from_jsonl(&lines).map_err(|error| damaged(error.to_string()))?;
+        Ok((plan, dir))
     }
 
     /// Collects the outcomes of a plan.
@@ -70,7 +75,7 @@ impl Workspace {
 /// If the plan holds no runs, or a configuration does not fit this program.
 pub fn report(workspace: &Workspace, plan: &Plan, command: String) -> Result<SweepReport> {
     ensure!(!plan.runs.is_empty(), "the plan holds no runs");
-    let begun = workspace.dirs.store().begun();
+    let begun = workspace.dirs.store().begun()?;
     let mut runs = Vec::with_capacity(plan.runs.len());
     for group in plan.runs.chunk_by(PlannedRun::shares_template) {
         let config = group[0].template();

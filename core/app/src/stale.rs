@@ -34,7 +34,7 @@ impl PlannedSweep {
     /// If a method is not registered.
     pub fn stale_runs(&self, workspace: &Workspace) -> Result<Vec<StaleRuns>> {
         let store = workspace.dirs.store();
-        let begun = store.begun();
+        let begun = store.begun()?;
         let mut digests: BTreeMap<&str, String> = BTreeMap::new();
         let mut stale: BTreeMap<(&str, OtherSources), usize> = BTreeMap::new();
         for run in self.plan.runs.iter().filter(|run| begun.contains(&run.id)) {

@@ -9,7 +9,7 @@ use hashlab_exec::{Completion, LocalExecutor, LocalOptions, Observer, Scheduler,
 use hashlab_kernels::device::{DeviceError, DeviceName};
 use hashlab_pipeline::check_batches;
 use hashlab_pipeline::run::split_of;
-use hashlab_report::SweepReport;
+use hashlab_report::{Outcome, SweepReport};
 use hashlab_settings::canonical;
 use hashlab_store::{PlanDir, RunId, RunState, StoreError};
 use hashlab_sweep::PlannedRun;
@@ -92,6 +92,9 @@ impl PlannedSweep {
             self.run_graph(workspace, options, &dir, &pending, observer, stop)?
         };
         let report = collect::report(workspace, &self.plan, self.command.clone())?;
+        // Runs that others removed since.
+        let lost = report.runs.iter().any(|run| matches!(run.outcome, Outcome::Missing));
+        let completion = if completion == Completion::Complete && lost { Completion::Incomplete } else { completion };
         if completion == Completion::Complete && options.keep == Keep::Selected {
             let kept = models::keep_selected(&workspace.dirs.store(), &report.runs);
             warnings.extend(kept.err().map(|error| error.to_string()));
@@ -112,7 +115,7 @@ impl PlannedSweep {
     /// The runs without a result, and those that are to be repeated.
     fn pending(&self, workspace: &Workspace, rerun: &[String]) -> Result<Vec<PendingRun<'_>>> {
         let store = workspace.dirs.store();
-        let begun = store.begun();
+        let begun = store.begun()?;
         let mut pending = Vec::new();
         for run in &self.plan.runs {
             let method = run.template().method.as_str();

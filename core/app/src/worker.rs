@@ -133,11 +133,13 @@ impl Worker<'_> {
                     self.keep_items(&claim, &found),
                     self.keep_model(&claim, &found),
                 ];
-                for unkept in kept {
-                    if let Err(error) = unkept {
-                        tracing::warn!("{}", explained(&error));
-                        worker::emit(&Event::Note { message: explained(&error) });
-                    }
+                for error in kept.into_iter().filter_map(Result::err) {
+                    // The advice of the file's error is for what is repeated by itself, which a finished run is not.
+                    let error = explained(&error);
+                    let error = error.split("\nhelp: ").next().unwrap_or_default();
+                    let repeat = format!("{error}\nhelp: `--rerun {}` repeats the run", found.config.method);
+                    tracing::warn!("{repeat}");
+                    worker::emit(&Event::Note { message: repeat });
                 }
                 Ok(worker::DONE)
             }
@@ -157,6 +159,8 @@ impl Worker<'_> {
         let checkpoint = dir.read_checkpoint().map(|bytes| Checkpoint::from_bytes(&bytes, device)).transpose()?;
         let mut recorder = Recorder::open(claim, checkpoint.as_ref(), self.stop, &config)?;
         let provenance = provenance(&self.workspace.build, &config, method, device)?;
+        // A fit has no checkpoint, so that nothing is gained by going on.
+        let _stops = (!method.deep).then(|| self.stop.end_process());
         let end = self.with_environment(&config, device, |environment| {
             run::run(RunJob { config: &config, method, environment, observer: &mut recorder, checkpoint, provenance })
         })?;
@@ -169,7 +173,7 @@ impl Worker<'_> {
 
     fn keep_queries(&self, claim: &Claim, found: &Found) -> Result<()> {
         let Some(queries) = &found.queries else { return Ok(()) };
-        claim.write_queries(queries).context("the result is kept, without what was found for single queries")
+        claim.write_queries(queries).context("the result is stored, without the results of single queries")
     }
 
     fn keep_items(&self, claim: &Claim, found: &Found) -> Result<()> {
@@ -177,19 +181,19 @@ impl Worker<'_> {
         let (config, dirs) = (&found.config, &self.workspace.dirs);
         let dataset = self.workspace.registry.dataset(&config.dataset)?.open(&config.data, &dirs.data)?;
         let written = claim.write_items(&shown_items(dataset.as_ref(), queries));
-        written.context("the result is kept, without pictures of its queries")
+        written.context("the result is stored, without pictures of its queries")
     }
 
     fn keep_model(&self, claim: &Claim, found: &Found) -> Result<()> {
         let Some(model) = found.model.as_ref().filter(|_| self.options.keep != Keep::None) else { return Ok(()) };
         let kept = model_file(model, &found.config).and_then(|bytes| Ok(claim.write_model(&bytes)?));
-        kept.context("the result is kept, without the trained model")
+        kept.context("the result is stored, without the trained model")
     }
 }
 
 fn keep_codes(claim: &Claim, found: &Found) -> Result<()> {
     let Some(profile) = &found.profile else { return Ok(()) };
-    claim.write_codes(profile).context("the result is kept, without statistics of its codes")
+    claim.write_codes(profile).context("the result is stored, without statistics of its codes")
 }
 
 /// What a run found, and the model that found it.

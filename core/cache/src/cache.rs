@@ -43,6 +43,16 @@ pub enum Progress {
     },
 }
 
+impl Progress {
+    /// The same progress as a part of a larger work of `total` rows, behind `before` rows of it.
+    pub fn within(self, before: usize, total: usize) -> Self {
+        match self {
+            Self::Waiting { done, .. } => Self::Waiting { done: before + done, total },
+            Self::Extracting { done, .. } => Self::Extracting { done: before + done, total },
+        }
+    }
+}
+
 impl FeatureCache {
     /// Opens the cache at `root`, creating the folder if need be. The cache takes at most `limit` bytes; `None`: no
     /// limit.

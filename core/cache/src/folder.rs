@@ -114,7 +114,17 @@ pub(crate) fn write_atomically(
 pub(crate) fn temporary(path: &Path) -> io::Result<NamedTempFile> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Temporary files are private by default, but a cache may be shared: leave it to the umask.
-    tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(parent)
+    tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(parent).map_err(of_system)
+}
+
+/// The system's own error within one of `tempfile`, which adds a path and keeps the system's number in its text alone.
+fn of_system(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    let number = text.split_once("(os error ").and_then(|(_, rest)| rest.split_once(')'));
+    match number.and_then(|(number, _)| number.parse().ok()) {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => error,
+    }
 }
 
 /// Renames a temporary file to its final name, after its content has been synced to disk.

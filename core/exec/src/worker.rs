@@ -4,7 +4,9 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use super::signals;
 use crate::Event;
@@ -91,6 +93,19 @@ pub fn emit(event: &Event) {
     }
 }
 
+/// Pause between two looks at the flag of work without checkpoints.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// While it lives, a request to stop ends the process at once.
+#[derive(Debug)]
+pub struct EndProcess(Arc<AtomicBool>);
+
+impl Drop for EndProcess {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 /// A request to stop this process. A training loop polls it between steps.
 #[derive(Clone, Debug)]
 pub struct StopFlag {
@@ -115,6 +130,22 @@ impl StopFlag {
     /// Whether the process should write a checkpoint and return [`StopFlag::interrupted`].
     pub fn is_raised(&self) -> bool {
         self.received.load(Ordering::Relaxed) != 0
+    }
+
+    /// Ends the process as soon as the flag is raised, until the guard is dropped: for work without checkpoints, such as
+    /// a fit in one call. Files are written by renaming, so that none is left half-written.
+    pub fn end_process(&self) -> EndProcess {
+        let watched = Arc::new(AtomicBool::new(true));
+        let (stop, watch) = (self.clone(), Arc::clone(&watched));
+        thread::spawn(move || {
+            while watch.load(Ordering::Relaxed) {
+                if stop.is_raised() {
+                    std::process::exit(stop.interrupted());
+                }
+                thread::sleep(PAUSE);
+            }
+        });
+        EndProcess(watched)
     }
 
     /// Reports the interruption to the sweep, and returns the exit code for it.

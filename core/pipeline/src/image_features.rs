@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Tensor};
-use hashlab_cache::{FeatureFile, FeatureKey, Shape, items_digest};
+use hashlab_cache::{FeatureFile, FeatureKey, Progress, Shape, items_digest};
 use hashlab_data::{ItemData, Modality};
 use hashlab_encoders::{Cut, Encoder, ImageEntry, Norm, Place, TrainableEncoder, Weights};
 use hashlab_image::{Normalize, Rgb, Transform};
@@ -128,8 +128,9 @@ impl<'a> ImageFeatures<'a> {
     ) -> Result<Vec<FeatureFile>> {
         (0..views)
             .map(|view| {
-                let name = format!("view {} of {views}", view + 1);
-                self.feature_file(items, transform.clone(), view as u32, &name, progress)
+                let (before, all) = (view * items.len(), views * items.len());
+                let mut of_all = |name: &str, at: Progress| progress(name, at.within(before, all));
+                self.feature_file(items, transform.clone(), view as u32, "views", &mut of_all)
             })
             .collect()
     }

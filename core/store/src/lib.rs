@@ -75,11 +75,17 @@ impl Store {
     }
 
     /// The runs that have a directory. For a large plan, one call replaces a check of every run.
-    pub fn begun(&self) -> BTreeSet<RunId> {
-        let list = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
-        let shards = list(&self.root.join("store"));
-        let runs = shards.flat_map(|shard| list(&shard.path()));
-        runs.filter_map(|run| run.file_name().into_string().ok().map(RunId)).collect()
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if a directory cannot be read.
+    pub fn begun(&self) -> Result<BTreeSet<RunId>, StoreError> {
+        let mut runs = BTreeSet::new();
+        for shard in files::list(&self.root.join("store"))? {
+            runs.extend(
+                files::list(&shard)?.iter().filter_map(|run| Some(RunId(run.file_name()?.to_str()?.to_owned()))),
+            );
+        }
+        Ok(runs)
     }
 
     /// Lists the names of the sweeps, in order.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::lock::lock;
 use super::{StoreError, checkpoint, files, journal, journal::Point, unix_time};
 use crate::{CodeProfile, QueryResults, ShownItems};
-use crate::{RunConfig, RunId, RunResult};
+use crate::{RunConfig, RunId, RunResult, SCHEMA};
 
 /// Location of a run. Cheap to clone; reading needs no claim.
 #[derive(Clone, Debug)]
@@ -115,6 +115,11 @@ impl RunDir {
     /// Reads the result. A damaged one counts as absent, with a warning.
     pub fn result(&self) -> Option<RunResult> {
         let result: RunResult = files::read_json(&self.result_path())?;
+        if result.schema != SCHEMA {
+            let path = self.result_path();
+            tracing::warn!("`{}` has schema {}, not {SCHEMA}; it counts as absent", path.display(), result.schema);
+            return None;
+        }
         if result.run != self.id {
             tracing::warn!("`{}` belongs to run `{}`; it counts as absent", self.result_path().display(), result.run);
             return None;

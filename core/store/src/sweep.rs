@@ -90,8 +90,13 @@ impl PlanDir {
     /// # Errors
     /// [`StoreError::Io`] if there is none.
     pub fn read_plan(&self) -> Result<Vec<u8>, StoreError> {
-        let path = self.path.join(PLAN);
+        let path = self.plan_path();
         fs::read(&path).map_err(StoreError::io("read", &path))
+    }
+
+    /// Returns the path of the plan.
+    pub fn plan_path(&self) -> PathBuf {
+        self.path.join(PLAN)
     }
 
     /// Writes a file such as `table.md` to the directory, atomically.

@@ -85,7 +85,7 @@ pub enum PlanError {
         second: String,
     },
     /// A stored plan cannot be read.
-    #[error("line {line} of the plan: {message}\nhelp: plan the experiment anew")]
+    #[error("line {line} of the plan: {message}")]
     Stored {
         /// Line, counted from 1.
         line: usize,

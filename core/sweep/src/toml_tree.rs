@@ -113,7 +113,7 @@ impl Converter {
         let span = error.span().unwrap_or(0..text.len());
         let diagnostic = Diagnostic::new(&self.span(span.clone()), error.message().replace('\n', ", "));
         let word = word_at(text, span.start);
-        Err(vec![match in_toml(word).filter(|hint| *hint != format!("write `{word}`")) {
+        Err(vec![match in_toml(word, false).filter(|hint| *hint != format!("write `{word}`")) {
             Some(hint) => diagnostic.help(hint),
             None => diagnostic,
         }])

@@ -1,6 +1,8 @@
 //! Types and ranges of single values.
 
-use hashlab_settings::{Mismatch, ValueType};
+use std::collections::BTreeSet;
+
+use hashlab_settings::{Mismatch, ValueType, canonical};
 use serde_json::Value;
 
 use crate::diagnostic::Diagnostic;
@@ -24,7 +26,7 @@ fn diagnostic(key: &str, expected: &ValueType, node: &Node, mismatch: &Mismatch)
     let NodeKind::Scalar(Value::String(text)) = &part.kind else { return diagnostic };
     let hint = nearest(text, expected.words()).map(|word| format!("did you mean `{word}`?"));
     let takes_text = matches!(expected, ValueType::Choice(_) | ValueType::Text);
-    match hint.or_else(|| in_toml(text).filter(|_| !takes_text)) {
+    match hint.or_else(|| in_toml(text, matches!(expected, ValueType::List { .. })).filter(|_| !takes_text)) {
         Some(hint) => diagnostic.help(hint),
         None => diagnostic,
     }
@@ -35,7 +37,9 @@ pub(crate) fn check_list(key: &str, list: &Node, values: &[Value]) -> Vec<Diagno
     if values.is_empty() {
         return vec![Diagnostic::new(&list.span, format!("`{key}` is empty, so there would be nothing to run"))];
     }
-    let repeated = values.iter().enumerate().filter(|(at, value)| values[..*at].contains(value));
+    let mut seen = BTreeSet::new();
+    // Equal values have equal texts; a list may hold a hundred thousand of them.
+    let repeated = values.iter().enumerate().filter(|(_, value)| !seen.insert(canonical(value)));
     repeated
         .map(|(at, value)| Diagnostic::new(&list.items()[at].span, format!("`{key}` holds {value} more than once")))
         .collect()

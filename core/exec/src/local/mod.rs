@@ -45,6 +45,8 @@ pub struct LocalExecutor {
 
 struct Child {
     process: Process,
+    /// Whether it extracts features, rather than executing a run.
+    stage: bool,
     announced: bool,
     /// The most urgent request to stop, and its time.
     cancelled: Option<(Urgency, Instant)>,
@@ -75,7 +77,10 @@ impl Executor for LocalExecutor {
             .map_err(|error| SubmitError(error.to_string()))?;
         let handle = Handle(self.next);
         self.next += 1;
-        self.children.insert(handle, Child { process, announced: false, cancelled: None, received: None });
+        self.children.insert(
+            handle,
+            Child { process, stage: job.is_stage(), announced: false, cancelled: None, received: None },
+        );
         Ok(handle)
     }
 
@@ -116,6 +121,10 @@ impl Executor for LocalExecutor {
         PAUSE
     }
 }
+
+/// Advice for an extraction that ran out of memory: no other job runs beside it.
+const STAGE_MEMORY: &str = "features are extracted by one process at a time, so that only more free memory helps: close \
+                            other programs, or ask for smaller images";
 
 /// End of a child.
 #[derive(Clone, Copy)]
@@ -162,7 +171,8 @@ impl Child {
             (_, Some(SIGKILL)) if self.cancelled.is_some() => Exit::Interrupted { reason: "killed".to_owned() },
             _ => {
                 let process = &self.process;
-                let message = exit_report(status, &process.log, process.log_start, &options.memory_advice);
+                let advice = if self.stage { STAGE_MEMORY } else { &options.memory_advice };
+                let message = exit_report(status, &process.log, process.log_start, advice);
                 Exit::Failed { message }
             }
         }

@@ -145,8 +145,8 @@ impl Observer for Bars {
                     self.redraw();
                 }
             }
-            ExecEvent::Dropped { job, parts, .. } => {
-                self.print(&dropped(job, parts));
+            ExecEvent::Dropped { job, runs, .. } => {
+                self.print(&dropped(job, runs));
                 self.redraw();
             }
             ExecEvent::Stopping { urgency, running } => {

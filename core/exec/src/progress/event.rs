@@ -70,8 +70,8 @@ pub enum ExecEvent<'a> {
         id: JobId,
         /// The job.
         job: &'a Job,
-        /// Number of runs and stages that need it.
-        parts: usize,
+        /// Number of runs that need it.
+        runs: usize,
     },
     /// The user asked to stop.
     Stopping {

@@ -69,7 +69,7 @@ impl<W: Write> Observer for Lines<W> {
                     self.print(&format!("[{}/{}] {text}", self.board.ended(), self.board.total));
                 }
             }
-            ExecEvent::Dropped { job, parts, .. } => self.print(&dropped(job, parts)),
+            ExecEvent::Dropped { job, runs, .. } => self.print(&dropped(job, runs)),
             ExecEvent::Stopping { urgency, running } => self.print(&stopping(urgency, running)),
             ExecEvent::Progress { job, event: Event::Note { message }, .. } => self.print(&note(job, message)),
             ExecEvent::Tick => self.sum_up(),

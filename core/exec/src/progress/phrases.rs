@@ -18,11 +18,9 @@ pub(super) fn ending(job: &Job, part: usize, outcome: &Outcome, execution: Execu
         Outcome::Finished(result) => finished(job, result, execution, &after),
         Outcome::StageDone => format!("done {}", after.replacen("after", "in", 1)),
         Outcome::Failed { message } => format!("FAILED {after}: {}", failure(job, message)),
-        Outcome::Interrupted { reason: None } => "stopped; the same command resumes from its checkpoint".to_owned(),
+        Outcome::Interrupted { reason: None } => "stopped; the same command resumes it".to_owned(),
         Outcome::Interrupted { reason: Some(reason) } => {
-            format!(
-                "INTERRUPTED {after}, by nobody in this sweep: {reason}\n  the same command resumes from its checkpoint"
-            )
+            format!("INTERRUPTED {after}, by nobody in this sweep: {reason}\n  the same command resumes it")
         }
         Outcome::NotStarted { .. } => return None,
     };
@@ -72,9 +70,9 @@ pub(super) fn note(job: &Job, message: &str) -> String {
 }
 
 /// Message on the jobs that will not start because a job is not done.
-pub(super) fn dropped(job: &Job, parts: usize) -> String {
-    let need = if parts == 1 { "needs" } else { "need" };
-    format!("{} that {need} {} will not start", counted(parts, "run"), job.title)
+pub(super) fn dropped(job: &Job, runs: usize) -> String {
+    let need = if runs == 1 { "needs" } else { "need" };
+    format!("{} that {need} {} will not start", counted(runs, "run"), job.title)
 }
 
 /// Message on the effect of a request to stop.
@@ -82,6 +80,8 @@ pub(super) fn stopping(urgency: Urgency, running: usize) -> String {
     let processes = if running == 1 { "1 process".to_owned() } else { format!("{running} processes") };
     match urgency {
         Urgency::AtOnce => format!("stopped at once: {processes} killed"),
-        Urgency::Gently => format!("stopping: {processes} will write a checkpoint and end; Ctrl-C again kills them"),
+        Urgency::Gently => {
+            format!("stopping: {processes} will end, with a checkpoint if in training; Ctrl-C again kills them")
+        }
     }
 }

@@ -70,6 +70,7 @@ impl Row {
             }
             Event::Validation { map, .. } => self.validation = Some(*map),
             Event::Interrupted { signal } => self.activity = format!("received {signal}, writes a checkpoint"),
+            Event::Claimed if self.activity.is_empty() => self.activity = "running".to_owned(),
             Event::Claimed | Event::Note { .. } | Event::Failed { .. } => {}
         }
     }

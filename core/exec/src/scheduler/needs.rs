@@ -18,10 +18,10 @@ impl Scheduler<'_> {
                 continue;
             };
             let dependents = self.state.blocked_dependents(id);
-            let parts = dependents.iter().map(|dependent| self.graph.job(*dependent).parts()).sum();
+            let runs = dependents.iter().map(|dependent| self.graph.job(*dependent).dirs().len()).sum();
             dependents.iter().for_each(|dependent| self.doom(*dependent, &doom, Execution::Dropped));
-            if parts > 0 {
-                self.observer.on_event(ExecEvent::Dropped { id, job: self.graph.job(id), parts });
+            if runs > 0 {
+                self.observer.on_event(ExecEvent::Dropped { id, job: self.graph.job(id), runs });
             }
             queue.extend(dependents);
         }

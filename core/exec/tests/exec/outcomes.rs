@@ -140,8 +140,8 @@ fn a_failed_stage_fails_only_the_runs_that_need_it() {
     let ids: Vec<_> = jobs.into_iter().zip([good, bad, bad]).map(|(job, need)| graph.add(job, &[need])).collect();
     let mut dropped = Vec::new();
     let summary = execute_on(&graph, &mut local(2), |event| {
-        if let ExecEvent::Dropped { id, parts, .. } = event {
-            dropped.push((id, parts));
+        if let ExecEvent::Dropped { id, runs, .. } = event {
+            dropped.push((id, runs));
         }
     });
     assert_eq!(dropped, [(bad, 2)]);

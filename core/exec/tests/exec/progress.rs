@@ -87,8 +87,8 @@ fn lines_tell_the_story() {
         format!("{} started", id(3)),
         format!("[5/6] {} diverged after 83 s: loss is NaN at step 12", id(3)),
         format!("{} started", id(4)),
-        "stopping: 1 process will write a checkpoint and end; Ctrl-C again kills them".to_owned(),
-        format!("[5/6] {} stopped; the same command resumes from its checkpoint", id(4)),
+        "stopping: 1 process will end, with a checkpoint if in training; Ctrl-C again kills them".to_owned(),
+        format!("[5/6] {} stopped; the same command resumes it", id(4)),
     ];
     assert_eq!(text.lines().collect::<Vec<_>>(), expected);
 }
@@ -118,7 +118,7 @@ fn the_validation_metric_stands_in_for_the_test_metric() {
 fn an_interruption_from_outside_differs_from_a_stop() {
     let text = ending(&Outcome::Interrupted { reason: Some("received SIGTERM".into()) }, here(3));
     assert!(text.contains(" INTERRUPTED after 3 s, by nobody in this sweep: received SIGTERM\n"), "{text}");
-    assert!(text.ends_with("  the same command resumes from its checkpoint\n"), "{text}");
+    assert!(text.ends_with("  the same command resumes it\n"), "{text}");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn runs_that_a_failure_takes_along_are_counted_and_not_listed() {
     let graph = jobs();
     let (id, job) = (graph.ids().next().unwrap(), &graph.jobs()[0]);
     let mut out = Vec::new();
-    Lines::new(&mut out).on_event(ExecEvent::Dropped { id, job, parts: 5 });
+    Lines::new(&mut out).on_event(ExecEvent::Dropped { id, job, runs: 5 });
     assert_eq!(String::from_utf8(out).unwrap(), "5 runs that need features of shapes will not start\n");
 }
 
@@ -143,7 +143,7 @@ fn bars_show_what_runs_and_leave_the_terminal_clean() {
         " 2/6 2 running, about ",
         " finished in 83 s, mAP@1000 0.613",
         " FAILED after 83 s: no such file",
-        "stopping: 1 process will write a checkpoint and end",
+        "stopping: 1 process will end, with a checkpoint if in training",
     ] {
         assert!(drawn.contains(text), "{text:?} is not in\n{drawn}");
     }
