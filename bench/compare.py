@@ -37,6 +37,7 @@ class Row:
     unit: str = "ms"
     whole: bool = False  # only with --whole
     exact: bool = False  # whether both sides must find the same number
+    files: list = field(default_factory=list)  # our workload that writes what the peers read
 
 
 @dataclass
@@ -101,6 +102,26 @@ def ranking_row(title, names):
     return Row(work, 1, ["ranking", WORK], ways("ranking.py", WORK, names=names), 1.0, exact=True)
 
 
+def metrics_rows(queries, items, bits, several, threads, targets):
+    """Every metric and curve, beside mAP@1000 alone in numpy's loop and beside faiss's search alone."""
+    labels = "81 labels" if several else "10 classes"
+    folder = WORK / f"metrics_{queries}_{items}_{bits}_{labels.split()[0]}"
+    flags = ["--several"] if several else []
+    files = ["metrics-files", folder, queries, items, bits, *flags]
+    for way, target in targets.items():
+        work = f"all metrics of {queries:,} × {items:,} ranking, {bits} bits, {labels}, {way}"
+        peers = ways("metrics.py", folder, bits, names=[way])
+        yield Row(work, threads, ["metrics", queries, items, bits, *flags], peers, target, exact=way == "loop", files=files)
+
+
+def streamed_row(queries, items, bits, threads):
+    folder = WORK / f"metrics_{queries}_{items}_{bits}_10"
+    ours = ["metrics", queries, items, bits, "--streamed", WORK / "streamed.u8"]
+    work = f"all metrics of {queries:,} × {items:,} ranking, {bits} bits, streamed, faiss in memory"
+    peers = ways("metrics.py", folder, bits, names=["faiss"])
+    return Row(work, threads, ours, peers, 1.0, files=["metrics-files", folder, queries, items, bits])
+
+
 def rows():
     both = (1, 2)
     yield from (Row("matrix product 1024³", t, ["matmul", 1024], {"": ["matmul.py", 1024]}, 1.0, 2.147) for t in both)
@@ -120,6 +141,9 @@ def rows():
     yield ranking_row("numpy and PyTorch", ["partition", "topk", "radix"])
     yield ranking_row("faiss", ["faiss"])
     yield ranking_row("as in repositories", ["repository"])
+    yield from metrics_rows(10_000, 50_000, 64, False, 2, {"loop": 1 / 25, "faiss": 1 / 6})
+    yield from metrics_rows(10_000, 50_000, 128, True, 2, {"loop": 1 / 25, "faiss": 1 / 6})
+    yield streamed_row(1_000, 10_000_000, 64, 2)
     yield from (run_row(20, whole=False), run_row(80, whole=True))
 
 
@@ -218,7 +242,7 @@ class Result:
             f"**{statistics.median(ratios):.2f}**",
             spread,
             f"{statistics.median(processor):.2f}" if processor else "",
-            f"{self.row.target:g}",
+            f"{self.row.target:.2g}",
             rate,
         ]
 
@@ -228,6 +252,8 @@ HEADER = ["work", "threads", "hashlab", "PyTorch", "way", "ratio", "quartiles", 
 
 def measure(row, options):
     """Lets our process and the fastest peer take turns."""
+    if row.files and not row.files[1].exists():
+        run([options.binaries / "hashlab-bench", *row.files])
     ours = Server([options.binaries / "hashlab-bench", *row.ours], row.threads)
     name, peer = fastest(row, options)
     for side in (ours, peer):

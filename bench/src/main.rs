@@ -77,6 +77,26 @@ enum Command {
     Photos { dir: PathBuf },
     /// mAP@1000 of the codes in `dir`
     Ranking { dir: PathBuf },
+    /// Write made-up codes and labels for the peers of `metrics`
+    MetricsFiles {
+        dir: PathBuf,
+        queries: usize,
+        items: usize,
+        bits: usize,
+        #[arg(long)]
+        several: bool,
+    },
+    /// Every metric and curve of made-up codes, with one label or several per item
+    Metrics {
+        queries: usize,
+        items: usize,
+        bits: usize,
+        #[arg(long)]
+        several: bool,
+        /// Reads the database from this file, which is written first, part by part
+        #[arg(long)]
+        streamed: Option<PathBuf>,
+    },
     /// A whole run of CIBHash on stored features
     Run {
         dir: PathBuf,
@@ -100,7 +120,13 @@ impl Command {
     fn needs_no_device(&self) -> bool {
         matches!(
             self,
-            Self::Prepare { .. } | Self::Encoders | Self::Augment { .. } | Self::Photos { .. } | Self::Ranking { .. }
+            Self::Prepare { .. }
+                | Self::Encoders
+                | Self::Augment { .. }
+                | Self::Photos { .. }
+                | Self::Ranking { .. }
+                | Self::MetricsFiles { .. }
+                | Self::Metrics { .. }
         )
     }
 }
@@ -130,7 +156,16 @@ fn main() -> Result<()> {
         Command::Text { texts, tokens } => text::work(texts, tokens, &device)?,
         Command::Augment { dir } => augment::work(&dir)?,
         Command::Photos { dir } => photos::work(&dir)?,
-        Command::Ranking { dir } => ranking::work(&dir)?,
+        Command::Ranking { dir } => ranking::primary(&dir)?,
+        Command::MetricsFiles { dir, queries, items, bits, several } => {
+            return ranking::write(&dir, queries, items, bits, several);
+        }
+        Command::Metrics { queries, items, bits, several, streamed: None } => {
+            ranking::all(queries, items, bits, several)?
+        }
+        Command::Metrics { queries, items, bits, streamed: Some(file), .. } => {
+            ranking::streamed(&file, queries, items, bits)?
+        }
         Command::Run { dir, epochs, seed } => run::work(dir, epochs, seed, &device)?,
         Command::Pack { dir, epochs, runs, apart } => run::pack(dir, epochs, runs, &device, apart.then_some(name))?,
     };

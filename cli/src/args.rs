@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStr, Resettable};
 use clap::{Parser, Subcommand, ValueEnum};
 use hashlab_app::Keep;
+use hashlab_eval::{Definition, Depth};
 use hashlab_kernels::device::DeviceName;
 
 /// Deep-hashing experiments: from a TOML grid to the comparison table that papers print.
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Write a figure of a sweep for a paper
     Plot(PlotArgs),
+    /// Measure the retrieval of anyone's codes
+    Eval(EvalArgs),
     /// Extract an experiment's features and export them as .npy files
     Features(FeaturesArgs),
     /// Record an experiment's first training steps as .npy files, to compare other code with
@@ -196,6 +199,71 @@ pub(crate) enum TableFormat {
     Jsonl,
 }
 
+/// Measures codes from files: every metric, with its definition.
+///
+/// Files are .npy, .npz or .safetensors; `FILE#NAME` names an array of an archive. Codes are (items, bits) of 0 and 1, of ±1,
+/// or of real values, whose signs are the bits; or packed uint8 (items, bytes), as numpy.packbits writes them. Labels are
+/// class numbers (items) or multi-hot (items, classes).
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  hashlab eval --query-codes q.npy --database-codes db.npy --query-labels ql.npy \
+                        --database-labels dl.npy --k 1000 --bootstrap 1000")]
+pub(crate) struct EvalArgs {
+    /// Codes of the queries
+    #[arg(long, value_name = "FILE")]
+    pub(crate) query_codes: String,
+    /// Codes of the database
+    #[arg(long, value_name = "FILE")]
+    pub(crate) database_codes: String,
+    /// Labels of the queries
+    #[arg(long, value_name = "FILE", required_unless_present = "grades", requires = "database_labels")]
+    pub(crate) query_labels: Option<String>,
+    /// Labels of the database
+    #[arg(long, value_name = "FILE", requires = "query_labels")]
+    pub(crate) database_labels: Option<String>,
+    /// Graded relevance in the place of labels: (queries, database items), 0 to 255, 0 being irrelevant
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["query_labels", "database_labels", "asymmetric", "per_class"])]
+    pub(crate) grades: Option<String>,
+    /// uint8 arrays are packed, even if they hold nothing but 0 and 1
+    #[arg(long)]
+    pub(crate) packed: bool,
+    /// Rank by the distance of the queries' sigmoids to the database's bits; the queries are real-valued
+    #[arg(long, conflicts_with = "packed")]
+    pub(crate) asymmetric: bool,
+    /// Definition of mAP@K that is printed first: top_k, hit_queries, min_divisor, all_relevant or first_k
+    #[arg(long, value_name = "NAME", default_value = "top_k", value_parser = parse_definition)]
+    pub(crate) definition: Definition,
+    /// Depth K of the metrics at K: a rank, or `all` for the whole ranking
+    #[arg(long, value_name = "K", default_value = "all", value_parser = parse_depth)]
+    pub(crate) k: Depth,
+    /// Hamming radius of the precision within a ball
+    #[arg(long, value_name = "R", default_value_t = 2)]
+    pub(crate) radius: usize,
+    /// Ranks N at which precision and recall are measured (JSON)
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 10, 100, 500, 1000])]
+    pub(crate) ranks: Vec<usize>,
+    /// Intervals of 95 % from so many resamples of the queries
+    #[arg(long, value_name = "N")]
+    pub(crate) bootstrap: Option<std::num::NonZero<usize>>,
+    /// Seed of the resamples
+    #[arg(long, value_name = "S", default_value_t = 0, requires = "bootstrap")]
+    pub(crate) seed: u64,
+    /// Print mAP by class, too
+    #[arg(long)]
+    pub(crate) per_class: bool,
+    /// Output format; JSON holds curves and values per query, too
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: EvalFormat,
+}
+
+/// Output formats of an evaluation.
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub(crate) enum EvalFormat {
+    #[default]
+    Text,
+    Json,
+    Csv,
+}
+
 #[derive(clap::Args)]
 pub(crate) struct FeaturesArgs {
     #[command(flatten)]
@@ -334,6 +402,21 @@ pub(crate) fn without_empty_variables(command: clap::Command) -> clap::Command {
 fn parse_weights(text: &str) -> Result<(String, PathBuf), String> {
     let (digest, path) = text.split_once('=').ok_or("it must be DIGEST=FILE")?;
     Ok((digest.to_owned(), path.into()))
+}
+
+/// Reads the name of a definition of mAP.
+fn parse_definition(text: &str) -> Result<Definition, String> {
+    let names = Definition::ALL.map(Definition::name).join(", ");
+    Definition::ALL.into_iter().find(|known| known.name() == text).ok_or(format!("it must be one of {names}"))
+}
+
+/// Reads the depth of a metric.
+fn parse_depth(text: &str) -> Result<Depth, String> {
+    match text.parse() {
+        Ok(rank) if rank > 0 => Ok(Depth::At(rank)),
+        _ if text == "all" => Ok(Depth::All),
+        _ => Err("it must be a rank from 1, or `all`".to_owned()),
+    }
 }
 
 /// Reads a number of runs at once.

@@ -9,7 +9,6 @@
 //! Features are `(items, dim)`, or `(items, views, dim)` with the view without augmentation first. Labels are class
 //! numbers `(items)` or multi-hot `(items, classes)`. The data set's identity is the digest of all of that.
 
-mod array;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -26,6 +25,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use views::Stored;
+
+use crate::array::{self, file_of};
 
 /// The only protocol: index files, or counts drawn by `split_seed`.
 const PROTOCOL: &str = "split";
@@ -265,11 +266,6 @@ impl Files<'_> {
             )),
         }
     }
-}
-
-/// The file of a path that may name an array behind `#`.
-fn file_of(path: &str) -> &Path {
-    Path::new(path.split_once('#').map_or(path, |(file, _)| file))
 }
 
 impl Dataset for Features {

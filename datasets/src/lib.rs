@@ -12,6 +12,7 @@
 //! # Ok::<_, hashlab_data::DataError>(())
 //! ```
 
+pub mod array;
 pub mod cifar10;
 pub mod cifar100;
 pub mod coco;

@@ -3,6 +3,7 @@
 pub(crate) mod cache;
 pub(crate) mod datasets;
 pub(crate) mod encoders;
+pub(crate) mod eval;
 pub(crate) mod exec;
 mod extract;
 pub(crate) mod features;

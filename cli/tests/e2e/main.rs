@@ -4,6 +4,7 @@ mod crossmodal;
 mod damage;
 mod devices;
 mod environment;
+mod eval;
 mod failures;
 mod features;
 mod findings;

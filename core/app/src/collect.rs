@@ -91,7 +91,7 @@ pub fn report(workspace: &Workspace, plan: &Plan, command: String) -> Result<Swe
 
 fn header(registry: &Registry, plan: &Plan, command: String) -> Result<Header> {
     let config = plan.runs[0].template();
-    let map_at = section::<EvalConfig>(&config.eval)?.map_at.rank()?.map_or(Depth::All, Depth::At);
+    let eval: EvalConfig = section(&config.eval)?;
     let description = registry.dataset(&plan.dataset).map_or("", |dataset| dataset.summary.description);
     Ok(Header {
         dataset: plan.dataset.clone(),
@@ -100,7 +100,8 @@ fn header(registry: &Registry, plan: &Plan, command: String) -> Result<Header> {
         dataset_digest: Some(config.dataset_identity.clone()),
         protocol: plan.protocol.clone(),
         protocol_description: plan.protocol_description.clone(),
-        map_at,
+        map_at: eval.map_at.rank()?.map_or(Depth::All, Depth::At),
+        definition: eval.definition,
         command,
         notes: vec![format!(
             "database order drawn by split_seed {}; ties in distance rank by position",

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use hashlab_report::{Outcome, PRIMARY_METRIC, ReportedRun};
+use hashlab_report::{Outcome, ReportedRun};
 use hashlab_store::{RunResult, Store, counted};
 
 /// Which runs keep their model, `model.safetensors`.
@@ -81,7 +81,7 @@ fn selected<'r>(runs: &[&'r ReportedRun]) -> Option<&'r str> {
     }
     let rank = |runs: &[&ReportedRun]| {
         let finished: Vec<&RunResult> = runs.iter().filter_map(|run| result(run)).collect();
-        let scores: Vec<f64> = finished.iter().filter_map(|result| result.mean_validation(PRIMARY_METRIC)).collect();
+        let scores: Vec<f64> = finished.iter().filter_map(|result| result.primary_validation()).collect();
         let mean = (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64);
         (finished.len() == runs.len(), mean)
     };

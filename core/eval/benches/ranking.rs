@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use hashlab_eval::{Codes, LabelSets, Options, evaluate, map_at_k};
+use hashlab_eval::{Codes, Definition, LabelSets, Options, evaluate, map_at_k};
 use hashlab_rng::stream;
 
 const DATABASE: usize = 50_000;
@@ -30,7 +30,7 @@ fn compare(bits: usize) {
     let (query, query_labels) = clustered("query", bits, QUERIES);
     let (database, labels) = clustered("database", bits, DATABASE);
     let ranks = (1..=20).map(|step| step * DATABASE / 20).collect();
-    let options = Options { map_at: Some(1_000), ranks, curves: true };
+    let options = Options { map_at: Some(1_000), ranks, curves: true, ..Options::default() };
     let sets = |labels| LabelSets::new(labels, 1).expect("one word per item");
 
     let clock = Instant::now();
@@ -38,7 +38,8 @@ fn compare(bits: usize) {
     let evaluated = QUERIES as f64 / clock.elapsed().as_secs_f64();
 
     let clock = Instant::now();
-    black_box(map_at_k(&query, sets(&query_labels), &database, sets(&labels), Some(1_000)).expect("the sides fit"));
+    let (query_sets, sets) = (sets(&query_labels), sets(&labels));
+    black_box(map_at_k(&query, query_sets, &database, sets, Definition::TopK, Some(1_000)).expect("the sides fit"));
     let primary = QUERIES as f64 / clock.elapsed().as_secs_f64();
 
     let clock = Instant::now();

@@ -1,5 +1,7 @@
 //! Binary codes, packed. The only place in hashlab that binarizes.
 
+use std::ops::Range;
+
 use crate::EvalError;
 
 /// Codes of `n` items, each `bits` long and packed into 64-bit words, lowest bit first; unused bits are 0.
@@ -34,6 +36,23 @@ impl Codes {
             codes.packed.extend(row.chunks(64).map(pack_signs));
         }
         codes.zeros = relaxed.iter().filter(|&&h| h == 0.0).count() as u64;
+        Ok(codes)
+    }
+
+    /// Takes codes that are packed into bytes, `bytes` per item, as `numpy.packbits` writes them in either order of bits:
+    /// a distance counts the bits that differ, wherever they are.
+    ///
+    /// # Errors
+    /// If they end within an item.
+    pub fn from_packed(packed: &[u8], bytes: usize) -> Result<Self, EvalError> {
+        if bytes == 0 || !packed.len().is_multiple_of(bytes) {
+            return Err(EvalError::PackedCodes { len: packed.len(), bytes });
+        }
+        let mut codes = Self::with_capacity(8 * bytes, packed.len() / bytes);
+        let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+        for row in packed.chunks_exact(bytes) {
+            codes.packed.extend(row.chunks(8).map(word));
+        }
         Ok(codes)
     }
 
@@ -100,6 +119,11 @@ impl Codes {
         self.item(i).iter().zip(other.item(j)).map(|(a, b)| (a ^ b).count_ones()).sum()
     }
 
+    /// The packed codes of some items, item after item.
+    pub(crate) fn items(&self, items: Range<usize>) -> &[u64] {
+        &self.packed[items.start * self.words..items.end * self.words]
+    }
+
     /// All codes, item after item.
     pub(crate) fn packed(&self) -> &[u64] {
         &self.packed
@@ -156,6 +180,18 @@ mod tests {
         let all = Codes::from_signs(&relaxed, 70).unwrap();
         assert_eq!((codes.len(), codes.item(0), codes.item(4)), (5, all.item(0), all.item(4)));
         assert_eq!(codes.zeros(), 1, "the sine of 0, and no blank");
+    }
+
+    #[test]
+    fn packed_bytes_are_the_signs_lowest_bit_first() {
+        for bits in [8, 64, 72, 136] {
+            let relaxed: Vec<f32> = (0..bits * 3).map(|i| (i as f32 * 0.7).cos()).collect();
+            let byte = |bits: &[f32]| bits.iter().rev().fold(0, |byte, &h| byte << 1 | u8::from(h >= 0.0));
+            let bytes: Vec<u8> = relaxed.chunks(8).map(byte).collect();
+            let packed = Codes::from_packed(&bytes, bits / 8).unwrap();
+            assert_eq!(packed, Codes::from_signs(&relaxed, bits).unwrap());
+        }
+        assert_eq!(Codes::from_packed(&[1, 2, 3], 2), Err(EvalError::PackedCodes { len: 3, bytes: 2 }));
     }
 
     #[test]

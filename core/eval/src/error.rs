@@ -33,6 +33,44 @@ pub enum EvalError {
         /// Words per item.
         words: usize,
     },
+    /// Grades do not end at the end of a query.
+    #[error(
+        "{len} grades are no whole number of queries of {items} items\n\
+         help: pass an array of shape (queries, items) with at least one item"
+    )]
+    GradeRows {
+        /// Grades in all.
+        len: usize,
+        /// Items per query.
+        items: usize,
+    },
+    /// A packed code does not end at the end of an item.
+    #[error(
+        "{len} bytes of packed codes are no whole number of items of {bytes} bytes\n\
+         help: pass the bytes of shape (n, {bytes}), row by row"
+    )]
+    PackedCodes {
+        /// Bytes in all.
+        len: usize,
+        /// Bytes per item.
+        bytes: usize,
+    },
+    /// Codes are longer than a ranking can tell apart.
+    #[error("codes of {bits} bits are too long\nhelp: at most 4096 bits can be ranked")]
+    Bits {
+        /// Code length in bits.
+        bits: usize,
+    },
+    /// A database that is read in parts holds another number of items than it said.
+    #[error(
+        "the database has {found} items where {expected} were announced\nhelp: it must not change while it is read"
+    )]
+    Changed {
+        /// Items announced.
+        expected: usize,
+        /// Items read.
+        found: usize,
+    },
     /// There are no queries, or the database is empty.
     #[error("the {side} holds no items\nhelp: a mean over nothing is not defined; check the split")]
     Empty {
@@ -62,6 +100,14 @@ pub enum EvalError {
     /// The depth K of mAP@K is 0.
     #[error("the depth of mAP is 0\nhelp: ranks count from 1; give no depth for the whole ranking")]
     Depth,
+    /// An asymmetric query holds a value that is not a number.
+    #[error("the real-valued query {item} is NaN at bit {bit}\nhelp: check the file that it comes from")]
+    NanQuery {
+        /// Query, counted from 0.
+        item: usize,
+        /// Bit, counted from 0.
+        bit: usize,
+    },
     /// The list of ranks holds 0.
     #[error("the list of ranks holds 0 at position {position}\nhelp: ranks count from 1")]
     Rank {

@@ -1,5 +1,6 @@
 //! Nearest neighbors of single queries, and the best and worst queries.
 
+use crate::search::{Judgment, Part};
 use crate::{Codes, EvalError, LabelSets};
 
 /// A database item in the ranking of a query.
@@ -28,7 +29,8 @@ pub fn nearest(
     queries: &[usize],
     count: usize,
 ) -> Result<Vec<Vec<Neighbor>>, EvalError> {
-    crate::search::Search::new((query, query_labels), (database, database_labels))?;
+    let judgment = Judgment::Labels(query_labels, database_labels);
+    Part { codes: database, judgment }.check(query)?;
     let of_query = |&index: &usize| {
         let labels = query_labels.item(index);
         let neighbor = |(distance, position): (u32, u32)| {

@@ -1,8 +1,7 @@
 //! What codes look like: balance and correlation of bits, distances between queries and database.
 
-use rayon::prelude::*;
-
-use crate::search::Search;
+use crate::ranking::Ranking;
+use crate::search::{self, Judgment, Part, Summary};
 use crate::{Codes, EvalError, LabelSets};
 
 /// Bins of equal width for the magnitude of a correlation.
@@ -89,23 +88,43 @@ pub fn distances(
     database_labels: LabelSets<'_>,
     queries: usize,
 ) -> Result<DistanceCounts, EvalError> {
-    Search::new((query, query_labels), (database, database_labels))?;
-    let zero = || DistanceCounts { relevant: vec![0; query.bits() + 1], others: vec![0; query.bits() + 1] };
-    let add = |mut counts: DistanceCounts, index: usize| {
-        let labels = query_labels.item(index);
-        for position in 0..database.len() {
-            let shared = labels.iter().zip(database_labels.item(position)).any(|(a, b)| a & b != 0);
-            let side = if shared { &mut counts.relevant } else { &mut counts.others };
-            side[query.hamming(index, database, position) as usize] += 1;
+    let judged = |query_labels| Part { codes: database, judgment: Judgment::Labels(query_labels, database_labels) };
+    judged(query_labels).check(query)?;
+    let first: Vec<u32> = (0..queries.min(query.len()) as u32).collect();
+    let first_labels = query_labels.first(first.len());
+    Ok(search::sum(&Distances { bits: query.bits() }, &query.select(&first), &judged(first_labels)))
+}
+
+/// Counts distances of codes.
+struct Distances {
+    bits: usize,
+}
+
+impl Summary for Distances {
+    type Sum = DistanceCounts;
+
+    /// No item needs a rank.
+    fn depth(&self) -> usize {
+        0
+    }
+
+    fn zero(&self) -> DistanceCounts {
+        DistanceCounts { relevant: vec![0; self.bits + 1], others: vec![0; self.bits + 1] }
+    }
+
+    fn add(&self, counts: &mut DistanceCounts, ranking: &Ranking) {
+        for (distance, group) in ranking.groups().iter().enumerate() {
+            counts.relevant[distance] += group.relevant as u64;
+            counts.others[distance] += (group.items - group.relevant) as u64;
         }
-        counts
-    };
-    let merge = |mut a: DistanceCounts, b: DistanceCounts| {
-        let both = a.relevant.iter_mut().chain(&mut a.others).zip(b.relevant.iter().chain(&b.others));
-        both.for_each(|(a, b)| *a += b);
-        a
-    };
-    Ok((0..queries.min(query.len())).into_par_iter().fold(zero, add).reduce(zero, merge))
+    }
+
+    fn merge(&self, counts: &mut DistanceCounts, following: DistanceCounts) {
+        let sides = [(&mut counts.relevant, following.relevant), (&mut counts.others, following.others)];
+        for (sum, more) in sides.into_iter().flat_map(|(sum, more)| sum.iter_mut().zip(more)) {
+            *sum += more;
+        }
+    }
 }
 
 #[cfg(test)]

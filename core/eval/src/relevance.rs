@@ -1,8 +1,11 @@
-//! Relevance: two items are relevant to each other if they share at least one label.
+//! Relevance: shared labels, or grades for every query and item.
+
+use std::ops::Range;
 
 use crate::EvalError;
 
-/// One set of class labels per item, packed into `words` words per item, row by row.
+/// One set of class labels per item, packed into `words` words per item, row by row. Two items are relevant to each
+/// other if they share at least one label; the number that they share is the grade.
 #[derive(Clone, Copy, Debug)]
 pub struct LabelSets<'a> {
     words: usize,
@@ -41,12 +44,59 @@ impl<'a> LabelSets<'a> {
     /// # Panics
     /// If there is no such item.
     pub fn item(&self, index: usize) -> &'a [u64] {
-        &self.packed[index * self.words..(index + 1) * self.words]
+        self.items(index..index + 1)
     }
 
-    /// All sets, item after item.
-    pub(crate) fn packed(&self) -> &'a [u64] {
-        self.packed
+    /// Those of the first `count` items.
+    pub(crate) fn first(&self, count: usize) -> Self {
+        Self { words: self.words, packed: self.items(0..count) }
+    }
+
+    /// The packed labels of some items, item after item.
+    pub(crate) fn items(&self, items: Range<usize>) -> &'a [u64] {
+        &self.packed[items.start * self.words..items.end * self.words]
+    }
+
+    /// The labels of item `index`, ascending.
+    pub(crate) fn labels(&self, index: usize) -> impl Iterator<Item = usize> {
+        let of_word =
+            |(at, &word): (usize, &u64)| (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| at * 64 + bit);
+        self.item(index).iter().enumerate().flat_map(of_word)
+    }
+}
+
+/// How relevant each of `items` database items is to each query: 0 is not at all. Row = query.
+#[derive(Clone, Copy, Debug)]
+pub struct Grades<'a> {
+    items: usize,
+    grades: &'a [u8],
+}
+
+impl<'a> Grades<'a> {
+    /// Borrows grades of shape `(queries, items)`.
+    ///
+    /// # Errors
+    /// If the array ends within a query, or there are no items.
+    pub fn new(grades: &'a [u8], items: usize) -> Result<Self, EvalError> {
+        if items == 0 || !grades.len().is_multiple_of(items) {
+            return Err(EvalError::GradeRows { len: grades.len(), items });
+        }
+        Ok(Self { items, grades })
+    }
+
+    /// Number of queries.
+    pub fn queries(&self) -> usize {
+        self.grades.len() / self.items
+    }
+
+    /// Number of database items.
+    pub fn items(&self) -> usize {
+        self.items
+    }
+
+    /// Grades of all items for a query.
+    pub(crate) fn of_query(&self, query: usize) -> &'a [u8] {
+        &self.grades[query * self.items..(query + 1) * self.items]
     }
 }
 
@@ -58,7 +108,9 @@ mod tests {
     fn ragged_sets_are_refused() {
         assert_eq!(LabelSets::new(&[1, 2, 3], 2).unwrap_err(), EvalError::LabelWords { len: 3, words: 2 });
         assert_eq!(LabelSets::new(&[], 0).unwrap_err(), EvalError::LabelWords { len: 0, words: 0 });
+        assert_eq!(Grades::new(&[1, 2, 3], 2).unwrap_err(), EvalError::GradeRows { len: 3, items: 2 });
         let sets = LabelSets::new(&[1, 2, 3, 4], 2).unwrap();
         assert_eq!((sets.len(), sets.item(1)), (2, &[3, 4][..]));
+        assert_eq!(sets.labels(1).collect::<Vec<_>>(), [0, 1, 66]);
     }
 }

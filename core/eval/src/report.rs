@@ -2,165 +2,236 @@
 
 use std::collections::BTreeMap;
 
-use crate::average_precision::{Scores, ratio};
+use crate::average_precision::{PrecisionSums, ratio};
 use crate::curves::{Curves, precision_within};
+use crate::gains::{Gains, average_gain};
+use crate::harmonic::Harmonic;
+use crate::metrics::{Definition, MAP_AT_K};
 use crate::ranking::Ranking;
-use crate::weights::Weights;
-
-/// Hamming radius of papers' precision within a ball.
-const RADIUS: usize = 2;
+use crate::search::{GROUP, Summary};
+use crate::{EvalError, expectation};
 
 /// Options of an evaluation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Depth K of `map_at_k` and `ndcg_at_k`; `None`, or more than the database holds, is the whole ranking.
+    /// Depth K of every metric at K; `None`, or more than the database holds, is the whole ranking.
     pub map_at: Option<usize>,
+    /// The definition of mAP@K that [`Report::primary`] and [`Report::average_precision`] follow. All are measured.
+    pub definition: Definition,
+    /// Hamming radius of the precision within a ball.
+    pub radius: usize,
     /// Ranks of the precision and recall curves, from 1. A rank beyond the database counts the whole database.
     pub ranks: Vec<usize>,
     /// Whether to measure the curves.
     pub curves: bool,
 }
 
-/// Means over all queries, as fractions. Curves are empty unless [`Options::curves`] is set.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Report {
-    /// mAP@K: each query's AP divided by its relevant items in the top K; a query without any counts 0.
-    /// The definition of CIBHash, DeepHash-pytorch, UCMFH and the NSH family.
-    pub map_at_k: f64,
-    /// The same, averaged over the queries with a relevant item in the top K alone (HashNet's PyTorch code).
-    pub map_at_k_hit_queries: f64,
-    /// mAP@K with AP divided by min(K, the query's relevant items): a missed relevant item costs.
-    pub map_at_k_min_divisor: f64,
-    /// mAP over the whole ranking, ties ranked by position in the database.
-    pub map_all: f64,
-    /// mAP over the whole ranking, expected when ties stand in a random order: free of the database's order.
-    pub map_all_expected: f64,
-    /// NDCG@K with gain 1 per relevant item and discount log2(rank + 1).
-    pub ndcg_at_k: f64,
-    /// Precision within Hamming radius 2; a query with nothing in that ball counts 0.
-    pub precision_radius2: f64,
-    /// Number of queries without a relevant item in the top K.
-    pub queries_without_hit: usize,
-    /// Average precision of each query, in their order; [`map_at_k`](Self::map_at_k) is its mean.
-    pub average_precision: Vec<f32>,
-    /// Ranks N of the curves.
-    pub ranks: Vec<usize>,
-    /// Precision of the first N items, per rank.
-    pub precision_at: Vec<f64>,
-    /// Recall of the first N items, per rank; a query without relevant items counts 0.
-    pub recall_at: Vec<f64>,
-    /// Precision within radius `0..=bits`, over the queries with anything in that ball; 0 where none has.
-    pub radius_precision: Vec<f64>,
-    /// Recall within radius `0..=bits`; a query without relevant items counts 0.
-    pub radius_recall: Vec<f64>,
-    /// Number of queries with anything within radius `0..=bits`.
-    pub radius_nonempty: Vec<usize>,
-}
-
-impl Report {
-    /// The scalars by name.
-    pub fn scalars(&self) -> BTreeMap<String, f64> {
-        named([
-            ("map_at_k", self.map_at_k),
-            ("map_at_k_hit_queries", self.map_at_k_hit_queries),
-            ("map_at_k_min_divisor", self.map_at_k_min_divisor),
-            ("map_all", self.map_all),
-            ("map_all_expected", self.map_all_expected),
-            ("ndcg_at_k", self.ndcg_at_k),
-            ("precision_radius2", self.precision_radius2),
-            ("queries_without_hit", self.queries_without_hit as f64),
-        ])
-    }
-
-    /// The curves and their ranks by name; empty unless [`Options::curves`] is set.
-    pub fn curves(&self) -> BTreeMap<String, Vec<f64>> {
-        if self.radius_precision.is_empty() {
-            return BTreeMap::new();
-        }
-        let counts = |counts: &[usize]| counts.iter().map(|&count| count as f64).collect();
-        named([
-            ("ranks", counts(&self.ranks)),
-            ("precision_at", self.precision_at.clone()),
-            ("recall_at", self.recall_at.clone()),
-            ("radius_precision", self.radius_precision.clone()),
-            ("radius_recall", self.radius_recall.clone()),
-            ("radius_nonempty", counts(&self.radius_nonempty)),
-        ])
+impl Default for Options {
+    fn default() -> Self {
+        Self { map_at: None, definition: Definition::default(), radius: 2, ranks: Vec::new(), curves: false }
     }
 }
 
-fn named<V, const N: usize>(pairs: [(&str, V); N]) -> BTreeMap<String, V> {
-    pairs.map(|(name, value)| (name.to_owned(), value)).into()
+impl Options {
+    /// The depth K in a database of `items`.
+    pub(crate) fn depth(&self, items: usize) -> Result<usize, EvalError> {
+        if let Some(position) = self.ranks.iter().position(|&rank| rank == 0) {
+            return Err(EvalError::Rank { position });
+        }
+        depth(self.map_at, items)
+    }
 }
 
-/// Sums over queries, from which the report's means are taken.
-#[derive(Clone, Debug)]
-pub(crate) struct Totals<'a> {
-    ranks: &'a [usize],
-    average_precision: Vec<f32>,
-    scores: Scores,
-    precision_radius2: f64,
-    curves: Option<Curves>,
+/// The depth K of an mAP: all of the database where none is given.
+pub(crate) fn depth(map_at: Option<usize>, items: usize) -> Result<usize, EvalError> {
+    if map_at == Some(0) { Err(EvalError::Depth) } else { Ok(map_at.map_or(items, |depth| depth.min(items))) }
 }
 
-impl<'a> Totals<'a> {
-    /// Makes sums over no queries.
-    pub(crate) fn zero(bits: usize, options: &'a Options) -> Self {
-        let curves = options.curves.then(|| Curves::zero(options.ranks.len(), bits + 1));
-        Self {
-            ranks: &options.ranks,
-            average_precision: Vec::new(),
-            scores: Scores::default(),
-            precision_radius2: 0.0,
-            curves,
-        }
+/// Names of the values of a query. The radius is appended to the last.
+const NAMES: [&str; 14] = [
+    MAP_AT_K,
+    "map_at_k_hit_queries",
+    "map_at_k_min_divisor",
+    "map_at_k_all_relevant",
+    "map_first_k",
+    "map_at_k_expected",
+    "map_all",
+    "map_all_expected",
+    "ndcg_at_k",
+    "ndcg_at_k_expected",
+    "ndcg_at_k_graded",
+    "acg_at_k",
+    WITHOUT_HIT,
+    PRECISION_RADIUS,
+];
+const WITHOUT_HIT: &str = "queries_without_hit";
+const PRECISION_RADIUS: &str = "precision_radius";
+
+/// Values of one query, in the order of [`NAMES`]; NaN where the query does not enter the mean.
+type Values = [f64; NAMES.len()];
+
+/// What an evaluation measures.
+pub(crate) struct Measure<'a> {
+    options: &'a Options,
+    bits: usize,
+    items: usize,
+    /// The depth K.
+    depth: usize,
+    gains: Gains,
+    harmonic: Harmonic,
+}
+
+impl<'a> Measure<'a> {
+    /// Prepares to measure rankings of `items` items by codes of `bits` bits; 0 if the distance is no integer, so
+    /// that there are no radii.
+    pub(crate) fn new(options: &'a Options, items: usize, bits: usize) -> Result<Self, EvalError> {
+        let depth = options.depth(items)?;
+        Ok(Self { options, bits, items, depth, gains: Gains::to(depth), harmonic: Harmonic::to(items) })
     }
 
-    /// Adds one query.
-    pub(crate) fn add(&mut self, ranking: &Ranking, weights: &Weights) {
-        let scores = Scores::of(ranking, weights);
-        self.average_precision.push(scores.ap_at_k as f32);
-        self.scores += scores;
-        self.precision_radius2 += precision_within(ranking, RADIUS);
-        if let Some(curves) = &mut self.curves {
-            curves.add(ranking, self.ranks);
-        }
-    }
-
-    /// Adds the queries that follow.
-    pub(crate) fn merge(&mut self, other: &Self) {
-        self.average_precision.extend(&other.average_precision);
-        self.scores += other.scores;
-        self.precision_radius2 += other.precision_radius2;
-        if let (Some(curves), Some(more)) = (&mut self.curves, &other.curves) {
-            curves.merge(more);
-        }
+    /// Measures one ranking.
+    fn values(&self, ranking: &Ranking) -> Values {
+        let (depth, relevant, groups) = (self.depth, ranking.relevant(), ranking.groups());
+        let hits = ranking.hits_within(depth);
+        let sums = PrecisionSums::of(ranking, depth);
+        let at_k = ratio(sums.top_k, hits);
+        let best = self.gains.best(relevant);
+        let expected_gain = expectation::cumulative_gain(groups, depth, &self.gains);
+        [
+            at_k,
+            if hits == 0 { f64::NAN } else { at_k },
+            ratio(sums.top_k, relevant.min(depth)),
+            ratio(sums.top_k, relevant),
+            ratio(sums.first_k, relevant.min(depth)),
+            ratio(expectation::precisions(groups, depth, &self.harmonic), relevant.min(depth)),
+            ratio(sums.all, relevant),
+            ratio(expectation::precisions(groups, ranking.items(), &self.harmonic), relevant),
+            self.gains.ndcg(ranking, hits),
+            if relevant == 0 { 0.0 } else { expected_gain / best },
+            self.gains.graded_ndcg(ranking, hits),
+            average_gain(ranking, hits, depth),
+            f64::from(u8::from(hits == 0)),
+            precision_within(ranking, self.options.radius),
+        ]
     }
 
     /// Takes the means.
-    pub(crate) fn report(self) -> Report {
-        let (queries, scores) = (self.average_precision.len(), self.scores);
-        let ranks = if self.curves.is_some() { self.ranks.to_vec() } else { Vec::new() };
-        let curves = self.curves.unwrap_or_else(|| Curves::zero(0, 0));
-        let mean = |sum| ratio(sum, queries);
-        let means = |sums: Vec<f64>| sums.into_iter().map(mean).collect();
-        let over_nonempty = |(&sum, &nonempty)| ratio(sum, nonempty);
+    pub(crate) fn report(&self, totals: Totals) -> Report {
+        let Totals { values, curves } = totals;
+        let name = |name: &str| match name {
+            PRECISION_RADIUS => format!("{name}{}", self.options.radius),
+            _ => name.to_owned(),
+        };
+        let measured = NAMES.iter().enumerate().filter(|(_, name)| self.bits > 0 || **name != PRECISION_RADIUS);
+        let queries: BTreeMap<String, Vec<f64>> =
+            measured.map(|(at, of)| (name(of), values.iter().map(|query| query[at]).collect())).collect();
         Report {
-            map_at_k: mean(scores.ap_at_k),
-            map_at_k_hit_queries: ratio(scores.ap_at_k, queries - scores.without_hit),
-            map_at_k_min_divisor: mean(scores.ap_at_k_min_divisor),
-            map_all: mean(scores.ap_all),
-            map_all_expected: mean(scores.ap_all_expected),
-            ndcg_at_k: mean(scores.ndcg_at_k),
-            precision_radius2: mean(self.precision_radius2),
-            queries_without_hit: scores.without_hit,
-            average_precision: self.average_precision,
-            ranks,
-            precision_at: means(curves.precision_at),
-            recall_at: means(curves.recall_at),
-            radius_precision: curves.radius_precision.iter().zip(&curves.radius_nonempty).map(over_nonempty).collect(),
-            radius_recall: means(curves.radius_recall),
-            radius_nonempty: curves.radius_nonempty,
+            primary: self.options.definition.metric(),
+            curves: curves.map_or_else(BTreeMap::new, |curves| curves.means(&self.options.ranks, values.len())),
+            queries,
         }
     }
+}
+
+/// Sums over queries, from which a report's means are taken.
+pub(crate) struct Totals {
+    values: Vec<Values>,
+    curves: Option<Curves>,
+}
+
+impl Summary for Measure<'_> {
+    type Sum = Totals;
+
+    fn depth(&self) -> usize {
+        self.items
+    }
+
+    fn zero(&self) -> Totals {
+        let radii = if self.bits == 0 { 0 } else { self.bits + 1 };
+        let curves = self.options.curves.then(|| Curves::zero(self.options.ranks.len(), radii));
+        Totals { values: Vec::new(), curves }
+    }
+
+    fn add(&self, totals: &mut Totals, ranking: &Ranking) {
+        totals.values.push(self.values(ranking));
+        if let Some(curves) = &mut totals.curves {
+            curves.add(ranking, &self.options.ranks);
+        }
+    }
+
+    fn merge(&self, totals: &mut Totals, following: Totals) {
+        totals.values.extend(following.values);
+        if let (Some(curves), Some(more)) = (&mut totals.curves, &following.curves) {
+            curves.merge(more);
+        }
+    }
+}
+
+/// Metrics by name, see [`known_metrics`](crate::known_metrics): of every query, and their means.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    primary: &'static str,
+    queries: BTreeMap<String, Vec<f64>>,
+    curves: BTreeMap<String, Vec<f64>>,
+}
+
+impl Report {
+    /// Means over the queries by name; of `queries_without_hit`, the number.
+    pub fn scalars(&self) -> BTreeMap<String, f64> {
+        self.queries.iter().map(|(name, values)| (name.clone(), summary(name, values))).collect()
+    }
+
+    /// The mean of a metric.
+    ///
+    /// # Panics
+    /// If there is none of that name.
+    pub fn scalar(&self, name: &str) -> f64 {
+        summary(name, &self.queries[name])
+    }
+
+    /// mAP@K by [`Options::definition`].
+    pub fn primary(&self) -> f64 {
+        self.scalar(self.primary)
+    }
+
+    /// The average precision of each query by [`Options::definition`], in their order; 0 for a query that does not enter the
+    /// mean.
+    pub fn average_precision(&self) -> Vec<f32> {
+        self.queries[self.primary].iter().map(|&value| if value.is_nan() { 0.0 } else { value as f32 }).collect()
+    }
+
+    /// Values of each query by the metric's name, in the order of the queries; NaN for a query that does not enter the mean.
+    pub fn queries(&self) -> &BTreeMap<String, Vec<f64>> {
+        &self.queries
+    }
+
+    /// The curves by name; empty unless [`Options::curves`] is set.
+    ///
+    /// - `precision_at`, `recall_at` over `ranks`, ties by position, and `precision_at_expected`, `recall_at_expected` in
+    ///   expectation over ties; a query without relevant items has recall 0.
+    /// - `radius_precision` over Hamming radii `0..=bits`: mean over the `radius_nonempty` queries with an item in that
+    ///   ball, 0 where there are none. `radius_recall`: mean over all queries.
+    pub fn curves(&self) -> &BTreeMap<String, Vec<f64>> {
+        &self.curves
+    }
+}
+
+/// The mean of a metric over the queries that enter it; a count's sum.
+pub(crate) fn summary(name: &str, values: &[f64]) -> f64 {
+    if name == WITHOUT_HIT { values.iter().sum() } else { mean(values.iter().copied()) }
+}
+
+/// The mean of those values that are numbers; 0 if none is. Values are added by [`GROUP`], as the sums of curves are.
+pub(crate) fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (mut sum, mut group, mut count) = (0.0, 0.0, 0);
+    for (at, value) in values.enumerate() {
+        if at % GROUP == 0 {
+            sum += std::mem::take(&mut group);
+        }
+        if !value.is_nan() {
+            group += value;
+            count += 1;
+        }
+    }
+    ratio(sum + group, count)
 }

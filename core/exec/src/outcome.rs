@@ -50,13 +50,11 @@ pub enum Score {
     Validation(f64),
 }
 
-/// The primary metric, shown as its mean over the run's tasks.
-const PRIMARY: &str = "map_at_k";
-
 impl From<&RunResult> for ResultSummary {
     fn from(result: &RunResult) -> Self {
-        let test = result.mean_test(PRIMARY).map(Score::Test);
-        let validation = || result.mean_validation(PRIMARY).map(Score::Validation);
+        // Its mean over the run's tasks.
+        let test = result.mean_test(&result.primary).map(Score::Test);
+        let validation = || result.primary_validation().map(Score::Validation);
         Self { status: result.status, message: result.message.clone(), score: test.or_else(validation) }
     }
 }

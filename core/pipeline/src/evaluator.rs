@@ -146,9 +146,9 @@ impl<'a> Evaluator<'a> {
         let source = if self.setup.encode.by_role { None } else { Some(self.validation_codes(method)?) };
         let mut sum = 0.0;
         for task in &self.setup.tasks {
-            let map_at = self.setup.options.map_at;
+            let Options { map_at, definition, .. } = self.setup.options;
             let metric = |query: &Side<'_>, database: &Side<'_>| {
-                map_at_k(query.codes, query.labels, database.codes, database.labels, map_at)
+                map_at_k(query.codes, query.labels, database.codes, database.labels, definition, map_at)
             };
             sum += self.setup.search(method, source.as_ref(), *task, Queries::Validation, metric)?;
         }
@@ -197,13 +197,11 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn test(&self, method: &dyn HashMethod, codes: &AllCodes) -> Result<BTreeMap<Task, TestResult>> {
         self.each_task(method, codes, Queries::Test, |query, database| {
             let report = self.setup.report(query, database)?;
-            let (best, worst) = extremes(&report.average_precision, KEPT);
-            let neighbors = |queries| neighbors(query, database, &report, queries);
-            let queries = TaskQueries {
-                best: neighbors(best)?,
-                worst: neighbors(worst)?,
-                average_precision: report.average_precision.clone(),
-            };
+            let average_precision = report.average_precision();
+            let (best, worst) = extremes(&average_precision, KEPT);
+            let neighbors = |queries| neighbors(query, database, &average_precision, queries);
+            let (best, worst) = (neighbors(best)?, neighbors(worst)?);
+            let queries = TaskQueries { average_precision, best, worst };
             let counts = distances(query.codes, query.labels, database.codes, database.labels, DISTANT)?;
             let distances = DistanceProfile {
                 queries: query.items.len().min(DISTANT),
@@ -231,13 +229,13 @@ impl<'a> Evaluator<'a> {
 fn neighbors(
     query: &Side<'_>,
     database: &Side<'_>,
-    report: &Report,
+    average_precision: &[f32],
     queries: Vec<usize>,
 ) -> Result<Vec<Neighbors>, EvalError> {
     let found = nearest(query.codes, query.labels, database.codes, database.labels, &queries, KEPT)?;
     let of_query = |(position, found): (usize, Vec<Neighbor>)| Neighbors {
         query: query.items[position],
-        average_precision: report.average_precision[position],
+        average_precision: average_precision[position],
         items: found.iter().map(|neighbor| database.items[neighbor.position as usize]).collect(),
         relevant: found.iter().map(|neighbor| neighbor.relevant).collect(),
     };
@@ -421,7 +419,7 @@ mod tests {
             assert!(all.time > Duration::ZERO);
             assert_eq!(inputs.loaded(), (0..ITEMS as u32).collect::<Vec<_>>());
             let measured = evaluator.measure(&method, &all, Queries::Validation).unwrap();
-            assert_eq!(evaluator.validate(&method).unwrap(), measured[&task].map_at_k);
+            assert_eq!(evaluator.validate(&method).unwrap(), measured[&task].primary());
             assert_eq!(inputs.loaded(), (0..12).chain(20..44).collect::<Vec<_>>());
             // Only what the validation left out is encoded for the final search, to the same codes.
             let again = evaluator.encode(&method).unwrap();
@@ -447,7 +445,7 @@ mod tests {
         assert_eq!(report, evaluator.measure(&method, &all, Queries::Test).unwrap()[&task]);
         assert_eq!(kept.average_precision.len(), split.query.len());
         let mean = kept.average_precision.iter().map(|&precision| f64::from(precision)).sum::<f64>() / 8.0;
-        assert!((mean - report.map_at_k).abs() < 1e-6, "{mean} {}", report.map_at_k);
+        assert!((mean - report.primary()).abs() < 1e-6, "{mean} {}", report.primary());
         assert!(kept.best.is_sorted_by(|a, b| a.average_precision >= b.average_precision));
         assert!(kept.worst.is_sorted_by(|a, b| a.average_precision <= b.average_precision));
         let codes = &all.codes.get(Modality::Image).unwrap();
@@ -476,7 +474,7 @@ mod tests {
         let measured = evaluator.measure(&method, &all, Queries::Validation).unwrap();
         let keys: Vec<String> = measured.keys().map(Task::key).collect();
         assert_eq!(keys, ["i2t", "t2i"]);
-        assert_eq!(mean, measured.values().map(|report| report.map_at_k).sum::<f64>() / 2.0);
+        assert_eq!(mean, measured.values().map(|report| report.primary()).sum::<f64>() / 2.0);
     }
 
     #[test]

@@ -322,6 +322,7 @@ fn evaluated(
     if training.epoch.is_some() {
         result.epochs_done = Some(section::<TrainConfig>(&job.config.train)?.epochs);
     }
+    result.primary = options(job.config)?.definition.metric().to_owned();
     result.validation = task_results(validation, false);
     result.test = task_results(test, true);
     result.codes = statistics(&codes);
@@ -351,7 +352,7 @@ fn encoded_otherwise(mut evaluator: Evaluator<'_>, method: &dyn HashMethod) -> R
 fn task_results(reports: BTreeMap<Task, Report>, curves: bool) -> BTreeMap<Task, TaskResult> {
     let result = |report: Report| TaskResult {
         metrics: report.scalars(),
-        curves: if curves { report.curves() } else { BTreeMap::new() },
+        curves: if curves { report.curves().clone() } else { BTreeMap::new() },
     };
     reports.into_iter().map(|(task, report)| (task, result(report))).collect()
 }
@@ -443,5 +444,6 @@ fn build(
 /// What is measured.
 fn options(config: &RunConfig) -> Result<Options> {
     let eval: EvalConfig = section(&config.eval)?;
-    Ok(Options { map_at: eval.map_at.rank()?, ranks: eval.ranks, curves: true })
+    let (map_at, definition) = (eval.map_at.rank()?, eval.definition);
+    Ok(Options { map_at, definition, ranks: eval.ranks, curves: true, ..Options::default() })
 }

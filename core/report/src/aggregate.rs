@@ -6,7 +6,6 @@ use hashlab_data::{Modality, Task};
 use hashlab_settings::Settings;
 use hashlab_store::RunResult;
 
-use crate::metrics::PRIMARY_METRIC;
 use crate::sweep_report::{Outcome, ReportedRun};
 
 /// Key of a run's peak of resident memory, in MiB, in its provenance.
@@ -168,7 +167,7 @@ impl<'a> Setting<'a> {
 
     /// Averages the primary metric of the validation queries over tasks and seeds.
     pub(crate) fn validation(&self) -> Option<f64> {
-        self.statistic(|r| r.mean_validation(PRIMARY_METRIC)).map(|s| s.mean)
+        self.statistic(RunResult::primary_validation).map(|s| s.mean)
     }
 
     /// Averages the seconds of a stage over the seeds that finished.

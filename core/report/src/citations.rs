@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use hashlab_data::Task;
+use hashlab_eval::Definition;
 
 use crate::layout::Layout;
 use crate::published::Published;
@@ -96,5 +97,8 @@ fn differences(value: &Published, sweep: &SweepReport) -> Vec<String> {
         Some(protocol) => (*protocol != sweep.header.protocol).then(|| format!("protocol {protocol}")),
     };
     let depth = (value.map_at != sweep.header.map_at).then(|| format!("mAP@{}", value.map_at));
-    protocol.into_iter().chain(depth).collect()
+    // Sources rarely say which definition is theirs; papers of this field mean the default.
+    let default = Definition::default();
+    let definition = (sweep.header.definition != default).then(|| "another definition of mAP".to_owned());
+    protocol.into_iter().chain(depth).chain(definition).collect()
 }

@@ -8,7 +8,6 @@ use crate::aggregate::{Cell, Setting, Value};
 use crate::citations::Citations;
 use crate::facts::{builds, provenance};
 use crate::layout::Layout;
-use crate::metrics::PRIMARY_METRIC;
 use crate::metrics::{info, title};
 use crate::setup::EncoderWeights;
 use crate::warnings::code_mark;
@@ -40,13 +39,13 @@ pub(crate) fn write(layout: &Layout<'_>) -> String {
 fn header(layout: &Layout<'_>) -> Vec<Field> {
     let header = &layout.report.header;
     let versions = provenance(layout.report, "hashlab").into_iter().collect::<Vec<_>>().join(" ");
-    let definition = info(PRIMARY_METRIC).map_or(String::new(), |metric| metric.sentence(header.map_at));
+    let definition = info(layout.primary()).map_or(String::new(), |metric| metric.sentence(header.map_at));
     vec![
         field("sweep", &layout.report.name),
         field("dataset", &header.dataset),
         field("dataset_digest", header.dataset_digest.as_deref().unwrap_or_default()),
         field("protocol", &header.protocol),
-        field("map_at", title(PRIMARY_METRIC, header.map_at)),
+        field("map_at", title(layout.primary(), header.map_at)),
         field("map_definition", definition),
         field("hashlab", versions),
         field("builds", joined(builds(layout.report).into_iter().map(|(build, _)| build))),
@@ -70,7 +69,7 @@ fn record(
         field("setting", setting.id),
         field("point", canonical(&setting.point.clone().into())),
         field("selected", i == cell.selected),
-        field("state", layout.value(cell, i, task, PRIMARY_METRIC).name()),
+        field("state", layout.value(cell, i, task, layout.primary()).name()),
         field("codes", codes(setting)),
         field("seeded", setting.seeded()),
         field("seeds_planned", setting.runs.len()),

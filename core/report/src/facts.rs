@@ -7,7 +7,7 @@ use hashlab_data::Modality;
 use crate::aggregate::Setting;
 use crate::document::Fact;
 use crate::layout::Layout;
-use crate::metrics::{self, PRIMARY_METRIC};
+use crate::metrics;
 use crate::setup::Selection;
 use crate::sweep_report::{ReportedRun, SweepReport};
 use crate::wording::{joined, listed, point, short};
@@ -44,8 +44,8 @@ pub(crate) fn facts(layout: &Layout<'_>) -> Vec<Fact> {
 
 /// Defines the metrics shown, and the primary metric, which selects, even where it is not shown.
 fn definitions(layout: &Layout<'_>) -> Vec<String> {
-    let others = layout.metrics.iter().map(String::as_str).filter(|m| *m != PRIMARY_METRIC);
-    let infos = [PRIMARY_METRIC].into_iter().chain(others).filter_map(metrics::info);
+    let others = layout.metrics.iter().map(String::as_str).filter(|m| *m != layout.primary());
+    let infos = [layout.primary()].into_iter().chain(others).filter_map(metrics::info);
     infos.map(|m| format!("{}: {}", layout.title(m.name), m.sentence(layout.report.header.map_at))).collect()
 }
 
@@ -73,7 +73,7 @@ fn cells(layout: &Layout<'_>) -> String {
 
 /// How epochs and settings were selected, as far as there was a choice.
 fn selection(layout: &Layout<'_>) -> Option<String> {
-    let primary = layout.title(PRIMARY_METRIC);
+    let primary = layout.title(layout.primary());
     let tasks = if layout.several_tasks() { ", mean of the tasks" } else { "" };
     let words = |selection: Selection| match selection {
         Selection::None => None,

@@ -7,7 +7,6 @@ use serde_json::Value as Json;
 
 use crate::aggregate::{Comparison, Setting};
 use crate::details::Details;
-use crate::metrics::PRIMARY_METRIC;
 use crate::wording::joined;
 
 /// Stands for a key that a configuration leaves at its default.
@@ -69,7 +68,7 @@ impl Ablation {
             .zip(&points)
             .map(|(setting, point)| Ablated {
                 values: place(point),
-                metrics: setting.finished().filter_map(|r| r.mean_test(PRIMARY_METRIC)).collect(),
+                metrics: setting.finished().filter_map(|r| r.mean_test(&r.primary)).collect(),
             })
             .filter(|setting| !setting.metrics.is_empty())
             .collect();

@@ -23,6 +23,11 @@ pub(crate) struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
+    /// Name of the primary metric.
+    pub(crate) fn primary(&self) -> &'static str {
+        self.report.header.primary()
+    }
+
     /// Heading of a metric.
     pub(crate) fn title(&self, metric: &str) -> String {
         metrics::title(metric, self.report.header.map_at)

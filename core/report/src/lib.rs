@@ -25,6 +25,7 @@
 //!         protocol: "cibhash".into(),
 //!         protocol_description: "5,000 training items".into(),
 //!         map_at: Depth::At(1000),
+//!         definition: Definition::TopK,
 //!         command: "hashlab sweep quick.toml".into(),
 //!         notes: vec![],
 //!     },
@@ -51,7 +52,6 @@
 mod aggregate;
 mod citations;
 mod csv;
-mod depth;
 mod details;
 mod document;
 mod encodings;
@@ -79,13 +79,13 @@ mod text;
 mod warnings;
 mod wording;
 
-pub use depth::Depth;
 pub use details::{Details, RunDetails, runs_with_queries};
 pub use error::ReportError;
 pub use figure::{Figure, FileFormat};
 pub use figures::{FigureKind, FigureRequest, figure};
+pub use hashlab_eval::{Definition, Depth, MetricInfo, known_metrics};
+pub use hashlab_store::PRIMARY_METRIC;
 pub use jsonl::results_jsonl;
-pub use metrics::{MetricInfo, PRIMARY_METRIC, known_metrics};
 pub use options::{Format, Options};
 pub use page::page;
 pub use published::{Published, PublishedError, parse_published};

@@ -4,7 +4,6 @@ use crate::aggregate::{Cell, Row};
 use crate::citations::Citations;
 use crate::document::Notes;
 use crate::layout::Layout;
-use crate::metrics::PRIMARY_METRIC;
 use crate::sweep_report::ReportedRun;
 use crate::wording::{joined, one_line, point};
 use hashlab_store::counted;
@@ -15,7 +14,7 @@ pub(crate) fn lists(layout: &Layout<'_>, citations: &Citations<'_>) -> Vec<Notes
         Vec::new()
     } else {
         let selected = layout.comparison.rows.iter().flat_map(selected).collect();
-        let primary = layout.metrics.iter().any(|m| m == PRIMARY_METRIC);
+        let primary = layout.metrics.iter().any(|m| m == layout.primary());
         let sources = if primary { citations.notes() } else { Vec::new() };
         vec![Notes { title: "Selected", lines: selected }, Notes { title: "Published", lines: sources }]
     };

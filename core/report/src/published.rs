@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use hashlab_data::{Modality, Task};
+use hashlab_eval::Depth;
 use serde::{Deserialize, Serialize};
 
-use crate::depth::Depth;
 use crate::encodings;
 
 /// Published mAP of a method, by code length.

@@ -1,10 +1,11 @@
 //! Data of a report: what a sweep's runs share, and what became of each of them.
 
+use hashlab_eval::{Definition, Depth};
 use hashlab_settings::Settings;
 use hashlab_store::{RunId, RunResult};
 use serde::{Deserialize, Serialize};
 
-use crate::depth::Depth;
+use crate::metrics;
 use crate::setup::Setup;
 
 /// Everything a sweep's tables are made of.
@@ -36,10 +37,29 @@ pub struct Header {
     pub protocol_description: String,
     /// Depth K of the primary metric mAP@K.
     pub map_at: Depth,
+    /// Definition of the primary metric.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub definition: Definition,
     /// Command that made the sweep and repeats it.
     pub command: String,
     /// Further facts, e.g. `database order drawn by split_seed 0; ties in distance rank by position`.
     pub notes: Vec<String>,
+}
+
+fn is_default(definition: &Definition) -> bool {
+    *definition == Definition::default()
+}
+
+impl Header {
+    /// Name of the primary metric: it selects epochs and settings, on validation queries, and the first table shows it.
+    pub(crate) fn primary(&self) -> &'static str {
+        self.definition.metric()
+    }
+
+    /// Heading of the primary metric.
+    pub(crate) fn primary_title(&self) -> String {
+        metrics::title(self.primary(), self.map_at)
+    }
 }
 
 /// A planned run and what became of it.

@@ -7,7 +7,7 @@ use crate::citations::{Citations, Source};
 use crate::document::{Content, Document, Group, Mark, Table};
 use crate::facts::{cells_in_short, devices, facts};
 use crate::layout::Layout;
-use crate::metrics::{self, PRIMARY_METRIC};
+use crate::metrics;
 use crate::notes::lists;
 use crate::warnings::{COLLAPSED, CONSTANT_BITS, code_mark, warnings};
 use crate::wording::{NONE, fraction, memory, point, seconds};
@@ -59,11 +59,11 @@ fn method_table(layout: &Layout<'_>, metric: &str, tasks: &[Task], citations: &C
         let at = |task: Task| row.cells.iter().map(move |c| c.as_ref().map_or(Content::plain(NONE), |c| cell(c, task)));
         rows.push([Content::plain(row.label)].into_iter().chain(tasks.iter().flat_map(|&task| at(task))).collect());
     }
-    if metrics::info(metric).is_none_or(metrics::MetricInfo::more_is_better) {
+    if metrics::info(metric).is_none_or(hashlab_eval::MetricInfo::more_is_better) {
         mark_columns(&mut rows, comparison, metric, tasks);
     }
     let mut remarks = remarks(layout, metric, tasks, &rows);
-    if metric == PRIMARY_METRIC {
+    if metric == layout.primary() {
         let (cited, doubtful) = with_citations(rows, comparison, tasks, citations);
         rows = cited;
         if rows.len() > comparison.rows.len() {
@@ -149,7 +149,7 @@ fn settings_table(layout: &Layout<'_>) -> Table {
     } else {
         (Vec::new(), titles.collect())
     };
-    let validation = format!("validation {}", layout.title(PRIMARY_METRIC));
+    let validation = format!("validation {}", layout.title(layout.primary()));
     Table {
         title: "All settings".to_owned(),
         groups,

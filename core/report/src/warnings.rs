@@ -7,7 +7,6 @@ use hashlab_store::{CodeStatistics, counted};
 use crate::aggregate::Setting;
 use crate::facts::{builds, provenance, tally};
 use crate::layout::Layout;
-use crate::metrics::PRIMARY_METRIC;
 use crate::sweep_report::{ReportedRun, SweepReport};
 use crate::wording::{joined, point, short};
 
@@ -62,7 +61,7 @@ fn mixed_sources(report: &SweepReport) -> Vec<String> {
 }
 
 fn blind_selections(layout: &Layout<'_>) -> impl Iterator<Item = String> {
-    let primary = layout.title(PRIMARY_METRIC);
+    let primary = layout.title(layout.primary());
     let blind = layout.comparison.cells().filter(|(_, cell)| cell.selected_blindly());
     blind.map(move |(label, cell)| {
         format!("no validation {primary} for {label}, {} bits: shows the first setting of the plan", cell.shown().bits)

@@ -146,6 +146,17 @@ impl fmt::Display for RunId {
     }
 }
 
+/// The primary metric of results that name none.
+pub const PRIMARY_METRIC: &str = "map_at_k";
+
+fn default_primary() -> String {
+    PRIMARY_METRIC.to_owned()
+}
+
+fn is_default_primary(name: &str) -> bool {
+    name == PRIMARY_METRIC
+}
+
 /// Final status of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -166,6 +177,9 @@ pub struct RunResult {
     pub run: RunId,
     /// Final status.
     pub status: Status,
+    /// Name of the primary metric, which selects and is reported first.
+    #[serde(default = "default_primary", skip_serializing_if = "is_default_primary")]
+    pub primary: String,
     /// Reason of the divergence: the step and the loss terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -284,6 +298,7 @@ impl RunResult {
             schema: SCHEMA,
             run,
             status,
+            primary: default_primary(),
             message: None,
             epoch: None,
             epochs_done: None,
@@ -296,6 +311,11 @@ impl RunResult {
             attempts: 0,
             provenance: BTreeMap::new(),
         }
+    }
+
+    /// The mean of the primary metric of the validation queries over the run's tasks.
+    pub fn primary_validation(&self) -> Option<f64> {
+        self.mean_validation(&self.primary)
     }
 
     /// The mean of a validation metric over the run's tasks; `None` if a task lacks it.

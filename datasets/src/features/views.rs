@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use hashlab_data::{ByModality, DataError, Modality, StoredFeatures};
 
-use super::array::{self, Array};
 use super::{Files, same_items};
+use crate::array::{self, Array};
 
 /// The features of one modality.
 pub(super) struct Stored {

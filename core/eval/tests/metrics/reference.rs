@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use hashlab_eval::{Codes, EvalError, LabelSets, Options, Report, evaluate, map_at_k};
+use hashlab_eval::{Codes, Definition, EvalError, LabelSets, Options, Report, evaluate, map_at_k};
 use hashlab_rng::{Stream, stream};
 
 /// Values by the metric's name; a scalar is one value.
 pub(crate) type Metrics = BTreeMap<String, Vec<f64>>;
 
-/// Distance and relevance of every item, nearest first.
-type Ranked = [(usize, bool)];
+/// Distance and grade of every item, nearest first; relevant is what has a grade above 0.
+type Ranked = [(usize, usize)];
 type Score<'a> = &'a dyn Fn(&Ranked) -> f64;
 type ScoreAt<'a> = &'a dyn Fn(&Ranked, usize) -> f64;
 
@@ -56,9 +56,9 @@ impl Problem {
         evaluate(&query, query_labels, &database, labels, options)
     }
 
-    pub(crate) fn map_at_k(&self, k: Option<usize>) -> Result<f64, EvalError> {
+    pub(crate) fn map_at_k(&self, definition: Definition, k: Option<usize>) -> Result<f64, EvalError> {
         let [(query, query_labels), (database, labels)] = self.sides()?;
-        map_at_k(&query, query_labels, &database, labels, k)
+        map_at_k(&query, query_labels, &database, labels, definition, k)
     }
 
     /// Codes and labels of the query and of the database.
@@ -68,17 +68,17 @@ impl Problem {
         Ok([(side(&self.query)?, labels(&self.query.labels)?), (side(&self.database)?, labels(&self.database.labels)?)])
     }
 
-    /// Distance and relevance of every item, ranked for one query.
-    pub(crate) fn ranked(&self, query: usize) -> Vec<(usize, bool)> {
+    /// Distance and grade of every item, ranked for one query.
+    pub(crate) fn ranked(&self, query: usize) -> Vec<(usize, usize)> {
         let row = |side: &Side, i: usize| side.relaxed[i * self.bits..][..self.bits].to_vec();
         let labels = |side: &Side, i: usize| side.labels[i * self.words..][..self.words].to_vec();
         let code = row(&self.query, query);
         let wanted = labels(&self.query, query);
-        let mut items: Vec<(usize, bool)> = (0..self.items())
+        let mut items: Vec<(usize, usize)> = (0..self.items())
             .map(|i| {
                 let differ = code.iter().zip(row(&self.database, i)).filter(|(a, b)| (**a >= 0.0) != (*b >= 0.0));
-                let shared = wanted.iter().zip(labels(&self.database, i)).any(|(a, b)| a & b > 0);
-                (differ.count(), shared)
+                let shared = wanted.iter().zip(labels(&self.database, i)).map(|(a, b)| (a & b).count_ones());
+                (differ.count(), shared.sum::<u32>() as usize)
             })
             .collect();
         items.sort_by_key(|&(distance, _)| distance);
@@ -114,9 +114,18 @@ pub(crate) fn reference(problem: &Problem, options: &Options) -> Metrics {
         [
             ("map_at_k", mean(&|r| share(precisions(r, depth), hits(r, depth)))),
             ("map_at_k_min_divisor", mean(&|r| share(precisions(r, depth), depth.min(hits(r, items))))),
+            ("map_at_k_all_relevant", mean(&|r| share(precisions(r, depth), hits(r, items)))),
+            ("map_first_k", mean(&|r| first_k(r, depth))),
+            (
+                "map_at_k_expected",
+                mean(&|r| share(expected_precisions(r, depth.min(items)), depth.min(hits(r, items)))),
+            ),
             ("map_all", mean(&|r| share(precisions(r, items), hits(r, items)))),
-            ("map_all_expected", mean(&|r| share(expected_precisions(r), hits(r, items)))),
-            ("ndcg_at_k", mean(&|r| ndcg(r, depth))),
+            ("map_all_expected", mean(&|r| share(expected_precisions(r, items), hits(r, items)))),
+            ("ndcg_at_k", mean(&|r| share_of(gain(r, depth, binary), best_gain(r, depth, binary)))),
+            ("ndcg_at_k_expected", mean(&|r| share_of(expected_gain(r, depth), best_gain(r, depth, binary)))),
+            ("ndcg_at_k_graded", mean(&|r| share_of(gain(r, depth, worth), best_gain(r, depth, worth)))),
+            ("acg_at_k", mean(&|r| share(r.iter().take(depth).map(|item| item.1 as f64).sum(), depth.min(items)))),
             ("precision_radius2", mean(&|r| share(hits(r, ball(r, 2)) as f64, ball(r, 2)))),
             ("queries_without_hit", rankings.iter().filter(|r| !found(r)).count() as f64),
         ]
@@ -130,6 +139,9 @@ pub(crate) fn reference(problem: &Problem, options: &Options) -> Metrics {
     metrics.insert("ranks".into(), options.ranks.iter().map(|&n| n as f64).collect());
     metrics.insert("precision_at".into(), by_rank(&|r, n| share(hits(r, n) as f64, n.min(items))));
     metrics.insert("recall_at".into(), by_rank(&|r, n| share(hits(r, n) as f64, hits(r, items))));
+
+    metrics.insert("precision_at_expected".into(), by_rank(&|r, n| share(expected_hits(r, n), n.min(items))));
+    metrics.insert("recall_at_expected".into(), by_rank(&|r, n| share(expected_hits(r, n), hits(r, items))));
 
     let radii = 0..=problem.bits;
     let nonempty = |radius| rankings.iter().filter(move |r| ball(r, radius) > 0);
@@ -146,7 +158,7 @@ pub(crate) fn reference(problem: &Problem, options: &Options) -> Metrics {
 /// The report's scalars and curves in one map.
 pub(crate) fn measured(report: &Report) -> Metrics {
     let scalars = report.scalars().into_iter().map(|(name, value)| (name, vec![value]));
-    scalars.chain(report.curves()).collect()
+    scalars.chain(report.curves().clone()).collect()
 }
 
 /// Fails unless both hold the same names and values to within `tolerance`.
@@ -170,30 +182,73 @@ fn share(sum: f64, count: usize) -> f64 {
 }
 
 fn hits(ranking: &Ranked, depth: usize) -> usize {
-    ranking.iter().take(depth).filter(|item| item.1).count()
+    ranking.iter().take(depth).filter(|item| item.1 > 0).count()
 }
 
 fn precisions(ranking: &Ranked, depth: usize) -> f64 {
-    let relevant = (1..=depth.min(ranking.len())).filter(|&rank| ranking[rank - 1].1);
+    let relevant = (1..=depth.min(ranking.len())).filter(|&rank| ranking[rank - 1].1 > 0);
     relevant.map(|rank| hits(ranking, rank) as f64 / rank as f64).sum()
 }
 
-/// Sums over every rank the chance of a relevant item there times the precision expected then.
-fn expected_precisions(ranking: &Ranked) -> f64 {
+/// The mean precision at the first `depth` relevant items of the whole ranking.
+fn first_k(ranking: &Ranked, depth: usize) -> f64 {
+    let ranks = (1..=ranking.len()).filter(|&rank| ranking[rank - 1].1 > 0).take(depth);
+    average(&ranks.map(|rank| hits(ranking, rank) as f64 / rank as f64).collect::<Vec<_>>())
+}
+
+/// Sums over the ranks to `depth` the chance of a relevant item there times the precision expected then.
+fn expected_precisions(ranking: &Ranked, depth: usize) -> f64 {
     let expected_at = |rank: usize| {
-        let same = |item: &&(usize, bool)| item.0 == ranking[rank].0;
-        let (n, r) = (ranking.iter().filter(same).count(), ranking.iter().filter(same).filter(|item| item.1).count());
+        let (n, r) = tied(ranking, rank);
         let start = ranking.iter().take_while(|item| item.0 < ranking[rank].0).count();
         let others = if r < 2 { 0.0 } else { (rank - start) as f64 * (r - 1) as f64 / (n - 1) as f64 };
         r as f64 / n as f64 * (hits(ranking, start) as f64 + others + 1.0) / (rank + 1) as f64
     };
-    (0..ranking.len()).map(expected_at).sum()
+    (0..depth).map(expected_at).sum()
 }
 
-fn ndcg(ranking: &Ranked, depth: usize) -> f64 {
-    let gain = |rank: usize| 1.0 / ((rank + 2) as f64).log2();
-    let depth = depth.min(ranking.len());
-    let best: f64 = (0..depth.min(hits(ranking, ranking.len()))).map(gain).sum();
-    let got: f64 = (0..depth).filter(|&rank| ranking[rank].1).map(gain).sum();
-    if best == 0.0 { 0.0 } else { got / best }
+/// All and the relevant items at the distance of an item.
+fn tied(ranking: &Ranked, rank: usize) -> (usize, usize) {
+    let same = ranking.iter().filter(|item| item.0 == ranking[rank].0);
+    (same.clone().count(), same.filter(|item| item.1 > 0).count())
+}
+
+/// Sums over the ranks to `depth` the chance of a relevant item there.
+fn expected_hits(ranking: &Ranked, depth: usize) -> f64 {
+    (0..depth.min(ranking.len())).map(|rank| chance(ranking, rank)).sum()
+}
+
+fn expected_gain(ranking: &Ranked, depth: usize) -> f64 {
+    (0..depth.min(ranking.len())).map(|rank| chance(ranking, rank) * discount(rank)).sum()
+}
+
+fn chance(ranking: &Ranked, rank: usize) -> f64 {
+    let (n, r) = tied(ranking, rank);
+    r as f64 / n as f64
+}
+
+fn discount(rank: usize) -> f64 {
+    1.0 / ((rank + 2) as f64).log2()
+}
+
+fn binary(grade: usize) -> f64 {
+    if grade > 0 { 1.0 } else { 0.0 }
+}
+
+fn worth(grade: usize) -> f64 {
+    (grade as f64).exp2() - 1.0
+}
+
+fn gain(ranking: &Ranked, depth: usize, worth: fn(usize) -> f64) -> f64 {
+    ranking.iter().take(depth).enumerate().map(|(rank, item)| worth(item.1) * discount(rank)).sum()
+}
+
+fn best_gain(ranking: &Ranked, depth: usize, worth: fn(usize) -> f64) -> f64 {
+    let mut best = ranking.to_vec();
+    best.sort_by_key(|item| std::cmp::Reverse(item.1));
+    gain(&best, depth, worth)
+}
+
+fn share_of(part: f64, whole: f64) -> f64 {
+    if whole == 0.0 { 0.0 } else { part / whole }
 }

@@ -1,5 +1,6 @@
 //! The section `[eval]`.
 
+use hashlab_eval::Definition;
 use hashlab_settings::{Params, Violations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,12 @@ pub struct EvalConfig {
     /// Depth K of the primary metric mAP@K: a rank, `"all"` for the whole ranking, or `"protocol"` for the depth that
     /// papers use with the protocol.
     pub map_at: Depth,
+    /// Definition of the primary metric mAP@K, which selects and is reported first; the others are recorded, too.
+    /// `"top_k"` divides by the relevant items within the top K, over all queries (CIBHash, DeepHash-pytorch, UCMFH);
+    /// `"hit_queries"` does so over queries with a hit (thuml's PyTorch code of HashNet); `"min_divisor"` divides by min(K,
+    /// all relevant items), `"all_relevant"` by all relevant items; `"first_k"` takes the first K relevant items of the
+    /// whole ranking (cross-modal toolkits).
+    pub definition: Definition,
     /// Ranks at which precision and recall are recorded.
     pub ranks: Vec<usize>,
 }
@@ -51,7 +58,8 @@ impl Depth {
 
 impl Default for EvalConfig {
     fn default() -> Self {
-        Self { map_at: Depth::Named(NamedDepth::Protocol), ranks: vec![1, 10, 100, 500, 1000] }
+        let map_at = Depth::Named(NamedDepth::Protocol);
+        Self { map_at, definition: Definition::default(), ranks: vec![1, 10, 100, 500, 1000] }
     }
 }
 

@@ -3,7 +3,6 @@
 use super::{FigureRequest, Figures};
 use crate::figure::{Figure, HeatMap, Parallel, ParallelLine};
 use crate::hyperparameters::{Ablated, Ablation};
-use crate::metrics::{self, PRIMARY_METRIC};
 
 impl Figures<'_> {
     pub(super) fn heat_map(&self, request: &FigureRequest) -> Option<Figure> {
@@ -18,7 +17,7 @@ impl Figures<'_> {
             HeatMap {
                 title: format!(
                     "{} of {} over {} and {}, {}",
-                    metrics::title(PRIMARY_METRIC, self.report.header.map_at),
+                    self.report.header.primary_title(),
                     ablation.method,
                     in_x.0,
                     in_y.0,
@@ -35,7 +34,7 @@ impl Figures<'_> {
     }
 
     pub(super) fn parallel(&self, ablation: &Ablation) -> Option<Figure> {
-        let metric = metrics::title(PRIMARY_METRIC, self.report.header.map_at);
+        let metric = self.report.header.primary_title();
         let line = |s: &Ablated| ParallelLine {
             values: s.values.clone(),
             metric: s.metrics.iter().sum::<f64>() / s.metrics.len() as f64,

@@ -1,18 +1,19 @@
 //! Lines per row: metrics, curves and what training measured.
 
 use hashlab_data::Task;
+use hashlab_eval::MetricInfo;
 use hashlab_store::RunResult;
 
 use super::Figures;
 use super::curves::{VALIDATION, at_bits, of_journals, of_results};
 use crate::aggregate::{Row, Setting};
 use crate::figure::{Figure, LineChart, Range, Scale, Series};
-use crate::metrics::{self, PRIMARY_METRIC};
+use crate::metrics;
 
 impl Figures<'_> {
     pub(super) fn over_bits(&self, metric: &str, task: Task) -> Option<Figure> {
         let title = metrics::title(metric, self.report.header.map_at);
-        let fraction = metrics::info(metric).is_none_or(metrics::MetricInfo::more_is_better);
+        let fraction = metrics::info(metric).is_none_or(MetricInfo::more_is_better);
         let line = |row: &Row<'_>| {
             let cells = row.cells.iter().flatten();
             let points = cells.filter_map(|cell| at_bits(cell.shown(), cell.value(task, metric))).collect();
@@ -85,7 +86,7 @@ impl Figures<'_> {
     }
 
     pub(super) fn validation(&self, bits: usize) -> Option<Figure> {
-        let title = metrics::title(PRIMARY_METRIC, self.report.header.map_at);
+        let title = self.report.header.primary_title();
         LineChart {
             title: format!("Validation {title} during training, {bits} bits"),
             x: "epoch".to_owned(),

@@ -14,7 +14,7 @@ use crate::encodings::apart;
 use crate::error::ReportError;
 use crate::figure::{Figure, Point, Series};
 use crate::hyperparameters::Ablation;
-use crate::metrics::{self, PRIMARY_METRIC};
+use crate::metrics;
 use crate::sweep_report::SweepReport;
 use crate::wording::joined;
 use curves::of_journals;
@@ -46,7 +46,7 @@ impl Figures<'_> {
         let bits = self.bits(request).ok_or_else(|| nothing(self.known_bits()))?;
         let task = self.task(request).ok_or_else(|| nothing(self.known_tasks()))?;
         let made = match request.kind {
-            FigureKind::MapBits => self.over_bits(request.metric.as_deref().unwrap_or(PRIMARY_METRIC), task),
+            FigureKind::MapBits => self.over_bits(request.metric.as_deref().unwrap_or(self.report.header.primary()), task),
             FigureKind::PrecisionRecall => self.precision_recall(bits, task),
             FigureKind::PrecisionAt => self.at_ranks(bits, task, "precision_at", "Precision@N"),
             FigureKind::RecallAt => self.at_ranks(bits, task, "recall_at", "Recall@N"),

@@ -9,7 +9,7 @@ use crate::aggregate::in_plan_order;
 use crate::details::{Details, RunDetails};
 use crate::figure::{Figure, sparkline};
 use crate::hyperparameters::flattened;
-use crate::metrics::{self, PRIMARY_METRIC};
+use crate::metrics;
 use crate::sweep_report::{Outcome, ReportedRun, SweepReport};
 use crate::wording::{NONE, fraction, one_line, point, seconds};
 
@@ -64,7 +64,7 @@ type Varied = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 impl<'a> RunTable<'a> {
     /// Lists a sweep's runs in plan order.
     pub(super) fn of(report: &'a SweepReport, details: &'a Details) -> Self {
-        let title = metrics::title(PRIMARY_METRIC, report.header.map_at);
+        let title = report.header.primary_title();
         let runs = in_plan_order(&report.runs);
         let tasks: BTreeSet<Task> =
             runs.iter().filter_map(|r| r.finished()).flat_map(|r| r.test.keys().copied()).collect();
@@ -129,7 +129,7 @@ impl<'a> RunView<'a> {
             _ => None,
         };
         let number = |value: Option<f64>| value.map_or(NONE.to_owned(), fraction);
-        let test = |task: &Task| number(result.and_then(|r| r.test.get(task)?.metrics.get(PRIMARY_METRIC).copied()));
+        let test = |task: &Task| number(result.and_then(|r| r.test.get(task)?.metrics.get(report.header.primary()).copied()));
         let own = details.and_then(|d| d.config.as_ref()).map(flattened).unwrap_or_default();
         let of_method = varied.get(&run.method);
         let differs = |(key, _): &&(String, String)| {
@@ -143,7 +143,7 @@ impl<'a> RunView<'a> {
             seed: run.seed,
             setting: point(&run.point),
             state: details.and_then(|d| d.state).filter(|_| result.is_none()).unwrap_or(run.outcome.name()),
-            validation: number(result.and_then(|r| r.mean_validation(PRIMARY_METRIC))),
+            validation: number(result.and_then(hashlab_store::RunResult::primary_validation)),
             test: tasks.iter().map(test).collect(),
             epoch: result.and_then(|r| r.epoch).map_or(NONE.to_owned(), |epoch| epoch.to_string()),
             seconds: seconds(result.and_then(|r| r.seconds.get("train").copied())),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use hashlab_data::{ByModality, Modality, Task};
 use hashlab_report::{
-    Depth, EncoderSummary, EncoderWeights, Header, Outcome, PRIMARY_METRIC, Published, ReportedRun, Selection, Setup,
-    SweepReport,
+    Definition, Depth, EncoderSummary, EncoderWeights, Header, Outcome, PRIMARY_METRIC, Published, ReportedRun,
+    Selection, Setup, SweepReport,
 };
 use hashlab_settings::Settings;
 use hashlab_store::{CodeStatistics, RunId, RunResult, Status, TaskResult};
@@ -28,6 +28,7 @@ fn header() -> Header {
         protocol: "cibhash".to_owned(),
         protocol_description: "5000 query, 5000 train, 50000 database items (CIBHash's code)".to_owned(),
         map_at: Depth::At(1000),
+        definition: Definition::TopK,
         command: "hashlab sweep experiments/cibhash_cifar10.toml".to_owned(),
         notes: vec!["database order drawn by split_seed 0".to_owned()],
     }

@@ -1,4 +1,4 @@
-//! Arrays from files, as the numbers that features, labels and indices need.
+//! Arrays from .npy, .npz and .safetensors files, as the numbers that features, codes, labels and indices need.
 
 use std::path::Path;
 
@@ -6,24 +6,38 @@ use candle_core::npy::NpzTensors;
 use candle_core::{DType, Device, Tensor, safetensors};
 use hashlab_data::{DataError, Labels};
 
-use super::file_of;
-
 /// More classes than any data set's: an item's labels are a bit each, so that a wrong number would fill the memory.
 const MOST_CLASSES: usize = 1 << 16;
 
 /// An array of numbers as it was read.
-pub(super) struct Raw(Tensor);
+pub struct Raw(Tensor);
+
+/// Codes as a file holds them, row by row.
+pub enum RawCodes {
+    /// Bytes of eight bits each, so many per item.
+    Packed(Vec<u8>, usize),
+    /// One value per bit, so many per item: positive where the bit is 1, 0 included.
+    Signs(Vec<f32>, usize),
+}
 
 /// Features `(items, views, dim)`.
-pub(super) struct Array {
+pub struct Array {
     rows: usize,
     views: usize,
     dim: usize,
     values: Vec<f32>,
 }
 
+/// The file of a path that may name an array behind `#`.
+pub fn file_of(path: &str) -> &Path {
+    Path::new(path.split_once('#').map_or(path, |(file, _)| file))
+}
+
 /// Reads a file; `path#name` names an array of an archive.
-pub(super) fn read(path: &str) -> Result<Raw, DataError> {
+///
+/// # Errors
+/// If it cannot be read as an array, with the file's name.
+pub fn read(path: &str) -> Result<Raw, DataError> {
     let file = file_of(path);
     let name = path.split_once('#').map(|(_, name)| name);
     let broken = |error: candle_core::Error| damaged(file, error.to_string());
@@ -63,8 +77,58 @@ fn chosen(path: &Path, name: Option<&str>, names: &[&String]) -> Result<String, 
 }
 
 impl Raw {
+    /// The array's shape.
+    pub fn shape(&self) -> &[usize] {
+        self.0.dims()
+    }
+
+    /// The array as codes `(items, bits)` of 0 and 1, of ±1, or of real values whose signs are the bits, or, of type uint8
+    /// and `packed` or with other values than 0 and 1, as packed codes `(items, bytes)`.
+    ///
+    /// # Errors
+    /// If it has another shape or no items, or holds NaN.
+    pub fn codes(self, path: &str, packed: bool) -> Result<RawCodes, DataError> {
+        let [rows, columns] = *self.0.dims() else {
+            return Err(self.misshapen(path, "(items, bits) or packed (items, bytes)"));
+        };
+        if rows * columns == 0 {
+            return Err(self.misshapen(path, "at least one item with one bit"));
+        }
+        if self.0.dtype() == DType::U8 {
+            let bytes: Vec<u8> = self.values(path, DType::U8)?;
+            if packed || bytes.iter().any(|&byte| byte > 1) {
+                return Ok(RawCodes::Packed(bytes, columns));
+            }
+        } else if packed {
+            let found = format!("values of type {:?}, and packed codes are uint8", self.0.dtype());
+            return Err(damaged(file_of(path), found));
+        }
+        let mut values: Vec<f32> = self.values(path, DType::F32)?;
+        if let Some(at) = values.iter().position(|value| value.is_nan()) {
+            let problem = format!("bit {} of item {} is NaN", at % columns, at / columns);
+            return Err(damaged(file_of(path), problem));
+        }
+        if values.iter().all(|&value| value == 0.0 || value == 1.0) {
+            values.iter_mut().for_each(|value| *value = 2.0 * *value - 1.0);
+        }
+        Ok(RawCodes::Signs(values, columns))
+    }
+
+    /// The array as grades `(queries, items)` from 0 to 255.
+    ///
+    /// # Errors
+    /// If it has another shape or other values.
+    pub fn grades(self, path: &str) -> Result<(Vec<u8>, usize), DataError> {
+        let [_, items] = *self.0.dims() else { return Err(self.misshapen(path, "(queries, items)")) };
+        let small = |grade: i64| u8::try_from(grade).map_err(|_| damaged(file_of(path), format!("a grade of {grade}")));
+        Ok((self.whole(path)?.into_iter().map(small).collect::<Result<_, _>>()?, items))
+    }
+
     /// The array as features.
-    pub(super) fn features(self, path: &str) -> Result<Array, DataError> {
+    ///
+    /// # Errors
+    /// If it has another shape or no items, or holds what is no finite number.
+    pub fn features(self, path: &str) -> Result<Array, DataError> {
         let (rows, views, dim) = match *self.0.dims() {
             [rows, dim] => (rows, 1, dim),
             [rows, views, dim] => (rows, views, dim),
@@ -83,7 +147,10 @@ impl Raw {
     }
 
     /// The array as labels: class numbers, or multi-hot rows.
-    pub(super) fn labels(self, path: &str) -> Result<Labels, DataError> {
+    ///
+    /// # Errors
+    /// If it has another shape, or values that are no integers from 0.
+    pub fn labels(self, path: &str) -> Result<Labels, DataError> {
         let values = self.whole(path)?;
         match *self.0.dims() {
             [_] => {
@@ -103,7 +170,10 @@ impl Raw {
     }
 
     /// The array as item indices.
-    pub(super) fn indices(self, path: &str) -> Result<Vec<u32>, DataError> {
+    ///
+    /// # Errors
+    /// If it has another shape, or values that are no integers from 0.
+    pub fn indices(self, path: &str) -> Result<Vec<u32>, DataError> {
         if self.0.rank() != 1 {
             return Err(self.misshapen(path, "(indices)"));
         }
@@ -133,27 +203,27 @@ impl Raw {
 
 impl Array {
     /// Number of items.
-    pub(super) fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Length of a vector.
-    pub(super) fn width(&self) -> usize {
+    pub fn width(&self) -> usize {
         self.dim
     }
 
     /// Views per item.
-    pub(super) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.views
     }
 
     /// One view of an item.
-    pub(super) fn row(&self, item: usize, view: usize) -> &[f32] {
+    pub fn row(&self, item: usize, view: usize) -> &[f32] {
         &self.values[(item * self.views + view) * self.dim..][..self.dim]
     }
 
     /// Adds shape and values to a digest.
-    pub(super) fn hash(&self, hasher: &mut blake3::Hasher) {
+    pub(crate) fn hash(&self, hasher: &mut blake3::Hasher) {
         for size in [self.rows, self.views, self.dim] {
             hasher.update(&(size as u64).to_le_bytes());
         }

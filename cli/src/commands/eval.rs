@@ -1,0 +1,109 @@
+//! `hashlab eval`: every metric of codes from files, whoever made them.
+
+mod output;
+mod sides;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use hashlab_eval::{
+    ClassMean, Depth, EvalError, Grades, Interval, LabelSets, Logits, Options, Report, bootstrap, evaluate,
+    evaluate_asymmetric, evaluate_graded, per_class,
+};
+
+use crate::args::EvalArgs;
+use crate::context::print;
+use crate::exit::bad_input;
+use sides::{LabelWords, codes, grades, labels, logits};
+
+/// What is printed.
+struct Measured {
+    report: Report,
+    intervals: Vec<(String, Interval)>,
+    classes: Vec<ClassMean>,
+    queries: usize,
+    items: usize,
+    bits: usize,
+}
+
+pub(crate) fn run(args: &EvalArgs) -> Result<ExitCode> {
+    let measured = measure(args)?;
+    print(&output::text(args, &measured)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure(args: &EvalArgs) -> Result<Measured> {
+    if args.ranks.contains(&0) {
+        return Err(bad_input("`--ranks` holds 0\nhelp: ranks count from 1"));
+    }
+    let map_at = match args.k {
+        Depth::All => None,
+        Depth::At(rank) => Some(rank),
+    };
+    let options =
+        Options { map_at, definition: args.definition, radius: args.radius, ranks: args.ranks.clone(), curves: true };
+    let database = codes(&args.database_codes, args.packed)?;
+    let items = database.len();
+    let (report, queries, classes) = match &args.grades {
+        Some(path) => {
+            let query = codes(&args.query_codes, args.packed)?;
+            let values = grades(path, (&args.query_codes, query.len()), (&args.database_codes, items))?;
+            let report = fitting(args, evaluate_graded(&query, &database, Grades::new(&values, items)?, &options))?;
+            (report, query.len(), Vec::new())
+        }
+        None => labeled(args, &database, &options)?,
+    };
+    let intervals = args.bootstrap.map(|samples| {
+        let of_metric =
+            |(name, values): (&String, &Vec<f64>)| (name.clone(), bootstrap(values, samples.get(), args.seed));
+        // A count is no mean.
+        report.queries().iter().filter(|(name, _)| *name != "queries_without_hit").map(of_metric).collect()
+    });
+    let bits = database.bits();
+    Ok(Measured { report, intervals: intervals.unwrap_or_default(), classes, queries, items, bits })
+}
+
+/// Measures by labels.
+fn labeled(
+    args: &EvalArgs,
+    database: &hashlab_eval::Codes,
+    options: &Options,
+) -> Result<(Report, usize, Vec<ClassMean>)> {
+    let (Some(query_path), Some(database_path)) = (&args.query_labels, &args.database_labels) else {
+        return Err(bad_input("labels are missing\nhelp: give `--query-labels` and `--database-labels`, or `--grades`"));
+    };
+    let LabelWords { words, query: query_words, database: words_of_items } = labels(query_path, database_path)?;
+    let query_labels = LabelSets::new(&query_words, words)?;
+    let items = LabelSets::new(&words_of_items, words)?;
+    same_items((&args.database_codes, database.len()), (database_path, items.len()))?;
+    let (report, queries) = if args.asymmetric {
+        let (values, bits) = logits(&args.query_codes)?;
+        let query = Logits::new(&values, bits)?;
+        same_items((&args.query_codes, query.len()), (query_path, query_labels.len()))?;
+        (evaluate_asymmetric(query, query_labels, database, items, options), query.len())
+    } else {
+        let query = codes(&args.query_codes, args.packed)?;
+        same_items((&args.query_codes, query.len()), (query_path, query_labels.len()))?;
+        (evaluate(&query, query_labels, database, items, options), query.len())
+    };
+    let report = fitting(args, report)?;
+    let classes =
+        if args.per_class { per_class(&report.queries()[args.definition.metric()], query_labels) } else { Vec::new() };
+    Ok((report, queries, classes))
+}
+
+/// Names the files of codes that do not fit each other.
+fn fitting(args: &EvalArgs, report: Result<Report, EvalError>) -> Result<Report> {
+    report.map_err(|error| bad_input(format!("{} and {}: {error}", args.query_codes, args.database_codes)))
+}
+
+/// Fails unless codes and labels are of the same items.
+fn same_items(codes: (&str, usize), labels: (&str, usize)) -> Result<()> {
+    if codes.1 == labels.1 {
+        return Ok(());
+    }
+    Err(bad_input(format!(
+        "{} has codes of {} items, {} labels of {}\nhelp: both must have a row per item, in the same order",
+        codes.0, codes.1, labels.0, labels.1
+    )))
+}
