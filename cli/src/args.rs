@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Write a figure of a sweep for a paper
     Plot(PlotArgs),
+    /// Compare the methods of a sweep, paired by seed
+    Compare(CompareArgs),
     /// Measure the retrieval of anyone's codes
     Eval(EvalArgs),
     /// Extract an experiment's features and export them as .npy files
@@ -197,6 +199,24 @@ pub(crate) enum TableFormat {
     Json,
     /// One line per run, from which `table FILE` renders again.
     Jsonl,
+}
+
+/// Compares rows of a sweep, paired by seed: mean difference, 95 % interval of Student's t, and the p value of a paired t
+/// test, adjusted by Holm's method over the comparisons of a column. Fewer than three seeds are not tested.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  hashlab compare cifar10 CIBHash ITQ")]
+pub(crate) struct CompareArgs {
+    /// Name of a sweep under the directory of runs, e.g. `cifar10`, or a results.jsonl file
+    pub(crate) sweep: String,
+    /// Labels of one row, to compare with every other, or of two; without one, every pair of rows is compared
+    #[arg(num_args = 0..=2, value_name = "ROW")]
+    pub(crate) rows: Vec<String>,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: TableFormat,
+    /// Metric to compare [default: the primary one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) metric: Option<String>,
 }
 
 /// Measures codes from files: every metric, with its definition.

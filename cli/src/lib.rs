@@ -42,6 +42,7 @@ fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::Table(args) => commands::table::run(context, &args),
         Command::Report(args) => commands::report::run(context, &args),
         Command::Plot(args) => commands::plot::run(context, &args),
+        Command::Compare(args) => commands::compare::run(context, &args),
         Command::Eval(args) => commands::eval::run(&args),
         Command::Features(args) => commands::features::run(context, &args),
         Command::Trace(args) => commands::trace::run(context, &args),

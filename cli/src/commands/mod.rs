@@ -1,6 +1,7 @@
 //! One file per subcommand.
 
 pub(crate) mod cache;
+pub(crate) mod compare;
 pub(crate) mod datasets;
 pub(crate) mod encoders;
 pub(crate) mod eval;

@@ -11,13 +11,13 @@ use crate::context::{Context, color_on_stdout, note, print};
 use crate::exit::bad_input;
 
 pub(crate) fn run(context: &Context, args: &TableArgs) -> Result<ExitCode> {
-    let report = read(context, &args.sweep)?;
+    let report = report(context, &args.sweep)?;
     show(context, &report, &args.options)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The report of a sweep, or of a file of results.
-fn read(context: &Context, sweep: &str) -> Result<SweepReport> {
+pub(super) fn report(context: &Context, sweep: &str) -> Result<SweepReport> {
     match results_file(sweep)? {
         Some(path) => from_file(path),
         None => newest(context, sweep),
@@ -56,21 +56,25 @@ pub(super) fn newest(context: &Context, name: &str) -> Result<SweepReport> {
 
 /// The options of a table as arguments give them.
 pub(crate) fn options(options: &TableOptions) -> Result<Options> {
-    let format = match options.format {
+    Ok(Options {
+        metrics: options.metric.clone(),
+        all: options.all,
+        times: !options.no_times,
+        color: color_on_stdout(),
+        ..Options::new(format(options.format))
+    })
+}
+
+/// A format as arguments name it.
+pub(crate) fn format(format: TableFormat) -> Format {
+    match format {
         TableFormat::Text => Format::Text,
         TableFormat::Markdown => Format::Markdown,
         TableFormat::Latex => Format::Latex,
         TableFormat::Csv => Format::Csv,
         TableFormat::Json => Format::Json,
         TableFormat::Jsonl => Format::Jsonl,
-    };
-    Ok(Options {
-        metrics: options.metric.clone(),
-        all: options.all,
-        times: !options.no_times,
-        color: color_on_stdout(),
-        ..Options::new(format)
-    })
+    }
 }
 
 /// Prints a report as the options say.

@@ -38,6 +38,7 @@ mod relevance;
 mod report;
 mod scan;
 mod search;
+mod statistics;
 mod streamed;
 
 pub use asymmetric::{Logits, evaluate_asymmetric};
@@ -51,6 +52,7 @@ pub use per_class::{ClassMean, per_class};
 pub use profile::{BitStatistics, DistanceCounts, distances};
 pub use relevance::{Grades, LabelSets};
 pub use report::{Options, Report};
+pub use statistics::{Paired, holm};
 pub use streamed::{Database, evaluate_streamed};
 
 use average_precision::Primary;

@@ -69,6 +69,17 @@ pub enum ReportError {
     /// A template that cannot be rendered.
     #[error("cannot render a page: {0}")]
     Template(#[from] askama::Error),
+    /// A row that a sweep does not have.
+    #[error("no row `{row}`\nhelp: the rows are {known}")]
+    UnknownRow {
+        /// The name as given.
+        row: String,
+        /// The labels of all rows.
+        known: String,
+    },
+    /// A comparison in [`Format::Jsonl`](crate::Format::Jsonl).
+    #[error("a comparison has no format jsonl\nhelp: `table` prints the runs in it; choose csv or json here")]
+    JsonlOfComparison,
     /// A results file without its header line.
     #[error("results file is empty, expected a header line\nhelp: it is the output in format jsonl")]
     NoHeader,

@@ -51,6 +51,7 @@
 
 mod aggregate;
 mod citations;
+mod compare;
 mod csv;
 mod details;
 mod document;
@@ -79,6 +80,7 @@ mod text;
 mod warnings;
 mod wording;
 
+pub use compare::compare;
 pub use details::{Details, RunDetails, runs_with_queries};
 pub use error::ReportError;
 pub use figure::{Figure, FileFormat};

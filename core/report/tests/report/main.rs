@@ -1,5 +1,6 @@
 //! The tables of made-up sweeps: their looks (snapshots), numbers, honesty, and files.
 
+mod compare;
 mod encodings;
 mod figures;
 mod files;
