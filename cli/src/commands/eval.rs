@@ -70,7 +70,9 @@ fn labeled(
     options: &Options,
 ) -> Result<(Report, usize, Vec<ClassMean>)> {
     let (Some(query_path), Some(database_path)) = (&args.query_labels, &args.database_labels) else {
-        return Err(bad_input("labels are missing\nhelp: give `--query-labels` and `--database-labels`, or `--grades`"));
+        return Err(bad_input(
+            "labels are missing\nhelp: give `--query-labels` and `--database-labels`, or `--grades`",
+        ));
     };
     let LabelWords { words, query: query_words, database: words_of_items } = labels(query_path, database_path)?;
     let query_labels = LabelSets::new(&query_words, words)?;

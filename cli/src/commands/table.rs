@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use hashlab_report::{Format, Options, ReportError, SweepReport, render};
+use hashlab_report::{Details, Format, Options, ReportError, SweepReport, render};
 
 use crate::args::{TableArgs, TableFormat, TableOptions};
 use crate::context::{Context, color_on_stdout, note, print};
@@ -84,7 +84,7 @@ pub(crate) fn show(context: &Context, report: &SweepReport, table: &TableOptions
 
 /// Renders a report, with published values beside the measured ones.
 pub(crate) fn text(context: &Context, report: &SweepReport, options: &Options) -> Result<String> {
-    render(report, &context.workspace.published()?, options).map_err(|error| match error {
+    render(report, &context.workspace.published()?, &Details::new(), options).map_err(|error| match error {
         ReportError::UnknownMetric { .. } | ReportError::UnmeasuredMetric { .. } | ReportError::MetricsOfJsonl => {
             bad_input(error.to_string())
         }

@@ -1,7 +1,7 @@
 //! Gathers what a page shows beside a report: what runs left in their directories, and nothing else.
 
 use anyhow::Result;
-use hashlab_report::{Details, RunDetails, SweepReport, runs_with_queries};
+use hashlab_report::{Details, ReportedRun, RunDetails, SweepReport, runs_with_queries};
 use hashlab_store::{RunDir, RunState, Store};
 
 use crate::Workspace;
@@ -23,6 +23,19 @@ impl Workspace {
             all.insert(run.run.clone(), details(&dir, shown.contains(&run.run)));
         }
         Ok(all)
+    }
+
+    /// Reads the single queries that a report's runs kept, and nothing else of them.
+    ///
+    /// # Errors
+    /// If a run's name is none.
+    pub fn queries(&self, report: &SweepReport) -> Result<Details> {
+        let store = self.dirs.store();
+        let of_run = |run: &ReportedRun| {
+            let queries = store.run(&run.run)?.queries();
+            Ok((run.run.clone(), RunDetails { queries, ..RunDetails::default() }))
+        };
+        report.runs.iter().map(of_run).collect()
     }
 }
 

@@ -29,7 +29,7 @@ impl PrecisionSums {
     }
 }
 
-/// The average precision of each query by one definition; `None` if the query does not enter the mean.
+/// The average precision of each query by one definition; NaN if the query does not enter the mean.
 pub(crate) struct Primary {
     pub(crate) definition: Definition,
     /// The depth K.
@@ -39,7 +39,7 @@ pub(crate) struct Primary {
 }
 
 impl Summary for Primary {
-    type Sum = Vec<Option<f64>>;
+    type Sum = Vec<f64>;
 
     fn depth(&self) -> usize {
         if self.definition == Definition::FirstK { self.items } else { self.depth }
@@ -53,13 +53,14 @@ impl Summary for Primary {
         let (hits, relevant) = (ranking.hits_within(self.depth), ranking.relevant());
         let top = precisions(ranking.hits(), 0..hits, 0.0);
         values.push(match self.definition {
-            Definition::TopK => Some(ratio(top, hits)),
-            Definition::HitQueries => (hits > 0).then(|| ratio(top, hits)),
-            Definition::MinDivisor => Some(ratio(top, relevant.min(self.depth))),
-            Definition::AllRelevant => Some(ratio(top, relevant)),
+            Definition::TopK => ratio(top, hits),
+            Definition::HitQueries if hits == 0 => f64::NAN,
+            Definition::HitQueries => ratio(top, hits),
+            Definition::MinDivisor => ratio(top, relevant.min(self.depth)),
+            Definition::AllRelevant => ratio(top, relevant),
             Definition::FirstK => {
                 let first = relevant.min(self.depth);
-                Some(ratio(top + precisions(ranking.hits(), hits..first, 0.0), first))
+                ratio(top + precisions(ranking.hits(), hits..first, 0.0), first)
             }
         });
     }
@@ -115,7 +116,8 @@ mod tests {
     fn precisions_of_any_length_are_summed() {
         for hits in 0..40u32 {
             let ranks: Vec<u32> = (0..hits).map(|hit| 3 * hit + 2).collect();
-            let one_by_one = ranks.iter().zip(1..).fold(0.0, |sum, (&rank, hit)| sum + f64::from(hit) / f64::from(rank));
+            let one_by_one =
+                ranks.iter().zip(1..).fold(0.0, |sum, (&rank, hit)| sum + f64::from(hit) / f64::from(rank));
             assert_eq!(precisions(&ranks, 0..ranks.len(), 0.0), one_by_one);
             let third = precisions(&ranks, 0..ranks.len() / 3, 0.0);
             assert_eq!(precisions(&ranks, ranks.len() / 3..ranks.len(), third), one_by_one);

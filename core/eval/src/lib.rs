@@ -52,7 +52,7 @@ pub use per_class::{ClassMean, per_class};
 pub use profile::{BitStatistics, DistanceCounts, distances};
 pub use relevance::{Grades, LabelSets};
 pub use report::{Options, Report};
-pub use statistics::{Paired, holm};
+pub use statistics::{Paired, holm, student_interval};
 pub use streamed::{Database, evaluate_streamed};
 
 use average_precision::Primary;
@@ -114,5 +114,5 @@ pub fn map_at_k(
     part.check(query)?;
     let depth = report::depth(k, database.len())?;
     let primary = Primary { definition, depth, items: database.len() };
-    Ok(report::mean(search::sum(&primary, query, &part).into_iter().flatten()))
+    Ok(report::mean(search::sum(&primary, query, &part).into_iter()))
 }

@@ -14,6 +14,9 @@ pub struct Paired {
     pub n: usize,
     /// Mean difference, first less second.
     pub mean: f64,
+    /// Effect size: the mean by the sample deviation of the differences (Cohen's d of paired samples); none for a single
+    /// pair, or where all differences are equal.
+    pub effect: Option<f64>,
     /// Interval of 95 % by Student's t distribution; none for a single pair, or where all differences are equal.
     pub interval: Option<Interval>,
     /// Two-sided p value of the paired t test; none below three pairs, or where all differences are equal.
@@ -34,18 +37,33 @@ impl Paired {
         let differences: Vec<f64> = pairs.iter().map(|(first, second)| first - second).collect();
         let mean = differences.iter().sum::<f64>() / n as f64;
         let squares: f64 = differences.iter().map(|difference| (difference - mean).powi(2)).sum();
-        let error = if n < 2 { 0.0 } else { (squares / (n - 1) as f64 / n as f64).sqrt() };
+        let deviation = if n < 2 { 0.0 } else { (squares / (n - 1) as f64).sqrt() };
         // What rounding leaves of equal differences is no deviation.
-        let varies = error > 1e-12;
-        let student = varies.then(|| StudentsT::new(0.0, 1.0, (n - 1) as f64).ok()).flatten();
-        let interval = student.as_ref().map(|student| {
-            let half = student.inverse_cdf(0.975) * error;
-            Interval { low: mean - half, high: mean + half }
+        let effect = (deviation > 1e-12).then_some(mean / deviation);
+        let interval = effect.and_then(|_| student_interval(mean, deviation, n));
+        let p = effect.filter(|_| n >= LEAST_PAIRS).and_then(|effect| {
+            let t = effect * (n as f64).sqrt();
+            Some((2.0 * student(n)?.cdf(-t.abs())).min(1.0))
         });
-        let test = |student: &StudentsT| (2.0 * student.cdf(-(mean / error).abs())).min(1.0);
-        let p = student.as_ref().filter(|_| n >= LEAST_PAIRS).map(test);
-        (n > 0).then_some(Self { n, mean, interval, p })
+        (n > 0).then_some(Self { n, mean, effect, interval, p })
     }
+}
+
+/// The interval that holds a mean with a confidence of 95 %, by Student's t distribution, from the sample deviation of `n`
+/// values; `None` for fewer than two.
+///
+/// ```
+/// let interval = hashlab_eval::student_interval(0.5, 0.01, 5).unwrap();
+/// assert!((interval.high - 0.5124).abs() < 1e-4); // t is 2.776, the standard error 0.0045
+/// ```
+pub fn student_interval(mean: f64, deviation: f64, n: usize) -> Option<Interval> {
+    let half = student(n)?.inverse_cdf(0.975) * deviation / (n as f64).sqrt();
+    Some(Interval { low: mean - half, high: mean + half })
+}
+
+/// The distribution of the t value of `n` values.
+fn student(n: usize) -> Option<StudentsT> {
+    StudentsT::new(0.0, 1.0, n.checked_sub(1)? as f64).ok()
 }
 
 /// Adjusts p values for their number (Holm, "A simple sequentially rejective multiple test procedure", 1979): the chance of

@@ -1,7 +1,5 @@
 //! Published values that concern a table, with their sources as numbered notes.
 
-use std::collections::BTreeSet;
-
 use hashlab_data::Task;
 use hashlab_eval::Definition;
 
@@ -35,26 +33,35 @@ impl Source<'_> {
 }
 
 impl<'a> Citations<'a> {
-    /// Picks the values of the sweep's data set, methods, tasks and code lengths; numbers their notes in row order.
-    pub(crate) fn of(layout: &Layout<'a>) -> Self {
+    /// Picks the values of the sweep's data set, methods, tasks and code lengths. Notes that `known` lacks are added to it, in
+    /// row order; a note's number is its place there.
+    pub(crate) fn of(layout: &Layout<'a>, known: &mut Vec<String>) -> Self {
         let mut citations = Self { sources: Vec::new() };
         for row in &layout.comparison.rows {
             for value in layout.published.iter().filter(|p| p.row() == row.label && concerns(p, layout)) {
-                citations.cite(row.label, value, layout.report);
+                citations.cite(row.label, value, layout.report, known);
             }
         }
         citations
     }
 
-    fn cite(&mut self, label: &'a str, value: &'a Published, sweep: &SweepReport) {
+    fn cite(&mut self, label: &'a str, value: &'a Published, sweep: &SweepReport, known: &mut Vec<String>) {
         let note = note(value, sweep);
         if let Some(source) = self.sources.iter_mut().find(|s| s.label == label && s.note == note) {
             source.values.push(value);
             return;
         }
-        let known = self.sources.iter().find(|s| s.note == note).map(|s| s.number);
-        let number = known.unwrap_or_else(|| 1 + self.sources.iter().map(|s| s.number).max().unwrap_or(0));
-        self.sources.push(Source { label, number, note, doubtful: doubtful(value, sweep), values: vec![value] });
+        let number = known.iter().position(|known| *known == note).unwrap_or_else(|| {
+            known.push(note.clone());
+            known.len() - 1
+        });
+        self.sources.push(Source {
+            label,
+            number: number + 1,
+            note,
+            doubtful: doubtful(value, sweep),
+            values: vec![value],
+        });
     }
 
     /// The sources of a row.
@@ -66,12 +73,11 @@ impl<'a> Citations<'a> {
     pub(crate) fn of_cell(&self, label: &str, task: Task, bits: usize) -> impl Iterator<Item = (f64, &str)> {
         self.of_row(label).filter_map(move |s| Some((s.value(task, bits)?, s.note.as_str())))
     }
+}
 
-    /// The numbered notes.
-    pub(crate) fn notes(&self) -> Vec<String> {
-        let notes: BTreeSet<(usize, &str)> = self.sources.iter().map(|s| (s.number, s.note.as_str())).collect();
-        notes.into_iter().map(|(number, note)| format!("[{number}] {note}")).collect()
-    }
+/// Notes with their numbers.
+pub(crate) fn numbered(notes: &[String]) -> Vec<String> {
+    notes.iter().enumerate().map(|(at, note)| format!("[{}] {note}", at + 1)).collect()
 }
 
 fn concerns(value: &Published, layout: &Layout<'_>) -> bool {

@@ -1,16 +1,18 @@
-//! Comparison of rows by seed: is one method better than another, or is that the seeds?
+//! Comparison of rows under equal seeds and queries: is one method better than another, or is that chance?
 
 use hashlab_data::Task;
-use hashlab_eval::{Paired, holm};
+use hashlab_eval::{Interval, Paired, bootstrap, holm};
 use serde_json::{Value as Json, json};
 
-use crate::aggregate::{Comparison, Setting};
-use crate::document::{Content, Document, Mark, Table};
+use crate::aggregate::Comparison;
+use crate::details::Details;
+use crate::document::{Content, Document, Table};
 use crate::encodings::apart;
 use crate::error::ReportError;
 use crate::facts::facts;
-use crate::layout::Layout;
+use crate::layout::{Layout, RESAMPLES};
 use crate::options::{Format, Options};
+use crate::paired::{by_query, by_seed};
 use crate::sweep_report::SweepReport;
 use crate::wording::NONE;
 use crate::{latex, markdown, metrics, text};
@@ -30,25 +32,33 @@ struct Pair<'a> {
     paired: Paired,
     /// The p value adjusted for all comparisons of the same task and code length.
     adjusted: Option<f64>,
+    /// Interval of the mean difference over other queries; none where the runs' queries are not known.
+    over_queries: Option<Interval>,
 }
 
-/// Compares rows of a sweep, paired by seed, in the first of [`Options::metrics`] or the primary metric.
+/// Compares rows of a sweep, paired by seed, in the first of [`Options::metrics`] or the primary metric. In the primary
+/// metric, queries are paired, too, where `details` hold those of the runs.
 ///
 /// `rows` names none, for every pair of rows, one, to compare it with every other, or two. Each row shows the setting that
 /// its validation queries selected. A method without randomness has one value, which is compared with each seed's.
 ///
 /// # Errors
 /// [`ReportError::UnknownRow`], or as [`render`](crate::render).
-pub fn compare(report: &SweepReport, rows: &[String], options: &Options) -> Result<String, ReportError> {
+pub fn compare(
+    report: &SweepReport,
+    details: &Details,
+    rows: &[String],
+    options: &Options,
+) -> Result<String, ReportError> {
     let runs = apart(&report.runs);
     let comparison = Comparison::of(&runs);
     let metrics = metrics::chosen(report, &options.metrics)?;
-    let layout = Layout { report, comparison: &comparison, published: &[], metrics: &metrics[..1], options };
+    let layout = Layout { report, comparison: &comparison, published: &[], metrics: &metrics[..1], details, options };
     let chosen = chosen(&comparison, rows)?;
     let mut pairs = Vec::new();
     for &task in &comparison.tasks {
         for (column, &bits) in comparison.bits.iter().enumerate() {
-            pairs.extend(of_column(&comparison, &chosen, task, (column, bits), &metrics[0]));
+            pairs.extend(of_column(&layout, &chosen, task, (column, bits)));
         }
     }
     Ok(match options.format {
@@ -79,17 +89,20 @@ fn chosen(comparison: &Comparison<'_>, names: &[String]) -> Result<Vec<(usize, u
 
 /// The comparisons of a task at a code length, with their p values adjusted for each other.
 fn of_column<'a>(
-    comparison: &Comparison<'a>,
+    layout: &Layout<'a>,
     chosen: &[(usize, usize)],
     task: Task,
     (column, bits): (usize, usize),
-    metric: &str,
 ) -> Vec<Pair<'a>> {
-    let cell = |row: usize| comparison.rows[row].cells[column].as_ref().map(|cell| cell.shown());
+    let (rows, metric) = (&layout.comparison.rows, layout.metrics[0].as_str());
+    let cell = |row: usize| rows[row].cells[column].as_ref().map(|cell| cell.shown());
     let pair = |&(a, b): &(usize, usize)| {
-        let paired = Paired::of(&by_seed(cell(a)?, cell(b)?, task, metric))?;
-        let (first, second) = (comparison.rows[a].label, comparison.rows[b].label);
-        Some(Pair { first, second, task, bits, paired, adjusted: None })
+        let (first, second) = (cell(a)?, cell(b)?);
+        let paired = Paired::of(&by_seed(first, second, task, metric))?;
+        let definition = layout.report.header.definition;
+        let queries = (metric == layout.primary()).then(|| by_query(first, second, task, layout.details, definition));
+        let over_queries = queries.flatten().map(|differences| bootstrap(&differences, RESAMPLES, 0));
+        Some(Pair { first: rows[a].label, second: rows[b].label, task, bits, paired, adjusted: None, over_queries })
     };
     let mut pairs: Vec<Pair<'a>> = chosen.iter().filter_map(pair).collect();
     let p: Vec<f64> = pairs.iter().filter_map(|pair| pair.paired.p).collect();
@@ -98,49 +111,35 @@ fn of_column<'a>(
     pairs
 }
 
-/// The values of two settings under the same seeds.
-fn by_seed(first: &Setting<'_>, second: &Setting<'_>, task: Task, metric: &str) -> Vec<(f64, f64)> {
-    let (first_values, second_values) = (values(first, task, metric), values(second, task, metric));
-    let of_seed = |values: &[(u64, f64)], seeded: bool, seed: u64| {
-        let found = values.iter().find(|(of, _)| !seeded || *of == seed);
-        found.map(|(_, value)| *value)
-    };
-    let seeds = if first.seeded() { &first_values } else { &second_values };
-    let pair = |&(seed, _): &(u64, f64)| {
-        Some((of_seed(&first_values, first.seeded(), seed)?, of_seed(&second_values, second.seeded(), seed)?))
-    };
-    seeds.iter().filter_map(pair).collect()
-}
-
-fn values(setting: &Setting<'_>, task: Task, metric: &str) -> Vec<(u64, f64)> {
-    let value = |run: &&crate::ReportedRun| {
-        let value = run.finished()?.test.get(&task)?.metrics.get(metric).copied()?;
-        value.is_finite().then_some((run.seed, value))
-    };
-    setting.runs.iter().copied().filter_map(|run| value(&run)).collect()
-}
-
 fn document(layout: &Layout<'_>, pairs: &[Pair<'_>]) -> Document {
     let header = &layout.report.header;
     let several = layout.several_tasks();
+    let queries = pairs.iter().any(|pair| pair.over_queries.is_some());
     let row = |pair: &Pair<'_>| -> Vec<Content> {
-        let task = several.then(|| Content::plain(pair.task.to_string()));
-        let cells = [pair.bits.to_string(), difference(pair), interval(pair), pair.paired.n.to_string(), p(pair)];
-        let name = Content::plain(format!("{} − {}", pair.first, pair.second));
-        [name].into_iter().chain(task).chain(cells.map(Content::plain)).collect()
+        let task = several.then(|| pair.task.to_string());
+        let over_queries = queries.then(|| interval(pair.over_queries));
+        let name = format!("{} − {}", pair.first, pair.second);
+        let cells = [pair.bits.to_string(), format!("{:+.3}", pair.paired.mean), interval(pair.paired.interval)];
+        let tested = [pair.paired.n.to_string(), effect(pair), p(pair)];
+        let all = [name].into_iter().chain(task).chain(cells).chain(over_queries).chain(tested);
+        all.map(Content::plain).collect()
     };
     let task = several.then_some("task");
-    let headings = ["bits", "difference", "95 % interval", "n", "adjusted p"];
-    let columns = ["Methods"].into_iter().chain(task).chain(headings).map(str::to_owned).collect();
+    let over_queries = queries.then_some("over queries");
+    let columns = ["Methods"].into_iter().chain(task).chain(["bits", "difference", "over seeds"]);
+    let columns = columns.chain(over_queries).chain(["n", "effect", "adjusted p"]).map(str::to_owned).collect();
     let metric = layout.title(&layout.metrics[0]);
     let levels = LEVELS.iter().zip(["*", "**", "***"]).map(|(level, stars)| format!("{stars} below {level}"));
-    let remarks = vec![
+    let resampled = format!("over queries: 95 % interval of {RESAMPLES} bootstrap resamples, mean over the seeds");
+    let remarks = [
         format!("{NONE}: fewer than three seeds, or equal differences"),
+        "effect: mean by sample deviation of the differences (Cohen's d of paired samples)".to_owned(),
         format!(
             "adjusted p, {}: two-sided paired t test, Holm's correction over the rows of equal task and bits",
             levels.collect::<Vec<_>>().join(", ")
         ),
     ];
+    let remarks = remarks.into_iter().chain(queries.then_some(resampled)).collect();
     let facts = facts(layout).into_iter().map(|(name, text)| {
         let text = if name == "cells" { CELLS.to_owned() } else { text };
         (name, text)
@@ -153,23 +152,22 @@ fn document(layout: &Layout<'_>, pairs: &[Pair<'_>]) -> Document {
         warnings: Vec::new(),
         tables: vec![Table {
             title: format!("Differences in {metric}, paired by seed"),
-            groups: Vec::new(),
             columns,
             rows: pairs.iter().map(row).collect(),
-            legend: Vec::<(Mark, &'static str)>::new(),
             remarks,
+            ..Table::default()
         }],
         notes: Vec::new(),
         times: None,
     }
 }
 
-fn difference(pair: &Pair<'_>) -> String {
-    format!("{:+.3}", pair.paired.mean)
+fn interval(interval: Option<Interval>) -> String {
+    interval.map_or(NONE.to_owned(), |i| format!("{:+.3} to {:+.3}", i.low, i.high))
 }
 
-fn interval(pair: &Pair<'_>) -> String {
-    pair.paired.interval.map_or(NONE.to_owned(), |i| format!("{:+.3} to {:+.3}", i.low, i.high))
+fn effect(pair: &Pair<'_>) -> String {
+    pair.paired.effect.map_or(NONE.to_owned(), |effect| format!("{effect:+.1}"))
 }
 
 fn p(pair: &Pair<'_>) -> String {
@@ -180,26 +178,44 @@ fn p(pair: &Pair<'_>) -> String {
 
 fn csv(metric: &str, pairs: &[Pair<'_>]) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let headings = ["first", "second", "task", "bits", "metric", "n", "difference", "low", "high", "p", "p_adjusted"];
+    let headings = [
+        "first",
+        "second",
+        "task",
+        "bits",
+        "metric",
+        "n",
+        "difference",
+        "low",
+        "high",
+        "effect",
+        "p",
+        "p_adjusted",
+        "low_over_queries",
+        "high_over_queries",
+    ];
     writer.write_record(headings).expect("memory can be written");
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+    let ends = |interval: Option<Interval>| [number(interval.map(|i| i.low)), number(interval.map(|i| i.high))];
     for pair in pairs {
-        let Paired { n, mean, interval, p } = pair.paired;
-        let (task, bits, n, mean) = (pair.task.key(), pair.bits.to_string(), n.to_string(), mean.to_string());
-        let (low, high) = (number(interval.map(|i| i.low)), number(interval.map(|i| i.high)));
-        let (p, adjusted) = (number(p), number(pair.adjusted));
-        let fields = [pair.first, pair.second, &task, &bits, metric, &n, &mean, &low, &high, &p, &adjusted];
+        let Paired { n, mean, effect, interval, p } = pair.paired;
+        let names = [pair.first.to_owned(), pair.second.to_owned(), pair.task.key(), pair.bits.to_string()];
+        let mean = [metric.to_owned(), n.to_string(), mean.to_string()];
+        let test = [number(effect), number(p), number(pair.adjusted)];
+        let fields = names.into_iter().chain(mean).chain(ends(interval)).chain(test).chain(ends(pair.over_queries));
         writer.write_record(fields).expect("memory can be written");
     }
     String::from_utf8(writer.into_inner().expect("memory can be written")).expect("fields are text")
 }
 
 fn json_text(metric: &str, pairs: &[Pair<'_>]) -> String {
+    let ends = |interval: Option<Interval>| interval.map(|i| [i.low, i.high]);
     let pair = |pair: &Pair<'_>| {
-        let Paired { n, mean, interval, p } = pair.paired;
+        let Paired { n, mean, effect, interval, p } = pair.paired;
         json!({
             "first": pair.first, "second": pair.second, "task": pair.task.key(), "bits": pair.bits, "n": n,
-            "difference": mean, "interval": interval.map(|i| [i.low, i.high]), "p": p, "p_adjusted": pair.adjusted,
+            "difference": mean, "interval": ends(interval), "effect": effect, "p": p, "p_adjusted": pair.adjusted,
+            "interval_over_queries": ends(pair.over_queries),
         })
     };
     let document: Json = json!({ "metric": metric, "comparisons": pairs.iter().map(pair).collect::<Vec<_>>() });

@@ -18,7 +18,7 @@ type Field = (String, String);
 
 /// Writes the comparison; a number that does not exist is an empty field.
 pub(crate) fn write(layout: &Layout<'_>) -> String {
-    let citations = Citations::of(layout);
+    let citations = Citations::of(layout, &mut Vec::new());
     let header = header(layout);
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut titled = false;

@@ -22,6 +22,7 @@ pub(crate) struct Document {
 }
 
 /// A table. The first column is the row's name.
+#[derive(Default)]
 pub(crate) struct Table {
     /// One line.
     pub(crate) title: String,
@@ -31,6 +32,8 @@ pub(crate) struct Table {
     pub(crate) columns: Vec<String>,
     /// Rows, each as long as `columns`.
     pub(crate) rows: Vec<Vec<Content>>,
+    /// Titles of the blocks that rows fall into, each with its first row; empty, or one for row 0 and more.
+    pub(crate) blocks: Vec<(usize, String)>,
     /// What the marks that occur mean.
     pub(crate) legend: Vec<(Mark, &'static str)>,
     /// Remarks on single values.
@@ -87,6 +90,12 @@ impl Table {
     /// Whether any cell of a column is marked.
     pub(crate) fn has_marks(&self, column: usize) -> bool {
         self.rows.iter().any(|row| row[column].mark != Mark::Plain)
+    }
+
+    /// The rows, each with the title of the block that it opens.
+    pub(crate) fn titled_rows(&self) -> impl Iterator<Item = (Option<&str>, &[Content])> {
+        let title = |row: usize| self.blocks.iter().find(|(first, _)| *first == row).map(|(_, title)| title.as_str());
+        self.rows.iter().enumerate().map(move |(at, row)| (title(at), row.as_slice()))
     }
 
     /// Columns before the first group.

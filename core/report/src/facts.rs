@@ -6,8 +6,9 @@ use hashlab_data::Modality;
 
 use crate::aggregate::Setting;
 use crate::document::Fact;
-use crate::layout::Layout;
+use crate::layout::{Layout, RESAMPLES};
 use crate::metrics;
+use crate::options::IntervalOver;
 use crate::setup::Selection;
 use crate::sweep_report::{ReportedRun, SweepReport};
 use crate::wording::{joined, listed, point, short};
@@ -59,15 +60,28 @@ fn cells(layout: &Layout<'_>) -> String {
     let runs = layout.report.runs.iter();
     let seeds: BTreeSet<u64> = runs.filter(|r| r.seeded || unseeded.is_empty()).map(|r| r.seed).collect();
     let list = joined(&seeds);
-    let over = match layout.comparison.seeds_per_setting() {
-        _ if seeds.is_empty() => return "no randomness, no deviation".to_owned(),
-        Some(1) => format!("one seed ({list}), no deviation"),
-        Some(n) => format!("mean ± sample standard deviation over n = {n} seeds ({list})"),
-        None => format!("mean ± sample standard deviation over n seeds (of {list})"),
+    let (spread, absent) = match layout.options.interval {
+        None => (" ± sample standard deviation", "no deviation"),
+        Some(IntervalOver::Seeds) => (" [95 % interval by Student's t]", "no interval"),
+        Some(IntervalOver::Queries) => ("", ""),
     };
-    match unseeded.as_slice() {
-        [] => over,
-        labels => format!("{over}; without randomness, no deviation: {}", joined(labels)),
+    let without = if absent.is_empty() { String::new() } else { format!(", {absent}") };
+    let over = match layout.comparison.seeds_per_setting() {
+        _ if seeds.is_empty() => format!("no randomness{without}"),
+        Some(1) => format!("one seed ({list}){without}"),
+        Some(n) => format!("mean{spread} over n = {n} seeds ({list})"),
+        None => format!("mean{spread} over n seeds (of {list})"),
+    };
+    let over = match unseeded.as_slice() {
+        labels if labels.is_empty() || seeds.is_empty() => over,
+        labels => format!("{over}; without randomness{without}: {}", joined(labels)),
+    };
+    match layout.options.interval {
+        Some(IntervalOver::Queries) => format!(
+            "{over}; in brackets the 95 % interval of {} over queries, from {RESAMPLES} bootstrap resamples",
+            layout.title(layout.primary())
+        ),
+        _ => over,
     }
 }
 
@@ -206,12 +220,15 @@ pub(crate) fn devices(layout: &Layout<'_>) -> Vec<String> {
 
 /// A short form of what cells hold, for a caption.
 pub(crate) fn cells_in_short(layout: &Layout<'_>) -> String {
+    let mean = match layout.options.interval {
+        None => "Mean ± standard deviation",
+        Some(IntervalOver::Seeds) => "Mean and 95 % interval",
+        Some(IntervalOver::Queries) => "Mean, with the 95 % interval over queries,",
+    };
     match layout.comparison.seeds_per_setting() {
         Some(1) => "One seed".to_owned(),
-        Some(n) => format!("Mean ± standard deviation over {}", counted(n, "seed")),
-        None if layout.comparison.settings().any(|(_, s)| s.seeded()) => {
-            "Mean ± standard deviation over seeds".to_owned()
-        }
+        Some(n) => format!("{mean} over {}", counted(n, "seed")),
+        None if layout.comparison.settings().any(|(_, s)| s.seeded()) => format!("{mean} over seeds"),
         None => "No randomness".to_owned(),
     }
 }

@@ -44,7 +44,14 @@ fn note(document: &Document, facts: &[&Fact]) -> Vec<String> {
 fn table(table: &Table, caption: &str, label: &str, notes: &[String]) -> String {
     let columns = format!("l{}", "c".repeat(table.columns.len() - 1));
     let (size, small_deviations) = size(table);
-    let rows = table.rows.iter().map(|row| line(row.iter().map(|c| cell(c, small_deviations)).collect()));
+    let block = |(at, title): (usize, &str)| {
+        let rule = if at > 0 { "\\midrule\n" } else { "" };
+        format!("{rule}\\multicolumn{{{}}}{{l}}{{\\emph{{{}}}}} \\\\\n", table.columns.len(), escape(title))
+    };
+    let rows = table.titled_rows().enumerate().map(|(at, (title, row))| {
+        let block = title.map(|title| block((at, title))).unwrap_or_default();
+        block + &line(row.iter().map(|c| cell(c, small_deviations)).collect())
+    });
     let rows: String = rows.collect();
     format!(
         "\\begin{{table}}[t]\n\\centering\n\\caption{{{caption}}}\n\\label{{{label}}}\n\\smallskip\n\

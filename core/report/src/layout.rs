@@ -1,12 +1,19 @@
 //! What a report shows: cells, metrics and options together.
 
 use hashlab_data::Task;
+use hashlab_eval::{Interval, bootstrap, student_interval};
 
-use crate::aggregate::{Cell, Comparison, Setting, Value};
+use crate::aggregate::{Cell, Comparison, Setting, Statistic, Value};
+use crate::details::Details;
 use crate::metrics;
-use crate::options::Options;
+use crate::options::{IntervalOver, Options};
+use crate::paired::of_queries;
 use crate::published::Published;
 use crate::sweep_report::SweepReport;
+use crate::wording::fraction;
+
+/// Resamples of the queries that an interval comes from.
+pub(crate) const RESAMPLES: usize = 1000;
 
 /// What is rendered and how.
 pub(crate) struct Layout<'a> {
@@ -18,6 +25,8 @@ pub(crate) struct Layout<'a> {
     pub(crate) published: &'a [Published],
     /// Metrics to show, at least one.
     pub(crate) metrics: &'a [String],
+    /// What runs left beside their results.
+    pub(crate) details: &'a Details,
     /// Format and extent.
     pub(crate) options: &'a Options,
 }
@@ -36,6 +45,24 @@ impl<'a> Layout<'a> {
     /// A metric of what a row shows: a setting where each has its own row, a cell otherwise.
     pub(crate) fn value(&self, cell: &Cell<'_>, setting: usize, task: Task, metric: &str) -> Value {
         if self.options.all { cell.settings[setting].value(task, metric) } else { cell.value(task, metric) }
+    }
+
+    /// What follows a mean: the deviation over seeds, or the interval that was asked for.
+    pub(crate) fn spread(&self, statistic: &Statistic, setting: &Setting<'_>, task: Task, metric: &str) -> String {
+        let interval = |found: Option<Interval>| {
+            found.map_or(String::new(), |i| format!(" [{}, {}]", fraction(i.low), fraction(i.high)))
+        };
+        match self.options.interval {
+            None => statistic.std.map_or(String::new(), |std| format!(" ± {}", fraction(std))),
+            Some(IntervalOver::Seeds) => {
+                interval(statistic.std.and_then(|std| student_interval(statistic.mean, std, statistic.n)))
+            }
+            Some(IntervalOver::Queries) if metric == self.primary() => {
+                let queries = of_queries(setting, task, self.details, self.report.header.definition);
+                interval(queries.map(|values| bootstrap(&values, RESAMPLES, 0)))
+            }
+            Some(IntervalOver::Queries) => String::new(),
+        }
     }
 
     /// The settings that have a row: their label, their cell and their index in it.

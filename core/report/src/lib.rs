@@ -43,7 +43,7 @@
 //!         outcome: Outcome::Finished(result),
 //!     }],
 //! };
-//! let table = render(&report, &[], &Options::new(Format::Text))?;
+//! let table = render(&report, &[], &Details::new(), &Options::new(Format::Text))?;
 //! assert!(table.starts_with("CIFAR-10 (protocol cibhash): mAP@1000\n"));
 //! assert!(table.contains(" LSH      0.221"));
 //! # Ok::<(), ReportError>(())
@@ -68,10 +68,12 @@ mod latex_symbols;
 mod latex_text;
 mod layout;
 mod markdown;
+mod marks;
 mod metrics;
 mod notes;
 mod options;
 mod page;
+mod paired;
 mod published;
 mod setup;
 mod sweep_report;
@@ -88,22 +90,28 @@ pub use figures::{FigureKind, FigureRequest, figure};
 pub use hashlab_eval::{Definition, Depth, MetricInfo, known_metrics};
 pub use hashlab_store::PRIMARY_METRIC;
 pub use jsonl::results_jsonl;
-pub use options::{Format, Options};
+pub use options::{Format, IntervalOver, Options};
 pub use page::page;
 pub use published::{Published, PublishedError, parse_published};
 pub use setup::{EncoderSummary, EncoderWeights, Finetuning, Selection, Setup};
 pub use sweep_report::{Header, Outcome, ReportedRun, SweepReport};
 
-/// Renders a sweep's tables, with published values beside the measured ones.
+/// Renders a sweep's tables, with published values beside the measured ones. Intervals over queries need the queries of all
+/// runs in `details`, and nothing else needs details.
 ///
 /// # Errors
 /// As [`Options::check`], and [`ReportError::UnmeasuredMetric`] where no finished run has a metric of
 /// [`Options::metrics`].
-pub fn render(report: &SweepReport, published: &[Published], options: &Options) -> Result<String, ReportError> {
+pub fn render(
+    report: &SweepReport,
+    published: &[Published],
+    details: &Details,
+    options: &Options,
+) -> Result<String, ReportError> {
     let runs = encodings::apart(&report.runs);
     let comparison = aggregate::Comparison::of(&runs);
     let metrics = metrics::chosen(report, &options.metrics)?;
-    let layout = layout::Layout { report, comparison: &comparison, published, metrics: &metrics, options };
+    let layout = layout::Layout { report, comparison: &comparison, published, metrics: &metrics, details, options };
     Ok(match options.format {
         Format::Text => text::write(&tables::document(&layout), options.color),
         Format::Markdown => markdown::write(&tables::document(&layout)),

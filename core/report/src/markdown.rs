@@ -25,7 +25,13 @@ fn table(table: &Table) -> String {
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let heading = line(headings(table).iter().map(|c| escape(c)).collect());
     let rule = line(vec!["---".to_owned(); table.columns.len()]);
-    let rows = table.rows.iter().map(|row| line(row.iter().map(cell).collect()));
+    let block = |title: &str| {
+        let blank = std::iter::repeat_n(String::new(), table.columns.len() - 1);
+        line([format!("*{}*", escape(title))].into_iter().chain(blank).collect())
+    };
+    let rows = table
+        .titled_rows()
+        .map(|(title, row)| title.map(block).unwrap_or_default() + &line(row.iter().map(cell).collect()));
     let legend = table.legend.iter().map(|(mark, meaning)| format!("{}: {meaning}", marked(*mark, name(*mark))));
     let remarks: Vec<String> = legend.chain(table.remarks.iter().map(|r| escape(r))).collect();
     let remarks = if remarks.is_empty() { String::new() } else { format!("\n{}\n", remarks.join("; ")) };

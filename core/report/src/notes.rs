@@ -1,21 +1,21 @@
 //! Lists below the tables: selected settings, published sources, unfinished runs.
 
 use crate::aggregate::{Cell, Row};
-use crate::citations::Citations;
+use crate::citations::numbered;
 use crate::document::Notes;
 use crate::layout::Layout;
 use crate::sweep_report::ReportedRun;
 use crate::wording::{joined, one_line, point};
 use hashlab_store::counted;
 
-/// The lists below the metric tables.
-pub(crate) fn lists(layout: &Layout<'_>, citations: &Citations<'_>) -> Vec<Notes> {
+/// The lists below the metric tables; `cited` are the notes on published values.
+pub(crate) fn lists(layout: &Layout<'_>, cited: &[String]) -> Vec<Notes> {
     let of_cells = if layout.options.all {
         Vec::new()
     } else {
         let selected = layout.comparison.rows.iter().flat_map(selected).collect();
         let primary = layout.metrics.iter().any(|m| m == layout.primary());
-        let sources = if primary { citations.notes() } else { Vec::new() };
+        let sources = if primary { numbered(cited) } else { Vec::new() };
         vec![Notes { title: "Selected", lines: selected }, Notes { title: "Published", lines: sources }]
     };
     let unfinished = layout.comparison.cells().flat_map(|(label, cell)| unfinished(label, cell)).collect();

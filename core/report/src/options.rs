@@ -54,16 +54,27 @@ pub struct Options {
     pub metrics: Vec<String>,
     /// One row per setting in place of one per method.
     pub all: bool,
+    /// Prints intervals of 95 % in the place of deviations.
+    pub interval: Option<IntervalOver>,
     /// Whether to write wall-clock times and memory, the only parts that differ between repetitions.
     pub times: bool,
     /// Whether [`Format::Text`] marks by bold and underline, in place of `*` and `+`.
     pub color: bool,
 }
 
+/// What an interval speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntervalOver {
+    /// Other seeds: by Student's t distribution.
+    Seeds,
+    /// Other queries, with the same trained states: by the bootstrap, of the primary metric.
+    Queries,
+}
+
 impl Options {
     /// The default tables in a format: with times, without color.
     pub fn new(format: Format) -> Self {
-        Self { format, metrics: Vec::new(), all: false, times: true, color: false }
+        Self { format, metrics: Vec::new(), all: false, interval: None, times: true, color: false }
     }
 
     /// Finds mistakes that need no report, so that they show before a sweep runs.

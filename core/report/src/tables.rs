@@ -1,12 +1,14 @@
 //! The tables of a document: which rows and columns, which marks.
 
 use hashlab_data::Task;
+use hashlab_eval::MetricInfo;
 
 use crate::aggregate::{Cell, Comparison, Setting, Statistic, Value};
 use crate::citations::{Citations, Source};
 use crate::document::{Content, Document, Group, Mark, Table};
 use crate::facts::{cells_in_short, devices, facts};
 use crate::layout::Layout;
+use crate::marks::{NOISE, mark_columns};
 use crate::metrics;
 use crate::notes::lists;
 use crate::warnings::{COLLAPSED, CONSTANT_BITS, code_mark, warnings};
@@ -17,7 +19,8 @@ const MOST_COLUMNS: usize = 6;
 
 /// Lays a report out for a format that people read.
 pub(crate) fn document(layout: &Layout<'_>) -> Document {
-    let citations = Citations::of(layout);
+    let mut cited = Vec::new();
+    let citations = Citations::of(layout, &mut cited);
     let (tables, times) = if layout.options.all {
         (vec![settings_table(layout)], setting_times(layout))
     } else {
@@ -35,7 +38,7 @@ pub(crate) fn document(layout: &Layout<'_>) -> Document {
         facts: facts(layout),
         warnings: warnings(layout),
         tables,
-        notes: lists(layout, &citations),
+        notes: lists(layout, &cited),
         times: layout.options.times.then_some(times),
     }
 }
@@ -50,19 +53,21 @@ fn method_tables(layout: &Layout<'_>, metric: &str, citations: &Citations<'_>) -
 }
 
 /// One row per method, one column per task and code length, and published values below the measured ones.
-fn method_table(layout: &Layout<'_>, metric: &str, tasks: &[Task], citations: &Citations<'_>) -> Table {
+pub(crate) fn method_table(layout: &Layout<'_>, metric: &str, tasks: &[Task], citations: &Citations<'_>) -> Table {
     let comparison = layout.comparison;
-    let seeds = comparison.seeds_per_setting();
     let mut rows: Vec<Vec<Content>> = Vec::new();
     for row in &comparison.rows {
-        let cell = |cell: &Cell<'_>, task: Task| content(cell.value(task, metric), seeds, code_mark(cell.shown()));
+        let cell =
+            |cell: &Cell<'_>, task: Task| content(layout, cell.value(task, metric), cell.shown(), (task, metric));
         let at = |task: Task| row.cells.iter().map(move |c| c.as_ref().map_or(Content::plain(NONE), |c| cell(c, task)));
         rows.push([Content::plain(row.label)].into_iter().chain(tasks.iter().flat_map(|&task| at(task))).collect());
     }
-    if metrics::info(metric).is_none_or(hashlab_eval::MetricInfo::more_is_better) {
-        mark_columns(&mut rows, comparison, metric, tasks);
-    }
+    let more_is_better = metrics::info(metric).is_none_or(MetricInfo::more_is_better);
+    let marks = more_is_better.then(|| mark_columns(&mut rows, comparison, metric, tasks));
     let mut remarks = remarks(layout, metric, tasks, &rows);
+    if marks.is_some_and(|(_, noise)| noise) {
+        remarks.push(NOISE.to_owned());
+    }
     if metric == layout.primary() {
         let (cited, doubtful) = with_citations(rows, comparison, tasks, citations);
         rows = cited;
@@ -72,7 +77,7 @@ fn method_table(layout: &Layout<'_>, metric: &str, tasks: &[Task], citations: &C
             remarks.push(format!("[n]: published, see below{doubt}"));
         }
     }
-    let legend = legend(&rows, &[(Mark::Bold, "best of the column"), (Mark::Underlined, "second best")]);
+    let legend = legend(&rows, marks.as_ref().map_or(&[], |(meanings, _)| meanings));
     let only = if layout.several_tasks() && tasks.len() == 1 { format!(", {}", tasks[0]) } else { String::new() };
     Table {
         title: layout.title(metric) + &only,
@@ -81,6 +86,7 @@ fn method_table(layout: &Layout<'_>, metric: &str, tasks: &[Task], citations: &C
         rows,
         legend,
         remarks,
+        ..Table::default()
     }
 }
 
@@ -128,11 +134,10 @@ fn published(source: &Source<'_>, comparison: &Comparison<'_>, tasks: &[Task]) -
 /// One row per setting: what was tried, with the validation metric that decides.
 fn settings_table(layout: &Layout<'_>) -> Table {
     let tasks = &layout.comparison.tasks;
-    let seeds = layout.comparison.seeds_per_setting();
     let mut rows = Vec::new();
     for (label, cell, i) in layout.rows() {
         let setting = &cell.settings[i];
-        let value = |metric, task| content(setting.value(task, metric), seeds, code_mark(setting));
+        let value = |metric, task| content(layout, setting.value(task, metric), setting, (task, metric));
         let values = layout.metrics.iter().flat_map(|m| tasks.iter().map(move |&task| value(m, task)));
         let mut values: Vec<Content> = values.collect();
         // Where there is no choice there is nothing to point out.
@@ -157,6 +162,7 @@ fn settings_table(layout: &Layout<'_>) -> Table {
         legend: legend(&rows, &[(Mark::Bold, "selected on validation among the settings of its method and bits")]),
         remarks: remarks(layout, &layout.metrics[0], tasks, &rows),
         rows,
+        ..Table::default()
     }
 }
 
@@ -177,11 +183,10 @@ fn method_times(layout: &Layout<'_>) -> Table {
     let any_task = &layout.comparison.tasks[..layout.comparison.tasks.len().min(1)];
     Table {
         title: "Time per run: training / encoding, seconds / peak memory, MiB".to_owned(),
-        groups: Vec::new(),
         columns: method_headings(layout.comparison, any_task),
         rows: layout.comparison.rows.iter().map(|r| row(r.label, &r.cells)).collect(),
-        legend: Vec::new(),
         remarks: devices(layout),
+        ..Table::default()
     }
 }
 
@@ -196,11 +201,10 @@ fn setting_times(layout: &Layout<'_>) -> Table {
     };
     Table {
         title: "Time per run, seconds".to_owned(),
-        groups: Vec::new(),
         columns: setting_headings().into_iter().chain(headings.map(str::to_owned)).collect(),
         rows: layout.shown().map(row).collect(),
-        legend: Vec::new(),
         remarks: devices(layout),
+        ..Table::default()
     }
 }
 
@@ -213,18 +217,18 @@ fn setting_name(label: &str, setting: &Setting<'_>) -> Vec<Content> {
     vec![Content::plain(label), Content::plain(setting.bits.to_string()), Content::plain(values)]
 }
 
-/// Writes a value, with the number of its seeds where the facts cannot state it (`seeds` is none) or seeds are lacking.
-fn content(value: Value, seeds: Option<usize>, code_mark: Option<&str>) -> Content {
+/// Writes a value of a setting, with the number of its seeds where the facts cannot state it or seeds are lacking.
+fn content(layout: &Layout<'_>, value: Value, setting: &Setting<'_>, (task, metric): (Task, &str)) -> Content {
     let Value::Measured(statistic) = value else { return Content::plain(value.name()) };
-    let Statistic { mean, std, n, planned, seeded } = statistic;
-    let deviation = std.map_or(String::new(), |s| format!(" ± {}", fraction(s)));
-    let count = match seeds {
+    let Statistic { mean, n, planned, seeded, .. } = statistic;
+    let spread = layout.spread(&statistic, setting, task, metric);
+    let count = match layout.comparison.seeds_per_setting() {
         _ if !statistic.complete() => format!(" ({n}/{planned})"),
         None if seeded => format!(" (n={n})"),
         _ => String::new(),
     };
-    let mark = code_mark.map_or(String::new(), |mark| format!(" {mark}"));
-    Content { text: fraction(mean), rest: deviation + &count + &mark, mark: Mark::Plain }
+    let mark = code_mark(setting).map_or(String::new(), |mark| format!(" {mark}"));
+    Content { text: fraction(mean), rest: spread + &count + &mark, mark: Mark::Plain }
 }
 
 /// Explains what a table's cells hold besides numbers, as far as it occurs.
@@ -242,47 +246,6 @@ fn remarks(layout: &Layout<'_>, metric: &str, tasks: &[Task], rows: &[Vec<Conten
     let collapsed = marked(COLLAPSED).then(|| format!("{COLLAPSED} collapsed codes, see the warnings"));
     let constant = marked(CONSTANT_BITS).then(|| format!("{CONSTANT_BITS} constant bits, see the warnings"));
     partial.into_iter().chain(unplanned).chain(collapsed).chain(constant).collect()
-}
-
-/// Marks the best and the second best of each column.
-fn mark_columns(rows: &mut [Vec<Content>], comparison: &Comparison<'_>, metric: &str, tasks: &[Task]) {
-    for (column, means) in columns_of_means(comparison, metric, tasks).enumerate() {
-        for (row, mark) in rows.iter_mut().zip(rank(&means)) {
-            row[column + 1].mark = mark;
-        }
-    }
-}
-
-/// Means per column, row by row; none where a row has no number there.
-fn columns_of_means(
-    comparison: &Comparison<'_>,
-    metric: &str,
-    tasks: &[Task],
-) -> impl Iterator<Item = Vec<Option<f64>>> {
-    let mean = move |cell: &Cell<'_>, task: Task| match cell.value(task, metric) {
-        Value::Measured(statistic) => Some(statistic.mean),
-        _ => None,
-    };
-    let column = move |task: Task, i: usize| {
-        comparison.rows.iter().map(|row| row.cells[i].as_ref().and_then(|cell| mean(cell, task))).collect()
-    };
-    tasks.iter().flat_map(move |&task| (0..comparison.bits.len()).map(move |i| column(task, i)))
-}
-
-/// Marks the best and the second best of a column. Values that print alike share a mark; a value without a rival
-/// gets none.
-fn rank(means: &[Option<f64>]) -> Vec<Mark> {
-    let printed = |mean: f64| fraction(mean).parse::<f64>().expect("a printed number reads back");
-    let mut order: Vec<f64> = means.iter().flatten().map(|&m| printed(m)).collect();
-    let rivals = order.len() > 1;
-    order.sort_by(|a, b| b.total_cmp(a));
-    order.dedup();
-    let mark = |mean: f64| match order.iter().position(|&o| o == printed(mean)) {
-        Some(0) if rivals => Mark::Bold,
-        Some(1) => Mark::Underlined,
-        _ => Mark::Plain,
-    };
-    means.iter().map(|m| m.map_or(Mark::Plain, mark)).collect()
 }
 
 /// The marks of a legend that occur in a table.

@@ -42,7 +42,10 @@ fn table(table: &Table, color: bool) -> String {
     }
     let signed: Vec<bool> = (0..table.columns.len()).map(|i| !color && table.has_marks(i)).collect();
     grid.set_header(headings(table).iter().zip(&signed).map(|(lines, &signed)| heading(lines, signed)));
-    for row in &table.rows {
+    for (title, row) in table.titled_rows() {
+        if let Some(title) = title {
+            grid.add_row([one_line(title)]);
+        }
         grid.add_row(row.iter().zip(&signed).map(|(c, &signed)| cell(c, signed)));
     }
     let lines = [table.title.clone(), grid.trim_fmt()];

@@ -41,8 +41,8 @@ pub use error::StoreError;
 pub use files::open_log;
 pub use journal::{Journal, Point};
 pub use record::{
-    CodeStatistics, EncodingResult, Neighbors, QueryResults, RunConfig, RunId, RunIds, RunResult, SCHEMA, Status,
-    TaskQueries, TaskResult,
+    CodeStatistics, EncodingResult, Neighbors, PRIMARY_METRIC, QueryResults, RunConfig, RunId, RunIds, RunResult,
+    SCHEMA, Status, TaskQueries, TaskResult,
 };
 pub use run::{Attempt, Failure, RunDir, RunState};
 pub use shown::{BitProfile, CodeProfile, DistanceProfile, ShownItem, ShownItems};

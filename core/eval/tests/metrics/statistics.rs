@@ -20,6 +20,13 @@ fn paired_tests_and_their_adjustment_equal_those_of_scipy() {
         close("mean", found.iter().map(|paired| paired.mean).collect());
         close("low", found.iter().map(|paired| paired.interval.unwrap().low).collect());
         close("high", found.iter().map(|paired| paired.interval.unwrap().high).collect());
+        // The t value is the effect size times the root of n, and scipy's mean is the effect times the deviation.
+        for (pairs, paired) in pairs.chunks(seeds).zip(&found) {
+            let differences: Vec<f64> = pairs.iter().map(|(first, second)| first - second).collect();
+            let squares: f64 = differences.iter().map(|difference| (difference - paired.mean).powi(2)).sum();
+            let deviation = (squares / (seeds - 1) as f64).sqrt();
+            assert!((paired.effect.unwrap() * deviation - paired.mean).abs() < 1e-12);
+        }
         close("holm", holm(&p));
         close("p", p);
     });

@@ -46,7 +46,9 @@ impl Figures<'_> {
         let bits = self.bits(request).ok_or_else(|| nothing(self.known_bits()))?;
         let task = self.task(request).ok_or_else(|| nothing(self.known_tasks()))?;
         let made = match request.kind {
-            FigureKind::MapBits => self.over_bits(request.metric.as_deref().unwrap_or(self.report.header.primary()), task),
+            FigureKind::MapBits => {
+                self.over_bits(request.metric.as_deref().unwrap_or(self.report.header.primary()), task)
+            }
             FigureKind::PrecisionRecall => self.precision_recall(bits, task),
             FigureKind::PrecisionAt => self.at_ranks(bits, task, "precision_at", "Precision@N"),
             FigureKind::RecallAt => self.at_ranks(bits, task, "recall_at", "Recall@N"),

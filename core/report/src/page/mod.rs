@@ -63,7 +63,7 @@ pub fn page(report: &SweepReport, published: &[Published], details: &Details) ->
     let comparison = Comparison::of(&apart);
     let options = Options { times: true, ..Options::new(Format::Markdown) };
     let metrics = metrics::chosen(report, &[])?;
-    let layout = Layout { report, comparison: &comparison, published, metrics: &metrics, options: &options };
+    let layout = Layout { report, comparison: &comparison, published, metrics: &metrics, details, options: &options };
     let document = tables::document(&layout);
     let figures = Figures { report, comparison: &comparison, details };
     let runs = RunTable::of(report, details);
@@ -112,7 +112,7 @@ fn hash(text: &str) -> String {
 fn copies(report: &SweepReport, published: &[Published]) -> Result<Vec<(&'static str, String)>, ReportError> {
     let copy = |(name, format)| {
         let options = Options { times: false, ..Options::new(format) };
-        Ok((name, render(report, published, &options)?))
+        Ok((name, render(report, published, &Details::new(), &options)?))
     };
     COPIES.into_iter().map(copy).collect()
 }

@@ -217,11 +217,9 @@ fn code_table(figures: &Figures<'_>) -> Result<Vec<String>, ReportError> {
     ];
     let table = Table {
         title: "Codes of all items, shown settings".to_owned(),
-        groups: Vec::new(),
         columns: columns.map(str::to_owned).to_vec(),
         rows,
-        legend: Vec::new(),
-        remarks: Vec::new(),
+        ..Table::default()
     };
     table::render_all("codes", [table].iter())
 }

@@ -129,7 +129,8 @@ impl<'a> RunView<'a> {
             _ => None,
         };
         let number = |value: Option<f64>| value.map_or(NONE.to_owned(), fraction);
-        let test = |task: &Task| number(result.and_then(|r| r.test.get(task)?.metrics.get(report.header.primary()).copied()));
+        let test =
+            |task: &Task| number(result.and_then(|r| r.test.get(task)?.metrics.get(report.header.primary()).copied()));
         let own = details.and_then(|d| d.config.as_ref()).map(flattened).unwrap_or_default();
         let of_method = varied.get(&run.method);
         let differs = |(key, _): &&(String, String)| {

@@ -1,19 +1,19 @@
 //! Comparisons of rows, paired by seed.
 
-use hashlab_report::{Format, ReportError, compare};
+use hashlab_report::{Details, Format, ReportError, compare};
 
 use crate::sweep::{sweep, two_tasks};
 use crate::{finished, options};
 
 fn compared(rows: &[&str], format: Format) -> Result<String, ReportError> {
     let rows: Vec<String> = rows.iter().map(|&row| row.to_owned()).collect();
-    compare(&sweep(), &rows, &options(format))
+    compare(&sweep(), &Details::new(), &rows, &options(format))
 }
 
 #[test]
 fn every_format_for_people_names_methods_and_test() {
     for format in [Format::Text, Format::Markdown, Format::Latex] {
-        let text = compare(&two_tasks(), &["LSH".to_owned()], &options(format)).unwrap();
+        let text = compare(&two_tasks(), &Details::new(), &["LSH".to_owned()], &options(format)).unwrap();
         assert!(text.contains("UCMFH") && text.contains("Holm"), "{text}");
     }
     let all = compared(&[], Format::Text).unwrap();
@@ -28,14 +28,20 @@ fn a_constant_difference_is_found_and_not_tested() {
             task.metrics.insert("map_at_k".to_owned(), 0.5 + at as f64 / 1000.0);
         }
     }
-    let text = compare(&report, &["LSH".to_owned(), "UCMFH".to_owned()], &options(Format::Csv)).unwrap();
+    let text =
+        compare(&report, &Details::new(), &["LSH".to_owned(), "UCMFH".to_owned()], &options(Format::Csv)).unwrap();
     let mut lines = text.lines();
-    assert_eq!(lines.next(), Some("first,second,task,bits,metric,n,difference,low,high,p,p_adjusted"));
+    assert_eq!(
+        lines.next(),
+        Some(
+            "first,second,task,bits,metric,n,difference,low,high,effect,p,p_adjusted,low_over_queries,high_over_queries"
+        )
+    );
     for line in lines {
         let fields: Vec<&str> = line.split(',').collect();
         assert_eq!((fields[0], fields[1], fields[5]), ("LSH", "UCMFH", "3"), "{line}");
         assert!(fields[6].parse::<f64>().unwrap() > 0.0, "later runs have greater values: {line}");
-        assert_eq!(fields[7..], ["", "", "", ""], "{line}");
+        assert!(fields[7..].iter().all(|field| field.is_empty()), "{line}");
     }
 }
 

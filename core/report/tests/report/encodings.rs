@@ -1,7 +1,7 @@
 //! Rows of methods that encode in several ways with the same trained state.
 
 use hashlab_data::Task;
-use hashlab_report::{Format, Options, Outcome, Published, SweepReport, render};
+use hashlab_report::{Details, Format, Options, Outcome, Published, SweepReport, render};
 use hashlab_store::{EncodingResult, TaskResult};
 use serde_json::json;
 
@@ -38,7 +38,9 @@ fn paired(mut published: Vec<Published>) -> Vec<Published> {
 #[test]
 fn each_encoding_has_a_row_and_published_numbers_stand_below_theirs() {
     let options = Options { times: false, ..Options::new(Format::Text) };
-    insta::assert_snapshot!(render(&two_encodings(), &paired(published_cross_modal()), &options).unwrap());
+    insta::assert_snapshot!(
+        render(&two_encodings(), &paired(published_cross_modal()), &Details::new(), &options).unwrap()
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Metrics, formats, escapes, and files that are read.
 
 use hashlab_report::{
-    Format, Options, ReportError, SweepReport, known_metrics, parse_published, render, results_jsonl,
+    Details, Format, Options, ReportError, SweepReport, known_metrics, parse_published, render, results_jsonl,
 };
 use serde_json::json;
 
@@ -50,7 +50,7 @@ fn other_metrics_keep_the_selection() {
     let counted = Options { metrics: vec![MISSED.to_owned()], ..options(Format::Text) };
     assert!(!rendered(&sweep(), &counted).contains("best of the column"), "the most misses are not the best");
     let unmeasured = Options { metrics: vec!["ndcg_at_k".to_owned()], ..options(Format::Text) };
-    let error = render(&sweep(), &[], &unmeasured).expect_err("no run has it").to_string();
+    let error = render(&sweep(), &[], &Details::new(), &unmeasured).expect_err("no run has it").to_string();
     assert_eq!(
         error,
         "no finished run of sweep `cibhash_cifar10` has metric `ndcg_at_k`\n\
@@ -112,7 +112,7 @@ fn jsonl_without_times_is_the_same_in_every_repetition() {
     assert_eq!(rendered(&slower, &plain), rendered(&sweep, &plain));
     assert_eq!(rendered(&sweep, &options(Format::Jsonl)), results_jsonl(&sweep));
     let asked = Options { metrics: vec![EXPECTED.to_owned()], ..plain };
-    assert!(matches!(render(&sweep, &[], &asked), Err(ReportError::MetricsOfJsonl)));
+    assert!(matches!(render(&sweep, &[], &Details::new(), &asked), Err(ReportError::MetricsOfJsonl)));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What a table must not hide: differences between rows, selection, doubtful codes, mixed builds.
 
 use hashlab_data::Modality;
-use hashlab_report::{EncoderSummary, EncoderWeights, Finetuning, Format, Options, Selection, SweepReport, render};
+use hashlab_report::{
+    Details, EncoderSummary, EncoderWeights, Finetuning, Format, Options, Selection, SweepReport, render,
+};
 use serde_json::json;
 
 use crate::sweep::{Ends, SOURCES, setting, sweep, two_tasks};
@@ -116,7 +118,8 @@ fn methods_without_randomness_have_no_deviation() {
 
 #[test]
 fn collapsed_codes_and_constant_bits_are_flagged() {
-    let text = render(&two_tasks(), &[], &options(Format::Markdown)).expect("the metrics were measured");
+    let text =
+        render(&two_tasks(), &[], &Details::new(), &options(Format::Markdown)).expect("the metrics were measured");
     let collapsed = "- **warning**: collapsed codes: LSH, 16 bits, seeds 1, 2: one code for 95 % of the items\n";
     let constant = "- **warning**: constant bits: LSH, 32 bits, seeds 1, 2: 2 of 32 bits are the same in all codes\n";
     assert!(text.contains(collapsed) && text.contains(constant), "{text}");

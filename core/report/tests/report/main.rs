@@ -10,12 +10,12 @@ mod numbers;
 mod pages;
 mod sweep;
 
-use hashlab_report::{Format, Options, Outcome, Published, SweepReport, render};
+use hashlab_report::{Details, Format, Options, Outcome, Published, SweepReport, render};
 use hashlab_store::RunResult;
 use sweep::{published, published_cross_modal, sweep, two_tasks};
 
 pub(crate) fn rendered(report: &SweepReport, options: &Options) -> String {
-    render(report, &published(), options).expect("the metrics were measured")
+    render(report, &published(), &Details::new(), options).expect("the metrics were measured")
 }
 
 pub(crate) fn options(format: Format) -> Options {
@@ -23,7 +23,8 @@ pub(crate) fn options(format: Format) -> Options {
 }
 
 fn rendered_cross_modal(format: Format) -> String {
-    render(&two_tasks(), &published_cross_modal(), &options(format)).expect("the metrics were measured")
+    render(&two_tasks(), &published_cross_modal(), &Details::new(), &options(format))
+        .expect("the metrics were measured")
 }
 
 /// Every format, with and without `all`, without times.
@@ -41,7 +42,8 @@ pub(crate) fn finished(report: &mut SweepReport) -> impl Iterator<Item = &mut Ru
 
 /// The fields of a CSV line that no test value quotes, by name.
 pub(crate) fn csv_column(report: &SweepReport, published: &[Published], name: &str, all: bool) -> Vec<String> {
-    let text = render(report, published, &Options { all, ..options(Format::Csv) }).expect("the metrics were measured");
+    let text = render(report, published, &Details::new(), &Options { all, ..options(Format::Csv) })
+        .expect("the metrics were measured");
     let mut lines = text.lines().map(|line| {
         let mut quoted = false;
         let fields = line.split(|c| {
@@ -114,5 +116,5 @@ fn csv_of_two_tasks() {
 #[test]
 fn text_of_all_settings_of_two_tasks() {
     let options = Options { all: true, times: false, ..options(Format::Text) };
-    insta::assert_snapshot!(render(&two_tasks(), &[], &options).expect("the metrics were measured"));
+    insta::assert_snapshot!(render(&two_tasks(), &[], &Details::new(), &options).expect("the metrics were measured"));
 }

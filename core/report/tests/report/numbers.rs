@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hashlab_report::{Format, Options, Outcome, PRIMARY_METRIC, SweepReport, render, results_jsonl};
+use hashlab_report::{Details, Format, Options, Outcome, PRIMARY_METRIC, SweepReport, render, results_jsonl};
 use hashlab_store::Status;
 use serde_json::json;
 
@@ -97,7 +97,7 @@ fn no_result_is_no_number() {
         };
     }
     for (_, format) in Format::ALL {
-        let text = render(&sweep, &[], &options(format)).expect("the primary metric needs no run");
+        let text = render(&sweep, &[], &Details::new(), &options(format)).expect("the primary metric needs no run");
         match format {
             Format::Text | Format::Markdown | Format::Latex => {
                 let decimal = |w: &[u8]| w[0].is_ascii_digit() && w[1] == b'.' && w[2].is_ascii_digit();
@@ -142,7 +142,9 @@ fn seeds_stand_in_the_header_or_in_the_cells() {
     let mut all = Vec::new();
     setting(&mut all, "LSH", json!({}), 16, &[Ends(0.5, 0.5)]);
     let one = SweepReport { runs: all.clone(), ..sweep() };
-    let plain = |sweep: &SweepReport| render(sweep, &[], &options(Format::Text)).expect("the metric was measured");
+    let plain = |sweep: &SweepReport| {
+        render(sweep, &[], &Details::new(), &options(Format::Text)).expect("the metric was measured")
+    };
     let text = plain(&one);
     assert!(text.contains("one seed (0), no deviation") && text.contains(" LSH      0.500\n"), "{text}");
     setting(&mut all, "SH", json!({}), 16, &[Ends(0.4, 0.4), Ends(0.4, 0.4)]);
