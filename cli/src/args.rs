@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStr, Resettable};
 use clap::{Parser, Subcommand, ValueEnum};
 use hashlab_app::Keep;
+use hashlab_app::worker::FeatureExtent;
 use hashlab_eval::{Definition, Depth};
 use hashlab_kernels::device::DeviceName;
 
@@ -59,6 +60,8 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Measure the retrieval of anyone's codes
     Eval(EvalArgs),
+    /// Encode a data set with the models of a sweep, and export the codes as .npy files
+    Encode(EncodeArgs),
     /// Extract an experiment's features and export them as .npy files
     Features(FeaturesArgs),
     /// Record an experiment's first training steps as .npy files, to compare other code with
@@ -284,6 +287,24 @@ pub(crate) enum EvalFormat {
     Csv,
 }
 
+/// Encodes queries and database with the models that a sweep kept.
+///
+/// Each run gets a folder with packed codes, labels and index files, which `hashlab eval` and faiss's binary indexes read.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  hashlab encode experiments/cifar10.toml --out codes")]
+pub(crate) struct EncodeArgs {
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentArgs,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Run to encode with, as `plan` lists it (repeatable) [default: every run whose model was kept]
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Vec<String>,
+    /// Directory for a folder per run
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
 #[derive(clap::Args)]
 pub(crate) struct FeaturesArgs {
     #[command(flatten)]
@@ -367,20 +388,11 @@ pub(crate) struct ExecArgs {
     #[arg(long, value_name = "DIGEST=FILE", value_parser = parse_weights)]
     pub(crate) weights: Vec<(String, PathBuf)>,
     /// Only extract the features that the runs need
-    #[arg(long, value_enum)]
-    pub(crate) features: Option<FeaturesExtent>,
+    #[arg(long, value_name = "EXTENT")]
+    pub(crate) features: Option<FeatureExtent>,
     /// Which runs keep their trained model
     #[arg(long, value_enum, default_value_t)]
     pub(crate) keep: KeepArg,
-}
-
-/// Features of an extraction.
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum FeaturesExtent {
-    /// Without augmentation.
-    Plain,
-    /// The views of the run's method, too.
-    Views,
 }
 
 /// Runs that keep their model.

@@ -44,6 +44,7 @@ fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::Plot(args) => commands::plot::run(context, &args),
         Command::Compare(args) => commands::compare::run(context, &args),
         Command::Eval(args) => commands::eval::run(&args),
+        Command::Encode(args) => commands::encode::run(context, &args),
         Command::Features(args) => commands::features::run(context, &args),
         Command::Trace(args) => commands::trace::run(context, &args),
         Command::Methods(args) => commands::methods::run(context, &args),

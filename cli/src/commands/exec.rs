@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use hashlab_app::worker::{self, Features, WorkerOptions};
+use hashlab_app::worker::{self, WorkerOptions};
 use hashlab_store::RunId;
 
-use crate::args::{ExecArgs, FeaturesExtent};
+use crate::args::ExecArgs;
 use crate::context::Context;
 
 pub(crate) fn run(context: &Context, args: ExecArgs) -> Result<ExitCode> {
@@ -14,10 +14,7 @@ pub(crate) fn run(context: &Context, args: ExecArgs) -> Result<ExitCode> {
         runs: args.run.into_iter().map(RunId).collect(),
         device: args.device.name,
         weights: args.weights.into_iter().collect(),
-        features: args.features.map(|extent| match extent {
-            FeaturesExtent::Plain => Features::Plain,
-            FeaturesExtent::Views => Features::Views,
-        }),
+        features: args.features,
         keep: args.keep.into(),
     };
     let code = worker::execute(&context.workspace, &options)?;

@@ -6,8 +6,8 @@ use anyhow::Result;
 use hashlab_cache::Progress;
 use hashlab_exec::progress::Terminal;
 use hashlab_method::MethodEntry;
-use hashlab_pipeline::RunEnvironment;
 use hashlab_pipeline::run::{self, RunFeatures};
+use hashlab_pipeline::{OnProgress, RunEnvironment};
 use hashlab_store::RunConfig;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -23,24 +23,11 @@ pub(super) fn extract<'a>(
     method: &MethodEntry,
     environment: &RunEnvironment<'a>,
 ) -> Result<RunFeatures<'a>> {
-    let mut shown = if Terminal::stderr().bars {
-        Shown::Bar(bar())
-    } else {
-        Shown::Lines { name: String::new(), at: Instant::now() }
-    };
-    let mut progress = |name: &str, at: Progress| {
-        shown.update(name, at);
-        Ok(())
-    };
-    let needs = run::features_of(config, method, environment, &mut progress)?;
-    if let Shown::Bar(bar) = shown {
-        bar.finish_and_clear();
-    }
-    Ok(needs)
+    Shown::new().during(|progress| run::features_of(config, method, environment, progress))
 }
 
 /// How progress is shown: by a bar on a terminal that can redraw it, by lines elsewhere.
-enum Shown {
+pub(super) enum Shown {
     Bar(ProgressBar),
     Lines {
         /// The features of the last line.
@@ -56,6 +43,26 @@ fn bar() -> ProgressBar {
 }
 
 impl Shown {
+    /// A bar, or lines.
+    pub(super) fn new() -> Self {
+        if Terminal::stderr().bars { Self::Bar(bar()) } else { Self::Lines { name: String::new(), at: Instant::now() } }
+    }
+
+    /// Shows the progress of `work`.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub(super) fn during<T>(mut self, work: impl FnOnce(OnProgress<'_>) -> Result<T>) -> Result<T> {
+        let done = work(&mut |name: &str, at: Progress| {
+            self.update(name, at);
+            Ok(())
+        })?;
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+        Ok(done)
+    }
+
     fn update(&mut self, name: &str, progress: Progress) {
         let (Progress::Waiting { done, total } | Progress::Extracting { done, total }) = progress;
         match self {

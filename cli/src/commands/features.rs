@@ -7,17 +7,17 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use hashlab_app::worker::with_environment;
 use hashlab_cache::npy;
-use hashlab_data::{Dataset, Modality, Split};
+use hashlab_data::Modality;
 use hashlab_method::MethodEntry;
 use hashlab_pipeline::run::{self, finetunes};
 use hashlab_pipeline::{FeatureRows, RunEnvironment};
 use hashlab_store::RunConfig;
 use hashlab_sweep::PlannedRun;
 
+use super::export::{Exported, check_apart, check_writable, export_labels, export_split};
 use super::extract::extract;
 use crate::args::FeaturesArgs;
 use crate::context::{Context, print};
-use crate::exit::bad_input;
 
 /// Rows copied at once.
 const ROWS: usize = 4096;
@@ -39,30 +39,6 @@ pub(crate) fn run(context: &Context, args: &FeaturesArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes the directory, and a file in it for a moment, before anything is computed.
-fn check_writable(out: &Path) -> Result<()> {
-    let made = std::fs::create_dir_all(out).and_then(|()| tempfile::tempfile_in(out));
-    made.map(drop).map_err(|error| {
-        bad_input(format!(
-            "cannot write to {}: {error}\nhelp: `--out` names a directory that you can write to",
-            out.display()
-        ))
-    })
-}
-
-/// Refuses the directory that the data set is read from.
-fn check_apart(out: &Path, dataset: &dyn Dataset) -> Result<()> {
-    let folder = |path: &Path| path.parent().and_then(|folder| std::fs::canonicalize(folder).ok());
-    let target = std::fs::canonicalize(out).ok();
-    match dataset.found_at().into_iter().find(|path| folder(path) == target) {
-        None => Ok(()),
-        Some(path) => {
-            let message = format!("the data set is read from {}, which `--out` would write over", path.display());
-            Err(bad_input(format!("{message}\nhelp: name another directory")))
-        }
-    }
-}
-
 /// Removes what an earlier export left beside the files of this one, e.g. views of which there are fewer now.
 fn remove_others(out: &Path, files: &[Exported]) -> Result<()> {
     let exported = |name: &str| {
@@ -78,19 +54,6 @@ fn remove_others(out: &Path, files: &[Exported]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A file that was written.
-struct Exported {
-    name: String,
-    /// Shape, type and meaning.
-    content: String,
-}
-
-impl Exported {
-    fn new(name: impl Into<String>, content: impl Into<String>) -> Self {
-        Self { name: name.into(), content: content.into() }
-    }
 }
 
 /// The run that needs most features: with views, if any draws them.
@@ -160,33 +123,4 @@ fn export(out: &Path, name: &str, rows: &FeatureRows<'_>) -> Result<Exported> {
     }
     writer.finish()?;
     Ok(Exported::new(name, format!("({count}, {dim}) f32")))
-}
-
-/// Multi-hot labels, one row per item.
-fn export_labels(out: &Path, dataset: &dyn Dataset) -> Result<Exported> {
-    let labels = dataset.labels();
-    let (items, classes) = (labels.len(), labels.classes());
-    let mut writer = npy::Writer::<u8>::create(&out.join("labels.npy"), &[items, classes])?;
-    for item in 0..items {
-        let row: Vec<u8> = (0..classes).map(|class| labels.has(item, class).into()).collect();
-        writer.write(&row)?;
-    }
-    writer.finish()?;
-    Ok(Exported::new("labels.npy", format!("({items}, {classes}) u8, multi-hot")))
-}
-
-fn export_split(out: &Path, split: &Split) -> Result<Vec<Exported>> {
-    let parts = [
-        ("train", &split.train),
-        ("validation_query", &split.validation_query),
-        ("validation_database", &split.validation_database),
-        ("query", &split.query),
-        ("database", &split.database),
-    ];
-    let mut files = Vec::new();
-    for (name, items) in parts {
-        npy::write(&out.join(format!("{name}.npy")), &[items.len()], items)?;
-        files.push(Exported::new(format!("{name}.npy"), format!("({},) u32, item indices", items.len())));
-    }
-    Ok(files)
 }

@@ -3,9 +3,11 @@
 pub(crate) mod cache;
 pub(crate) mod compare;
 pub(crate) mod datasets;
+pub(crate) mod encode;
 pub(crate) mod encoders;
 pub(crate) mod eval;
 pub(crate) mod exec;
+mod export;
 mod extract;
 pub(crate) mod features;
 pub(crate) mod fetch;

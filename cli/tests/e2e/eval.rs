@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 use serde_json::Value;
 
-use crate::lab::{Lab, TINY};
+use crate::lab::{FILE, Lab, TINY};
 
 /// Writes codes of 40 queries and 200 items in three classes as real values, and their labels.
 fn files(lab: &Lab) {
@@ -90,4 +90,34 @@ fn files_that_do_not_fit_are_named() {
     assert!(message.contains("short.txt") && message.contains("help:"), "{message}");
     let message = refused(&arguments(&["none.npy".to_owned(), real[1].clone()], &[]));
     assert!(message.contains("none.npy"), "{message}");
+}
+
+/// A model that was kept encodes what its run encoded.
+#[test]
+fn codes_of_kept_models_have_the_map_of_their_runs() {
+    let lab = Lab::with(TINY);
+    let without = lab.refused(&["encode", FILE, "--out", "codes"]);
+    assert!(without.contains("no run of the experiment has a model\nhelp: "), "{without}");
+    lab.ok(&["sweep", FILE]);
+    lab.ok(&["encode", FILE, "--out", "codes"]);
+    for run in lab.runs() {
+        let [qc, dc, ql, dl] = ["query_codes", "database_codes", "query_labels", "database_labels"]
+            .map(|name| format!("codes/{}/{name}.npy", run.id()));
+        let files = ["--query-codes", &qc, "--database-codes", &dc, "--query-labels", &ql, "--database-labels", &dl];
+        let json = lab.ok(&[&["eval", "--packed", "--k", "1000", "--format", "json"][..], &files].concat());
+        let json: Value = serde_json::from_str(&json).unwrap();
+        let result = run.result().unwrap();
+        let metrics = &result.test.values().next().unwrap().metrics;
+        for metric in json["metrics"].as_array().unwrap() {
+            if let Some(expected) = metrics.get(metric["name"].as_str().unwrap()) {
+                assert_eq!(metric["value"].as_f64().unwrap(), *expected, "{} of {}", metric["name"], run.id());
+            }
+        }
+    }
+    let unknown = lab.refused(&["encode", FILE, "--out", "codes", "--run", "itq"]);
+    assert!(unknown.contains("the experiment has no run `itq`"), "{unknown}");
+    let id = lab.runs_of("itq")[0].id().to_string();
+    lab.ok(&["sweep", FILE, "--keep", "none", "--rerun", "itq"]);
+    let gone = lab.refused(&["encode", FILE, "--out", "codes", "--run", &id]);
+    assert!(gone.contains("has no model\nhelp: `sweep FILE --keep all --rerun itq`"), "{gone}");
 }

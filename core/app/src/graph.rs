@@ -18,6 +18,7 @@ use hashlab_sweep::PlannedRun;
 use serde_json::{Value, json};
 
 use crate::weights::EncoderFiles;
+use crate::worker::FeatureExtent;
 use crate::{Dirs, Keep, Workspace};
 
 /// Name of the stage that runs share, and of its log.
@@ -25,24 +26,6 @@ const STAGE: &str = "features";
 
 /// Log level of workers, unless `HASHLAB_LOG` names one.
 const LOG: &str = "info";
-
-/// The features that a stage extracts.
-#[derive(Clone, Copy)]
-enum Extent {
-    /// Those without augmentation: all runs on the same encoders share them.
-    Plain,
-    /// The views of a method, too.
-    Views,
-}
-
-impl Extent {
-    fn flag(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Views => "views",
-        }
-    }
-}
 
 /// How the processes of workers are started: this program, in the same directories.
 pub struct Launch<'a> {
@@ -64,7 +47,7 @@ impl<'a> Launch<'a> {
     }
 
     /// The command of a worker. The executor appends the runs' ids; a stage works on behalf of one run.
-    fn command(&self, config: &RunConfig, stage: Option<(Extent, &PlannedRun)>) -> Result<CommandLine> {
+    fn command(&self, config: &RunConfig, stage: Option<(FeatureExtent, &PlannedRun)>) -> Result<CommandLine> {
         let mut args: Vec<OsString> = vec!["--runs".into(), self.dirs.runs.clone().into()];
         let mut option = |name: &str, value: Option<OsString>| {
             if let Some(value) = value {
@@ -82,7 +65,7 @@ impl<'a> Launch<'a> {
             args.extend(["--weights".into(), pair]);
         }
         if let Some((extent, run)) = stage {
-            args.extend(["--features".into(), extent.flag().into(), run.id.to_string().into()]);
+            args.extend(["--features".into(), extent.name().into(), run.id.to_string().into()]);
         }
         let log = std::env::var_os("HASHLAB_LOG").unwrap_or_else(|| LOG.into());
         Ok(CommandLine { program: self.program.clone(), args, env: vec![("HASHLAB_LOG".into(), log)] })
@@ -170,23 +153,23 @@ impl Stages<'_> {
             return Ok(Vec::new()); // it works on images, or on features of the data set
         }
         let features = json!([config.data, without_views(config)]);
-        let plain = self.stage(canonical(&features), run, Extent::Plain, &[])?;
+        let plain = self.stage(canonical(&features), run, FeatureExtent::Plain, &[])?;
         if !pending.deep {
             return Ok(vec![plain]);
         }
         let views =
             json!([config.data, config.protocol, config.split_seed, config.encoders, config.method, config.params]);
-        Ok(vec![plain, self.stage(canonical(&views), run, Extent::Views, &[plain])?])
+        Ok(vec![plain, self.stage(canonical(&views), run, FeatureExtent::Views, &[plain])?])
     }
 
-    fn stage(&mut self, key: String, run: &PlannedRun, extent: Extent, needs: &[JobId]) -> Result<JobId> {
+    fn stage(&mut self, key: String, run: &PlannedRun, extent: FeatureExtent, needs: &[JobId]) -> Result<JobId> {
         if let Some(known) = self.known.get(&key) {
             return Ok(*known);
         }
         let config = run.template();
         let title = match extent {
-            Extent::Plain => format!("features of {} by {}", config.dataset, networks(config)?.join(" and ")),
-            Extent::Views => format!("views of {} for {}", config.dataset, run.label),
+            FeatureExtent::Plain => format!("features of {} by {}", config.dataset, networks(config)?.join(" and ")),
+            FeatureExtent::Views => format!("views of {} for {}", config.dataset, run.label),
         };
         let command = self.launch.command(config, Some((extent, run)))?;
         let job = Job::stage(STAGE, title.as_str(), self.plan.log_path(STAGE)?, command);

@@ -28,6 +28,7 @@
 
 pub mod collect;
 mod dirs;
+mod encode;
 mod error;
 mod graph;
 mod models;
@@ -42,6 +43,7 @@ pub mod worker;
 mod workspace;
 
 pub use dirs::Dirs;
+pub use encode::EncodedRun;
 pub use error::{BadInput, bad_input, explained};
 pub use graph::Launch;
 pub use models::Keep;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use candle_core::Device;
@@ -29,18 +30,37 @@ pub struct WorkerOptions {
     /// Files of encoders by digest.
     pub weights: BTreeMap<String, PathBuf>,
     /// Only extract features.
-    pub features: Option<Features>,
+    pub features: Option<FeatureExtent>,
     /// Which models are kept.
     pub keep: Keep,
 }
 
 /// The features that a worker extracts.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Features {
-    /// Those without augmentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeatureExtent {
+    /// Those without augmentation, which all runs on the same encoders share.
     Plain,
-    /// The views of the run's method, too.
+    /// The views of a run's method, too.
     Views,
+}
+
+impl FeatureExtent {
+    /// Its name on command lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Views => "views",
+        }
+    }
+}
+
+impl FromStr for FeatureExtent {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        let known = [Self::Plain, Self::Views].into_iter().find(|extent| extent.name() == name);
+        known.ok_or_else(|| format!("expected `plain` or `views`, got `{name}`"))
+    }
 }
 
 /// Executes what the options say. Returns the exit code of the process.
@@ -96,7 +116,7 @@ impl Worker<'_> {
     }
 
     /// Fills the feature cache with what the run needs.
-    fn extract(&self, device: &Device, dir: &RunDir, features: Features) -> Result<i32> {
+    fn extract(&self, device: &Device, dir: &RunDir, features: FeatureExtent) -> Result<i32> {
         let config = dir.config()?;
         let method = self.workspace.registry.method(&config.method)?;
         let mut progress = |name: &str, at: Progress| {
@@ -109,8 +129,8 @@ impl Worker<'_> {
             Ok(())
         };
         let extracted = self.with_environment(&config, device, |environment| match features {
-            Features::Plain => plain_features(environment, &mut progress).map(drop),
-            Features::Views => features_of(&config, method, environment, &mut progress).map(drop),
+            FeatureExtent::Plain => plain_features(environment, &mut progress).map(drop),
+            FeatureExtent::Views => features_of(&config, method, environment, &mut progress).map(drop),
         });
         match extracted {
             Err(error) if error.is::<Interrupted>() => Ok(worker::INTERRUPTED),

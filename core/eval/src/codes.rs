@@ -56,6 +56,24 @@ impl Codes {
         Ok(codes)
     }
 
+    /// Bytes of a packed code in [`Codes::to_packed`].
+    pub fn packed_len(&self) -> usize {
+        self.bits.div_ceil(8)
+    }
+
+    /// Packs the codes of some items into bytes, lowest bit first, as [`Codes::from_packed`] reads them and faiss's binary
+    /// indexes take them.
+    ///
+    /// # Panics
+    /// If an item does not exist.
+    pub fn to_packed(&self, items: &[u32]) -> Vec<u8> {
+        let bytes = |&item: &u32| {
+            let words = self.item(item as usize).iter();
+            words.flat_map(|word| word.to_le_bytes()).take(self.packed_len())
+        };
+        items.iter().flat_map(bytes).collect()
+    }
+
     /// Appends the codes of more items, which must be equally long.
     ///
     /// # Panics
@@ -190,6 +208,8 @@ mod tests {
             let bytes: Vec<u8> = relaxed.chunks(8).map(byte).collect();
             let packed = Codes::from_packed(&bytes, bits / 8).unwrap();
             assert_eq!(packed, Codes::from_signs(&relaxed, bits).unwrap());
+            assert_eq!(packed.to_packed(&[0, 1, 2]), bytes);
+            assert_eq!(packed.to_packed(&[2]), bytes[2 * packed.packed_len()..]);
         }
         assert_eq!(Codes::from_packed(&[1, 2, 3], 2), Err(EvalError::PackedCodes { len: 3, bytes: 2 }));
     }

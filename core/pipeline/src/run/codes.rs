@@ -1,0 +1,45 @@
+//! Codes by a trained model.
+
+use anyhow::Result;
+use hashlab_data::ByModality;
+use hashlab_eval::Codes;
+use hashlab_method::{AnyMethod, HashMethod, State};
+
+use crate::feature_source::OnProgress;
+use crate::inputs::{FeatureInputs, Inputs};
+use crate::with_encoder::WithEncoder;
+
+use super::features::plain_features;
+use super::finetuning::finetunes;
+use super::setup::RunSetup;
+
+impl RunSetup<'_> {
+    /// Encodes every item of the data set with the state of the trained method, by modality; row = item. Extracts the
+    /// features that the cache lacks.
+    ///
+    /// # Errors
+    /// If the state is not one of the method, or items, weights or the cache cannot be read or written.
+    pub fn codes(&self, state: &State, progress: OnProgress<'_>) -> Result<ByModality<Codes>> {
+        let split = self.split()?;
+        let device = &self.environment.device;
+        let encode = |method: &mut dyn HashMethod, inputs: ByModality<&dyn Inputs>| {
+            method.load_state(state)?;
+            Ok(self.evaluator(&split, inputs, method)?.encode(method)?.codes)
+        };
+        let built = match self.build(&split, device)? {
+            AnyMethod::Trained(method) if finetunes(self.config)? => {
+                let (networks, items) = self.live_encoders()?;
+                let mut method = WithEncoder::new(method, networks, device);
+                return encode(&mut method, items.map(|_, items| items.inputs()));
+            }
+            built => built,
+        };
+        let plain = plain_features(self.environment, progress)?;
+        let inputs = plain.map(|_, rows| FeatureInputs { rows, device });
+        let inputs = inputs.map(|_, inputs| inputs as &dyn Inputs);
+        match built {
+            AnyMethod::Fitted(mut method) => encode(method.as_mut(), inputs),
+            AnyMethod::Trained(method) => encode(self.with_tail(method)?.as_mut(), inputs),
+        }
+    }
+}

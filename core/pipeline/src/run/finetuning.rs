@@ -1,0 +1,37 @@
+//! Runs that train their encoders.
+
+use anyhow::{Result, bail};
+use hashlab_data::ByModality;
+use hashlab_store::RunConfig;
+
+use crate::config::EncoderConfig;
+
+/// Whether a run trains its encoders, so that it works on items instead of stored features.
+///
+/// # Errors
+/// If the configuration does not fit this program.
+pub fn finetunes(config: &RunConfig) -> Result<bool> {
+    Ok(finetuned(config)?.values().any(|on| *on))
+}
+
+/// Refuses a run that trains the encoder of one modality and not that of another.
+///
+/// # Errors
+/// If it does, or the configuration does not fit this program.
+pub fn check_finetuning(config: &RunConfig) -> Result<()> {
+    let finetuned = finetuned(config)?;
+    let frozen = finetuned.iter().find(|(_, on)| !**on);
+    match frozen.filter(|_| finetuned.values().any(|on| *on)) {
+        None => Ok(()),
+        Some((modality, _)) => bail!(
+            "method `{}` reads several modalities, and `finetune` trains the encoders of all or none: that of {modality}s \
+             is frozen\nhelp: set `finetune` in [image] and in [text], or in neither",
+            config.method
+        ),
+    }
+}
+
+/// Whether the encoder of each modality is trained.
+fn finetuned(config: &RunConfig) -> Result<ByModality<bool>> {
+    config.encoders.try_map(|modality, settings| Ok(EncoderConfig::read(modality, settings)?.finetune()))
+}

@@ -1,0 +1,103 @@
+//! Evaluation of a trained method, and the record of its result.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use hashlab_data::{ByModality, Task};
+use hashlab_eval::{BitStatistics, Report};
+use hashlab_method::HashMethod;
+use hashlab_store::{BitProfile, CodeProfile, CodeStatistics, EncodingResult, QueryResults, Status, TaskResult};
+use hashlab_train::TrainConfig;
+
+use crate::config::section;
+use crate::evaluator::{AllCodes, Evaluator, Queries};
+
+use super::{RunEnd, RunJob};
+
+/// A training or fit that is done.
+pub(super) struct Training {
+    /// Epoch of the selected state, counted from 1; none of a fit.
+    pub(super) epoch: Option<usize>,
+    /// Time of the training or fit.
+    pub(super) seconds: f64,
+}
+
+pub(super) fn evaluated(
+    job: &RunJob<'_>,
+    mut evaluator: Evaluator<'_>,
+    method: &dyn HashMethod,
+    training: Training,
+) -> Result<RunEnd> {
+    let codes = evaluator.encode(method)?;
+    let started = Instant::now();
+    let validation = evaluator.measure(method, &codes, Queries::Validation)?;
+    let (mut test, mut queries) = (BTreeMap::new(), QueryResults::default());
+    let mut profile = CodeProfile { bits: bit_profiles(&codes), ..CodeProfile::default() };
+    for (task, found) in evaluator.test(method, &codes)? {
+        test.insert(task, found.report);
+        queries.tasks.insert(task, found.queries);
+        profile.distances.insert(task, found.distances);
+    }
+    let mut result = job.empty_result(Status::Finished);
+    result.epoch = training.epoch;
+    if training.epoch.is_some() {
+        result.epochs_done = Some(section::<TrainConfig>(&job.config.train)?.epochs);
+    }
+    result.primary = job.setup().options()?.definition.metric().to_owned();
+    result.validation = task_results(validation, false);
+    result.test = task_results(test, true);
+    result.codes = statistics(&codes);
+    result.encoding = evaluator.encoding().map(str::to_owned);
+    for encoding in method.other_encodings() {
+        let (name, found) = encoded_otherwise(evaluator.of(encoding), method)?;
+        result.other_encodings.insert(name, found);
+    }
+    let evaluate = started.elapsed().as_secs_f64();
+    let encode = codes.time.as_secs_f64();
+    let seconds = [("train", training.seconds), ("encode", encode), ("evaluate", evaluate)];
+    result.seconds = seconds.map(|(stage, seconds)| (stage.to_owned(), seconds)).into();
+    let model = Some(method.state()?);
+    Ok(RunEnd::Result { result: Box::new(result), model, queries: Some(queries), profile: Some(profile) })
+}
+
+/// Measures another of a method's encodings.
+fn encoded_otherwise(mut evaluator: Evaluator<'_>, method: &dyn HashMethod) -> Result<(String, EncodingResult)> {
+    let name = evaluator.encoding().context("the method has an encoding without a name beside its own")?.to_owned();
+    let codes = evaluator.encode(method)?;
+    let [validation, test] =
+        [Queries::Validation, Queries::Test].map(|queries| evaluator.measure(method, &codes, queries));
+    let (validation, test) = (task_results(validation?, false), task_results(test?, true));
+    Ok((name, EncodingResult { test, validation, codes: statistics(&codes) }))
+}
+
+fn task_results(reports: BTreeMap<Task, Report>, curves: bool) -> BTreeMap<Task, TaskResult> {
+    let result = |report: Report| TaskResult {
+        metrics: report.scalars(),
+        curves: if curves { report.curves().clone() } else { BTreeMap::new() },
+    };
+    reports.into_iter().map(|(task, report)| (task, result(report))).collect()
+}
+
+/// Measures balance and correlation of the bits of all codes.
+fn bit_profiles(codes: &AllCodes) -> ByModality<BitProfile> {
+    codes.codes.map(|_, codes| {
+        let BitStatistics { ones, correlations, mean_correlation, largest_correlation } = codes.bit_statistics();
+        BitProfile { ones, correlations, mean_correlation, largest_correlation }
+    })
+}
+
+/// Counts what shows a collapse of the codes.
+fn statistics(codes: &AllCodes) -> ByModality<CodeStatistics> {
+    codes.codes.map(|_, codes| {
+        let counts = codes.counts();
+        CodeStatistics {
+            items: codes.len(),
+            distinct: counts.distinct,
+            most_common: counts.most_common,
+            constant_bits: counts.constant_bits,
+            zero_outputs: codes.zeros(),
+            collapsed: counts.collapsed(),
+        }
+    })
+}

@@ -1,0 +1,121 @@
+//! Construction of a run's method and evaluator.
+
+use anyhow::Result;
+use candle_core::Device;
+use hashlab_data::{ByModality, Dataset, Labels, Modality, Split, Task};
+use hashlab_eval::Options;
+use hashlab_method::{AnyMethod, BuildContext, HashMethod, MethodEntry, Supervision, Trained};
+use hashlab_store::RunConfig;
+
+use crate::config::{EvalConfig, section};
+use crate::environment::RunEnvironment;
+use crate::evaluator::{Evaluator, EvaluatorSetup};
+use crate::inputs::{Inputs, multi_hot};
+use crate::live_views::LiveItems;
+use crate::with_encoder::{ScaledEncoder, WithEncoder};
+
+use super::finetuning::check_finetuning;
+
+/// A run's configuration with its method, data set and encoders.
+#[derive(Clone, Copy)]
+pub struct RunSetup<'a> {
+    /// The resolved configuration.
+    pub config: &'a RunConfig,
+    /// The method.
+    pub method: &'a MethodEntry,
+    /// The data set and the encoders.
+    pub environment: &'a RunEnvironment<'a>,
+}
+
+/// Splits a data set by a run's protocol. Training items are in ascending order, so that a position among them is a row
+/// of their stored views.
+///
+/// # Errors
+/// If the protocol does not fit the data set.
+pub fn split_of(config: &RunConfig, dataset: &dyn Dataset) -> Result<Split> {
+    let mut split = dataset.split(&config.protocol, config.split_seed)?;
+    split.train.sort_unstable();
+    Ok(split)
+}
+
+impl<'a> RunSetup<'a> {
+    /// The data set's split.
+    pub(super) fn split(&self) -> Result<Split> {
+        split_of(self.config, self.environment.dataset)
+    }
+
+    /// The labels, if the method learns from them.
+    pub(super) fn labels(&self) -> Option<&'a Labels> {
+        let supervised = self.method.info.supervision == Supervision::Supervised;
+        supervised.then(|| self.environment.dataset.labels())
+    }
+
+    /// Builds the untrained method on a device.
+    pub(super) fn build(&self, split: &Split, device: &Device) -> Result<AnyMethod> {
+        let Self { config, environment, .. } = *self;
+        let cx = BuildContext {
+            bits: config.bits,
+            dims: environment.dims(),
+            classes: environment.dataset.labels().classes(),
+            items: split.train.len(),
+            labels: self.labels().map(|labels| multi_hot(labels, &split.train, device)).transpose()?,
+            device: device.clone(),
+            seed: config.seed,
+        };
+        self.method.build(&config.params, &cx)
+    }
+
+    /// Puts the layers behind `frozen_until`, which every step runs, in front of a method on stored features.
+    pub(super) fn with_tail(&self, method: Box<dyn Trained>) -> Result<Box<dyn Trained>> {
+        let tail = self.environment.images().map(|images| images.tail()).transpose()?.flatten();
+        Ok(match tail {
+            None => method,
+            Some(tail) => {
+                let tail = ByModality::one(Modality::Image, (tail, 1.0));
+                Box::new(WithEncoder::new(method, tail, &self.environment.device))
+            }
+        })
+    }
+
+    /// Opens the encoders that are trained with the method, and the items in their form.
+    pub(super) fn live_encoders(&self) -> Result<(ByModality<ScaledEncoder>, ByModality<LiveItems<'a>>)> {
+        check_finetuning(self.config)?;
+        let (mut networks, mut items) = (ByModality::default(), ByModality::default());
+        for (modality, encoder) in self.environment.encoders.iter() {
+            let (network, live) = encoder.live(modality, self.config.seed)?;
+            networks.insert(modality, network);
+            items.insert(modality, live);
+        }
+        Ok((networks, items))
+    }
+
+    /// Prepares the evaluation of a method's codes.
+    pub(super) fn evaluator<'e>(
+        &self,
+        split: &'e Split,
+        inputs: ByModality<&'e dyn Inputs>,
+        method: &dyn HashMethod,
+    ) -> Result<Evaluator<'e>>
+    where
+        'a: 'e,
+    {
+        Ok(Evaluator::new(EvaluatorSetup {
+            options: self.options()?,
+            bits: self.config.bits,
+            labels: self.environment.dataset.labels(),
+            split,
+            tasks: Task::of(&inputs.modalities().collect::<Vec<_>>()),
+            inputs,
+            fused: self.method.info.needs.fused(),
+            encode: method.encode_spec(),
+            other: None,
+        }))
+    }
+
+    /// The metrics that are measured.
+    pub(super) fn options(&self) -> Result<Options> {
+        let eval: EvalConfig = section(&self.config.eval)?;
+        let (map_at, definition) = (eval.map_at.rank()?, eval.definition);
+        Ok(Options { map_at, definition, ranks: eval.ranks, curves: true, ..Options::default() })
+    }
+}
