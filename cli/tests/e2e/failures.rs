@@ -125,8 +125,9 @@ fn what_cannot_be_kept_beside_a_result_fails_no_run() {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert!(runs.iter().all(|run| run.result().is_some()));
     let note =
-        |run: usize, lost: &str| format!("{}: the result is kept, without {lost}: cannot write `", runs[run].id());
-    for note in [note(0, "what was found for single queries"), note(4, "the trained model")] {
+        |run: usize, lost: &str| format!("{}: the result is stored, without {lost}: cannot write `", runs[run].id());
+    for note in [note(0, "the results of single queries"), note(4, "the trained model")] {
         assert!(ended.stderr.contains(&note), "{note} in {}", ended.stderr);
     }
+    assert!(ended.stderr.contains("\n  help: `--rerun lsh` repeats the run\n"), "{}", ended.stderr);
 }

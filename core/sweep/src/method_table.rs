@@ -71,10 +71,13 @@ fn method_table(reader: &mut Reader<'_>, node: &Node) -> Option<MethodTable> {
     };
     let (index, method, span) = named_method(reader, node, fields)?;
     reader.scope.method = Some(method);
-    let label = fields.iter().find(|field| field.key == "label").and_then(|field| reader.text(field));
-    if let Some(label) = label.as_deref().filter(|label| label.chars().any(char::is_control)) {
-        let message = format!("`label` holds a control character: {label:?}");
-        reader.push(Diagnostic::new(&span, message).help("tables and terminals show letters, digits and signs"));
+    let label_field = fields.iter().find(|field| field.key == "label");
+    let label = label_field.and_then(|field| reader.text(field));
+    if let (Some(label), Some(field)) = (&label, label_field)
+        && label.chars().any(char::is_control)
+    {
+        let diagnostic = Diagnostic::new(&field.node.span, format!("`label` holds a control character: {label:?}"));
+        reader.push(diagnostic.help("tables and terminals show letters, digits and signs"));
     }
     let mut fixed = Layer::new(Origin::Method(method.name.clone()));
     for field in fields {
