@@ -42,6 +42,8 @@ for file in "${results[@]}"; do
     "$program" table "$file" --format latex --metric ndcg_at_k > "$work/$(basename "$file" .jsonl).table"
 done
 
+"$program" table docs/results/cifar10.jsonl docs/results/cifar10_finetune.jsonl --format latex > "$work/joined.table"
+
 failed=0
 for table in "$work"/*.table; do
     name=$(basename "$table" .table)

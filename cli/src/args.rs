@@ -127,8 +127,13 @@ pub(crate) struct PlanArgs {
 
 #[derive(clap::Args)]
 pub(crate) struct TableArgs {
-    /// Name of a sweep under the directory of runs, e.g. `cifar10`, or a results.jsonl file
-    pub(crate) sweep: String,
+    /// Names of sweeps under the directory of runs, e.g. `cifar10`, or results.jsonl files. Several share one table:
+    /// method × (data set × bits)
+    #[arg(required = true, value_name = "SWEEP")]
+    pub(crate) sweeps: Vec<String>,
+    /// Print intervals of 95 % in the place of deviations: over seeds, or over queries from what the runs kept
+    #[arg(long, value_name = "OVER")]
+    pub(crate) interval: Option<IntervalOver>,
     #[command(flatten)]
     pub(crate) options: TableOptions,
 }
@@ -189,6 +194,13 @@ pub(crate) struct TableOptions {
     /// Further metric to print, e.g. map_at_k_min_divisor, precision_radius2, ndcg_at_k (repeatable)
     #[arg(long, value_name = "NAME")]
     pub(crate) metric: Vec<String>,
+}
+
+/// What an interval speaks of.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum IntervalOver {
+    Seeds,
+    Queries,
 }
 
 /// Output formats of a table.

@@ -4,15 +4,31 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use hashlab_report::{Details, Format, Options, ReportError, SweepReport, render};
+use hashlab_report::{Details, Format, IntervalOver, Options, ReportError, SweepReport, render, render_joined};
 
-use crate::args::{TableArgs, TableFormat, TableOptions};
+use crate::args::{self, TableArgs, TableFormat, TableOptions};
 use crate::context::{Context, color_on_stdout, note, print};
 use crate::exit::bad_input;
 
 pub(crate) fn run(context: &Context, args: &TableArgs) -> Result<ExitCode> {
-    let report = report(context, &args.sweep)?;
-    show(context, &report, &args.options)?;
+    let reports = args.sweeps.iter().map(|sweep| report(context, sweep)).collect::<Result<Vec<_>>>()?;
+    let interval = args.interval.map(|over| match over {
+        args::IntervalOver::Seeds => IntervalOver::Seeds,
+        args::IntervalOver::Queries => IntervalOver::Queries,
+    });
+    let options = Options { interval, ..options(&args.options)? };
+    let mut details = Details::new();
+    if interval == Some(IntervalOver::Queries) {
+        for report in &reports {
+            details.extend(context.workspace.queries(report)?);
+        }
+    }
+    let published = context.workspace.published()?;
+    let text = match reports.as_slice() {
+        [report] => render(report, &published, &details, &options),
+        several => render_joined(several, &published, &details, &options),
+    };
+    print(&text.map_err(refused)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -84,10 +100,17 @@ pub(crate) fn show(context: &Context, report: &SweepReport, table: &TableOptions
 
 /// Renders a report, with published values beside the measured ones.
 pub(crate) fn text(context: &Context, report: &SweepReport, options: &Options) -> Result<String> {
-    render(report, &context.workspace.published()?, &Details::new(), options).map_err(|error| match error {
-        ReportError::UnknownMetric { .. } | ReportError::UnmeasuredMetric { .. } | ReportError::MetricsOfJsonl => {
-            bad_input(error.to_string())
-        }
+    render(report, &context.workspace.published()?, &Details::new(), options).map_err(refused)
+}
+
+fn refused(error: ReportError) -> anyhow::Error {
+    match error {
+        ReportError::UnknownMetric { .. }
+        | ReportError::UnmeasuredMetric { .. }
+        | ReportError::MetricsOfJsonl
+        | ReportError::AllOfSeveral
+        | ReportError::JsonlOfSeveral
+        | ReportError::DifferentDefinitions { .. } => bad_input(error.to_string()),
         other => other.into(),
-    })
+    }
 }

@@ -18,10 +18,15 @@ type Field = (String, String);
 
 /// Writes the comparison; a number that does not exist is an empty field.
 pub(crate) fn write(layout: &Layout<'_>) -> String {
+    lines(layout, true)
+}
+
+/// The lines, the first of them with the columns' names if `titled`.
+pub(crate) fn lines(layout: &Layout<'_>, titled: bool) -> String {
     let citations = Citations::of(layout, &mut Vec::new());
     let header = header(layout);
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut titled = false;
+    let mut titled = !titled;
     for (label, cell, i) in layout.rows() {
         for &task in &layout.comparison.tasks {
             let fields = [header.clone(), record(layout, &citations, label, cell, i, task)].concat();

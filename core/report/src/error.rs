@@ -77,6 +77,25 @@ pub enum ReportError {
         /// The labels of all rows.
         known: String,
     },
+    /// All settings of several sweeps.
+    #[error("`all` shows the settings of one sweep, not of several\nhelp: print them sweep by sweep")]
+    AllOfSeveral,
+    /// Several sweeps in [`Format::Jsonl`](crate::Format::Jsonl).
+    #[error(
+        "format jsonl holds the runs of one sweep, not of several\nhelp: write a file per sweep, or choose csv or json"
+    )]
+    JsonlOfSeveral,
+    /// Sweeps whose primary metrics differ.
+    #[error(
+        "the sweeps have different definitions of mAP: {first} and {second}\n\
+         help: choose one that all were measured by, e.g. `--metric map_at_k`"
+    )]
+    DifferentDefinitions {
+        /// A sweep and its definition.
+        first: String,
+        /// Another.
+        second: String,
+    },
     /// A comparison in [`Format::Jsonl`](crate::Format::Jsonl).
     #[error("a comparison has no format jsonl\nhelp: `table` prints the runs in it; choose csv or json here")]
     JsonlOfComparison,

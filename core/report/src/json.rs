@@ -12,11 +12,16 @@ use crate::warnings::warnings;
 
 /// Writes the comparison as one object; a number that does not exist is null.
 pub(crate) fn write(layout: &Layout<'_>) -> String {
+    serde_json::to_string_pretty(&value_of(layout)).expect("plain data") + "\n"
+}
+
+/// The comparison as one object.
+pub(crate) fn value_of(layout: &Layout<'_>) -> Json {
     let labels = || layout.comparison.rows.iter().map(|row| row.label);
     let published: Vec<_> = layout.published.iter().filter(|p| labels().any(|label| label == p.row())).collect();
     let builds: Vec<Json> =
         builds(layout.report).into_iter().map(|(build, runs)| json!({ "build": build, "runs": runs })).collect();
-    let report = json!({
+    json!({
         "schema": SCHEMA,
         "name": layout.report.name,
         "header": layout.report.header,
@@ -26,8 +31,7 @@ pub(crate) fn write(layout: &Layout<'_>) -> String {
         "metrics": layout.metrics.iter().map(|m| metric(layout, m)).collect::<Vec<_>>(),
         "rows": layout.rows().map(|(label, cell, i)| row(layout, label, cell, i)).collect::<Vec<_>>(),
         "published": published,
-    });
-    serde_json::to_string_pretty(&report).expect("plain data") + "\n"
+    })
 }
 
 fn metric(layout: &Layout<'_>, name: &str) -> Json {

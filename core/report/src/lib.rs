@@ -53,6 +53,7 @@ mod aggregate;
 mod citations;
 mod compare;
 mod csv;
+mod data_groups;
 mod details;
 mod document;
 mod encodings;
@@ -61,6 +62,7 @@ mod facts;
 mod figure;
 mod figures;
 mod hyperparameters;
+mod joined;
 mod json;
 mod jsonl;
 mod latex;
@@ -122,4 +124,22 @@ pub fn render(
         Format::Jsonl if options.times => results_jsonl(report),
         Format::Jsonl => results_jsonl(&report.without_times()),
     })
+}
+
+/// Renders several sweeps as one table, method × (data set × bits): those on one data set, with one protocol and depth of
+/// the primary metric, share columns. Tasks are blocks of rows. `details` are those of all sweeps.
+///
+/// # Errors
+/// As [`render`]; [`ReportError::AllOfSeveral`], [`ReportError::JsonlOfSeveral`], and
+/// [`ReportError::DifferentDefinitions`] where no metric is chosen.
+///
+/// # Panics
+/// If there is no sweep.
+pub fn render_joined(
+    reports: &[SweepReport],
+    published: &[Published],
+    details: &Details,
+    options: &Options,
+) -> Result<String, ReportError> {
+    joined::write(reports, published, details, options)
 }

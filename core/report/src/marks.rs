@@ -11,8 +11,11 @@ use crate::wording::fraction;
 /// A difference whose adjusted p value is at least this is noise.
 const LEVEL: f64 = 0.05;
 
-const LEGEND: [(Mark, &str); 2] = [(Mark::Bold, "best of the column"), (Mark::Underlined, "second best")];
-const WITH_NOISE: [(Mark, &str); 2] = [(Mark::Bold, "best within noise"), (Mark::Underlined, "second, likewise")];
+/// What marks mean where no row is marked for being within noise.
+pub(crate) const LEGEND: [(Mark, &str); 2] = [(Mark::Bold, "best of the column"), (Mark::Underlined, "second best")];
+/// What they mean otherwise.
+pub(crate) const WITH_NOISE: [(Mark, &str); 2] =
+    [(Mark::Bold, "best within noise"), (Mark::Underlined, "second, likewise")];
 
 /// Says what noise is.
 pub(crate) const NOISE: &str = "within noise: p ≥ 0.05 by a paired t test over equal seeds, with Holm's correction";

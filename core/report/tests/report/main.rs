@@ -5,6 +5,8 @@ mod encodings;
 mod figures;
 mod files;
 mod honesty;
+mod intervals;
+mod joined;
 mod left;
 mod numbers;
 mod pages;

@@ -1,0 +1,82 @@
+//! Which sweeps share their columns: those on one data set, in one protocol, measured alike.
+
+use std::collections::BTreeSet;
+
+use crate::sweep_report::{Header, ReportedRun, SweepReport};
+use crate::wording::joined;
+
+/// The runs of sweeps that are measured alike, as one sweep.
+pub(crate) struct DataGroup {
+    /// The data set, with what tells it from other groups of the same.
+    pub(crate) title: String,
+    pub(crate) report: SweepReport,
+}
+
+/// Groups sweeps in order of first appearance. Rows of equal names and different runs are told apart by their sweep's name.
+pub(crate) fn grouped(reports: &[SweepReport]) -> Vec<DataGroup> {
+    let mut groups: Vec<Vec<&SweepReport>> = Vec::new();
+    for report in reports {
+        match groups.iter_mut().find(|group| alike(&group[0].header, &report.header)) {
+            Some(group) => group.push(report),
+            None => groups.push(vec![report]),
+        }
+    }
+    let headers: Vec<&Header> = groups.iter().map(|group| &group[0].header).collect();
+    let title = |group: &Vec<&SweepReport>| title(&group[0].header, &headers);
+    groups.iter().map(|group| DataGroup { title: title(group), report: merged(group) }).collect()
+}
+
+fn alike(a: &Header, b: &Header) -> bool {
+    let of = |header: &Header| {
+        let Header { dataset, dataset_digest, protocol, map_at, definition, .. } = header.clone();
+        (dataset, dataset_digest, protocol, map_at, definition)
+    };
+    of(a) == of(b)
+}
+
+/// Names a data set, and of its setting what other groups have otherwise.
+fn title(header: &Header, all: &[&Header]) -> String {
+    let same: Vec<&&Header> = all.iter().filter(|other| other.dataset == header.dataset).collect();
+    let protocol = same.iter().any(|other| other.protocol != header.protocol).then(|| header.protocol.clone());
+    let depth = all.iter().any(|other| other.map_at != header.map_at).then(|| format!("K = {}", header.map_at));
+    let definition = same.iter().any(|other| other.definition != header.definition);
+    let definition = definition.then(|| header.definition.name().to_owned());
+    let distinctions: Vec<String> = protocol.into_iter().chain(depth).chain(definition).collect();
+    let display = &header.dataset_display;
+    if distinctions.is_empty() { display.clone() } else { format!("{display} ({})", joined(distinctions)) }
+}
+
+fn merged(group: &[&SweepReport]) -> SweepReport {
+    if let [report] = group {
+        return (*report).clone();
+    }
+    let mut header = group[0].header.clone();
+    header.command = group.iter().map(|report| report.header.command.as_str()).collect::<Vec<_>>().join("; ");
+    let mut runs: Vec<ReportedRun> = Vec::new();
+    for report in group {
+        let shared = shared_labels(&runs, &report.runs);
+        let first = runs.iter().map(|run| run.position + 1).max().unwrap_or(0);
+        runs.extend(report.runs.iter().map(|run| {
+            let mut run = ReportedRun { position: first + run.position, ..run.clone() };
+            if shared.contains(&run.label) {
+                run.label = format!("{} ({})", run.label, report.name);
+            }
+            run
+        }));
+    }
+    let name = group.iter().map(|report| report.name.as_str()).collect::<Vec<_>>().join("-");
+    SweepReport { name, header, runs }
+}
+
+/// Labels that stand for other runs in `more` than they do in `known`, at a code length of both.
+fn shared_labels(known: &[ReportedRun], more: &[ReportedRun]) -> BTreeSet<String> {
+    let of = |runs: &[ReportedRun], label: &str, bits: usize| -> BTreeSet<String> {
+        let here = runs.iter().filter(|run| run.label == label && run.bits == bits);
+        here.map(|run| run.run.0.clone()).collect()
+    };
+    let differs = |run: &&ReportedRun| {
+        let before = of(known, &run.label, run.bits);
+        !before.is_empty() && before != of(more, &run.label, run.bits)
+    };
+    more.iter().filter(differs).map(|run| run.label.clone()).collect()
+}
