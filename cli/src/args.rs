@@ -6,6 +6,7 @@ use clap::builder::{OsStr, Resettable};
 use clap::{Parser, Subcommand, ValueEnum};
 use hashlab_app::Keep;
 use hashlab_app::worker::FeatureExtent;
+use hashlab_data::Task;
 use hashlab_eval::{Definition, Depth};
 use hashlab_kernels::device::DeviceName;
 
@@ -243,14 +244,21 @@ pub(crate) struct CompareArgs {
 #[command(after_help = "Example:\n  hashlab eval --query-codes q.npy --database-codes db.npy --query-labels ql.npy \
                         --database-labels dl.npy --k 1000 --bootstrap 1000")]
 pub(crate) struct EvalArgs {
-    /// Codes of the queries
-    #[arg(long, value_name = "FILE")]
-    pub(crate) query_codes: String,
+    /// One file of both modalities, as the cross-modal toolkits write it: codes q_img, q_txt, r_img, r_txt and labels q_l,
+    /// r_l
+    #[arg(conflicts_with_all = ["query_codes", "database_codes", "query_labels", "database_labels", "grades"])]
+    pub(crate) file: Option<String>,
+    /// Tasks to measure of FILE: i2i, i2t, t2i, t2t
+    #[arg(long, value_name = "TASK", value_delimiter = ',', default_value = "i2t,t2i", requires = "file")]
+    pub(crate) task: Vec<Task>,
+    /// Codes of the queries: .npy, .npz, .safetensors or .mat; `#NAME` behind a file names an array in it
+    #[arg(long, value_name = "FILE", required_unless_present = "file")]
+    pub(crate) query_codes: Option<String>,
     /// Codes of the database
-    #[arg(long, value_name = "FILE")]
-    pub(crate) database_codes: String,
-    /// Labels of the queries
-    #[arg(long, value_name = "FILE", required_unless_present = "grades", requires = "database_labels")]
+    #[arg(long, value_name = "FILE", required_unless_present = "file")]
+    pub(crate) database_codes: Option<String>,
+    /// Labels of the queries: class numbers (items), or multi-hot (items, classes)
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["grades", "file"], requires = "database_labels")]
     pub(crate) query_labels: Option<String>,
     /// Labels of the database
     #[arg(long, value_name = "FILE", requires = "query_labels")]
@@ -288,6 +296,9 @@ pub(crate) struct EvalArgs {
     /// Output format; JSON holds curves and values per query, too
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: EvalFormat,
+    /// As `--format json`
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) json: bool,
 }
 
 /// Output formats of an evaluation.

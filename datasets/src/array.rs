@@ -1,4 +1,6 @@
-//! Arrays from .npy, .npz and .safetensors files, as the numbers that features, codes, labels and indices need.
+//! Arrays from .npy, .npz, .safetensors and .mat files, as the numbers that features, codes, labels and indices need.
+
+mod mat;
 
 use std::path::Path;
 
@@ -40,22 +42,27 @@ pub fn file_of(path: &str) -> &Path {
 pub fn read(path: &str) -> Result<Raw, DataError> {
     let file = file_of(path);
     let name = path.split_once('#').map(|(_, name)| name);
-    let broken = |error: candle_core::Error| damaged(file, error.to_string());
+    let broken = broken(file);
     let tensor = match file.extension().and_then(|extension| extension.to_str()) {
-        Some("npy") => Tensor::read_npy(file).map_err(broken)?,
+        Some("npy") => Tensor::read_npy(file).map_err(&broken)?,
         Some("npz") => {
-            let archive = NpzTensors::new(file).map_err(broken)?;
+            let archive = NpzTensors::new(file).map_err(&broken)?;
             let name = chosen(file, name, &archive.names())?;
-            archive.get(&name).map_err(broken)?.ok_or_else(|| damaged(file, format!("there is no array `{name}`")))?
+            archive.get(&name).map_err(&broken)?.ok_or_else(|| damaged(file, format!("there is no array `{name}`")))?
         }
         Some("safetensors") => {
-            let mut tensors = safetensors::load(file, &Device::Cpu).map_err(broken)?;
+            let mut tensors = safetensors::load(file, &Device::Cpu).map_err(&broken)?;
             let name = chosen(file, name, &tensors.keys().collect::<Vec<_>>())?;
             tensors.remove(&name).ok_or_else(|| damaged(file, format!("there is no array `{name}`")))?
         }
-        _ => return Err(damaged(file, "the name does not end in .npy, .npz or .safetensors")),
+        Some("mat") => mat::read(file, name)?,
+        _ => return Err(damaged(file, "the name does not end in .npy, .npz, .safetensors or .mat")),
     };
     Ok(Raw(tensor))
+}
+
+fn broken(file: &Path) -> impl Fn(candle_core::Error) -> DataError {
+    move |error| damaged(file, error.to_string())
 }
 
 fn damaged(path: &Path, problem: impl Into<String>) -> DataError {
@@ -69,9 +76,16 @@ fn chosen(path: &Path, name: Option<&str>, names: &[&String]) -> Result<String, 
         (Some(name), _) if names.iter().any(|known| *known == name) => Ok(name.to_owned()),
         (None, [only]) => Ok((*only).clone()),
         _ => {
-            let mut names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
-            names.sort_unstable();
-            Err(damaged(path, format!("name one of its arrays after `#`: {}", names.join(", "))))
+            let mut known: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+            known.sort_unstable();
+            let known = known.join(", ");
+            Err(damaged(
+                path,
+                match name {
+                    Some(name) => format!("there is no array `{name}`, but {known}"),
+                    None => format!("name one of its arrays after `#`: {known}"),
+                },
+            ))
         }
     }
 }
@@ -162,6 +176,11 @@ impl Raw {
                 Ok(Labels::single(classes, values.into_iter().map(|class| class as usize)))
             }
             [_, classes] if classes > 0 => {
+                if let Some(at) = values.iter().position(|&value| value > 1) {
+                    let (item, class, value) = (at / classes, at % classes, values[at]);
+                    let problem = format!("label {class} of item {item} is {value}, expected 0 or 1");
+                    return Err(damaged(file_of(path), problem));
+                }
                 let hot = |row: &[i64]| -> Vec<usize> { (0..classes).filter(|&class| row[class] != 0).collect() };
                 Ok(Labels::multi(classes, values.chunks_exact(classes).map(hot)))
             }

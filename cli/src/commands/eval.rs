@@ -6,6 +6,7 @@ mod sides;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use hashlab_data::{Modality, Task};
 use hashlab_eval::{
     ClassMean, Depth, EvalError, Grades, Interval, LabelSets, Logits, Options, Report, bootstrap, evaluate,
     evaluate_asymmetric, evaluate_graded, per_class,
@@ -16,8 +17,18 @@ use crate::context::print;
 use crate::exit::bad_input;
 use sides::{LabelWords, codes, grades, labels, logits};
 
-/// What is printed.
+/// Files of one search.
+struct Files {
+    query_codes: String,
+    database_codes: String,
+    query_labels: Option<String>,
+    database_labels: Option<String>,
+}
+
+/// What is printed of a search.
 struct Measured {
+    /// The task, where a file has several.
+    task: Option<Task>,
     report: Report,
     intervals: Vec<(String, Interval)>,
     classes: Vec<ClassMean>,
@@ -27,31 +38,53 @@ struct Measured {
 }
 
 pub(crate) fn run(args: &EvalArgs) -> Result<ExitCode> {
-    let measured = measure(args)?;
-    print(&output::text(args, &measured)?)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn measure(args: &EvalArgs) -> Result<Measured> {
     if args.ranks.contains(&0) {
         return Err(bad_input("`--ranks` holds 0\nhelp: ranks count from 1"));
     }
+    let measured = searches(args).into_iter().map(|(task, files)| measure(args, task, &files));
+    print(&output::text(args, &measured.collect::<Result<Vec<_>>>()?)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The searches that arguments ask for.
+fn searches(args: &EvalArgs) -> Vec<(Option<Task>, Files)> {
+    let Some(file) = &args.file else {
+        let files = Files {
+            query_codes: args.query_codes.clone().unwrap_or_default(),
+            database_codes: args.database_codes.clone().unwrap_or_default(),
+            query_labels: args.query_labels.clone(),
+            database_labels: args.database_labels.clone(),
+        };
+        return vec![(None, files)];
+    };
+    let array = |side: &str, name: &str| format!("{file}#{side}_{name}");
+    let modality = |modality: Modality| if modality == Modality::Text { "txt" } else { "img" };
+    let files = |task: &Task| Files {
+        query_codes: array("q", modality(task.query)),
+        database_codes: array("r", modality(task.database)),
+        query_labels: Some(array("q", "l")),
+        database_labels: Some(array("r", "l")),
+    };
+    args.task.iter().map(|task| (Some(*task), files(task))).collect()
+}
+
+fn measure(args: &EvalArgs, task: Option<Task>, files: &Files) -> Result<Measured> {
     let map_at = match args.k {
         Depth::All => None,
         Depth::At(rank) => Some(rank),
     };
     let options =
         Options { map_at, definition: args.definition, radius: args.radius, ranks: args.ranks.clone(), curves: true };
-    let database = codes(&args.database_codes, args.packed)?;
+    let database = codes(&files.database_codes, args.packed)?;
     let items = database.len();
     let (report, queries, classes) = match &args.grades {
         Some(path) => {
-            let query = codes(&args.query_codes, args.packed)?;
-            let values = grades(path, (&args.query_codes, query.len()), (&args.database_codes, items))?;
-            let report = fitting(args, evaluate_graded(&query, &database, Grades::new(&values, items)?, &options))?;
+            let query = codes(&files.query_codes, args.packed)?;
+            let values = grades(path, (&files.query_codes, query.len()), (&files.database_codes, items))?;
+            let report = fitting(files, evaluate_graded(&query, &database, Grades::new(&values, items)?, &options))?;
             (report, query.len(), Vec::new())
         }
-        None => labeled(args, &database, &options)?,
+        None => labeled(args, files, &database, &options)?,
     };
     let intervals = args.bootstrap.map(|samples| {
         let of_metric =
@@ -60,16 +93,17 @@ fn measure(args: &EvalArgs) -> Result<Measured> {
         report.queries().iter().filter(|(name, _)| *name != "queries_without_hit").map(of_metric).collect()
     });
     let bits = database.bits();
-    Ok(Measured { report, intervals: intervals.unwrap_or_default(), classes, queries, items, bits })
+    Ok(Measured { task, report, intervals: intervals.unwrap_or_default(), classes, queries, items, bits })
 }
 
 /// Measures by labels.
 fn labeled(
     args: &EvalArgs,
+    files: &Files,
     database: &hashlab_eval::Codes,
     options: &Options,
 ) -> Result<(Report, usize, Vec<ClassMean>)> {
-    let (Some(query_path), Some(database_path)) = (&args.query_labels, &args.database_labels) else {
+    let (Some(query_path), Some(database_path)) = (&files.query_labels, &files.database_labels) else {
         return Err(bad_input(
             "labels are missing\nhelp: give `--query-labels` and `--database-labels`, or `--grades`",
         ));
@@ -77,26 +111,26 @@ fn labeled(
     let LabelWords { words, query: query_words, database: words_of_items } = labels(query_path, database_path)?;
     let query_labels = LabelSets::new(&query_words, words)?;
     let items = LabelSets::new(&words_of_items, words)?;
-    same_items((&args.database_codes, database.len()), (database_path, items.len()))?;
+    same_items((&files.database_codes, database.len()), (database_path, items.len()))?;
     let (report, queries) = if args.asymmetric {
-        let (values, bits) = logits(&args.query_codes)?;
+        let (values, bits) = logits(&files.query_codes)?;
         let query = Logits::new(&values, bits)?;
-        same_items((&args.query_codes, query.len()), (query_path, query_labels.len()))?;
+        same_items((&files.query_codes, query.len()), (query_path, query_labels.len()))?;
         (evaluate_asymmetric(query, query_labels, database, items, options), query.len())
     } else {
-        let query = codes(&args.query_codes, args.packed)?;
-        same_items((&args.query_codes, query.len()), (query_path, query_labels.len()))?;
+        let query = codes(&files.query_codes, args.packed)?;
+        same_items((&files.query_codes, query.len()), (query_path, query_labels.len()))?;
         (evaluate(&query, query_labels, database, items, options), query.len())
     };
-    let report = fitting(args, report)?;
+    let report = fitting(files, report)?;
     let classes =
         if args.per_class { per_class(&report.queries()[args.definition.metric()], query_labels) } else { Vec::new() };
     Ok((report, queries, classes))
 }
 
 /// Names the files of codes that do not fit each other.
-fn fitting(args: &EvalArgs, report: Result<Report, EvalError>) -> Result<Report> {
-    report.map_err(|error| bad_input(format!("{} and {}: {error}", args.query_codes, args.database_codes)))
+fn fitting(files: &Files, report: Result<Report, EvalError>) -> Result<Report> {
+    report.map_err(|error| bad_input(format!("{} and {}: {error}", files.query_codes, files.database_codes)))
 }
 
 /// Fails unless codes and labels are of the same items.

@@ -60,7 +60,7 @@ fn json_and_csv_hold_what_the_table_prints() {
     assert_eq!(json["per_query"]["precision_radius3"].as_array().unwrap().len(), 40);
     assert_eq!(json["curves"]["radius_recall"].as_array().unwrap().len(), 17);
     let csv = lab.ok(&arguments(&of_kind("real"), &["--format", "csv"]));
-    let value = csv.lines().find_map(|line| line.strip_prefix("map_all_expected,,40,")).unwrap();
+    let value = csv.lines().find_map(|line| line.strip_prefix(",map_all_expected,,40,")).unwrap();
     let expected = json["metrics"].as_array().unwrap().iter().find(|m| m["name"] == "map_all_expected").unwrap();
     assert_eq!(value.split(',').next().unwrap().parse::<f64>().unwrap(), expected["value"].as_f64().unwrap());
 }
@@ -120,4 +120,73 @@ fn codes_of_kept_models_have_the_map_of_their_runs() {
     lab.ok(&["sweep", FILE, "--keep", "none", "--rerun", "itq"]);
     let gone = lab.refused(&["encode", FILE, "--out", "codes", "--run", &id]);
     assert!(gone.contains("has no model\nhelp: `sweep FILE --keep all --rerun itq`"), "{gone}");
+}
+
+/// Codes of the file of both modalities, `cli/tests/fixtures/toolkit.mat`, which scipy wrote.
+fn toolkit_codes(items: usize, text: bool) -> Tensor {
+    let bit = |item: usize, bit: usize| (item * 7 + bit * bit * 3 + (item % 3) * bit + usize::from(text)) % 5 < 2;
+    let signs = (0..items).flat_map(|item| (0..16).map(move |at| if bit(item, at) { 1.0f32 } else { -1.0 }));
+    Tensor::from_vec(signs.collect(), (items, 16), &Device::Cpu).unwrap()
+}
+
+#[test]
+fn a_toolkits_file_of_both_modalities_is_measured_by_task() {
+    let lab = Lab::with(TINY);
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/toolkit.mat");
+    let both: Value = serde_json::from_str(&lab.ok(&["eval", fixture, "--json", "--k", "20"])).unwrap();
+    for (side, items) in [("q", 12), ("d", 60)] {
+        toolkit_codes(items, false).write_npy(lab.path(&format!("{side}_img.npy"))).unwrap();
+        toolkit_codes(items, true).write_npy(lab.path(&format!("{side}_txt.npy"))).unwrap();
+        let labels: Vec<i64> = (0..items as i64).map(|item| item % 3).collect();
+        Tensor::from_vec(labels, items, &Device::Cpu).unwrap().write_npy(lab.path(&format!("{side}l.npy"))).unwrap();
+    }
+    for (task, query, database) in [("i2t", "q_img.npy", "d_txt.npy"), ("t2i", "q_txt.npy", "d_img.npy")] {
+        let kind = [query.to_owned(), database.to_owned()];
+        let alone: Value = serde_json::from_str(&lab.ok(&arguments(&kind, &["--json", "--k", "20"]))).unwrap();
+        assert_eq!(both[task]["metrics"], alone["metrics"], "{task}");
+    }
+    let one = lab.ok(&["eval", fixture, "--task", "i2i", "--format", "csv"]);
+    assert!(one.lines().skip(1).all(|line| line.starts_with("i2i,")), "{one}");
+}
+
+#[test]
+fn wrong_inputs_are_named() {
+    let lab = Lab::with(TINY);
+    files(&lab);
+    let write = |name: &str, tensor: Tensor| tensor.write_npy(lab.path(name)).unwrap();
+    let mut values: Vec<f32> = (0..40 * 16).map(|at| (at as f32).sin()).collect();
+    values[3 * 16 + 7] = f32::NAN;
+    write("nan.npy", Tensor::from_vec(values, (40, 16), &Device::Cpu).unwrap());
+    write("short.npy", Tensor::zeros((40, 8), candle_core::DType::F32, &Device::Cpu).unwrap());
+    write("hot.npy", Tensor::from_vec((0..120u8).map(|at| at % 3).collect(), (40, 3), &Device::Cpu).unwrap());
+    write("multi.npy", Tensor::from_vec((0..600u32).map(|at| at % 2).collect(), (200, 3), &Device::Cpu).unwrap());
+    write("half.npy", Tensor::full(0.5f32, 40, &Device::Cpu).unwrap());
+    lab.write("codes.txt", "no array");
+    lab.write("broken.mat", "no MAT file");
+    let [query, database] = of_kind("real");
+    let with = |query: &str, database: &str, query_labels: &str, more: &[&str]| {
+        let files = ["eval", "--query-codes", query, "--database-codes", database, "--query-labels", query_labels];
+        lab.refused(&[&files[..], &["--database-labels", "dl.npy"], more].concat())
+    };
+    let codes = ["eval", "--query-codes", &query, "--database-codes", &database];
+    let said = [
+        with("none.npy", &database, "ql.npy", &[]),
+        with("codes.txt", &database, "ql.npy", &[]),
+        with("nan.npy", &database, "ql.npy", &[]),
+        with("short.npy", &database, "ql.npy", &[]),
+        with("ql.npy", &database, "ql.npy", &[]),
+        with(&database, &database, "ql.npy", &[]),
+        with(&query, &database, "hot.npy", &[]),
+        lab.refused(&[&codes[..], &["--query-labels", "hot.npy", "--database-labels", "multi.npy"]].concat()),
+        with(&query, &database, "half.npy", &[]),
+        with(&query, &database, "ql.npy", &["--packed"]),
+        with(&query, &database, "ql.npy", &["--k", "0"]),
+        with(&query, &database, "ql.npy", &["--definition", "top"]),
+        with(&query, &database, "ql.npy", &["--ranks", "10,0"]),
+        lab.refused(&["eval", "broken.mat"]),
+        lab.refused(&["eval", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/toolkit.mat#q_img")]),
+        lab.refused(&["eval", "--query-codes", &query]),
+    ];
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+    insta::assert_snapshot!(said.join("\n").replace(root, "[tests]"));
 }

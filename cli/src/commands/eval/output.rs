@@ -18,13 +18,23 @@ struct Row {
     interval: Option<(f64, f64)>,
 }
 
-pub(super) fn text(args: &EvalArgs, measured: &Measured) -> Result<String> {
-    let rows = rows(args, measured);
-    Ok(match args.format {
-        EvalFormat::Text => table(args, measured, &rows),
-        EvalFormat::Json => serde_json::to_string_pretty(&document(args, measured, &rows))? + "\n",
-        EvalFormat::Csv => csv(measured, &rows)?,
+pub(super) fn text(args: &EvalArgs, all: &[Measured]) -> Result<String> {
+    Ok(match if args.json { EvalFormat::Json } else { args.format } {
+        EvalFormat::Text => all.iter().map(|one| table(args, one, &rows(args, one))).collect::<Vec<_>>().join("\n"),
+        EvalFormat::Json => serde_json::to_string_pretty(&documents(args, all))? + "\n",
+        EvalFormat::Csv => csv(args, all)?,
     })
+}
+
+/// One object, or one by task.
+fn documents(args: &EvalArgs, all: &[Measured]) -> Value {
+    match all {
+        [one] if one.task.is_none() => document(args, one, &rows(args, one)),
+        all => {
+            let by_task = all.iter().filter_map(|one| Some((one.task?.key(), document(args, one, &rows(args, one)))));
+            Value::Object(by_task.collect())
+        }
+    }
 }
 
 /// The metrics, the chosen definition of mAP first and the others in their usual order.
@@ -68,8 +78,9 @@ fn table(args: &EvalArgs, measured: &Measured, rows: &[Row]) -> String {
         Depth::All => "the whole ranking".to_owned(),
         Depth::At(k) => format!("K = {k}"),
     };
+    let task = measured.task.map_or(String::new(), |task| format!("{task}: "));
     let mut text = format!(
-        "{} queries, database of {} items, {} bits, {depth}\n\n{}\n",
+        "{task}{} queries, database of {} items, {} bits, {depth}\n\n{}\n",
         measured.queries,
         measured.items,
         measured.bits,
@@ -123,20 +134,25 @@ fn document(args: &EvalArgs, measured: &Measured, rows: &[Row]) -> Value {
     })
 }
 
-fn csv(measured: &Measured, rows: &[Row]) -> Result<String> {
+fn csv(args: &EvalArgs, all: &[Measured]) -> Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(["metric", "class", "queries", "value", "low", "high", "definition", "used_by"])?;
+    writer.write_record(["task", "metric", "class", "queries", "value", "low", "high", "definition", "used_by"])?;
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
-    for row in rows {
-        let (low, high) = row.interval.unzip();
-        let (queries, value) = (measured.queries.to_string(), row.value.to_string());
-        let (low, high) = (number(low), number(high));
-        let fields = [row.name.as_str(), "", &queries, &value, &low, &high, &row.definition, &row.used_by];
-        writer.write_record(fields)?;
-    }
-    for class in &measured.classes {
-        let (number, queries, mean) = (class.class.to_string(), class.queries.to_string(), class.mean.to_string());
-        writer.write_record([rows[0].name.as_str(), &number, &queries, &mean, "", "", &rows[0].definition, ""])?;
+    for measured in all {
+        let task = measured.task.map_or(String::new(), |task| task.key());
+        let rows = rows(args, measured);
+        for row in &rows {
+            let (low, high) = row.interval.unzip();
+            let (queries, value) = (measured.queries.to_string(), row.value.to_string());
+            let (low, high) = (number(low), number(high));
+            let fields = [&task, &row.name, "", &queries, &value, &low, &high, &row.definition, &row.used_by];
+            writer.write_record(fields)?;
+        }
+        for class in &measured.classes {
+            let (number, queries, mean) = (class.class.to_string(), class.queries.to_string(), class.mean.to_string());
+            let (name, definition) = (&rows[0].name, &rows[0].definition);
+            writer.write_record([&task, name, &number, &queries, &mean, "", "", definition, ""])?;
+        }
     }
     Ok(String::from_utf8(writer.into_inner()?)?)
 }
