@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary, Protocol};
 use hashlab_image::Exif;
-use hashlab_rng::numpy::LegacyRandomState;
 use hashlab_settings::Params;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,8 +18,9 @@ use crate::own::captions::Captions;
 use crate::own::image_files::ImageFiles;
 use crate::own::labels::NamedLabels;
 use crate::own::places::damaged;
+use crate::own::public::dchmt;
 use crate::own::settings::OwnSettings;
-use crate::own::split::{Draw, Given, Recipe, Rule};
+use crate::own::split::{Draw, Recipe, Rule};
 use crate::own::strings::Strings;
 use crate::own::{Listed, Opened};
 use annotations::Part;
@@ -152,7 +152,7 @@ fn recipes(items: usize) -> Vec<Recipe> {
                 "5,000 queries, 10,000 train, database all but the queries, drawn as DCHMT's code draws (numpy, seed 1814), so split_seed orders the database alone",
                 None,
             ),
-            rule: Rule::Given(dchmt(items)),
+            rule: Rule::Given(dchmt(items, [5_000, 10_000])),
         },
         Recipe {
             protocol: Protocol::new(
@@ -171,16 +171,6 @@ fn recipes(items: usize) -> Vec<Recipe> {
             rule: Rule::Drawn(unsupervised),
         },
     ]
-}
-
-/// The draws of kalenforn/DCHMT: one permutation of the items, of which the first 5,000 are queries and the next 10,000
-/// are trained on; all but the queries are the database.
-fn dchmt(items: usize) -> Given {
-    let mut query = LegacyRandomState::new(1814).permutation(items);
-    let mut database = query.split_off(5_000.min(items / 3));
-    let train = database[..10_000.min(database.len())].to_vec();
-    database.sort_unstable();
-    Given { query, train: Some(train), database: Some(database), validation_query: None }
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ use crate::own::settings::OwnSettings;
 use crate::own::split::{Given, Recipe};
 use crate::own::strings::Strings;
 use crate::own::{Listed, Opened};
-use walk::{Walk, images_below};
+use walk::Walk;
+pub(crate) use walk::images_below;
 
 const NAME: &str = "image_folder";
 

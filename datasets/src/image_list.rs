@@ -83,7 +83,7 @@ impl DatasetSource for ImageList {
 }
 
 fn load(settings: &Settings, dirs: &DataDirs) -> Result<Opened, DataError> {
-    let mut lists = Lists::new(settings.labels);
+    let mut lists = Lists::new(settings.labels, "");
     let mut given = settings.own.given().then(Given::default);
     let mut found_at = Vec::new();
     let named = settings.own.named_files(settings.files.as_deref(), NAME, "photos/list.txt")?;
@@ -118,10 +118,12 @@ fn load(settings: &Settings, dirs: &DataDirs) -> Result<Opened, DataError> {
 }
 
 /// Items of one or more lists.
-struct Lists {
+pub(crate) struct Lists {
     form: ListLabels,
-    paths: Strings,
-    labels: NamedLabels,
+    /// What is taken off the paths.
+    prefix: &'static str,
+    pub(crate) paths: Strings,
+    pub(crate) labels: NamedLabels,
     /// Number of each image of the lists before, by a digest of its path, ascending.
     known: Vec<(u128, u32)>,
     /// Labels per line, once a line was seen.
@@ -129,12 +131,14 @@ struct Lists {
 }
 
 impl Lists {
-    fn new(form: ListLabels) -> Self {
-        Self { form, paths: Strings::default(), labels: NamedLabels::default(), known: Vec::new(), width: None }
+    /// Reads lists of a form, and takes `prefix` off the paths that have it.
+    pub(crate) fn new(form: ListLabels, prefix: &'static str) -> Self {
+        let (paths, labels) = (Strings::default(), NamedLabels::default());
+        Self { form, prefix, paths, labels, known: Vec::new(), width: None }
     }
 
     /// Reads a list; returns the items of its lines.
-    fn read(&mut self, path: &Path) -> Result<Vec<u32>, DataError> {
+    pub(crate) fn read(&mut self, path: &Path) -> Result<Vec<u32>, DataError> {
         let mut reader = BufReader::with_capacity(1 << 18, File::open(path).map_err(unreadable(path))?);
         let (mut items, mut line, mut number) = (Vec::new(), String::new(), 0);
         let first = self.paths.len();
@@ -188,6 +192,7 @@ impl Lists {
             ListLabels::Hot => self.parse_hot(line)?,
         };
         let path = path.trim();
+        let path = path.strip_prefix(self.prefix).unwrap_or(path);
         if path.is_empty() {
             return Err("the line names no image".to_owned());
         }
@@ -196,36 +201,41 @@ impl Lists {
 
     /// Takes zeros and ones from the end of a line: as many as the first line has.
     fn parse_hot<'l>(&mut self, line: &'l str) -> Result<(&'l str, Vec<u32>), String> {
-        let (mut rest, mut hot) = (line, Vec::new());
-        while self.width.is_none_or(|width| hot.len() < width)
-            && let Some((before, last)) = rest.rsplit_once(char::is_whitespace)
-            && (last == "0" || last == "1")
+        let (mut rest, mut width, mut hot) = (line, 0, Vec::new());
+        // Backwards by bytes: a million lines of a hundred labels are read in this loop.
+        while self.width.is_none_or(|expected| width < expected)
+            && let [.., space, label @ (b'0' | b'1')] = rest.as_bytes()
+            && space.is_ascii_whitespace()
         {
-            hot.push(last == "1");
-            rest = before.trim_end();
+            hot.extend((*label == b'1').then_some(width as u32));
+            width += 1;
+            rest = rest[..rest.len() - 1].trim_ascii_end();
         }
-        if hot.is_empty() {
+        if width == 0 {
             let last = line.rsplit(char::is_whitespace).next().unwrap_or_default();
             return Err(format!("expected labels of 0 or 1 after the path, got `{last}`"));
         }
-        let width = *self.width.get_or_insert(hot.len());
-        if hot.len() != width {
-            return Err(format!("expected {width} labels of 0 or 1 after the path, got {}", hot.len()));
+        let expected = *self.width.get_or_insert(width);
+        if width != expected {
+            return Err(format!("expected {expected} labels of 0 or 1 after the path, got {width}"));
         }
-        hot.reverse();
         if self.labels.len() == 0 {
             // All classes are known from the first line on, those without an item, too.
             for class in 0..width {
                 self.labels.class(&class.to_string());
             }
         }
-        let classes = hot.iter().enumerate().filter_map(|(class, hot)| hot.then_some(class as u32)).collect();
-        Ok((rest, classes))
+        // They were counted from the end.
+        hot.reverse();
+        hot.iter_mut().for_each(|class| *class = width as u32 - 1 - *class);
+        Ok((rest, hot))
     }
 
     /// The number of an image, which is new if no list before has it.
     fn item(&mut self, image: &str, classes: Vec<u32>) -> Result<u32, String> {
-        if let Ok(place) = self.known.binary_search_by_key(&key(image), |(key, _)| *key) {
+        if !self.known.is_empty()
+            && let Ok(place) = self.known.binary_search_by_key(&key(image), |(key, _)| *key)
+        {
             let item = self.known[place].1;
             return match self.labels.item(item as usize) == classes {
                 true => Ok(item),

@@ -16,16 +16,23 @@ pub mod array;
 pub mod cifar10;
 pub mod cifar100;
 pub mod coco;
+pub mod cub200;
 pub mod fashion_mnist;
 pub mod fashion_products;
 pub mod features;
+pub mod iapr_tc12;
 pub mod image_folder;
 pub mod image_list;
+pub mod imagenet100;
+pub mod mat;
+pub mod mirflickr;
 pub mod mnist;
+pub mod nuswide;
 mod own;
 pub mod parquet;
 pub mod shapes;
 pub mod table;
+pub mod tiny_imagenet;
 
 use hashlab_data::DatasetEntry;
 
@@ -35,12 +42,19 @@ pub const DATASETS: &[DatasetEntry] = &[
     DatasetEntry::of::<cifar100::Cifar100>(),
     DatasetEntry::of::<mnist::Mnist>(),
     DatasetEntry::of::<fashion_mnist::FashionMnist>(),
+    DatasetEntry::of::<imagenet100::Imagenet100>(),
+    DatasetEntry::of::<tiny_imagenet::TinyImagenet>(),
+    DatasetEntry::of::<cub200::Cub200>(),
     DatasetEntry::of::<coco::Coco>(),
+    DatasetEntry::of::<mirflickr::Mirflickr>(),
+    DatasetEntry::of::<nuswide::NusWide>(),
+    DatasetEntry::of::<iapr_tc12::IaprTc12>(),
     DatasetEntry::of::<fashion_products::FashionProducts>(),
     DatasetEntry::of::<shapes::Shapes>(),
     DatasetEntry::of::<features::Features>(),
     DatasetEntry::of::<image_folder::ImageFolder>(),
     DatasetEntry::of::<image_list::ImageList>(),
+    DatasetEntry::of::<mat::Mat>(),
     DatasetEntry::of::<table::Table>(),
     DatasetEntry::of::<parquet::Parquet>(),
 ];

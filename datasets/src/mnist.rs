@@ -1,12 +1,13 @@
 //! MNIST: 70,000 handwritten digits of 28 × 28 pixels.
 //!
-//! The files are those of the Hugging Face hub; items are in their order, the training part first. Grey pixels are
+//! The files are those of the Hugging Face hub or the authors' own (idx); items are in their order, the training part first. Grey pixels are
 //! repeated in all three colors.
 
 use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary};
 use hashlab_settings::NoParams;
 
 use crate::own::hub::{DIGIT_PROTOCOLS, HubSet, Part};
+use crate::own::idx::IdxSet;
 
 const SET: HubSet = HubSet {
     name: "mnist",
@@ -17,7 +18,16 @@ const SET: HubSet = HubSet {
     image: &["image"],
     captions: &[],
     help: "put mnist/train-00000-of-00001.parquet and mnist/test-00000-of-00001.parquet of \
-           https://huggingface.co/datasets/ylecun/mnist into the folder `mnist` of a data directory",
+           https://huggingface.co/datasets/ylecun/mnist into the folder `mnist` of a data directory; \
+           or the four -ubyte files (.gz or not) of https://ossci-datasets.s3.amazonaws.com/mnist/",
+    protocols: DIGIT_PROTOCOLS,
+};
+
+/// The authors' own files, in a folder of this name or as torchvision puts them.
+const IDX: IdxSet = IdxSet {
+    folders: &["mnist", "mnist/raw", "mnist/MNIST/raw", "MNIST/raw"],
+    parts: [("train", "train", 60_000), ("test", "t10k", 10_000)],
+    classes: 10,
     protocols: DIGIT_PROTOCOLS,
 };
 
@@ -40,6 +50,6 @@ impl DatasetSource for Mnist {
     }
 
     fn open(_: &NoParams, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
-        Ok(Box::new(SET.open(&["label"], dirs)?))
+        Ok(Box::new(IDX.unless(SET.open(&["label"], dirs), dirs)?))
     }
 }

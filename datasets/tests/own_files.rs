@@ -308,3 +308,52 @@ fn columns_that_do_not_fit_are_refused() {
     ];
     insta::assert_snapshot!(said.join("\n\n"));
 }
+
+#[test]
+fn mat_files_of_toolkits_hold_the_same_items() {
+    let settings = |folder: &str| {
+        json!({"dir": format!("mat/{folder}"), "root": "photos", "strip": "dataset/photos/", "queries": 8,
+        "train_items": 20, "numpy_seed": 1814})
+    };
+    let folder = open("image_folder", json!({"dir": "photos", "queries": 8}));
+    for (form, count) in [("plain", 1), ("cells", 2)] {
+        let dataset = open("mat", settings(form));
+        assert_eq!(classes(dataset.as_ref()), classes(folder.as_ref()), "{form}");
+        assert_eq!(image(dataset.as_ref(), 7), image(folder.as_ref(), 7));
+        let found = captions(dataset.as_ref(), 12);
+        assert_eq!((found.len(), found[0].as_str()), (count, "a dog, number 12"));
+        let split = dataset.split("split", 0).unwrap();
+        // np.random.seed(1814); np.random.permutation(range(40))[:8]
+        assert_eq!(split.query, NUMPY_QUERIES);
+    }
+    let by_seed = open("mat", json!({"dir": "mat/plain", "root": "photos", "strip": "dataset/photos/", "queries": 8}));
+    assert_eq!(by_seed.split("split", 0).unwrap().query.len(), 8);
+}
+
+const NUMPY_QUERIES: [u32; 8] = [9, 26, 33, 16, 30, 19, 6, 24];
+
+#[test]
+fn mat_files_that_do_not_fit_are_refused() {
+    let refusal = |name: &str, content: &[u8]| {
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["index.mat", "caption.mat", "label.mat"] {
+            fs::copy(fixtures().join("mat/plain").join(file), folder.path().join(file)).unwrap();
+        }
+        fs::write(folder.path().join(name), content).unwrap();
+        let root = fixtures().join("photos").display().to_string();
+        let settings = json!({"dir": folder.path(), "root": root, "strip": "dataset/photos/", "queries": 8});
+        let message = refused_in("mat", settings, folder.path());
+        message.replace(&folder.path().display().to_string(), "mat")
+    };
+    let fixture = |name: &str| fs::read(fixtures().join("mat/plain").join(name)).unwrap();
+    let cut = &fixture("caption.mat")[..700];
+    let messages = [
+        refusal("label.mat", b"MATLAB 7.3 MAT-file, Platform: PCWIN64, Created on: today"),
+        refusal("label.mat", &fixture("index.mat")),
+        refusal("index.mat", &fixture("label.mat")),
+        refusal("caption.mat", cut),
+        refused("mat", json!({"dir": "mat/plain"})),
+        refused("mat", json!({"dir": "mat/plain", "root": "photos", "queries": 41, "strip": "dataset/photos/"})),
+    ];
+    insta::assert_snapshot!(messages.join("\n\n"));
+}

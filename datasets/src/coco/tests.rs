@@ -77,7 +77,7 @@ fn protocols_are_of_the_published_sizes() {
 /// Checked against numpy 2.4.6: `numpy.random.seed(1814); p = numpy.random.permutation(range(122218))`.
 #[test]
 fn dchmt_draws_what_the_reference_code_draws() {
-    let given = dchmt(122_218);
+    let given = dchmt(122_218, [5_000, 10_000]);
     let sum = |items: &[u32]| items.iter().map(|&item| u64::from(item)).sum::<u64>();
     assert_eq!(given.query[..4], QUERY_START);
     assert_eq!(given.train.as_ref().unwrap()[..4], TRAIN_START);

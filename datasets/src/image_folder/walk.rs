@@ -12,18 +12,18 @@ const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "
 
 /// What lies below a folder.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Walk {
+pub(crate) struct Walk {
     /// Paths of images from the folder, in the order of their bytes.
-    pub(super) images: Vec<String>,
+    pub(crate) images: Vec<String>,
     /// Number of other files; hidden ones are not counted.
-    pub(super) others: usize,
+    pub(crate) others: usize,
 }
 
 /// Lists the images below a folder, through links.
 ///
 /// # Errors
 /// If a folder cannot be read, links lead in a circle, or a name is no UTF-8.
-pub(super) fn images_below(dir: &Path) -> Result<Walk, DataError> {
+pub(crate) fn images_below(dir: &Path) -> Result<Walk, DataError> {
     let mut walk = Walk::default();
     let mut above = Vec::new();
     enter(dir, "", &mut above, &mut walk)?;

@@ -20,6 +20,11 @@ impl Captions {
         self.items.push(first..self.texts.len() as u32);
     }
 
+    /// Number of items.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
     /// Number of captions of item `index`.
     pub(crate) fn count(&self, index: usize) -> usize {
         self.items.get(index).len()

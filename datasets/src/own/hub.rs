@@ -130,7 +130,7 @@ impl HubSet {
 }
 
 impl HubProtocol {
-    fn recipe(&self, parts: &[(&str, Vec<u32>)]) -> Recipe {
+    pub(crate) fn recipe(&self, parts: &[(&str, Vec<u32>)]) -> Recipe {
         let rule = match self.split {
             HubSplit::Drawn(draw) => Rule::Drawn(draw),
             HubSplit::Queries(name) => {

@@ -8,10 +8,15 @@
 pub(crate) mod captions;
 pub(crate) mod digests;
 pub(crate) mod hub;
+pub(crate) mod idx;
 pub(crate) mod image_files;
 pub(crate) mod labels;
+pub(crate) mod lists;
+pub(crate) mod mat;
+pub(crate) mod mith;
 mod opened;
 pub(crate) mod places;
+pub(crate) mod public;
 pub(crate) mod rows;
 pub(crate) mod settings;
 pub(crate) mod split;

@@ -115,8 +115,10 @@ impl Opened {
         }
         let kept: Vec<u32> = (0..listed as u32).filter(|&item| !out[item as usize]).collect();
         let (all, names) = labels.finish();
-        let labels = Labels::multi(all.classes(), kept.iter().map(|&item| all.classes_of(item as usize)));
-        drop(all);
+        let labels = match kept.len() == listed {
+            true => all,
+            false => Labels::multi(all.classes(), kept.iter().map(|&item| all.classes_of(item as usize))),
+        };
         check_labels(&labels)?;
         let captions_per_item =
             captions.as_ref().and_then(|captions| kept.iter().map(|&item| captions.count(item as usize)).min());

@@ -1,0 +1,169 @@
+//! The files of cross-modal toolkits: `index.mat`, `caption.mat` and `label.mat`, as the preparations of kalenforn/DCHMT and
+//! DarrenZZhang/MM23-MITH write them.
+//!
+//! `index` holds a path per item, `caption` one or more texts (or `caption.txt` a line each), `category` or `label` a 0 or 1
+//! for every class. Paths are often absolute, of another machine: what follows `strip` in them is looked for in `root`.
+
+use std::path::{Path, PathBuf};
+
+use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary};
+use hashlab_settings::{Params, Violations};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::own::Opened;
+use crate::own::captions::Captions;
+use crate::own::labels::NamedLabels;
+use crate::own::mat::{Array, read};
+use crate::own::mith::NO_TAGS;
+use crate::own::places::{damaged, find, unset};
+use crate::own::public::{Found, count, given, lines, numpy_split};
+use crate::own::split::{Draw, Recipe, Rule};
+use crate::own::strings::Strings;
+
+const NAME: &str = "mat";
+const HELP: &str = "the three files belong together: index.mat, caption.mat (or caption.txt) and label.mat";
+
+/// Settings of `mat`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Folder with index.mat, caption.mat (or caption.txt) and label.mat.
+    pub dir: Option<String>,
+    /// Folder in which the paths of index.mat start. Not set: `dir`.
+    pub root: Option<String>,
+    /// The part of the paths that belongs to another machine: what precedes and includes it is left out, e.g. `flickr25k/`.
+    pub strip: Option<String>,
+    /// Queries to draw.
+    #[schemars(range(min = 1))]
+    pub queries: Option<usize>,
+    /// Training items to draw from the others, which are the database. Not set: all of them.
+    #[schemars(range(min = 2))]
+    pub train_items: Option<usize>,
+    /// Draws as `numpy.random.seed(S); numpy.random.permutation(N)`, e.g. with DCHMT's seed 1814: queries come first, then training items. Not set: by `split_seed`.
+    pub numpy_seed: Option<u32>,
+}
+
+impl Params for Settings {
+    fn check(&self) -> Violations {
+        Violations::none().require(
+            self.numpy_seed.is_none() || self.train_items.is_some(),
+            ["numpy_seed", "train_items"],
+            "`numpy_seed` needs to know how many items follow the queries: set `train_items`",
+        )
+    }
+}
+
+/// Files of cross-modal toolkits.
+pub struct Mat;
+
+impl DatasetSource for Mat {
+    const SUMMARY: DatasetSummary = DatasetSummary {
+        name: NAME,
+        title: "MAT files",
+        description: "index.mat, caption.mat and label.mat of cross-modal toolkits (DCHMT, MITH and their like)",
+        source: "your files; preparations: https://github.com/kalenforn/DCHMT, https://github.com/DarrenZZhang/MM23-MITH",
+        license: "that of the images",
+        citation: "the source of the images",
+    };
+    type Settings = Settings;
+
+    fn describe(settings: &Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
+        Ok(load(settings, dirs)?.described())
+    }
+
+    fn open(settings: &Settings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
+        Ok(Box::new(load(settings, dirs)?))
+    }
+}
+
+fn load(settings: &Settings, dirs: &DataDirs) -> Result<Opened, DataError> {
+    let dir = settings.dir.as_deref().ok_or_else(|| unset(NAME, "dir", "flickr25k"))?;
+    let queries = settings.queries.ok_or_else(|| unset(NAME, "queries", "5000"))?;
+    let folder = find(NAME, "dir", dir, dirs)?;
+    let root = settings.root.as_deref().map_or(Ok(folder.clone()), |root| find(NAME, "root", root, dirs))?;
+    let index = folder.join("index.mat");
+    let mut paths = Strings::default();
+    for path in texts(&index, &["index"])? {
+        let path = path.first().map(|path| path.trim().replace('\\', "/")).unwrap_or_default();
+        let own = settings.strip.as_ref().and_then(|strip| Some(path.split_once(strip.as_str())?.1.to_owned()));
+        paths.push(own.as_deref().unwrap_or(&path));
+    }
+    let (captions, caption) = captions(&folder)?;
+    count(&caption, "captions", paths.len(), captions.len(), HELP)?;
+    let label = folder.join("label.mat");
+    let labels = labels(&label, paths.len())?;
+    let recipes = vec![recipe(settings, paths.len(), queries)?];
+    let found_at = vec![index, caption, label];
+    Found { root, paths, captions: Some(captions), labels, class_names: Vec::new(), recipes, found_at }.open(dirs)
+}
+
+/// The texts of a variable, by item.
+fn texts(path: &Path, names: &[&str]) -> Result<Vec<Vec<String>>, DataError> {
+    read(path, names)?.texts().map_err(|problem| damaged(path, problem, HELP))
+}
+
+/// The captions, and the file that has them.
+fn captions(folder: &Path) -> Result<(Captions, PathBuf), DataError> {
+    let (mat, text) = (folder.join("caption.mat"), folder.join("caption.txt"));
+    let (by_item, path) = if mat.exists() || !text.exists() {
+        (texts(&mat, &["caption"])?, mat)
+    } else {
+        (lines(&text, HELP, |line| Ok(vec![line.trim().to_owned()]))?, text)
+    };
+    let mut captions = Captions::default();
+    for of_item in &by_item {
+        let empty = of_item.iter().all(|caption| caption.trim().is_empty());
+        captions.push(if empty { vec![NO_TAGS] } else { of_item.iter().map(String::as_str).collect() });
+    }
+    Ok((captions, path))
+}
+
+/// The labels: a row of zeros and ones for every item.
+fn labels(path: &Path, items: usize) -> Result<NamedLabels, DataError> {
+    let Array::Numbers([rows, columns], numbers) = read(path, &["category", "label", "LAll"])? else {
+        return Err(damaged(path, "the labels are no numbers", HELP));
+    };
+    count(path, "rows of labels", items, rows, HELP)?;
+    if let Some(other) = numbers.iter().find(|number| **number != 0.0 && **number != 1.0) {
+        return Err(damaged(path, format!("labels of 0 or 1 are expected, got {other}"), HELP));
+    }
+    let mut labels = NamedLabels::default();
+    for class in 0..columns {
+        labels.class(&class.to_string());
+    }
+    for item in 0..rows {
+        labels.push((0..columns).filter(|class| numbers[class * rows + item] == 1.0).map(|class| class as u32));
+    }
+    Ok(labels)
+}
+
+fn recipe(settings: &Settings, items: usize, queries: usize) -> Result<Recipe, DataError> {
+    let train = settings.train_items;
+    if queries + train.unwrap_or(0) > items {
+        let problem =
+            format!("`queries` and `train_items` ask for {queries} and {} of {items} items", train.unwrap_or(0));
+        return Err(DataError::Invalid(format!("{problem}\nhelp: lower them in [data]")));
+    }
+    let about = match train {
+        Some(train) => format!("{queries} queries, {train} train items, database all but the queries"),
+        None => format!("{queries} queries, train and database all others"),
+    };
+    Ok(match (settings.numpy_seed, train) {
+        (Some(seed), Some(train)) => given(
+            "split",
+            &format!("{about}, drawn as numpy does with seed {seed}, so split_seed orders the database alone"),
+            None,
+            numpy_split(seed, items, [queries, train]),
+        ),
+        _ => Recipe {
+            protocol: hashlab_data::Protocol::new("split", &format!("{about}, drawn by split_seed"), None),
+            rule: Rule::Drawn(Draw {
+                queries: queries as f64,
+                train_items: train.map(|train| train as f64),
+                per_class: false,
+                train_in_database: true,
+            }),
+        },
+    })
+}

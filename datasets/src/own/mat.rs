@@ -1,0 +1,298 @@
+//! MATLAB's files of version 5 (`.mat`, also 6 and 7), as MATLAB and SciPy write them: numbers, texts and cells.
+//!
+//! The format is that of MathWorks' "MAT-File Format". Not read: other byte orders, complex and sparse arrays, structures,
+//! objects, and version 7.3, which is HDF5.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use flate2::read::ZlibDecoder;
+use hashlab_data::DataError;
+
+use super::places::{damaged, unreadable};
+
+/// A variable.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Array {
+    /// Rows, columns, and numbers by columns. Further axes count as columns.
+    Numbers([usize; 2], Vec<f32>),
+    /// The texts of a matrix of characters, a row each.
+    Texts(Vec<String>),
+    /// Cells by columns.
+    Cells(Vec<Array>),
+}
+
+const HELP: &str = "files of MATLAB's versions 5 to 7 are read, which `save -v7` and scipy.io.savemat write";
+
+/// Reads one variable of a file.
+///
+/// # Errors
+/// If the file cannot be read, is none of this form, or has no such variable.
+pub(crate) fn read(path: &Path, names: &[&str]) -> Result<Array, DataError> {
+    let bytes = std::fs::read(path).map_err(unreadable(path))?;
+    let found = find(&bytes, names).map_err(|problem| {
+        let help = if bytes.starts_with(HDF5) { HDF5_HELP } else { HELP };
+        damaged(path, problem, help)
+    })?;
+    found.map_err(|others| {
+        let problem = format!("there is no variable `{}`, but {}", names.join("` or `"), listed(&others));
+        damaged(path, problem, "is it the file of something else?")
+    })
+}
+
+/// How files of version 7.3 start; with MATLAB's header, HDF5 begins behind it.
+const HDF5: &[u8] = b"MATLAB 7.3";
+const HDF5_HELP: &str = "convert it once: `import h5py, scipy.io; f = h5py.File(\"old.mat\"); \
+                         scipy.io.savemat(\"new.mat\", {k: f[k][()].T for k in f}, do_compression=True)`";
+
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => "none at all".to_owned(),
+        names => format!("`{}`", names.join("`, `")),
+    }
+}
+
+/// Finds the first variable of one of these names; without one, the names that there are.
+fn find(bytes: &[u8], names: &[&str]) -> Result<Result<Array, Vec<String>>, String> {
+    const HEADER: usize = 128;
+    if bytes.starts_with(HDF5) {
+        return Err("this is a file of MATLAB's version 7.3".to_owned());
+    }
+    match bytes.get(HEADER - 4..HEADER) {
+        Some([_, 1, b'I', b'M']) => {}
+        Some([1, _, b'M', b'I']) => return Err("its numbers have their most significant byte first".to_owned()),
+        _ => return Err("this is no file of MATLAB".to_owned()),
+    }
+    let mut rest = &bytes[HEADER..];
+    let mut others = Vec::new();
+    while !rest.is_empty() {
+        let element = Element::take(&mut rest)?;
+        let unpacked;
+        let matrix = match element.kind {
+            COMPRESSED => {
+                unpacked = inflated(element.data)?;
+                Element::take(&mut unpacked.as_slice())?.data.to_vec()
+            }
+            MATRIX => element.data.to_vec(),
+            _ => continue,
+        };
+        let (name, array) = Matrix::parse(&matrix)?;
+        if names.contains(&name.as_str()) {
+            return array.array(0).map(Ok);
+        }
+        others.push(name);
+    }
+    Ok(Err(others))
+}
+
+fn inflated(data: &[u8]) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    ZlibDecoder::new(data).read_to_end(&mut bytes).map_err(|error| format!("it cannot be decompressed: {error}"))?;
+    Ok(bytes)
+}
+
+const MATRIX: u32 = 14;
+const COMPRESSED: u32 = 15;
+/// Cells in cells in cells.
+const DEEPEST: usize = 8;
+
+/// A part of the file: its type and its bytes.
+struct Element<'a> {
+    kind: u32,
+    data: &'a [u8],
+}
+
+impl<'a> Element<'a> {
+    /// Takes the first element off.
+    fn take(rest: &mut &'a [u8]) -> Result<Self, String> {
+        let cut = || "the file ends within a variable".to_owned();
+        let word = |at: usize| rest.get(at..at + 4).map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]]));
+        let first = word(0).ok_or_else(cut)?;
+        // Up to four bytes stand in the place of their number.
+        if first >> 16 != 0 {
+            let (kind, len) = (first & 0xffff, (first >> 16) as usize);
+            let data = rest.get(4..4 + len.min(4)).ok_or_else(cut)?;
+            *rest = rest.get(8..).unwrap_or_default();
+            return Ok(Self { kind, data });
+        }
+        let len = word(4).ok_or_else(cut)? as usize;
+        let data = rest.get(8..8 + len).ok_or_else(cut)?;
+        // A compressed element is followed by the next one at once.
+        let padded = if first == COMPRESSED { len } else { len.next_multiple_of(8) };
+        *rest = rest.get(8 + padded..).unwrap_or_default();
+        Ok(Self { kind: first, data })
+    }
+
+    /// The numbers of an element.
+    fn numbers(&self) -> Result<Vec<f32>, String> {
+        fn each<const N: usize>(data: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+            data.as_chunks::<N>().0.iter().map(|bytes| number(*bytes)).collect()
+        }
+        Ok(match self.kind {
+            1 => each(self.data, |b| f32::from(i8::from_le_bytes(b))),
+            2 => each(self.data, |b| f32::from(u8::from_le_bytes(b))),
+            3 => each(self.data, |b| f32::from(i16::from_le_bytes(b))),
+            4 => each(self.data, |b| f32::from(u16::from_le_bytes(b))),
+            5 => each(self.data, |b| i32::from_le_bytes(b) as f32),
+            6 => each(self.data, |b| u32::from_le_bytes(b) as f32),
+            7 => each(self.data, f32::from_le_bytes),
+            9 => each(self.data, |b| f64::from_le_bytes(b) as f32),
+            12 => each(self.data, |b| i64::from_le_bytes(b) as f32),
+            13 => each(self.data, |b| u64::from_le_bytes(b) as f32),
+            kind => return Err(format!("numbers of the unknown type {kind}")),
+        })
+    }
+
+    /// The characters of an element.
+    fn characters(&self) -> Result<Vec<char>, String> {
+        let units = || self.data.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit));
+        match self.kind {
+            1 | 2 => Ok(self.data.iter().map(|byte| char::from(*byte)).collect()),
+            4 | 17 => Ok(char::decode_utf16(units()).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()),
+            16 => Ok(String::from_utf8_lossy(self.data).chars().collect()),
+            kind => Err(format!("characters of the unknown type {kind}")),
+        }
+    }
+}
+
+/// A variable or a cell.
+struct Matrix<'a> {
+    class: u8,
+    dims: [usize; 2],
+    rest: &'a [u8],
+}
+
+impl<'a> Matrix<'a> {
+    /// Reads name, class and sizes.
+    fn parse(data: &'a [u8]) -> Result<(String, Self), String> {
+        let mut rest = data;
+        let flags = Element::take(&mut rest)?.data;
+        let (class, flags) = (*flags.first().ok_or("a variable without a class")?, flags.get(1).copied().unwrap_or(0));
+        if flags & 0x08 != 0 {
+            return Err("complex numbers".to_owned());
+        }
+        let sizes = Element::take(&mut rest)?;
+        let mut sizes = sizes.data.as_chunks::<4>().0.iter().map(|size| i32::from_le_bytes(*size).max(0) as usize);
+        let rows = sizes.next().ok_or("a variable without sizes")?;
+        let columns = sizes.try_fold(1usize, usize::checked_mul).ok_or("sizes that no memory has")?;
+        let name = String::from_utf8_lossy(Element::take(&mut rest)?.data).into_owned();
+        Ok((name, Self { class, dims: [rows, columns], rest }))
+    }
+
+    /// Reads the values of a variable that lies so deep in cells.
+    fn array(mut self, depth: usize) -> Result<Array, String> {
+        let [rows, columns] = self.dims;
+        let len = rows.checked_mul(columns).ok_or("sizes that no memory has")?;
+        let fits = |found: usize| match found == len {
+            true => Ok(()),
+            false => Err(format!("{found} values in an array of {rows} × {columns}")),
+        };
+        match self.class {
+            1 if depth < DEEPEST => {
+                let mut cells = Vec::new();
+                for _ in 0..len {
+                    let cell = Element::take(&mut self.rest)?;
+                    // An empty cell has no bytes at all.
+                    cells.push(match cell.data.is_empty() {
+                        true => Array::Numbers([0, 0], Vec::new()),
+                        false => Matrix::parse(cell.data)?.1.array(depth + 1)?,
+                    });
+                }
+                Ok(Array::Cells(cells))
+            }
+            4 if len == 0 => Ok(Array::Texts(vec![String::new(); rows.min(1)])),
+            4 => {
+                let characters = Element::take(&mut self.rest)?.characters()?;
+                fits(characters.len())?;
+                let row = |row: usize| characters.iter().skip(row).step_by(rows).collect::<String>();
+                Ok(Array::Texts((0..rows).map(|at| row(at).trim_end_matches([' ', '\0']).to_owned()).collect()))
+            }
+            6..=15 => {
+                let numbers = if len == 0 { Vec::new() } else { Element::take(&mut self.rest)?.numbers()? };
+                fits(numbers.len())?;
+                Ok(Array::Numbers(self.dims, numbers))
+            }
+            1 => Err("cells within cells without an end".to_owned()),
+            5 => Err("sparse arrays are not read".to_owned()),
+            class => Err(format!("arrays of class {class} are not read")),
+        }
+    }
+}
+
+impl Array {
+    /// The texts: rows of characters, or a cell of them for every item. Further texts of an item follow its first.
+    ///
+    /// # Errors
+    /// What there is instead.
+    pub(crate) fn texts(self) -> Result<Vec<Vec<String>>, String> {
+        match self {
+            Self::Texts(rows) => Ok(rows.into_iter().map(|row| vec![row]).collect()),
+            Self::Cells(cells) => cells.into_iter().map(Self::flat).collect(),
+            Self::Numbers(..) => Err("numbers, where texts are expected".to_owned()),
+        }
+    }
+
+    /// All texts of a cell.
+    fn flat(self) -> Result<Vec<String>, String> {
+        match self {
+            Self::Texts(rows) => Ok(rows),
+            Self::Cells(cells) => {
+                Ok(cells.into_iter().map(Self::flat).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+            }
+            Self::Numbers(_, numbers) if numbers.is_empty() => Ok(Vec::new()),
+            Self::Numbers(..) => Err("numbers, where texts are expected".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &[u8] = include_bytes!("../../tests/fixtures/mat/plain/label.mat");
+    const CELLS: &[u8] = include_bytes!("../../tests/fixtures/mat/cells/caption.mat");
+    const ROWS: &[u8] = include_bytes!("../../tests/fixtures/mat/plain/index.mat");
+
+    #[test]
+    fn numbers_texts_and_cells_are_read() {
+        let Array::Numbers(sizes, numbers) = find(PLAIN, &["label"]).unwrap().unwrap() else { panic!("numbers") };
+        assert_eq!((sizes, numbers.iter().sum::<f32>()), ([40, 4], 40.0));
+        assert_eq!(numbers[..40], [[1.0; 10], [0.0; 10], [0.0; 10], [0.0; 10]].concat(), "by columns");
+        let captions = find(CELLS, &["caption"]).unwrap().unwrap().texts().unwrap();
+        assert_eq!((captions.len(), captions[1].len()), (40, 2));
+        assert_eq!(captions[6][1], "grüße x");
+        let paths = find(ROWS, &["index"]).unwrap().unwrap().texts().unwrap();
+        assert!(
+            paths.iter().all(|path| path[0].starts_with("/home/someone/dataset/photos/") && !path[0].ends_with(' '))
+        );
+    }
+
+    #[test]
+    fn what_is_there_instead_is_named() {
+        assert_eq!(find(CELLS, &["index"]).unwrap(), Err(vec!["other".to_owned(), "caption".to_owned()]));
+        assert!(find(PLAIN, &["label"]).unwrap().unwrap().texts().unwrap_err().contains("texts are expected"));
+        assert!(find(b"{}", &[]).unwrap_err().contains("no file of MATLAB"));
+        assert!(find(b"MATLAB 7.3 MAT-file, Platform: PCWIN64", &[]).unwrap_err().contains("version 7.3"));
+        let swapped = [&PLAIN[..124], &[1, 0, b'M', b'I'], &PLAIN[128..]].concat();
+        assert!(find(&swapped, &[]).unwrap_err().contains("most significant byte first"));
+    }
+
+    /// Whatever is cut off or changed, the reader answers.
+    #[test]
+    fn no_bytes_are_too_much() {
+        let mut refused = 0;
+        for file in [PLAIN, CELLS, ROWS] {
+            for end in 0..file.len() {
+                refused += usize::from(find(&file[..end], &["index", "label", "caption"]).is_err());
+            }
+            for at in 128..file.len() {
+                for value in [0, 1, 14, 0x7f, 0xff] {
+                    let mut changed = file.to_vec();
+                    changed[at] = value;
+                    let _ = find(&changed, &["index", "label", "caption"]).map(|found| found.map(Array::texts));
+                }
+            }
+        }
+        assert!(refused > 1000, "{refused}");
+    }
+}
