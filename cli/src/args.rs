@@ -100,10 +100,20 @@ pub(crate) struct DeviceArgs {
     pub(crate) name: DeviceName,
 }
 
+/// Whether files may be downloaded.
+#[derive(clap::Args, Clone, Copy)]
+pub(crate) struct NetworkArgs {
+    /// Never touch the network, as HF_HUB_OFFLINE=1: files that are not here are named, with the command that fetches them
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
 #[derive(clap::Args)]
 pub(crate) struct SweepArgs {
     #[command(flatten)]
     pub(crate) experiment: ExperimentArgs,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
     /// Runs at once [default: one per core, a thread each; on a GPU at most 4; runs that train their encoder one by one, on
@@ -333,6 +343,8 @@ pub(crate) struct FeaturesArgs {
     #[command(flatten)]
     pub(crate) experiment: ExperimentArgs,
     #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
     pub(crate) device: DeviceArgs,
     /// Directory for the .npy files
     #[arg(long, value_name = "DIR")]
@@ -343,6 +355,8 @@ pub(crate) struct FeaturesArgs {
 pub(crate) struct TraceArgs {
     #[command(flatten)]
     pub(crate) experiment: ExperimentArgs,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
     /// Directory for the trace; it must not exist, or be empty
@@ -396,8 +410,14 @@ pub(crate) struct ShowArgs {
 
 #[derive(clap::Args)]
 pub(crate) struct FetchArgs {
-    /// Data sets and encoders, e.g. cifar10 mobilenet_v2; without one, all that can be fetched are listed
+    /// Data sets, encoders and experiment files, which get all that they need, e.g. cifar10 minilm first.toml; without one,
+    /// all that can be fetched are listed
     pub(crate) names: Vec<String>,
+    /// Override a setting of experiment files, as for `sweep`
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
 }
 
 #[derive(clap::Args)]

@@ -13,7 +13,7 @@ use crate::args::{DirArgs, ExperimentArgs};
 use crate::exit::bad_input;
 
 /// The experiment that `hashlab sweep` runs without a file.
-const QUICKSTART: (&str, &str) = ("quickstart.toml", include_str!("../../experiments/quickstart.toml"));
+pub(crate) const QUICKSTART: (&str, &str) = ("quickstart.toml", include_str!("../../experiments/quickstart.toml"));
 
 pub(crate) struct Context {
     pub(crate) workspace: Workspace,
@@ -110,6 +110,13 @@ pub(crate) fn print(text: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Prints to standard error what is no part of a command's output.
+pub(crate) fn say(text: &str) -> Result<()> {
+    use std::io::Write as _;
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    Ok(())
 }
 
 /// Prints a note to standard error.

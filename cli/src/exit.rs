@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 pub(crate) use hashlab_app::bad_input;
-use hashlab_app::{BadInput, explained};
+use hashlab_app::{BadInput, MissingFiles, explained};
 use hashlab_cache::CacheError;
 use hashlab_data::DataError;
 use hashlab_kernels::device::DeviceError;
@@ -26,7 +26,11 @@ pub(crate) fn code(done: Result<ExitCode>) -> ExitCode {
     let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
     // What the user's files and machine refuse; each says what to do.
     let named = |cause: &(dyn std::error::Error + 'static)| {
-        cause.is::<DataError>() || cause.is::<DeviceError>() || cause.is::<CacheError>() || cause.is::<StoreError>()
+        cause.is::<MissingFiles>()
+            || cause.is::<DataError>()
+            || cause.is::<DeviceError>()
+            || cause.is::<CacheError>()
+            || cause.is::<StoreError>()
     };
     if bad.is_some() || error.chain().any(named) { ExitCode::from(2) } else { ExitCode::from(1) }
 }

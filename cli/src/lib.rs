@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod context;
 mod exit;
+mod files;
 mod hub;
 
 use std::process::ExitCode;

@@ -16,6 +16,7 @@ fn hashlab(folder: &Path, args: &[&str]) -> Ended {
         command.env_remove(proxy).env_remove(proxy.to_lowercase());
     }
     command.current_dir(folder).args(args).env("HF_ENDPOINT", "http://127.0.0.1:1").env_remove("HASHLAB_DATA");
+    command.env("HF_HOME", folder.join("huggingface")).env_remove("HF_HUB_CACHE").env_remove("HF_HUB_OFFLINE");
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
@@ -33,7 +34,8 @@ fn without_a_name_everything_is_listed_with_size_and_license() {
     let folder = tempfile::tempdir().unwrap();
     let listed = hashlab(folder.path(), &["fetch", "--data-dir", "here"]);
     assert_eq!((listed.code, listed.stderr.as_str()), (Some(0), ""));
-    let parts = ["cifar10", "143.6 MB", "mobilenet_v2", "14.2 MB", "license: Apache-2.0", "downloads into here"];
+    let parts =
+        ["cifar10", "143.6 MB", "mobilenet_v2", "14.2 MB", "license: Apache-2.0", "downloads into here", "bert_base"];
     assert_tells(&listed.stdout, &parts);
 }
 
@@ -51,7 +53,7 @@ fn a_mistaken_name_stops_before_anything_is_downloaded() {
     let folder = tempfile::tempdir().unwrap();
     let ended = hashlab(folder.path(), &["fetch", "cifar10", "mobilenet"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
-    assert_tells(&ended.stderr, &["`mobilenet`", "can be fetched: cifar10, mobilenet_v2"]);
+    assert_tells(&ended.stderr, &["`mobilenet`", "can be fetched: cifar10, cifar100"]);
 }
 
 #[test]
@@ -63,13 +65,23 @@ fn who_misses_something_is_told_how_to_fetch_it() {
              [[method]]\nname = \"lsh\"\n"
         )
     };
-    for weights in ["", "weights = \"absent.safetensors\""] {
+    let refused = |weights: &str| {
         std::fs::write(folder.path().join("e.toml"), experiment(weights)).unwrap();
         let ended = hashlab(folder.path(), &["plan", "e.toml"]);
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);
-        let parts = ["`hashlab fetch mobilenet_v2`", "mobilenetv2_100.ra_in1k.safetensors"];
-        assert_tells(&ended.stderr, &parts);
+        ended.stderr
+    };
+    let file = "model.safetensors of https://huggingface.co/timm/mobilenetv2_100.ra_in1k, 14.2 MB, license: Apache-2.0";
+    for of_the_encoder in ["", "weights = \"mobilenetv2_100.ra_in1k.safetensors\""] {
+        assert_tells(
+            &refused(of_the_encoder),
+            &["the weights of encoder `mobilenet_v2`", file, "`hashlab fetch e.toml`"],
+        );
     }
+    let other = refused("weights = \"absent.safetensors\"");
+    assert_tells(&other, &["`hashlab fetch mobilenet_v2`", "mobilenetv2_100.ra_in1k.safetensors"]);
+    let wrong = refused("weights = \"hf://timm\"");
+    assert_tells(&wrong, &["`hf://timm` names no repository", "e.toml:"]);
     let described = hashlab(folder.path(), &["datasets", "cifar10"]);
     assert_tells(&described.stdout, &["`hashlab fetch cifar10`"]);
 }

@@ -59,13 +59,13 @@ impl DatasetSource for Cifar10 {
             File {
                 name: "plain_text/train-00000-of-00001.parquet",
                 place: "cifar10/plain_text/train-00000-of-00001.parquet",
-                sha256: "8428b53a88a11ac374111006708df51469e315a22ac6d66470afd9c78d2ae883",
+                sha256: Some("8428b53a88a11ac374111006708df51469e315a22ac6d66470afd9c78d2ae883"),
                 megabytes: 119.7,
             },
             File {
                 name: "plain_text/test-00000-of-00001.parquet",
                 place: "cifar10/plain_text/test-00000-of-00001.parquet",
-                sha256: "841389e6f2d64f28bf17310e430aebac20ec3ba611a3c5e231dc93c645ce84de",
+                sha256: Some("841389e6f2d64f28bf17310e430aebac20ec3ba611a3c5e231dc93c645ce84de"),
                 megabytes: 23.9,
             },
         ],

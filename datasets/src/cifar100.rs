@@ -4,6 +4,7 @@
 //! items are in their order, the training part first.
 
 use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary};
+use hashlab_hub::{File, Kind, Published};
 use hashlab_settings::Params;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ const SET: HubSet = HubSet {
     ],
     image: &["img", "image"],
     captions: &[],
-    help: "put cifar100/train-00000-of-00001.parquet and cifar100/test-00000-of-00001.parquet of \
+    help: "`hashlab fetch cifar100` downloads it; or put cifar100/train-00000-of-00001.parquet and cifar100/test-00000-of-00001.parquet of \
            https://huggingface.co/datasets/uoft-cs/cifar100 into the folder `cifar100` of a data directory",
     protocols: &[
         HubProtocol {
@@ -75,6 +76,26 @@ impl DatasetSource for Cifar100 {
         license: "none stated; the authors ask for citation",
         citation: "A. Krizhevsky: Learning multiple layers of features from tiny images. Technical report, University of Toronto, 2009",
     };
+    const PUBLISHED: Option<Published> = Some(Published {
+        kind: Kind::Dataset,
+        repo: "uoft-cs/cifar100",
+        revision: "aadb3af77e9048adbea6b47c21a81e47dd092ae5",
+        license: Self::SUMMARY.license,
+        files: &[
+            File {
+                name: "cifar100/train-00000-of-00001.parquet",
+                place: "cifar100/cifar100/train-00000-of-00001.parquet",
+                sha256: Some("694865d6b990e234804f01268586c41e88bcbbb75e20858432c05ad4081aca23"),
+                megabytes: 118.5,
+            },
+            File {
+                name: "cifar100/test-00000-of-00001.parquet",
+                place: "cifar100/cifar100/test-00000-of-00001.parquet",
+                sha256: Some("98776c529bb146a9c791229df74a5cf076be9b43d82dbbd334b6a7788d73dc68"),
+                megabytes: 23.8,
+            },
+        ],
+    });
     type Settings = Settings;
 
     fn describe(settings: &Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {

@@ -3,6 +3,7 @@
 //! The files are those of the Hugging Face hub, or of a copy whose columns have shorter names.
 
 use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary};
+use hashlab_hub::{File, Kind, Published};
 use hashlab_settings::Params;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ const SET: HubSet = HubSet {
     parts: &[Part { name: "train", files: &["data/train-*.parquet", "train-*.parquet"], items: 44_072 }],
     image: &["image"],
     captions: &[&["productDisplayName", "text"]],
-    help: "put data/train-*.parquet of https://huggingface.co/datasets/ashraq/fashion-product-images-small into the folder \
+    help: "`hashlab fetch fashion_products` downloads it; or put data/train-*.parquet of https://huggingface.co/datasets/ashraq/fashion-product-images-small into the folder \
            `fashion_products` of a data directory",
     protocols: &[HubProtocol {
         name: "drawn",
@@ -65,6 +66,27 @@ impl DatasetSource for FashionProducts {
         license: "not stated on the hub; see the page on Kaggle",
         citation: "P. Aggarwal: Fashion Product Images (Small). Kaggle, 2019",
     };
+    /// No source states the digests.
+    const PUBLISHED: Option<Published> = Some(Published {
+        kind: Kind::Dataset,
+        repo: "ashraq/fashion-product-images-small",
+        revision: "bd09c69e56fc0b1f279743fef89d735f3bdf8a42",
+        license: Self::SUMMARY.license,
+        files: &[
+            File {
+                name: "data/train-00000-of-00002-6cff4c59f91661c3.parquet",
+                place: "fashion_products/data/train-00000-of-00002-6cff4c59f91661c3.parquet",
+                sha256: None,
+                megabytes: 136.0,
+            },
+            File {
+                name: "data/train-00001-of-00002-bb459e5ac5f01e71.parquet",
+                place: "fashion_products/data/train-00001-of-00002-bb459e5ac5f01e71.parquet",
+                sha256: None,
+                megabytes: 135.0,
+            },
+        ],
+    });
     type Settings = Settings;
 
     fn describe(settings: &Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {

@@ -97,11 +97,6 @@ fn weights(entry: &EncoderEntry) -> String {
     if let Some(published) = entry.published() {
         return format!("`hashlab fetch {}`: {} ({})", entry.name(), published.page(), published.license);
     }
-    if let Some(model) = entry.hub_model() {
-        return format!(
-            "model.safetensors of {model}, as Hugging Face's transformers saves it; `hashlab fetch` lacks it"
-        );
-    }
     match entry.is_in_torchvision() {
         true => format!("those of torchvision.models.{}, saved with safetensors.torch.save_file", entry.name()),
         false => String::new(),

@@ -17,13 +17,16 @@ use hashlab_sweep::PlannedRun;
 use super::export::{Exported, check_apart, check_writable, export_labels, export_split};
 use super::extract::extract;
 use crate::args::FeaturesArgs;
-use crate::context::{Context, print};
+use crate::context::{Context, print, say};
+use crate::files::{self, Extent};
+use crate::hub::Hub;
 
 /// Rows copied at once.
 const ROWS: usize = 4096;
 
 pub(crate) fn run(context: &Context, args: &FeaturesArgs) -> Result<ExitCode> {
-    let planned = context.plan(&args.experiment)?;
+    let hub = Hub::from_env(args.network.offline);
+    let planned = files::plan(context, &args.experiment, Extent::All, &hub, &say)?;
     let device = args.device.name.open()?;
     check_writable(&args.out)?;
     let config = &fullest(context, &planned.plan.runs)?.config();

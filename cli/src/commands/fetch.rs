@@ -1,4 +1,5 @@
-//! `hashlab fetch`: downloads what data sets and encoders have on the Hugging Face hub, or lists it.
+//! `hashlab fetch`: downloads what data sets and encoders have on the Hugging Face hub, and all that experiments need, or
+//! lists what is there.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,15 +8,18 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candle_core::Device;
 use hashlab_data::DataError;
-use hashlab_encoders::{EncoderEntry, Weights};
-use hashlab_hub::{File, Published};
+use hashlab_encoders::{EncoderEntry, Tokenizer, Weights};
+use hashlab_hub::{Published, Remote};
 use hashlab_settings::Settings;
 
-use crate::args::FetchArgs;
+use crate::args::{ExperimentArgs, FetchArgs};
 use crate::context::{Context, print};
 use crate::exit::bad_input;
+use crate::files::{self, Extent};
 use crate::hub::Hub;
 
+#[cfg(test)]
+mod stand_ins;
 #[cfg(test)]
 mod tests;
 
@@ -23,11 +27,23 @@ pub(crate) fn run(context: &Context, args: &FetchArgs) -> Result<ExitCode> {
     if args.names.is_empty() {
         print(&list(context))?;
     }
-    let items = args.names.iter().map(|name| Item::find(context, name)).collect::<Result<Vec<_>>>()?;
+    let hub = Hub::from_env(args.network.offline);
+    let (experiments, names): (Vec<_>, Vec<_>) = args.names.iter().partition(|name| is_file(name));
+    let items = names.into_iter().map(|name| Item::find(context, name)).collect::<Result<Vec<_>>>()?;
     for item in items {
-        fetch(context, &item, &Hub::from_env())?;
+        fetch(context, &item, &hub)?;
+    }
+    for file in experiments {
+        let experiment = ExperimentArgs { file: Some(file.into()), set: args.set.clone() };
+        files::plan(context, &experiment, Extent::All, &hub, &print)?;
+        print(&format!("all that {file} needs from the hub is here; `hashlab sweep {file}` runs it\n"))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a name is that of an experiment file.
+fn is_file(name: &str) -> bool {
+    name.ends_with(".toml") || name.contains('/')
 }
 
 /// Downloads what is absent, then opens the whole as an experiment would.
@@ -39,15 +55,19 @@ fn fetch(context: &Context, item: &Item, hub: &Hub) -> Result<()> {
     }
     let (published, dir) = (item.published, context.dirs().data.target());
     print(&format!("{}: from {}, license: {}\n", item.name(), published.page(), published.license))?;
-    for file in published.files {
-        let place = dir.join(file.place);
+    for file in published.remotes() {
+        let place = dir.join(&file.place);
         if place.exists() {
-            item.check_file(file, &place)?;
+            item.check_file(&file, &place)?;
+            print(&lines(&[place]))?;
         } else {
-            print(&format!("  {} ({:.1} MB) ...\n", file.name, file.megabytes))?;
-            hub.download(published, file, dir)?;
+            print(&format!("  {} ({:.1} MB) ...\n", file.name, file.megabytes.unwrap_or_default()))?;
+            let arrived = hub.bring(&file, dir)?;
+            print(&lines(&[place]))?;
+            if file.sha256.is_none() {
+                print(&format!("  SHA-256 {}, which no source states beforehand\n", arrived.sha256))?;
+            }
         }
-        print(&lines(&[place]))?;
     }
     item.check(context)?;
     print(&item.next())
@@ -89,7 +109,18 @@ impl<'a> Item<'a> {
     fn all(context: &'a Context) -> Vec<Self> {
         let datasets = context.registry().datasets.iter().map(|entry| (What::Dataset(entry), entry.published.as_ref()));
         let encoders = context.registry().encoders.iter().map(|entry| (What::Encoder(entry), entry.published()));
-        datasets.chain(encoders).filter_map(|(what, published)| Some(Self { what, published: published? })).collect()
+        let mut items: Vec<Self> = Vec::new();
+        for (what, published) in datasets.chain(encoders) {
+            let Some(published) = published else { continue };
+            let item = Self { what, published };
+            // The encoders of images and of texts of one name read the same weights; that of texts has a tokenizer, too.
+            match items.iter_mut().find(|known| known.name() == item.name()) {
+                Some(known) if known.published.files.len() < published.files.len() => *known = item,
+                Some(_) => {}
+                None => items.push(item),
+            }
+        }
+        items
     }
 
     fn find(context: &'a Context, name: &str) -> Result<Self> {
@@ -127,8 +158,8 @@ impl<'a> Item<'a> {
                     context.dirs().data.search.iter().map(|dir| dir.join(place)).find(|path| path.is_file())
                 };
                 let files: Option<Vec<_>> = self.published.files.iter().map(|file| find(file.place)).collect();
-                for (file, place) in self.published.files.iter().zip(files.iter().flatten()) {
-                    self.check_file(file, place)?;
+                for (file, place) in self.published.remotes().zip(files.iter().flatten()) {
+                    self.check_file(&file, place)?;
                 }
                 Ok(files.unwrap_or_default())
             }
@@ -136,7 +167,7 @@ impl<'a> Item<'a> {
     }
 
     /// Compares a file that was there before with the published one.
-    fn check_file(&self, file: &File, place: &Path) -> Result<()> {
+    fn check_file(&self, file: &Remote, place: &Path) -> Result<()> {
         let help = format!("help: remove it, and `hashlab fetch {}` downloads it", self.name());
         Hub::damage(file, place)?.map_or(Ok(()), |damage| Err(bad_input(format!("{damage}\n{help}"))))
     }
@@ -148,9 +179,12 @@ impl<'a> Item<'a> {
                 entry.open(&Settings::new(), &context.dirs().data)?.digest()?;
             }
             What::Encoder(entry) => {
-                for file in self.published.files {
-                    let weights = Weights::read(&context.dirs().data.target().join(file.place))?;
-                    entry.open(Some(&weights), &Device::Cpu)?;
+                let places: Vec<PathBuf> =
+                    self.published.files.iter().map(|file| context.dirs().data.target().join(file.place)).collect();
+                let weights = Weights::read(&places[0])?;
+                entry.open(Some(&weights), &Device::Cpu)?;
+                if let (Some(text), Some(tokenizer)) = (entry.text(), places.get(1)) {
+                    Tokenizer::read(tokenizer, text.max_tokens, text.padding)?;
                 }
             }
         }
@@ -165,9 +199,8 @@ impl<'a> Item<'a> {
                 format!("In an experiment: dataset = \"{name}\"; `hashlab datasets {name}` describes it.\n")
             }
             What::Encoder(entry) => {
-                let file = self.published.files.first().and_then(|file| Path::new(file.place).file_name());
-                let file = file.unwrap_or_default().to_string_lossy();
-                format!("In an experiment: [image] with encoder = \"{}\" and weights = \"{file}\".\n", entry.name())
+                let section = if entry.text().is_some() { "text" } else { "image" };
+                format!("In an experiment: [{section}] with encoder = \"{}\".\n", entry.name())
             }
         }
     }
@@ -184,14 +217,8 @@ fn unavailable(context: &Context, name: &str) -> String {
     if !entry.needs_weights() {
         return format!("encoder `{name}` reads no weights file");
     }
-    match entry.hub_model() {
-        Some(model) => format!(
-            "no verified file of weights of encoder `{name}` is known; it reads model.safetensors of {model} on the Hugging \
-             Face hub"
-        ),
-        None => format!(
-            "weights of encoder `{name}` are not on the hub in a form that is read; in Python, make them from torchvision's:\n  \
-             safetensors.torch.save_file(torchvision.models.{name}(weights=\"DEFAULT\").state_dict(), \"{name}.safetensors\")"
-        ),
-    }
+    format!(
+        "weights of encoder `{name}` are not on the hub in a form that is read; in Python, make them from torchvision's:\n  \
+         safetensors.torch.save_file(torchvision.models.{name}(weights=\"DEFAULT\").state_dict(), \"{name}.safetensors\")"
+    )
 }

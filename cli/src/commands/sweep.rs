@@ -11,8 +11,10 @@ use hashlab_store::counted;
 
 use super::{report, table};
 use crate::args::SweepArgs;
-use crate::context::{Context, warn};
+use crate::context::{Context, say, warn};
 use crate::exit::bad_input;
+use crate::files::{self, Extent};
+use crate::hub::Hub;
 
 /// Exit codes beside success.
 const SOME_FAILED: u8 = 3;
@@ -21,7 +23,8 @@ const INTERRUPTED: u8 = 130;
 pub(crate) fn run(context: &Context, args: &SweepArgs) -> Result<ExitCode> {
     // What would refuse the table at the end refuses the sweep at its start.
     table::options(&args.table)?.check().map_err(|error| bad_input(error.to_string()))?;
-    let planned = context.plan(&args.experiment)?;
+    let hub = Hub::from_env(args.network.offline);
+    let planned = files::plan(context, &args.experiment, Extent::Pending, &hub, &say)?;
     warn_of_stale_runs(context, &planned, &args.rerun)?;
     let options = SweepOptions {
         device: args.device.name,

@@ -30,8 +30,10 @@ use serde::Serialize;
 
 use super::extract::extract;
 use crate::args::TraceArgs;
-use crate::context::{Context, print};
+use crate::context::{Context, print, say};
 use crate::exit::bad_input;
+use crate::files::{self, Extent};
+use crate::hub::Hub;
 
 /// What `trace.json` holds.
 #[derive(Serialize)]
@@ -56,7 +58,8 @@ struct Recorded {
 }
 
 pub(crate) fn run(context: &Context, args: &TraceArgs) -> Result<ExitCode> {
-    let planned = context.plan(&args.experiment)?;
+    let hub = Hub::from_env(args.network.offline);
+    let planned = files::plan(context, &args.experiment, Extent::All, &hub, &say)?;
     let deep = |run: &&PlannedRun| context.registry().method(&run.template().method).is_ok_and(|method| method.deep);
     let config = &match planned.plan.runs.iter().find(deep) {
         Some(run) => run.config(),

@@ -109,6 +109,9 @@ impl Lab {
             command.env_remove(name);
         }
         command.env("COLUMNS", "100").env_remove("RAYON_NUM_THREADS");
+        // No test leaves the machine or reads what its user has downloaded.
+        command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", self.path("huggingface"));
+        command.env_remove("HF_HUB_CACHE").env_remove("HF_TOKEN").env_remove("HF_TOKEN_PATH");
         command.args(args).current_dir(self.0.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

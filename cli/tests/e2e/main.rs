@@ -7,11 +7,15 @@ mod environment;
 mod eval;
 mod failures;
 mod features;
+mod fetching;
 mod findings;
 mod finetuning;
 mod interruptions;
 mod lab;
 mod listings;
+#[allow(dead_code, reason = "its other users are tests of the program's own modules")]
+#[path = "../../src/hub/local.rs"]
+mod local;
 mod mistakes;
 mod npy;
 mod own_data;

@@ -10,7 +10,7 @@ use insta::assert_snapshot;
 use crate::lab::{FILE, Lab, files_named, unlisted};
 
 /// Methods of each kind on captions.
-const CAPTIONS: &str = r#"dataset = "shapes"
+pub(crate) const CAPTIONS: &str = r#"dataset = "shapes"
 bits = [16]
 seeds = [0]
 
@@ -40,7 +40,7 @@ name = "cibhash"
 const DIM: usize = 384;
 const HIDDEN: usize = 48;
 const POSITIONS: usize = 64;
-const WORDS: &str = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nand\n,\nred\ngreen\nblue\nyellow\npurple\ncircle\nsquare\n\
+pub(crate) const WORDS: &str = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nand\n,\nred\ngreen\nblue\nyellow\npurple\ncircle\nsquare\n\
                      triangle\nstar\n";
 
 /// Numbers around 0 that depend on a name.
@@ -56,7 +56,7 @@ fn numbers(name: &str, len: usize, scale: f32) -> Vec<f32> {
 }
 
 /// The weights of a BERT of one block whose features are as long as all-MiniLM-L6-v2's.
-fn weights() -> HashMap<String, Tensor> {
+pub(crate) fn weights() -> HashMap<String, Tensor> {
     let mut tensors = HashMap::new();
     let mut add = |name: &str, shape: &[usize]| {
         let norm = name.contains("LayerNorm.weight");

@@ -113,7 +113,7 @@ impl PlannedSweep {
     }
 
     /// The runs without a result, and those that are to be repeated.
-    fn pending(&self, workspace: &Workspace, rerun: &[String]) -> Result<Vec<PendingRun<'_>>> {
+    pub(crate) fn pending(&self, workspace: &Workspace, rerun: &[String]) -> Result<Vec<PendingRun<'_>>> {
         let store = workspace.dirs.store();
         let begun = store.begun()?;
         let mut pending = Vec::new();

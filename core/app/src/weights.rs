@@ -3,18 +3,20 @@
 //! A digest is remembered beside the feature cache with the file's size and modification time, so that planning an
 //! experiment reads no file twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::UNIX_EPOCH;
 
 use candle_core::Device;
 use hashlab_data::{DataDirs, EncoderFacts, Modality};
 use hashlab_encoders::{EncoderEntry, TextEntry, TokenSource, Tokenizer, Weights};
+use hashlab_hub::Remote;
 use hashlab_pipeline::config::NO_ENCODER;
 use hashlab_settings::{Settings, Violations};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::hub_files::HubFiles;
+use crate::notes;
 
 /// What stands for a digest where an encoder starts from random weights.
 pub const RANDOM: &str = "random";
@@ -31,6 +33,8 @@ pub(crate) struct Lookup {
     pub(crate) notes: PathBuf,
     /// The digests of files, and of which encoders they fit, for one plan.
     pub(crate) digests: Mutex<BTreeMap<(PathBuf, &'static str), String>>,
+    /// Files of the hub.
+    pub(crate) hub: HubFiles,
 }
 
 impl EncoderFiles {
@@ -62,6 +66,47 @@ impl Section<'_> {
     fn text(&self, key: &str) -> Option<&str> {
         self.settings.get(key).and_then(|value| value.as_str())
     }
+
+    fn is_trained(&self) -> bool {
+        self.settings.get("finetune").is_some_and(|on| on == true)
+    }
+
+    /// Whether an encoder of images starts from random weights: one that is trained, where none are named. The sizes of a
+    /// network of texts are those of its file.
+    fn is_drawn(&self) -> bool {
+        self.text("weights").is_none() && self.is_trained() && self.modality == Modality::Image
+    }
+
+    /// What the weights are on the hub, if they are there: by an address, a public file of the encoder by its name, or,
+    /// where none are named, the encoder's own.
+    fn weights_on_hub(&self) -> Result<Option<Remote>, String> {
+        let mut published = self.encoder.published().into_iter().flat_map(|published| published.remotes());
+        Ok(match self.text("weights") {
+            _ if !self.encoder.needs_weights() || self.is_drawn() => None,
+            None => published.next(),
+            Some(address) if Remote::is_address(address) => Some(Remote::parse(address)?),
+            Some(name) => published.next().filter(|remote| remote.place == Path::new("weights").join(name)),
+        })
+    }
+
+    /// What the tokenizer is on the hub: by an address, or beside the weights.
+    fn tokenizer_on_hub(&self, names: &[&str]) -> Result<Option<Remote>, String> {
+        match self.text("tokenizer") {
+            Some(address) if Remote::is_address(address) => Remote::parse(address).map(Some),
+            Some(_) => Ok(None),
+            None => Ok(self.weights_on_hub()?.map(|weights| {
+                let mut published = self.encoder.published().into_iter().flat_map(|published| published.remotes());
+                let of_weights =
+                    published.nth(1).filter(|one| one.repo == weights.repo && one.revision == weights.revision);
+                of_weights.unwrap_or_else(|| weights.beside(names[0]))
+            })),
+        }
+    }
+
+    /// What it is, for messages.
+    fn named(&self, what: &str) -> String {
+        format!("the {what} of encoder `{}`", self.encoder.name())
+    }
 }
 
 impl Lookup {
@@ -70,7 +115,12 @@ impl Lookup {
     /// # Errors
     /// As [`Lookup::resolve`].
     pub(crate) fn inspect(&self, modality: Modality, settings: &Settings) -> Result<EncoderFacts, Violations> {
-        self.resolve(modality, settings, &mut EncoderFiles::default())?;
+        let misses = self.hub.misses();
+        let resolved = self.resolve(modality, settings, &mut EncoderFiles::default());
+        // What is to be had from the hub is told of all sections at once, and is no mistake in the file.
+        if resolved.is_err() && self.hub.misses() == misses {
+            resolved?;
+        }
         let name = settings.get("encoder").and_then(Value::as_str).unwrap_or_default();
         let encoder = self.encoders.iter().find(|entry| entry.name() == name && is_of(entry, modality));
         let trained = settings.get("finetune").is_some_and(|on| on == true);
@@ -104,18 +154,20 @@ impl Lookup {
         let encoder =
             encoder.ok_or_else(|| format!("unknown {modality} encoder `{name}`")).map_err(wrong("encoder"))?;
         let section = Section { modality, settings, encoder };
-        let weights = self.weights(section).map_err(wrong("weights"))?;
+        let weights = self.weights(section);
+        let tokenizer = match encoder {
+            EncoderEntry::Image(_) => Ok(None),
+            EncoderEntry::Text(entry) => {
+                complete(&mut resolved, entry);
+                let weights = weights.as_ref().ok().and_then(Option::as_ref).and_then(|(_, path)| path.as_deref());
+                self.tokenizer(section, entry, weights)
+            }
+        };
+        let weights = weights.map_err(wrong("weights"))?;
+        let tokenizer = tokenizer.map_err(wrong("tokenizer"))?;
         if let Some((digest, _)) = &weights {
             resolved.insert("digest".into(), digest.as_str().into());
         }
-        let tokenizer = match encoder {
-            EncoderEntry::Image(_) => None,
-            EncoderEntry::Text(entry) => {
-                complete(&mut resolved, entry);
-                let weights = weights.as_ref().and_then(|(_, path)| path.as_deref());
-                self.tokenizer(section, entry, weights).map_err(wrong("tokenizer"))?
-            }
-        };
         if let Some((digest, path)) = tokenizer {
             resolved.insert("tokenizer_digest".into(), digest.as_str().into());
             files.insert(digest, path);
@@ -128,22 +180,30 @@ impl Lookup {
 
     /// The digest of a section's weights, and their file where they are not drawn.
     fn weights(&self, section: Section<'_>) -> Result<Option<(String, Option<PathBuf>)>, String> {
-        let Section { modality, settings, encoder } = section;
-        let (name, trained) = (encoder.name(), settings.get("finetune").is_some_and(|on| on == true));
+        let Section { modality, encoder, .. } = section;
+        let name = encoder.name();
         match (encoder.needs_weights(), section.text("weights")) {
-            (false, None) => Ok(None),
-            // The sizes of a network of texts are those of its file.
-            (true, None) if trained && modality == Modality::Image => Ok(Some((RANDOM.to_owned(), None))),
-            (false, Some(_)) => Err(format!("encoder `{name}` reads no weights file\nhelp: remove `weights`")),
-            (true, None) => Err(format!(
-                "encoder `{name}` needs pretrained weights\nhelp: set `weights` in [{modality}] to a safetensors file{}",
-                hint(encoder)
-            )),
-            (true, Some(_)) => {
-                let path = self.find(section, "weights")?;
-                Ok(Some((self.digest(&path, name, |path| weights_digest(path, encoder))?, Some(path))))
-            }
+            (false, None) => return Ok(None),
+            (false, Some(_)) => return Err(format!("encoder `{name}` reads no weights file\nhelp: remove `weights`")),
+            (true, _) if section.is_drawn() => return Ok(Some((RANDOM.to_owned(), None))),
+            (true, _) => {}
         }
+        let path = match section.weights_on_hub()? {
+            None if section.text("weights").is_none() => {
+                return Err(format!(
+                    "encoder `{name}` needs pretrained weights\nhelp: set `weights` in [{modality}] to a safetensors file{}",
+                    hint(encoder)
+                ));
+            }
+            None => self.find(section, "weights")?,
+            Some(remote) => match section.text("weights") {
+                Some(name) if !Remote::is_address(name) => {
+                    self.find(section, "weights").or_else(|_| self.hub.find(section.named("weights"), remote))?
+                }
+                _ => self.hub.find(section.named("weights"), remote)?,
+            },
+        };
+        Ok(Some((self.digest(&path, name, |path| weights_digest(path, encoder))?, Some(path))))
     }
 
     /// The digest of the tokenizer of a section, and its file.
@@ -158,8 +218,14 @@ impl Lookup {
             (TokenSource::Bytes, Some(_)) => {
                 return Err(format!("encoder `{}` reads no tokenizer; remove `tokenizer`", entry.name));
             }
-            (TokenSource::File(_), Some(_)) => self.find(section, "tokenizer")?,
-            (TokenSource::File(names), None) => beside(weights, names)?,
+            (TokenSource::File(names), named) => match (section.tokenizer_on_hub(names)?, named) {
+                (Some(remote), _) if self.hub.place(&remote).is_none() && weights.is_some() => {
+                    beside(weights, names).or_else(|_| self.hub.find(section.named("tokenizer"), remote))?
+                }
+                (Some(remote), _) => self.hub.find(section.named("tokenizer"), remote)?,
+                (None, Some(_)) => self.find(section, "tokenizer")?,
+                (None, None) => beside(weights, names)?,
+            },
         };
         let read = |path: &Path| match Tokenizer::read(path, entry.max_tokens, None) {
             Ok(tokenizer) => Ok(tokenizer.digest().to_owned()),
@@ -206,20 +272,7 @@ impl Lookup {
         if let Some(digest) = self.digests.lock().unwrap_or_else(PoisonError::into_inner).get(&known) {
             return Ok(digest.clone());
         }
-        let note = Note::of(path);
-        let noted = note.as_ref().and_then(|note| note.read(&self.notes));
-        let digest = match &noted {
-            Some(noted) if noted.fits.contains(encoder) => noted.digest.clone(),
-            _ => {
-                let digest = read(path)?;
-                if let Some(note) = note {
-                    let mut fits = noted.map(|noted| noted.fits).unwrap_or_default();
-                    fits.insert(encoder.to_owned());
-                    note.write(&self.notes, &digest, fits);
-                }
-                digest
-            }
-        };
+        let digest = notes::digest(&self.notes, path, encoder, read)?;
         self.digests.lock().unwrap_or_else(PoisonError::into_inner).insert(known, digest.clone());
         Ok(digest)
     }
@@ -265,59 +318,6 @@ fn beside(weights: Option<&Path>, names: &[&str]) -> Result<PathBuf, String> {
     })
 }
 
-/// A file as it was when its digest was taken.
-#[derive(PartialEq, Serialize, Deserialize)]
-struct Note {
-    path: PathBuf,
-    size: u64,
-    /// Nanoseconds since 1970.
-    modified: u128,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Noted {
-    file: Note,
-    digest: String,
-    /// The encoders that the file was found to fit.
-    #[serde(default)]
-    fits: BTreeSet<String>,
-}
-
-impl Note {
-    fn of(path: &Path) -> Option<Self> {
-        let path = std::fs::canonicalize(path).ok()?;
-        let file = std::fs::metadata(&path).ok()?;
-        let modified = file.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
-        Some(Self { size: file.len(), modified, path })
-    }
-
-    fn place(&self, notes: &Path) -> PathBuf {
-        let name = blake3::hash(self.path.to_string_lossy().as_bytes()).to_hex();
-        notes.join(format!("{}.json", &name[..16]))
-    }
-
-    fn read(&self, notes: &Path) -> Option<Noted> {
-        let noted: Noted = serde_json::from_slice(&std::fs::read(self.place(notes)).ok()?).ok()?;
-        (noted.file == *self).then_some(noted)
-    }
-
-    /// Writes the note; where that fails, the next plan reads the file again.
-    fn write(self, notes: &Path, digest: &str, fits: BTreeSet<String>) {
-        let place = self.place(notes);
-        let noted = Noted { file: self, digest: digest.to_owned(), fits };
-        let partial = place.with_extension(format!("{}.tmp", std::process::id()));
-        let write = || {
-            std::fs::create_dir_all(notes)?;
-            std::fs::write(&partial, serde_json::to_vec(&noted)?)?;
-            std::fs::rename(&partial, &place)
-        };
-        if let Err(error) = write() {
-            tracing::debug!("cannot note the digest of {}: {error}", noted.file.path.display());
-            let _ = std::fs::remove_file(&partial);
-        }
-    }
-}
-
 /// A message with the file that it is about.
 fn about(path: &Path, message: &str) -> String {
     let path = path.display().to_string();
@@ -326,10 +326,12 @@ fn about(path: &Path, message: &str) -> String {
 
 /// Says where weights of an encoder can be had, as the end of a message.
 fn hint(encoder: &EncoderEntry) -> String {
-    let file = encoder.published().and_then(|published| Path::new(published.files.first()?.place).file_name());
-    match (file, encoder.hub_model()) {
-        (Some(file), _) => format!("; `hashlab fetch {}` downloads {}", encoder.name(), file.to_string_lossy()),
-        (None, Some(model)) => format!("; it reads those of `{model}` on the Hugging Face hub"),
-        (None, None) => String::new(),
+    match encoder.published().and_then(|published| Path::new(published.files.first()?.place).file_name()) {
+        Some(file) => format!("; `hashlab fetch {}` downloads {}", encoder.name(), file.to_string_lossy()),
+        None if encoder.is_in_torchvision() => {
+            let name = encoder.name();
+            format!("; `hashlab encoders {name}` says how to make it of torchvision's")
+        }
+        None => String::new(),
     }
 }

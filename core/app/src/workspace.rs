@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
-use hashlab_data::Modality;
+use hashlab_data::{DatasetEntry, Modality};
 use hashlab_pipeline::run::check_finetuning;
 use hashlab_settings::Settings;
-use hashlab_sweep::{Overrides, Plan, PlannedRun, load};
+use hashlab_sweep::{Describe, Overrides, Plan, PlannedRun, load};
 
 use crate::error::bad_input;
+use crate::hub_files::{HubFiles, MissingFiles, Unlocked};
+use crate::lock::Lock;
 use crate::weights::{EncoderFiles, Lookup};
 use crate::{Build, Dirs, Registry};
 
@@ -48,22 +50,37 @@ pub struct PlannedSweep {
     pub text: String,
     /// The command that makes the same plan.
     pub command: String,
+    /// Files of the hub that it needs and whose digest nothing states, to be recorded beside the experiment.
+    pub unlocked: Vec<Unlocked>,
 }
 
 impl Workspace {
     /// Reads, checks and expands an experiment.
     ///
     /// # Errors
-    /// [`BadInput`](crate::BadInput) with every mistake at its place, or with weights that cannot be had.
+    /// [`BadInput`](crate::BadInput) with every mistake at its place, or with weights that cannot be had;
+    /// [`MissingFiles`] where all is in order but for files that can be fetched.
     pub fn plan(&self, experiment: ExperimentText<'_>) -> Result<PlannedSweep> {
         let ExperimentText { text, origin, overrides, command, color } = experiment;
-        let lookup = Arc::new(self.lookup());
+        let lookup = Arc::new(self.lookup(Lock::beside(origin)?));
         let mut catalog = self.registry.catalog(&self.dirs.data);
+        for (declared, entry) in catalog.datasets.iter_mut().zip(self.registry.datasets) {
+            declared.describe = noting_absence(Arc::clone(&declared.describe), *entry, Arc::clone(&lookup));
+        }
         catalog.inspect = {
             let lookup = Arc::clone(&lookup);
             Arc::new(move |modality, section| lookup.inspect(modality, section))
         };
-        let loaded = load(&text, origin, &catalog, &overrides).map_err(|wrong| bad_input(wrong.render(color)))?;
+        let missing = |needs| anyhow::Error::new(MissingFiles { needs, command: fetching(&command) });
+        let loaded = load(&text, origin, &catalog, &overrides).map_err(|wrong| match lookup.hub.take().0 {
+            // What is wrong is that the data set's files are missing, which can be had.
+            needs if lookup.hub.lacks_data() && wrong.iter().count() == 1 => missing(needs),
+            _ => bad_input(wrong.render(color)),
+        })?;
+        let (needs, _) = lookup.hub.take();
+        if !needs.is_empty() {
+            return Err(missing(needs));
+        }
         let mut weights = EncoderFiles::default();
         let mut resolve = |modality: Modality, section: &Settings| {
             lookup.resolve(modality, section, &mut weights).map_err(|broken| broken.to_string())
@@ -73,11 +90,26 @@ impl Workspace {
         for group in plan.runs.chunk_by(PlannedRun::shares_template) {
             check_finetuning(group[0].template()).map_err(|error| bad_input(error.to_string()))?;
         }
-        Ok(PlannedSweep { plan, weights, text, command })
+        if let Ok(entry) = self.registry.dataset(&loaded.dataset().name) {
+            lookup.hub.check_data(entry).map_err(bad_input)?;
+        }
+        let (_, unlocked) = lookup.hub.take();
+        Ok(PlannedSweep { plan, weights, text, command, unlocked })
     }
 
-    fn lookup(&self) -> Lookup {
+    fn lookup(&self, lock: Lock) -> Lookup {
         let notes = self.dirs.cache_path().join("weights");
-        Lookup { encoders: self.registry.encoders, dirs: self.dirs.data.clone(), notes, digests: Mutex::default() }
+        let hub = HubFiles::new(self.dirs.data.clone(), self.dirs.cache_path().join("sha256"), lock);
+        Lookup { encoders: self.registry.encoders, dirs: self.dirs.data.clone(), notes, digests: Mutex::default(), hub }
     }
+}
+
+/// The command that fetches what the experiment of a `hashlab sweep …` needs.
+pub(crate) fn fetching(sweep: &str) -> String {
+    sweep.replacen("hashlab sweep", "hashlab fetch", 1)
+}
+
+/// Describes a data set; where that fails, keeps account of its public files that are absent.
+fn noting_absence(describe: Describe, entry: DatasetEntry, lookup: Arc<Lookup>) -> Describe {
+    Arc::new(move |settings| describe(settings).inspect_err(|_| lookup.hub.note_data(&entry)))
 }

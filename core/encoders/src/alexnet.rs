@@ -26,6 +26,7 @@ pub const ENTRY: ImageEntry = ImageEntry {
     normed: false,
     normalize: IMAGENET,
     preprocess: Preprocess::SQUEEZED,
+    published: None,
     open: |weights, _, place| frozen("alexnet", (weights, place), AlexNet::new),
     train: Some(|weights, seed, norm, device| trainable("alexnet", (weights, seed, norm, device.into()), AlexNet::new)),
     cut: None,

@@ -35,6 +35,7 @@ pub const MINILM: TextEntry = TextEntry {
     positions: 512,
     padding: None,
     poolings: &[Pooling::Mean, Pooling::First, Pooling::Pooler],
+    published: Some(crate::published::MINILM),
     open: |entry, weights, pooling, place| Ok(published(entry, weights, pooling, Mode::Frozen(place))?),
     train: Some(|entry, weights, pooling, device| published(entry, weights, pooling, Mode::Trained(device))),
 };
@@ -46,6 +47,7 @@ pub const BERT_BASE: TextEntry = TextEntry {
     dim: 768,
     max_tokens: 512,
     poolings: &[Pooling::First, Pooling::Mean, Pooling::Pooler],
+    published: Some(crate::published::BERT_BASE),
     ..MINILM
 };
 
@@ -54,6 +56,7 @@ pub const DISTILBERT: TextEntry = TextEntry {
     name: "distilbert",
     doc: "DistilBERT base: 768 features, the first token's",
     poolings: &[Pooling::First, Pooling::Mean],
+    published: Some(crate::published::DISTILBERT),
     ..BERT_BASE
 };
 

@@ -32,6 +32,7 @@ pub const VIT_B_32: ImageEntry = ImageEntry {
     normed: false,
     normalize: NORMALIZE,
     preprocess: Preprocess { filter: Filter::Bicubic, crop: Some(1.0) },
+    published: Some(crate::published::CLIP_VIT_B_32),
     open: |weights, _, place| Ok(published("clip_vit_b_32", weights, 32, Mode::Frozen(place))?),
     train: Some(|weights, _, _, device| published("clip_vit_b_32", weights, 32, Mode::Trained(device))),
     cut: None,
@@ -41,6 +42,7 @@ pub const VIT_B_32: ImageEntry = ImageEntry {
 pub const VIT_B_16: ImageEntry = ImageEntry {
     name: "clip_vit_b_16",
     doc: "CLIP ViT-B/16: 512 features, in one space with its text encoder's",
+    published: Some(crate::published::CLIP_VIT_B_16),
     open: |weights, _, place| Ok(published("clip_vit_b_16", weights, 16, Mode::Frozen(place))?),
     train: Some(|weights, _, _, device| published("clip_vit_b_16", weights, 16, Mode::Trained(device))),
     ..VIT_B_32
@@ -57,6 +59,7 @@ pub const TEXT_VIT_B_32: TextEntry = TextEntry {
     positions: 77,
     padding: None,
     poolings: &[Pooling::Last],
+    published: Some(crate::published::TEXT_CLIP_VIT_B_32),
     open: |entry, weights, _, place| Ok(published_text(entry, weights, Mode::Frozen(place))?),
     train: Some(|entry, weights, _, device| published_text(entry, weights, Mode::Trained(device))),
 };
@@ -65,6 +68,7 @@ pub const TEXT_VIT_B_32: TextEntry = TextEntry {
 pub const TEXT_VIT_B_16: TextEntry = TextEntry {
     name: "clip_vit_b_16",
     doc: "the text encoder of CLIP ViT-B/16: 512 features, in one space with its image encoder's",
+    published: Some(crate::published::TEXT_CLIP_VIT_B_16),
     ..TEXT_VIT_B_32
 };
 

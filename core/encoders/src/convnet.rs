@@ -25,6 +25,7 @@ pub const ENTRY: ImageEntry = ImageEntry {
     normed: false,
     normalize: NORMALIZE,
     preprocess: Preprocess::SQUEEZED,
+    published: None,
     open: |weights, seed, place| Ok(build(weights, (seed, Norm::Frozen), place)?),
     train: Some(|weights, seed, norm, device| build(weights, (seed, norm), device.into())),
     cut: None,

@@ -29,6 +29,7 @@ pub const S_14: ImageEntry = ImageEntry {
     normed: false,
     normalize: IMAGENET,
     preprocess: Preprocess { filter: Filter::Bicubic, crop: Some(0.875) },
+    published: Some(crate::published::DINOV2_S_14),
     open: |weights, _, place| Ok(published("dinov2_s_14", weights, 384, Mode::Frozen(place))?),
     train: Some(|weights, _, _, device| published("dinov2_s_14", weights, 384, Mode::Trained(device))),
     cut: None,
@@ -39,6 +40,7 @@ pub const B_14: ImageEntry = ImageEntry {
     name: "dinov2_b_14",
     doc: "DINOv2 ViT-B/14: the 768 features of the class token",
     dim: 768,
+    published: Some(crate::published::DINOV2_B_14),
     open: |weights, _, place| Ok(published("dinov2_b_14", weights, 768, Mode::Frozen(place))?),
     train: Some(|weights, _, _, device| published("dinov2_b_14", weights, 768, Mode::Trained(device))),
     ..S_14

@@ -1,6 +1,7 @@
 //! Registration of encoders.
 
 use candle_core::{DType, Device};
+use hashlab_hub::Published;
 use hashlab_image::{Filter, Step, Transform};
 
 use crate::{Encoder, EncoderError, Norm, Place, TextEntry, TrainableEncoder, Weights};
@@ -106,6 +107,8 @@ pub struct ImageEntry {
     pub normalize: [[f32; 3]; 2],
     /// Preprocessing of its authors.
     pub preprocess: Preprocess,
+    /// Its public weights on the hub, which an experiment means that names none.
+    pub published: Option<Published>,
     /// Builds the frozen network.
     pub open: OpenImage,
     /// Builds the trainable network, if there is one.

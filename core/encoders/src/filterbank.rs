@@ -23,6 +23,7 @@ pub const ENTRY: ImageEntry = ImageEntry {
     normed: false,
     normalize: NORMALIZE,
     preprocess: Preprocess::SQUEEZED,
+    published: None,
     open: |weights, _, place| match weights {
         None => Ok(Box::new(FilterBank::new(place)?)),
         Some(_) => Err(EncoderError::TakesNoWeights(ENTRY.name)),

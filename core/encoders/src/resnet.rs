@@ -24,6 +24,7 @@ pub const RESNET18: ImageEntry = ImageEntry {
     normed: true,
     normalize: IMAGENET,
     preprocess: Preprocess::SQUEEZED,
+    published: Some(crate::published::RESNET18),
     open: |weights, _, place| frozen("resnet18", (weights, place), resnet18),
     train: Some(|weights, seed, norm, device| trainable("resnet18", (weights, seed, norm, device.into()), resnet18)),
     cut: None,
@@ -33,6 +34,7 @@ pub const RESNET18: ImageEntry = ImageEntry {
 pub const RESNET34: ImageEntry = ImageEntry {
     name: "resnet34",
     doc: "ResNet-34: 512 features",
+    published: Some(crate::published::RESNET34),
     open: |weights, _, place| frozen("resnet34", (weights, place), resnet34),
     train: Some(|weights, seed, norm, device| trainable("resnet34", (weights, seed, norm, device.into()), resnet34)),
     ..RESNET18
@@ -43,6 +45,7 @@ pub const RESNET50: ImageEntry = ImageEntry {
     name: "resnet50",
     doc: "ResNet-50: 2048 features",
     dim: 2048,
+    published: Some(crate::published::RESNET50),
     open: |weights, _, place| frozen("resnet50", (weights, place), resnet50),
     train: Some(|weights, seed, norm, device| trainable("resnet50", (weights, seed, norm, device.into()), resnet50)),
     ..RESNET18
@@ -53,6 +56,7 @@ pub const RESNET101: ImageEntry = ImageEntry {
     name: "resnet101",
     doc: "ResNet-101: 2048 features",
     dim: 2048,
+    published: Some(crate::published::RESNET101),
     open: |weights, _, place| frozen("resnet101", (weights, place), resnet101),
     train: Some(|weights, seed, norm, device| trainable("resnet101", (weights, seed, norm, device.into()), resnet101)),
     ..RESNET18

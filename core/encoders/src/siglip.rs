@@ -32,6 +32,7 @@ pub const BASE_16: ImageEntry = ImageEntry {
     normed: false,
     normalize: NORMALIZE,
     preprocess: Preprocess { filter: Filter::Bicubic, crop: None },
+    published: Some(crate::published::SIGLIP_BASE_16),
     open: |weights, _, place| Ok(published("siglip_base_16", weights, Mode::Frozen(place))?),
     train: Some(|weights, _, _, device| published("siglip_base_16", weights, Mode::Trained(device))),
     cut: None,
@@ -48,6 +49,7 @@ pub const TEXT_BASE_16: TextEntry = TextEntry {
     positions: 64,
     padding: Some(1),
     poolings: &[Pooling::Last],
+    published: Some(crate::published::TEXT_SIGLIP_BASE_16),
     open: |entry, weights, _, place| Ok(published_text(entry, weights, Mode::Frozen(place))?),
     train: Some(|entry, weights, _, device| published_text(entry, weights, Mode::Trained(device))),
 };

@@ -21,6 +21,7 @@ pub const ENTRY: ImageEntry = ImageEntry {
     normed: false,
     normalize: IMAGENET,
     preprocess: Preprocess::SQUEEZED,
+    published: None,
     open: |weights, _, place| {
         let weights = weights.ok_or(EncoderError::NeedsWeights("squeezenet1_1"))?;
         Ok(Box::new(SqueezeNet::new(weights, place)?))

@@ -1,6 +1,7 @@
 //! Encoders of texts: their registration, and what their networks have in common.
 
 use candle_core::{Device, Result, Tensor, bail};
+use hashlab_hub::Published;
 
 use crate::layers::Pass;
 use crate::network::{Architecture, build};
@@ -59,6 +60,8 @@ pub struct TextEntry {
     pub padding: Option<u32>,
     /// The poolings to choose from; the first is the usual one.
     pub poolings: &'static [Pooling],
+    /// Its public weights on the hub and the tokenizer, which an experiment means that names none.
+    pub published: Option<Published>,
     /// Builds the frozen network. [`Self::open`] calls it.
     pub open: OpenText,
     /// Builds the trainable network, if there is one. [`Self::train`] calls it.

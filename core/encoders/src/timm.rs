@@ -1,15 +1,25 @@
-//! The names that timm's files have for the modules of torchvision's MobileNetV2.
+//! The names that timm's files have for the modules of torchvision's MobileNetV2 and VGG-16.
 //!
-//! timm (`InvertedResidual` and `DepthwiseSeparableConv` in `timm/models/_efficientnet_blocks.py`) counts blocks within
-//! stages and names modules by their role; torchvision counts everything. Both have the same modules in the same order.
+//! timm's VGG-16 has torchvision's convolutions, and dense layers that are convolutions over the whole image
+//! (`ConvMlp` in `timm/models/vgg.py`): the same numbers in the same order.
+//!
+//! Of MobileNetV2, timm (`InvertedResidual` and `DepthwiseSeparableConv` in `timm/models/_efficientnet_blocks.py`) counts
+//! blocks within stages and names modules by their role; torchvision counts everything. Both have the same modules in the
+//! same order.
 
-/// The network whose names are known.
-pub(crate) const ENCODER: &str = "mobilenet_v2";
+/// The networks whose names are known, with a tensor that files have only under timm's.
+pub(crate) const FIRST: [(&str, &str); 2] = [("mobilenet_v2", "conv_stem.weight"), ("vgg16", "pre_logits.fc1.weight")];
 
 /// The blocks of each stage: column n of the paper's table 2.
 const REPEATS: [usize; 7] = [1, 2, 3, 4, 3, 3, 1];
 
-/// Translates the name of a convolution to timm's, and names the batch norm behind it.
+/// Translates the name of a tensor of VGG-16's dense layers to timm's.
+pub(crate) fn vgg16(name: &str) -> Option<String> {
+    let layers = [("classifier.0.", "pre_logits.fc1."), ("classifier.3.", "pre_logits.fc2.")];
+    layers.into_iter().find_map(|(layer, timm)| Some(format!("{timm}{}", name.strip_prefix(layer)?)))
+}
+
+/// Translates the name of a convolution of MobileNetV2 to timm's, and names the batch norm behind it.
 pub(crate) fn mobilenet_v2(name: &str) -> Option<[String; 2]> {
     match name {
         "features.0.0" => Some(["conv_stem".into(), "bn1".into()]),
@@ -47,6 +57,12 @@ fn position(mut block: usize) -> Option<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dense_layers_are_found_by_their_names() {
+        assert_eq!(vgg16("classifier.3.bias").unwrap(), "pre_logits.fc2.bias");
+        assert_eq!(vgg16("features.0.bias"), None);
+    }
 
     #[test]
     fn modules_are_found_by_their_place_in_the_network() {

@@ -13,6 +13,19 @@ use crate::{Place, timm};
 /// Mean and standard deviation of ImageNet's colours, which torchvision's networks expect.
 pub const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
 
+/// How PyTorch's files (`pytorch_model.bin`, `.pth`, `.pt`) become safetensors.
+const CONVERT: &str = "convert it once, in Python with torch and safetensors:
+  python3 -c 'import sys, torch; from safetensors.torch import save_file; \
+state = torch.load(sys.argv[1], map_location=\"cpu\", weights_only=True); \
+state = state.get(\"state_dict\", state); \
+save_file({name: t.contiguous().clone() for name, t in state.items()}, sys.argv[2])' pytorch_model.bin model.safetensors";
+
+/// How the bytes of PyTorch's files start: a zip archive, or a pickle before version 1.6.
+const PYTORCH: [&[u8]; 2] = [b"PK\x03\x04", b"\x80\x02"];
+
+/// What wrappers for several devices and training loops put before every name.
+const WRAPPERS: [&str; 2] = ["module.", "model."];
+
 /// Why a weights file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
@@ -25,8 +38,11 @@ pub enum WeightsError {
         source: std::io::Error,
     },
     /// The bytes are not safetensors.
-    #[error("not a safetensors file: {0}\nhelp: convert PyTorch's .pth files with the `safetensors` Python package")]
+    #[error("not a safetensors file: {0}\nhelp: {CONVERT}")]
     Format(#[from] safetensors::SafeTensorError),
+    /// The bytes are those of a PyTorch file.
+    #[error("this is a PyTorch file, which may hold programs and is not read\nhelp: {CONVERT}")]
+    PyTorch,
     /// The file's tensors are named in a way that is not known.
     #[error(
         "encoder `{encoder}` starts with tensor `{name}`, but the file holds {found}\nhelp: known are the names of \
@@ -126,6 +142,9 @@ impl Weights {
     /// # Errors
     /// If they are none, or hold tensors that are not of a floating-point type.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, WeightsError> {
+        if PYTORCH.iter().any(|start| bytes.starts_with(start)) {
+            return Err(WeightsError::PyTorch);
+        }
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
         let mut tensors = BTreeMap::new();
@@ -143,7 +162,7 @@ impl Weights {
             let tensor = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)?;
             tensors.insert(name, tensor.to_dtype(DType::F32)?);
         }
-        Ok(Self { tensors, metadata, digest: blake3::hash(bytes).to_hex().to_string() })
+        Ok(Self { tensors: unwrapped(tensors), metadata, digest: blake3::hash(bytes).to_hex().to_string() })
     }
 
     /// Returns the BLAKE3 digest of the file's bytes, in hexadecimal.
@@ -219,6 +238,17 @@ impl Weights {
     }
 }
 
+/// Takes the prefixes off that all names have.
+fn unwrapped(mut tensors: BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+    let shared = |tensors: &BTreeMap<String, Tensor>| {
+        WRAPPERS.into_iter().find(|prefix| !tensors.is_empty() && tensors.keys().all(|name| name.starts_with(prefix)))
+    };
+    while let Some(prefix) = shared(&tensors) {
+        tensors = tensors.into_iter().map(|(name, tensor)| (name[prefix.len()..].to_owned(), tensor)).collect();
+    }
+    tensors
+}
+
 /// Parses `RGB/255, mean r g b std r g b …`.
 fn parse_normalize(text: &str) -> Option<[[f32; 3]; 2]> {
     let words: Vec<&str> = text.strip_prefix("RGB/255,")?.split([' ', ',']).filter(|w| !w.is_empty()).collect();
@@ -242,7 +272,9 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(weights: &'a Weights, encoder: &'static str, place: Place<'a>) -> Self {
-        let timm = encoder == timm::ENCODER && weights.tensors.contains_key("conv_stem.weight");
+        let timm = timm::FIRST
+            .iter()
+            .any(|(of, first)| encoder.split('/').next() == Some(of) && weights.tensors.contains_key(*first));
         Self { weights, place, encoder, timm, used: RefCell::default() }
     }
 
@@ -289,9 +321,15 @@ impl<'a> Reader<'a> {
 
     /// Returns the tensor `name` in f32, in which norms are folded whatever the network computes in.
     fn stored(&self, name: &str, shape: &[usize]) -> Result<Tensor, WeightsError> {
+        let of_timm = timm::vgg16(name).filter(|_| self.timm);
+        let name = of_timm.as_deref().unwrap_or(name);
         let first = self.used.borrow().is_empty();
         self.used.borrow_mut().insert(name.into());
         match self.weights.tensors.get(name) {
+            // timm's dense layer, a convolution over the whole image.
+            Some(tensor) if of_timm.is_some() && is_flat(tensor.dims(), shape) => {
+                Ok(tensor.reshape(shape)?.to_device(self.place.device)?)
+            }
             Some(tensor) if tensor.dims() == shape => Ok(tensor.to_device(self.place.device)?),
             Some(tensor) => {
                 Err(WeightsError::Shape { name: name.into(), expected: shape.into(), got: tensor.dims().into() })
@@ -322,7 +360,8 @@ impl<'a> Reader<'a> {
     /// Returns the normalization that the file asks for; without its word, `normalize`.
     pub(crate) fn finish(self, part: bool, normalize: [[f32; 3]; 2]) -> Result<[[f32; 3]; 2], WeightsError> {
         let used = self.used.into_inner();
-        let classifier = |name: &str| ["classifier.", "fc.", "heads."].iter().any(|prefix| name.starts_with(prefix));
+        let classifier =
+            |name: &str| ["classifier.", "fc.", "heads.", "head.fc."].iter().any(|prefix| name.starts_with(prefix));
         let extra = |name: &String| !part && !used.contains(name) && !classifier(name);
         match self.weights.tensors.iter().find(|(name, _)| extra(name)) {
             Some((name, tensor)) => {
@@ -331,6 +370,13 @@ impl<'a> Reader<'a> {
             None => Ok(self.weights.normalize()?.unwrap_or(normalize)),
         }
     }
+}
+
+/// Whether a tensor of these sizes has the rows of a matrix of shape `flat`.
+fn is_flat(sizes: &[usize], flat: &[usize]) -> bool {
+    sizes.len() > 2
+        && sizes[0] == flat[0]
+        && sizes[1..].iter().product::<usize>() == flat[1..].iter().product::<usize>()
 }
 
 /// Names the batch norm that torchvision puts behind convolution `name`: `features.0.1` behind `features.0.0` of a
@@ -370,6 +416,7 @@ mod tests {
     fn a_missing_file_is_an_error_that_names_it() {
         let error = Weights::read(Path::new("no/such/file")).map(|_| ()).unwrap_err();
         assert!(error.to_string().contains("no/such/file"));
-        assert!(Weights::from_bytes(b"PK\x03\x04 a PyTorch file").is_err());
+        let refused = Weights::from_bytes(b"PK\x03\x04 a PyTorch file").map(|_| ()).unwrap_err().to_string();
+        assert!(refused.contains("PyTorch file") && refused.contains("save_file"), "{refused}");
     }
 }

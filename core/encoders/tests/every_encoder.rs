@@ -116,3 +116,75 @@ fn a_file_of_another_length_is_refused() {
     let refused = entry.open(Some(&weights), entry.poolings[0], place.into()).map(|_| ()).unwrap_err().to_string();
     assert!(refused.contains("48 features") && refused.contains("384"), "{refused}");
 }
+
+/// The files that the hub has hold more than an encoder: heads of the pre-training, both networks of a pair, counters.
+#[test]
+fn the_names_of_published_files_are_understood() {
+    let as_published = |entry: &TextEntry| -> Vec<(String, formula::Tensor)> {
+        let sizes = |dim| Sizes { words: 100, positions: 512, dim, hidden: 96, blocks: 1 };
+        let head = |name: &str, shape: &[usize]| {
+            let bytes = vec![0; 4 * shape.iter().product::<usize>()];
+            (name.to_owned(), formula::Tensor { dtype: safetensors::Dtype::F32, shape: shape.to_vec(), bytes })
+        };
+        let ids = |name: &str| {
+            let tensor = formula::Tensor { dtype: safetensors::Dtype::I64, shape: vec![1, 4], bytes: vec![0; 32] };
+            (name.to_owned(), tensor)
+        };
+        let (mut tensors, more) = match entry.name {
+            // all-MiniLM-L6-v2 as sentence-transformers saved it.
+            "minilm" => (formula::bert::tensors(sizes(384)), vec![ids("embeddings.position_ids")]),
+            // bert-base-uncased, converted from TensorFlow, with the heads of its pre-training.
+            "bert_base" => {
+                let named = |name: &str| {
+                    let name = name.replace("LayerNorm.weight", "LayerNorm.gamma");
+                    format!("bert.{}", name.replace("LayerNorm.bias", "LayerNorm.beta"))
+                };
+                let heads = vec![
+                    head("cls.predictions.bias", &[100]),
+                    head("cls.predictions.transform.LayerNorm.beta", &[768]),
+                    head("cls.predictions.transform.LayerNorm.gamma", &[768]),
+                    head("cls.predictions.transform.dense.bias", &[768]),
+                    head("cls.predictions.transform.dense.weight", &[768, 768]),
+                    head("cls.seq_relationship.bias", &[2]),
+                    head("cls.seq_relationship.weight", &[2, 768]),
+                ];
+                (formula::bert::tensors(sizes(768)).into_iter().map(|(name, t)| (named(&name), t)).collect(), heads)
+            }
+            "distilbert" => {
+                let named = |(name, tensor): (String, _)| (format!("distilbert.{name}"), tensor);
+                let heads = vec![
+                    head("vocab_layer_norm.bias", &[768]),
+                    head("vocab_layer_norm.weight", &[768]),
+                    head("vocab_projector.bias", &[100]),
+                    head("vocab_transform.bias", &[768]),
+                    head("vocab_transform.weight", &[768, 768]),
+                ];
+                (formula::encoders::published_text("distilbert").into_iter().map(named).collect(), heads)
+            }
+            name => {
+                let mut pair =
+                    formula::encoders::published_text(if name.starts_with("clip") { "clip" } else { "siglip" });
+                pair.extend(formula::encoders::published(name));
+                let mut more = vec![head("logit_scale", &[]), ids("text_model.embeddings.position_ids")];
+                more.push(ids("vision_model.embeddings.position_ids"));
+                if name.starts_with("siglip") {
+                    more.push(head("logit_bias", &[1]));
+                }
+                (pair, more)
+            }
+        };
+        tensors.extend(more);
+        tensors
+    };
+    for entry in ENCODERS.iter().filter(|entry| entry.published().is_some()) {
+        let Some(text) = entry.text() else { continue };
+        let weights = Weights::from_bytes(&formula::file(&as_published(text), &[])).unwrap();
+        for &pooling in text.poolings {
+            text.open(Some(&weights), pooling, device::for_tests().into()).map(|_| ()).unwrap();
+        }
+        let image = ENCODERS.iter().filter_map(EncoderEntry::image).find(|image| image.name == text.name);
+        if let Some(image) = image {
+            (image.open)(Some(&weights), 0, device::for_tests().into()).map(|_| ()).unwrap();
+        }
+    }
+}

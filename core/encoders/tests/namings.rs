@@ -148,3 +148,49 @@ fn unknown_names_are_shown_with_the_known_ones() {
     }
     assert!(features(&Vec::new()).unwrap_err().to_string().contains("the file holds no tensors"));
 }
+
+/// timm's VGG-16 has dense layers that are convolutions over the whole image.
+#[test]
+fn timms_vgg16_is_torchvisions() {
+    let torchvision = formula::tensors("vgg16");
+    let timm: Tensors = torchvision
+        .iter()
+        .map(|(name, tensor)| {
+            let shape = match name.as_str() {
+                "classifier.0.weight" => vec![4096, 512, 7, 7],
+                "classifier.3.weight" => vec![4096, 4096, 1, 1],
+                _ => tensor.shape.clone(),
+            };
+            let name = name.replace("classifier.0.", "pre_logits.fc1.").replace("classifier.3.", "pre_logits.fc2.");
+            (name, formula::Tensor { shape, ..tensor.clone() })
+        })
+        .chain([floats("head.fc.weight".into(), &[2, 4096], &[0.0; 2 * 4096])])
+        .collect();
+    assert!(timm.iter().any(|(name, _)| name == "pre_logits.fc2.bias"));
+    let encoder = find_image("vgg16").unwrap();
+    let images: Vec<f32> = numbers("images", 32 * 32 * 3).map(|u| u as f32).collect();
+    let images = Tensor::from_vec(images, (1, 32, 32, 3), &Device::Cpu).unwrap();
+    let [expected, found] = [torchvision, timm].map(|tensors| {
+        let weights = Weights::from_bytes(&file(&tensors, &[])).unwrap();
+        let features = (encoder.open)(Some(&weights), 0, (&Device::Cpu).into()).unwrap().forward(&images).unwrap();
+        let cut = encoder.cut.as_ref().unwrap();
+        let trunk = (cut.trunk)(Some(&weights), 0, (&Device::Cpu).into()).unwrap().forward(&images).unwrap();
+        let tail = (cut.tail)(Some(&weights), &Device::Cpu).unwrap().forward(&trunk).unwrap();
+        [features, tail].map(|features| features.flatten_all().unwrap().to_vec1::<f32>().unwrap())
+    });
+    assert_eq!(found, expected);
+}
+
+/// As `DistributedDataParallel` and training loops save a network.
+#[test]
+fn prefixes_of_wrappers_are_taken_off() {
+    let plain = folded(&layers());
+    let wrapped = |prefix: &str| plain.iter().map(|(name, t)| (format!("{prefix}{name}"), t.clone())).collect();
+    let expected = features(&plain).unwrap();
+    for prefix in ["module.", "model.", "module.model."] {
+        assert_eq!(features(&wrapped(prefix)).unwrap(), expected);
+    }
+    let mut one: Tensors = wrapped("module.");
+    one.push(floats("step".into(), &[1], &[0.0]));
+    assert!(features(&one).unwrap_err().to_string().contains("`module.features.0.0.bias`"));
+}

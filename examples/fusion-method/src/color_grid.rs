@@ -15,6 +15,7 @@ pub const ENTRY: EncoderEntry = EncoderEntry::Image(ImageEntry {
     normed: false,
     normalize: NORMALIZE,
     preprocess: Preprocess::SQUEEZED,
+    published: None,
     open: |weights, _, _| match weights {
         None => Ok(Box::new(ColorGrid)),
         Some(_) => Err(EncoderError::TakesNoWeights(NAME)),

@@ -14,6 +14,7 @@ pub const ENTRY: EncoderEntry = EncoderEntry::Text(TextEntry {
     positions: 65_536,
     padding: None,
     poolings: &[Pooling::Mean],
+    published: None,
     open: |_, _, _, place| Ok(Box::new(LetterPairs { device: place.device.clone(), dtype: place.dtype })),
     train: None,
 });

@@ -17,8 +17,9 @@ use super::known::{check_trainable, read, unknown};
 pub struct ImageConfig {
     /// Network: `hashlab encoders` lists them. `none` passes the features of the data set through.
     pub encoder: String,
-    /// File with the network's weights: a path, or a name in the `weights` folder of the data directory. Not set:
-    /// random weights, for networks that start from them.
+    /// File with the network's weights: a path, a name in the `weights` folder of the data directory, or an address on the
+    /// Hugging Face hub (`hf://org/name@revision/model.safetensors`). Not set: the encoder's public weights, or with
+    /// `finetune` random ones.
     pub weights: Option<String>,
     /// Side of the square input in pixels. Not set: the encoder's own.
     #[schemars(range(min = 8, max = 2048))]

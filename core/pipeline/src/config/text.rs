@@ -17,10 +17,11 @@ pub struct TextConfig {
     /// Network: `hashlab encoders` lists them. `none` passes the features of the data set through. Of an item with
     /// several captions, training draws one per step; codes are those of the first.
     pub encoder: String,
-    /// File with the network's weights: a path, or a name in the `weights` folder of the data directory.
+    /// File with the network's weights: a path, a name in the `weights` folder of the data directory, or an address on the
+    /// Hugging Face hub (`hf://org/name@revision/model.safetensors`). Not set: the encoder's public weights.
     pub weights: Option<String>,
-    /// File of the tokenizer, `tokenizer.json` or the `vocab.txt` of an uncased BERT: a path, or a name in the
-    /// `weights` folder. Not set: the one in the folder of the weights.
+    /// File of the tokenizer, `tokenizer.json` or the `vocab.txt` of an uncased BERT: a path, a name in the `weights`
+    /// folder, or an address on the hub. Not set: the one in the folder of the weights.
     pub tokenizer: Option<String>,
     /// Pooling of the token features into those of the text. Not set: the encoder's own.
     pub pooling: Option<PoolingMode>,

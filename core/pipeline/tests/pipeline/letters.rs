@@ -87,6 +87,7 @@ const LETTERS: TextEntry = TextEntry {
     positions: 64,
     padding: None,
     poolings: &[Pooling::Mean, Pooling::First],
+    published: None,
     open: |_, _, pooling, place| Ok(Box::new(Letters::new(pooling, place.device)?)),
     train: Some(|_, _, pooling, device| Ok(Box::new(Letters::new(pooling, device)?))),
 };
