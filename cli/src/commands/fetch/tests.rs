@@ -273,3 +273,63 @@ fn files_without_a_digest_are_recorded_and_enforced() {
     let message = plan().map(|_| ()).unwrap_err().to_string();
     assert!(message.contains("its SHA-256 is "), "{message}");
 }
+
+/// A data set with the name and the settings of a real one, and its protocols without their files.
+struct OnPaper<S>(std::marker::PhantomData<S>);
+
+/// The protocols that experiments of papers name, or could.
+const PROTOCOLS: [(&str, &[&str]); 4] = [
+    ("imagenet100", &["hashnet"]),
+    ("nuswide", &["toolkit", "supervised", "unsupervised", "hashnet", "mith"]),
+    ("coco", &["dchmt", "coco", "unsupervised"]),
+    ("mirflickr", &["unsupervised", "mith", "dchmt", "toolkit", "deephash"]),
+];
+
+impl<S: DatasetSource> DatasetSource for OnPaper<S> {
+    const SUMMARY: DatasetSummary = S::SUMMARY;
+    type Settings = S::Settings;
+
+    fn describe(_: &S::Settings, _: &DataDirs) -> Result<DatasetInfo, DataError> {
+        let (_, protocols) = PROTOCOLS.iter().find(|(name, _)| *name == S::SUMMARY.name).unwrap();
+        let mut modalities = ByModality::one(Modality::Image, DataKind::Pixels);
+        modalities.insert(Modality::Text, DataKind::Texts);
+        let protocols = protocols.iter().map(|name| hashlab_data::Protocol::new(name, "on paper", None)).collect();
+        Ok(DatasetInfo { identity: "on paper".into(), modalities, classes: vec!["x".into()], protocols })
+    }
+
+    fn open(_: &S::Settings, _: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
+        Err(DataError::Invalid("on paper".into()))
+    }
+}
+
+#[test]
+fn the_experiments_of_papers_lack_public_weights_alone() {
+    const DATASETS: &[DatasetEntry] = &[
+        DatasetEntry::of::<hashlab_datasets::cifar10::Cifar10>(),
+        DatasetEntry::of::<OnPaper<hashlab_datasets::imagenet100::Imagenet100>>(),
+        DatasetEntry::of::<OnPaper<hashlab_datasets::nuswide::NusWide>>(),
+        DatasetEntry::of::<OnPaper<hashlab_datasets::coco::Coco>>(),
+        DatasetEntry::of::<OnPaper<hashlab_datasets::mirflickr::Mirflickr>>(),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let context = context(DATASETS, folder.path());
+    let papers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments/papers");
+    let mut planned = 0;
+    for entry in fs::read_dir(papers).unwrap() {
+        let file = entry.unwrap().path();
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        let Err(error) = context.plan(&ExperimentArgs { file: Some(file), set: Vec::new() }) else {
+            panic!("{name} lacks nothing")
+        };
+        let missing = error.downcast::<hashlab_app::MissingFiles>().unwrap_or_else(|error| panic!("{name}: {error}"));
+        let names: Vec<&str> = missing.needs.iter().map(|need| need.remote.repo.as_str()).collect();
+        let expected: &[&str] = match name.split('_').next().unwrap() {
+            "cibhash" => &["timm/vgg16.tv_in1k"],
+            "nsh" | "hashnet" => &["timm/resnet50.tv_in1k"],
+            _ => &["openai/clip-vit-base-patch32"; 2],
+        };
+        assert_eq!(names, expected, "{name}");
+        planned += 1;
+    }
+    assert!(planned >= 10, "{planned}");
+}
