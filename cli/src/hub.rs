@@ -50,7 +50,7 @@ impl Hub {
         let mirror = cache::variable("HF_ENDPOINT");
         Self {
             token: cache::token(),
-            cache: Cache::from_env(),
+            cache: Some(Cache::from_env()),
             offline: offline || cache::is_offline(),
             ..Self::at(mirror.as_deref().unwrap_or(ENDPOINT))
         }

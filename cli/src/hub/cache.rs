@@ -1,32 +1,34 @@
 //! What Hugging Face's own programs share: their cache of files, their variables, and the user's token.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+#[cfg(test)]
+use std::path::Path;
+use std::path::PathBuf;
 
 use hashlab_hub::{Kind, Remote};
+use hf_hub::{Repo, RepoType};
 
 /// Hugging Face's cache: `models--org--name/snapshots/COMMIT/FILE`, which are links to `blobs/DIGEST`.
-pub(super) struct Cache(PathBuf);
+pub(super) struct Cache(hf_hub::Cache);
 
 impl Cache {
     /// The folder of `HF_HUB_CACHE`, else `hub` in that of `HF_HOME`, else `~/.cache/huggingface/hub`.
-    pub(super) fn from_env() -> Option<Self> {
-        let named = variable("HF_HUB_CACHE").map(PathBuf::from);
-        named.or_else(|| Some(home()?.join("hub"))).map(Self)
+    pub(super) fn from_env() -> Self {
+        Self(variable("HF_HUB_CACHE").map_or_else(of_hub, |folder| hf_hub::Cache::new(folder.into())))
     }
 
     #[cfg(test)]
     pub(super) fn at(folder: &Path) -> Self {
-        Self(folder.to_owned())
+        Self(hf_hub::Cache::new(folder.to_owned()))
     }
 
     /// The file, if it is there: by its digest, or at its revision.
     pub(super) fn find(&self, remote: &Remote) -> Option<PathBuf> {
         let kind = match remote.kind {
-            Kind::Dataset => "datasets",
-            Kind::Model => "models",
+            Kind::Dataset => RepoType::Dataset,
+            Kind::Model => RepoType::Model,
         };
-        let repo = self.0.join(format!("{kind}--{}", remote.repo.replace('/', "--")));
+        let repo = self.0.path().join(Repo::new(remote.repo.clone(), kind).folder_name());
         let blob = remote.sha256.as_ref().map(|digest| repo.join("blobs").join(digest));
         let named = fs::read_to_string(repo.join("refs").join(remote.revision.replace("%2F", "/")));
         let commit = named.map_or_else(|_| remote.revision.clone(), |commit| commit.trim().to_owned());
@@ -35,18 +37,16 @@ impl Cache {
     }
 }
 
-/// The folder of Hugging Face's programs.
-fn home() -> Option<PathBuf> {
-    let cache = || variable("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = || cache().or_else(|| Some(Path::new(&variable("HOME")?).join(".cache")));
-    variable("HF_HOME").map(PathBuf::from).or_else(|| Some(cache()?.join("huggingface")))
+/// The cache of Hugging Face's programs. An empty `HF_HOME` counts as unset.
+fn of_hub() -> hf_hub::Cache {
+    if variable("HF_HOME").is_some() { hf_hub::Cache::from_env() } else { hf_hub::Cache::default() }
 }
 
 /// The token that a user has for the hub.
 pub(super) fn token() -> Option<String> {
-    let stored = || {
-        let path = variable("HF_TOKEN_PATH").map(PathBuf::from).or_else(|| Some(home()?.join("token")))?;
-        fs::read_to_string(path).ok()
+    let stored = || match variable("HF_TOKEN_PATH") {
+        Some(path) => fs::read_to_string(path).ok(),
+        None => of_hub().token(),
     };
     let token = variable("HF_TOKEN").or_else(stored)?;
     let token = token.trim();

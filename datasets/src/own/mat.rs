@@ -40,6 +40,19 @@ pub(crate) fn read(path: &Path, names: &[&str]) -> Result<Array, DataError> {
     })
 }
 
+/// The names of a file's variables.
+///
+/// # Errors
+/// If the file cannot be read, or is none of this form.
+pub(crate) fn names(path: &Path) -> Result<Vec<String>, DataError> {
+    let bytes = std::fs::read(path).map_err(unreadable(path))?;
+    let found = find(&bytes, &[]).map_err(|problem| {
+        let help = if bytes.starts_with(HDF5) { HDF5_HELP } else { HELP };
+        damaged(path, problem, help)
+    })?;
+    Ok(found.err().unwrap_or_default())
+}
+
 /// How files of version 7.3 start; with MATLAB's header, HDF5 begins behind it.
 const HDF5: &[u8] = b"MATLAB 7.3";
 const HDF5_HELP: &str = "convert it once: `import h5py, scipy.io; f = h5py.File(\"old.mat\"); \
