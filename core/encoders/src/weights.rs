@@ -360,8 +360,9 @@ impl<'a> Reader<'a> {
     /// Returns the normalization that the file asks for; without its word, `normalize`.
     pub(crate) fn finish(self, part: bool, normalize: [[f32; 3]; 2]) -> Result<[[f32; 3]; 2], WeightsError> {
         let used = self.used.into_inner();
-        let classifier =
-            |name: &str| ["classifier.", "fc.", "heads.", "head.fc."].iter().any(|prefix| name.starts_with(prefix));
+        let classifier = |name: &str| {
+            ["classifier.", "pre_logits.", "fc.", "heads.", "head.fc."].iter().any(|prefix| name.starts_with(prefix))
+        };
         let extra = |name: &String| !part && !used.contains(name) && !classifier(name);
         match self.weights.tensors.iter().find(|(name, _)| extra(name)) {
             Some((name, tensor)) => {

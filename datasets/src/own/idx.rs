@@ -117,10 +117,12 @@ fn array<const N: usize>(folder: &Path, name: &str) -> Result<(PathBuf, [usize; 
 /// Divides a file into sizes and values: two zeros, the type (8: bytes), the number of axes, a 32-bit size of each (most
 /// significant byte first), and the values.
 fn parse<const N: usize>(bytes: &[u8]) -> Result<([usize; N], &[u8]), String> {
-    let head = bytes.get(..4 + 4 * N).ok_or("the file ends within its header")?;
-    if head[..4] != [0, 0, 8, N as u8] {
-        return Err(format!("expected an array of bytes with {N} axes, got the header {:?}", &head[..4]));
+    const SHORT: &str = "the file ends within its header";
+    let kind = bytes.get(..4).ok_or(SHORT)?;
+    if kind != [0, 0, 8, N as u8] {
+        return Err(format!("expected an array of bytes with {N} axes, got the header {kind:?}"));
     }
+    let head = bytes.get(..4 + 4 * N).ok_or(SHORT)?;
     let mut sizes = [0; N];
     for (size, word) in sizes.iter_mut().zip(head[4..].chunks_exact(4)) {
         *size = u32::from_be_bytes([word[0], word[1], word[2], word[3]]) as usize;
@@ -246,7 +248,7 @@ mod tests {
         let dirs = DataDirs::of(vec![root.path().to_owned()]);
         let folder = root.path().join("digits");
         write(&folder, false);
-        let mut refused = |name: &str, content: Vec<u8>, part: &str| {
+        let refused = |name: &str, content: Vec<u8>, part: &str| {
             let whole = fs::read(folder.join(name)).unwrap();
             fs::write(folder.join(name), content).unwrap();
             let message = SET.open(&dirs).map(|_| ()).unwrap_err().to_string();

@@ -39,10 +39,11 @@ pub(crate) fn find_all(set: &str, key: &str, pattern: &str, dirs: &DataDirs) -> 
 
 /// Says that a key is not set which a data set cannot do without.
 pub(crate) fn unset(set: &str, key: &str, example: &str) -> DataError {
+    let value = if example.parse::<f64>().is_ok() { example.to_owned() } else { format!("{example:?}") };
     DataError::Missing {
         what: format!("`{key}` of data set `{set}`"),
         looked: Vec::new(),
-        help: format!("set it in [data], e.g. `{key} = \"{example}\"`"),
+        help: format!("set it in [data], e.g. `{key} = {value}`"),
     }
 }
 
