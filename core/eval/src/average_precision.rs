@@ -41,7 +41,7 @@ pub(crate) struct Primary {
 impl Summary for Primary {
     type Sum = Vec<f64>;
 
-    fn depth(&self) -> usize {
+    fn deepest(&self) -> usize {
         if self.definition == Definition::FirstK { self.items } else { self.depth }
     }
 

@@ -53,7 +53,7 @@ pub use profile::{BitStatistics, DistanceCounts, distances};
 pub use relevance::{Grades, LabelSets};
 pub use report::{Options, Report};
 pub use statistics::{Paired, holm, student_interval};
-pub use streamed::{Database, evaluate_streamed};
+pub use streamed::{Database, Visit, evaluate_streamed};
 
 use average_precision::Primary;
 use report::Measure;

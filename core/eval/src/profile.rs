@@ -104,7 +104,7 @@ impl Summary for Distances {
     type Sum = DistanceCounts;
 
     /// No item needs a rank.
-    fn depth(&self) -> usize {
+    fn deepest(&self) -> usize {
         0
     }
 

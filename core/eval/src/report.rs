@@ -142,7 +142,7 @@ pub(crate) struct Totals {
 impl Summary for Measure<'_> {
     type Sum = Totals;
 
-    fn depth(&self) -> usize {
+    fn deepest(&self) -> usize {
         self.items
     }
 

@@ -155,7 +155,7 @@ pub(crate) trait Summary: Sync {
     /// A sum over queries.
     type Sum: Send;
     /// Rank down to which rankings are needed.
-    fn depth(&self) -> usize;
+    fn deepest(&self) -> usize;
     /// The sum over no queries.
     fn zero(&self) -> Self::Sum;
     /// Adds the ranking of one query.
@@ -201,7 +201,7 @@ pub(crate) fn sum_wave<S: Summary, E>(
 fn sum_group<S: Summary>(summary: &S, group: &Group, index: usize, query: &Codes, ranking: &mut Ranking) -> S::Sum {
     let mut sum = summary.zero();
     for (_, found) in members(index, query.len()).zip(&group.0) {
-        ranking.fill(&found.next[..=query.bits()], &found.sightings, found.graded, summary.depth());
+        ranking.fill(&found.next[..=query.bits()], &found.sightings, found.graded, summary.deepest());
         summary.add(&mut sum, ranking);
     }
     sum

@@ -24,11 +24,11 @@ pub trait Database {
     ///
     /// # Errors
     /// If reading fails, or `visit` does.
-    fn read(
-        &mut self,
-        visit: &mut dyn FnMut(&Codes, LabelSets<'_>) -> Result<(), Self::Error>,
-    ) -> Result<(), Self::Error>;
+    fn read(&mut self, visit: Visit<'_, Self::Error>) -> Result<(), Self::Error>;
 }
+
+/// Takes a part of a database: its codes and labels.
+pub type Visit<'v, E> = &'v mut dyn FnMut(&Codes, LabelSets<'_>) -> Result<(), E>;
 
 /// As [`evaluate`](crate::evaluate), with the same bits, for a database that is read part by part. It is read once for
 /// its labels, and once for as many queries as have hits of `memory` bytes in all.

@@ -28,7 +28,10 @@ pub(crate) struct Pairs {
 pub(crate) fn read(folder: &Path, [items, classes]: [usize; 2], help: &str) -> Result<Pairs, DataError> {
     let [imgs, tags, hot] = ["all_imgs.txt", "all_tags.txt", "all_labels.txt"].map(|file| folder.join(file));
     let mut paths = Strings::default();
-    lines(&imgs, help, |line| Ok(paths.push(line.trim())))?;
+    lines(&imgs, help, |line| {
+        paths.push(line.trim());
+        Ok(())
+    })?;
     count(&imgs, "lines", items, paths.len(), help)?;
     let mut captions = Captions::default();
     // A line without a tag is an item, too.

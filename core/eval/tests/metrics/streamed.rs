@@ -1,7 +1,7 @@
 //! A database that is read in parts gives the bits of one in memory.
 
 use hashlab_eval::{
-    Codes, Database, EvalError, Grades, LabelSets, Options, evaluate, evaluate_graded, evaluate_streamed,
+    Codes, Database, EvalError, Grades, LabelSets, Options, Visit, evaluate, evaluate_graded, evaluate_streamed,
 };
 
 use crate::reference::Problem;
@@ -21,7 +21,7 @@ impl Database for Parts<'_> {
         self.announced
     }
 
-    fn read(&mut self, visit: &mut dyn FnMut(&Codes, LabelSets<'_>) -> Result<(), EvalError>) -> Result<(), EvalError> {
+    fn read(&mut self, visit: Visit<'_, EvalError>) -> Result<(), EvalError> {
         self.reads += 1;
         let Problem { bits, words, database, .. } = self.problem;
         let relaxed = database.relaxed.chunks(self.part * bits);
