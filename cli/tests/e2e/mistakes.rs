@@ -121,6 +121,20 @@ fn weights_that_are_not_there() {
     assert_snapshot!(sweep_with("\"convnet\"", named));
 }
 
+/// From another folder than that of the experiment, whose neighbor they are.
+#[test]
+fn weights_beside_the_experiment_are_found() {
+    let lab = Lab::with(TINY);
+    std::fs::create_dir(lab.path("there")).unwrap();
+    let named = TINY.replace("\"convnet\"", "\"mobilenet_v2\"\nweights = \"beside.safetensors\"");
+    lab.write("there/tiny.toml", named);
+    let before = lab.refused(&["plan", "there/tiny.toml"]);
+    assert!(before.contains("looked at there/beside.safetensors"), "{before}");
+    lab.write("there/beside.safetensors", "no weights");
+    let found = lab.refused(&["plan", "there/tiny.toml"]);
+    assert!(found.contains("there/beside.safetensors") && !found.contains("looked at"), "{found}");
+}
+
 #[test]
 fn weights_that_are_none() {
     let lab = Lab::with(&TINY.replace("\"convnet\"", "\"mobilenet_v2\"\nweights = \"tiny.toml\""));

@@ -29,6 +29,8 @@ pub struct EncoderFiles(BTreeMap<String, PathBuf>);
 pub(crate) struct Lookup {
     pub(crate) encoders: &'static [EncoderEntry],
     pub(crate) dirs: DataDirs,
+    /// Folder of the experiment file.
+    pub(crate) folder: PathBuf,
     /// Where digests are remembered.
     pub(crate) notes: PathBuf,
     /// The digests of files, and of which encoders they fit, for one plan.
@@ -234,10 +236,14 @@ impl Lookup {
         Ok(Some((self.digest(&path, entry.name, read)?, path)))
     }
 
-    /// Looks the file of a key up: as a path, then in the folder `weights` of each data directory.
+    /// Looks the file of a key up: as a path, beside the experiment file, then in the folder `weights` of each data
+    /// directory.
     fn find(&self, section: Section<'_>, key: &str) -> Result<PathBuf, String> {
         let (named, modality) = (section.text(key).unwrap_or_default(), section.modality);
         let mut looked = vec![PathBuf::from(named)];
+        if !self.folder.as_os_str().is_empty() {
+            looked.push(self.folder.join(named));
+        }
         for dir in &self.dirs.search {
             looked.extend([dir.join("weights").join(named), dir.join(named)]);
         }

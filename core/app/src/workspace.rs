@@ -62,7 +62,7 @@ impl Workspace {
     /// [`MissingFiles`] where all is in order but for files that can be fetched.
     pub fn plan(&self, experiment: ExperimentText<'_>) -> Result<PlannedSweep> {
         let ExperimentText { text, origin, overrides, command, color } = experiment;
-        let lookup = Arc::new(self.lookup(Lock::beside(origin)?));
+        let lookup = Arc::new(self.lookup(origin, Lock::beside(origin)?));
         let mut catalog = self.registry.catalog(&self.dirs.data);
         for (declared, entry) in catalog.datasets.iter_mut().zip(self.registry.datasets) {
             declared.describe = noting_absence(Arc::clone(&declared.describe), *entry, Arc::clone(&lookup));
@@ -97,10 +97,12 @@ impl Workspace {
         Ok(PlannedSweep { plan, weights, text, command, unlocked })
     }
 
-    fn lookup(&self, lock: Lock) -> Lookup {
+    fn lookup(&self, origin: &Path, lock: Lock) -> Lookup {
+        let folder = origin.parent().unwrap_or(Path::new("")).to_owned();
         let notes = self.dirs.cache_path().join("weights");
         let hub = HubFiles::new(self.dirs.data.clone(), self.dirs.cache_path().join("sha256"), lock);
-        Lookup { encoders: self.registry.encoders, dirs: self.dirs.data.clone(), notes, digests: Mutex::default(), hub }
+        let (encoders, dirs) = (self.registry.encoders, self.dirs.data.clone());
+        Lookup { encoders, dirs, folder, notes, digests: Mutex::default(), hub }
     }
 }
 
