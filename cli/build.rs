@@ -2,6 +2,7 @@
 //! `core`. A digest that is not known, as outside of a checkout, is not set.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A change of one of these runs this script again: a commit, and the sources of the program.
@@ -21,8 +22,9 @@ const WATCHED: [&str; 9] = [
 const PROGRAM: [&str; 7] =
     ["../.cargo", "../core", "../methods", "../datasets", "../cli", "../Cargo.lock", "../Cargo.toml"];
 
-/// Sources that the results of every method depend on.
-const CORE: [&str; 2] = ["../core", "../Cargo.lock"];
+/// Sources that the results of every method depend on: core without its tests and benchmarks.
+const CORE: [&str; 4] =
+    ["../core", "../Cargo.lock", ":(exclude,glob)../core/*/tests/**", ":(exclude,glob)../core/*/benches/**"];
 
 fn main() {
     for path in WATCHED {
@@ -33,8 +35,7 @@ fn main() {
     let suffix = if changes.is_some() { "-dirty" } else { "" };
     println!("cargo:rustc-env=HASHLAB_COMMIT={}", commit.map_or("unknown".to_owned(), |commit| commit + suffix));
     set("HASHLAB_DIFF", changes);
-    let committed = git(&["ls-tree", "HEAD"], &CORE);
-    set("HASHLAB_CORE", committed.zip(crate::changes(&CORE)).map(|(committed, changes)| committed + &changes));
+    set("HASHLAB_CORE", contents(&CORE));
 }
 
 /// Sets a variable of the program to the digest of a text.
@@ -42,6 +43,13 @@ fn set(variable: &str, text: Option<String>) {
     if let Some(digest) = text.and_then(|text| digest(&text)) {
         println!("cargo:rustc-env={variable}={digest}");
     }
+}
+
+/// The names and digests of files as they are now, so that a commit of them changes nothing.
+fn contents(paths: &[&str]) -> Option<String> {
+    let listed = git(&["ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate"], paths)?;
+    let files: Vec<&str> = listed.lines().filter(|file| Path::new(file).is_file()).collect();
+    Some(files.join("\n") + &git(&["hash-object"], &files)?)
 }
 
 /// The changes since the last commit, with the digests of files that git does not know yet.

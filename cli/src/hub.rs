@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+pub(crate) use hashlab_app::sha256;
 use hashlab_hub::{ENDPOINT, Remote};
-use sha2::{Digest as _, Sha256};
 
 use self::cache::Cache;
 use self::failure::{Attempt, Failure};
@@ -183,11 +183,4 @@ fn tidy(unfinished: &Path) {
     for folder in unfinished.ancestors().take(2) {
         let _ = fs::remove_dir(folder);
     }
-}
-
-/// SHA-256 of a file, in hexadecimal.
-pub(crate) fn sha256(path: &Path) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    io::copy(&mut fs::File::open(path)?, &mut hasher)?;
-    Ok(format!("{:x}", hasher.finalize()))
 }

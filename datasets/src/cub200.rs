@@ -73,7 +73,7 @@ fn load(dirs: &DataDirs, [train, test]: [usize; 2]) -> Result<Opened, DataError>
     let about = "queries the official test part (5,794), train and database the official training part (5,994)";
     let recipes = vec![given("official", about, None, roles)];
     let found_at = vec![root.join("images.txt")];
-    Found { root, paths, captions: None, labels, class_names: Vec::new(), recipes, found_at }.open(dirs)
+    Found { root, paths, captions: None, labels, recipes, found_at }.open(dirs)
 }
 
 /// A file of lines `number value`.

@@ -1,6 +1,6 @@
 //! Feature vectors of one's own: arrays of features per modality, labels, and splits.
 //!
-//! Arrays are `.npy`, `.npz` or `.safetensors` files. A folder (`dir`) holds them under their usual names, those of
+//! Arrays are `.npy`, `.npz`, `.safetensors` or `.mat` files. A folder (`dir`) holds them under their usual names, those of
 //! `hashlab features --out`: `features.npy` (images) or `image_features.npy` and `text_features.npy`, `labels.npy`, and,
 //! for the split, `train.npy`, `query.npy`, `database.npy`, `validation_query.npy`, `validation_database.npy`. Single keys
 //! name other files, with the array of an archive after `#`: `clip.npz#image`. With `view_000.npy`, `view_001.npy`, … a
@@ -103,7 +103,7 @@ impl DatasetSource for Features {
     const SUMMARY: DatasetSummary = DatasetSummary {
         name: "features",
         title: "Features",
-        description: "feature vectors of your own: .npy, .npz or .safetensors per modality, with labels and splits",
+        description: "feature vectors of your own: .npy, .npz, .safetensors or .mat per modality, with labels and splits",
         source: "your files; `hashlab features --out DIR` writes such a folder",
         license: "yours",
         citation: "the source of the features",

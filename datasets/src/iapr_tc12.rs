@@ -13,7 +13,7 @@ use hashlab_data::{
 use hashlab_rng::stream;
 use hashlab_settings::NoParams;
 
-use crate::own::mat::{Array, read};
+use crate::own::mat::{Array, read_several};
 use crate::own::places::damaged;
 use crate::own::public::{count, folder};
 
@@ -66,12 +66,16 @@ impl DatasetSource for IaprTc12 {
     }
 }
 
+/// Variables of the file: images, texts and labels of database and queries.
+const VARIABLES: [&str; 6] = ["VDatabase", "VTest", "YDatabase", "YTest", "databaseL", "testL"];
+
 /// Opens a file of so many database items and queries.
 fn load(dirs: &DataDirs, sizes: [usize; 2]) -> Result<IaprTc12, DataError> {
     let path = folder(NAME, &[], FILE, dirs, HELP)?.join(FILE);
-    let rows = |names: [&str; 2]| -> Result<Rows, DataError> {
-        let [database, queries] = names.map(|name| Rows::read(&path, name));
-        let (mut database, queries) = (database?, queries?);
+    let [image, image_test, text, text_test, hot, hot_test] = read_several(&path, VARIABLES)?;
+    let rows = |names: [&str; 2], database: Array, queries: Array| -> Result<Rows, DataError> {
+        let mut database = Rows::of(&path, names[0], database)?;
+        let queries = Rows::of(&path, names[1], queries)?;
         for (name, (expected, part)) in names.iter().zip(sizes.iter().zip([&database, &queries])) {
             count(&path, &format!("rows of `{name}`"), *expected, part.values.len() / part.dim.max(1), HELP)?;
         }
@@ -79,8 +83,9 @@ fn load(dirs: &DataDirs, sizes: [usize; 2]) -> Result<IaprTc12, DataError> {
         database.values.extend(queries.values);
         Ok(database)
     };
-    let (image, text, hot) =
-        (rows(["VDatabase", "VTest"])?, rows(["YDatabase", "YTest"])?, rows(["databaseL", "testL"])?);
+    let image = rows(["VDatabase", "VTest"], image, image_test)?;
+    let text = rows(["YDatabase", "YTest"], text, text_test)?;
+    let hot = rows(["databaseL", "testL"], hot, hot_test)?;
     let classes = hot.dim;
     if let Some(other) = hot.values.iter().find(|value| **value != 0.0 && **value != 1.0) {
         return Err(damaged(&path, format!("labels of 0 or 1 are expected, got {other}"), HELP));
@@ -156,9 +161,9 @@ struct Rows {
 }
 
 impl Rows {
-    /// Reads a variable, whose numbers lie by columns.
-    fn read(path: &Path, name: &str) -> Result<Self, DataError> {
-        let Array::Numbers([rows, dim], numbers) = read(path, &[name])? else {
+    /// Transposes a variable, whose numbers lie by columns.
+    fn of(path: &Path, name: &str, variable: Array) -> Result<Self, DataError> {
+        let Array::Numbers([rows, dim], numbers) = variable else {
             return Err(damaged(path, format!("`{name}` holds no numbers"), HELP));
         };
         let mut values = vec![0.0; numbers.len()];

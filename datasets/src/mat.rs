@@ -17,7 +17,7 @@ use crate::own::labels::NamedLabels;
 use crate::own::mat::{Array, read};
 use crate::own::mith::NO_TAGS;
 use crate::own::places::{damaged, find, unset};
-use crate::own::public::{Found, count, given, lines, numpy_split};
+use crate::own::public::{Found, count, every_line, given, numpy_split};
 use crate::own::split::{Draw, Recipe, Rule};
 use crate::own::strings::Strings;
 
@@ -95,7 +95,7 @@ fn load(settings: &Settings, dirs: &DataDirs) -> Result<Opened, DataError> {
     let labels = labels(&label, paths.len())?;
     let recipes = vec![recipe(settings, paths.len(), queries)?];
     let found_at = vec![index, caption, label];
-    Found { root, paths, captions: Some(captions), labels, class_names: Vec::new(), recipes, found_at }.open(dirs)
+    Found { root, paths, captions: Some(captions), labels, recipes, found_at }.open(dirs)
 }
 
 /// The texts of a variable, by item.
@@ -109,7 +109,7 @@ fn captions(folder: &Path) -> Result<(Captions, PathBuf), DataError> {
     let (by_item, path) = if mat.exists() || !text.exists() {
         (texts(&mat, &["caption"])?, mat)
     } else {
-        (lines(&text, HELP, |line| Ok(vec![line.trim().to_owned()]))?, text)
+        (every_line(&text)?.into_iter().map(|line| vec![line]).collect(), text)
     };
     let mut captions = Captions::default();
     for of_item in &by_item {

@@ -104,19 +104,19 @@ fn tagged(dirs: &DataDirs, items: usize) -> Result<Opened, DataError> {
     let recipes = vec![
         drawn(
             "unsupervised",
-            "2,000 queries and 5,000 train drawn by split_seed, database all but the queries (the sizes of DCMH, DJSRH, CIRH and UCMFH)",
+            "2,000 queries and 5,000 train drawn by split_seed, database all but the queries (the sizes of DJSRH, CIRH and UCMFH)",
             Some(50),
             [2_000, 5_000],
         ),
         drawn(
             "mith",
-            "2,000 queries and 10,000 train drawn by split_seed, database all but the queries (MITH's sizes)",
+            "2,000 queries and 10,000 train drawn by split_seed, database all but the queries (the sizes of DCMH and MITH)",
             None,
             [2_000, 10_000],
         ),
     ];
     let mith::Pairs { paths, captions, labels, found_at } = pairs;
-    Found { root, paths, captions: Some(captions), labels, class_names: Vec::new(), recipes, found_at }.open(dirs)
+    Found { root, paths, captions: Some(captions), labels, recipes, found_at }.open(dirs)
 }
 
 /// The protocols of the items with annotations.

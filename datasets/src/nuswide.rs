@@ -149,5 +149,5 @@ fn tagged(dirs: &DataDirs, items: usize) -> Result<Opened, DataError> {
         [2_100, 10_500],
     )];
     let mith::Pairs { paths, captions, labels, found_at } = pairs;
-    Found { root, paths, captions: Some(captions), labels, class_names: Vec::new(), recipes, found_at }.open(dirs)
+    Found { root, paths, captions: Some(captions), labels, recipes, found_at }.open(dirs)
 }

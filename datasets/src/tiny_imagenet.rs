@@ -87,7 +87,7 @@ fn load(dirs: &DataDirs, [train, val]: [usize; 2]) -> Result<Opened, DataError> 
     let about = "queries the validation part (10,000), train and database the training part (100,000)";
     let recipes = vec![given("official", about, None, roles)];
     let found_at = vec![root.join("wnids.txt"), annotations];
-    Found { root, paths, captions: None, labels, class_names: Vec::new(), recipes, found_at }.open(dirs)
+    Found { root, paths, captions: None, labels, recipes, found_at }.open(dirs)
 }
 
 #[cfg(test)]

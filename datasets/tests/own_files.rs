@@ -232,8 +232,8 @@ fn what_cannot_be_read_is_an_error_otherwise() {
     let missing = refused_in("image_list", json!({"files": "all.txt", "queries": 4}), root.path());
     assert_eq!(
         missing,
-        "1 of 17 items have no image: gone.jpg\nhelp: correct the paths or add what is missing, or leave such items out: \
-         `unreadable = \"skip\"` in [data]"
+        "1 of 17 items have no image: gone.jpg\nhelp: correct the paths or add what is missing; \
+         `image_folder`, `image_list`, `table` and `parquet` can leave such items out: `unreadable = \"skip\"` in [data]"
     );
     let without = fs::read_to_string(root.path().join("all.txt")).unwrap().replace("gone.jpg 1 0\n", "");
     fs::write(root.path().join("some.txt"), without).unwrap();

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use hashlab_report::{Options, compare};
+use hashlab_report::{Format, Options, compare};
 
-use super::table::{format, report};
-use crate::args::CompareArgs;
+use super::table::report;
+use crate::args::{CompareArgs, CompareFormat};
 use crate::context::{Context, color_on_stdout, print};
 use crate::exit::bad_input;
 
@@ -14,7 +14,14 @@ pub(crate) fn run(context: &Context, args: &CompareArgs) -> Result<ExitCode> {
     let report = report(context, &args.sweep)?;
     let queries = context.workspace.queries(&report)?;
     let metrics = args.metric.iter().cloned().collect();
-    let options = Options { metrics, color: color_on_stdout(), ..Options::new(format(args.format)) };
+    let format = match args.format {
+        CompareFormat::Text => Format::Text,
+        CompareFormat::Markdown => Format::Markdown,
+        CompareFormat::Latex => Format::Latex,
+        CompareFormat::Csv => Format::Csv,
+        CompareFormat::Json => Format::Json,
+    };
+    let options = Options { metrics, color: color_on_stdout(), ..Options::new(format) };
     print(&compare(&report, &queries, &args.rows, &options).map_err(|error| bad_input(error.to_string()))?)?;
     Ok(ExitCode::SUCCESS)
 }

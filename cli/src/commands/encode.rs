@@ -6,12 +6,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use hashlab_app::EncodedRun;
 use hashlab_cache::npy;
-use hashlab_data::Labels;
 use hashlab_eval::Codes;
 use hashlab_store::counted;
 use hashlab_sweep::{PlannedRun, did_you_mean};
 
-use super::export::{Exported, check_writable, export_split};
+use super::export::{Exported, check_writable, export_labels, export_split};
 use super::extract::Shown;
 use crate::args::EncodeArgs;
 use crate::context::{Context, print};
@@ -61,7 +60,8 @@ fn export(out: &Path, encoded: &EncodedRun<'_>) -> Result<Vec<Exported>> {
             let of = if several { format!("{modality}_") } else { String::new() };
             files.push(export_codes(out, &format!("{role}_{of}codes.npy"), codes, items)?);
         }
-        files.push(export_labels(out, &format!("{role}_labels.npy"), encoded.dataset.labels(), items)?);
+        let (name, labels) = (format!("{role}_labels.npy"), encoded.dataset.labels());
+        files.push(export_labels(out, &name, labels, items.iter().map(|&item| item as usize))?);
     }
     files.extend(export_split(out, encoded.split)?);
     Ok(files)
@@ -71,12 +71,4 @@ fn export_codes(out: &Path, name: &str, codes: &Codes, items: &[u32]) -> Result<
     let shape = [items.len(), codes.packed_len()];
     npy::write(&out.join(name), &shape, &codes.to_packed(items))?;
     Ok(Exported::new(name, format!("({}, {}) u8, packed, lowest bit first", shape[0], shape[1])))
-}
-
-/// Writes the multi-hot labels of some items.
-fn export_labels(out: &Path, name: &str, labels: &Labels, items: &[u32]) -> Result<Exported> {
-    let classes = labels.classes();
-    let rows = items.iter().flat_map(|&item| (0..classes).map(move |class| u8::from(labels.has(item as usize, class))));
-    npy::write(&out.join(name), &[items.len(), classes], &rows.collect::<Vec<u8>>())?;
-    Ok(Exported::new(name, format!("({}, {classes}) u8, multi-hot", items.len())))
 }

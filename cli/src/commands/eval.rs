@@ -25,7 +25,7 @@ struct Files {
     database_labels: Option<String>,
 }
 
-/// What is printed of a search.
+/// Measurements of a search.
 struct Measured {
     /// The task, where a file has several.
     task: Option<Task>,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use hashlab_cache::npy;
-use hashlab_data::{Dataset, Split};
+use hashlab_data::{Dataset, Labels, Split};
 
 use crate::exit::bad_input;
 
@@ -46,16 +46,20 @@ impl Exported {
 }
 
 /// Multi-hot labels, one row per item.
-pub(super) fn export_labels(out: &Path, dataset: &dyn Dataset) -> Result<Exported> {
-    let labels = dataset.labels();
-    let (items, classes) = (labels.len(), labels.classes());
-    let mut writer = npy::Writer::<u8>::create(&out.join("labels.npy"), &[items, classes])?;
-    for item in 0..items {
+pub(super) fn export_labels(
+    out: &Path,
+    name: &str,
+    labels: &Labels,
+    items: impl ExactSizeIterator<Item = usize>,
+) -> Result<Exported> {
+    let (rows, classes) = (items.len(), labels.classes());
+    let mut writer = npy::Writer::<u8>::create(&out.join(name), &[rows, classes])?;
+    for item in items {
         let row: Vec<u8> = (0..classes).map(|class| labels.has(item, class).into()).collect();
         writer.write(&row)?;
     }
     writer.finish()?;
-    Ok(Exported::new("labels.npy", format!("({items}, {classes}) u8, multi-hot")))
+    Ok(Exported::new(name, format!("({rows}, {classes}) u8, multi-hot")))
 }
 
 pub(super) fn export_split(out: &Path, split: &Split) -> Result<Vec<Exported>> {

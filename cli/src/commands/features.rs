@@ -31,8 +31,7 @@ pub(crate) fn run(context: &Context, args: &FeaturesArgs) -> Result<ExitCode> {
     check_writable(&args.out)?;
     let config = &fullest(context, &planned.plan.runs)?.config();
     let method = context.registry().method(&config.method)?;
-    let weights = planned.weights.iter().map(|(digest, path)| (digest.to_owned(), path.to_owned())).collect();
-    let files = with_environment(&context.workspace, config, &weights, &device, |environment| {
+    let files = with_environment(&context.workspace, config, &planned.weights, &device, |environment| {
         check_apart(&args.out, environment.dataset)?;
         let files = export_all(&args.out, config, method, environment)?;
         remove_others(&args.out, &files)?;
@@ -94,7 +93,8 @@ fn export_all(
             files.push(export(out, &name, rows)?);
         }
     }
-    files.push(export_labels(out, environment.dataset)?);
+    let labels = environment.dataset.labels();
+    files.push(export_labels(out, "labels.npy", labels, 0..labels.len())?);
     files.extend(export_split(out, &run::split_of(config, environment.dataset)?)?);
     Ok(files)
 }

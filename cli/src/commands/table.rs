@@ -110,6 +110,7 @@ fn refused(error: ReportError) -> anyhow::Error {
         | ReportError::MetricsOfJsonl
         | ReportError::AllOfSeveral
         | ReportError::JsonlOfSeveral
+        | ReportError::IntervalOfData
         | ReportError::DifferentDefinitions { .. } => bad_input(error.to_string()),
         other => other.into(),
     }

@@ -68,8 +68,7 @@ pub(crate) fn run(context: &Context, args: &TraceArgs) -> Result<ExitCode> {
     let device = args.device.name.open()?;
     let method = context.registry().method(&config.method)?;
     check_empty(&args.out)?;
-    let weights = planned.weights.iter().map(|(digest, path)| (digest.to_owned(), path.to_owned())).collect();
-    let steps = with_environment(&context.workspace, config, &weights, &device, |environment| {
+    let steps = with_environment(&context.workspace, config, &planned.weights, &device, |environment| {
         if !finetunes(config)? {
             extract(config, method, environment)?;
         }

@@ -1,4 +1,4 @@
-//! What Hugging Face's own programs share: their cache of files, their variables, and the user's token.
+//! Cache, environment variables and token of Hugging Face's own programs.
 
 use std::fs;
 #[cfg(test)]
@@ -59,7 +59,7 @@ pub(super) fn is_offline() -> bool {
     set("HF_HUB_OFFLINE") || set("TRANSFORMERS_OFFLINE")
 }
 
-/// What Hugging Face's programs take for yes.
+/// Whether Hugging Face's programs take a value for yes.
 fn is_on(value: &str) -> bool {
     ["1", "on", "yes", "true"].contains(&value.to_lowercase().as_str())
 }

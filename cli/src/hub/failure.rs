@@ -1,11 +1,11 @@
-//! Why a file cannot be had, and what to do.
+//! Failures of downloads, with advice.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use hashlab_hub::Remote;
 
-/// Why a file does not arrive, by what can be done about it.
+/// Reason why a file does not arrive, by its remedy.
 pub(super) enum Failure {
     /// The network is not to be touched.
     Offline,
@@ -35,7 +35,7 @@ impl Failure {
     }
 }
 
-/// What was attempted, for messages.
+/// A file and its place, for messages.
 pub(super) struct Attempt<'a> {
     pub(super) remote: &'a Remote,
     pub(super) place: &'a Path,

@@ -18,9 +18,9 @@ use crate::context::note;
 
 /// More redirections than the hub makes.
 const MOST_REDIRECTIONS: usize = 8;
-/// How often a host that asks for patience, or a file that changed, is tried again.
+/// Tries in all, where a host asks for patience or a file changed.
 const MOST_TRIES: usize = 5;
-/// The longest wait that is granted without asking the user, in seconds.
+/// The longest wait that is granted, in seconds; beyond it the download fails.
 const LONGEST_WAIT: u64 = 300;
 /// The wait where a host does not say how long, in seconds.
 const USUAL_WAIT: u64 = 2;
@@ -32,21 +32,21 @@ pub(super) struct Transfer<'a> {
     pub(super) endpoint: &'a str,
     pub(super) token: Option<&'a str>,
     pub(super) remote: &'a Remote,
-    /// What is there of the file, `part`, and its tag, `tag`.
+    /// Folder of the unfinished file, `part`, and its tag, `tag`.
     pub(super) folder: &'a Path,
 }
 
-/// How a try ended.
+/// End of a try.
 enum Tried {
     /// The file is complete; the commit that the hub named.
     Complete(Option<String>),
     /// A host asks to come back after so many seconds.
     Wait(u64, Failure),
-    /// What is there is of another file than the hub has now.
+    /// The unfinished file is one of another version than the hub's.
     Stale,
 }
 
-/// What the hub says of a file.
+/// The hub's headers for a file.
 #[derive(Default)]
 struct Told {
     tag: Option<String>,
@@ -189,7 +189,7 @@ fn origin(url: &str) -> &str {
     &url[..end]
 }
 
-/// Where a redirection leads.
+/// Target of a redirection.
 fn resolved(url: &str, location: &str) -> String {
     match location {
         whole if whole.contains("://") => whole.to_owned(),

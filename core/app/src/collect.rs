@@ -9,7 +9,7 @@ use hashlab_report::{
     Depth, EncoderSummary, EncoderWeights, Finetuning, Header, Outcome, Published, ReportedRun, Selection, Setup,
     SweepReport, parse_published,
 };
-use hashlab_settings::Settings;
+use hashlab_settings::{Settings, canonical};
 use hashlab_store::{PlanDir, RunConfig, RunState, Status};
 use hashlab_sweep::{Plan, PlannedRun, did_you_mean};
 use hashlab_train::{Select, TrainConfig};
@@ -102,12 +102,19 @@ fn header(registry: &Registry, plan: &Plan, command: String) -> Result<Header> {
         protocol_description: plan.protocol_description.clone(),
         map_at: eval.map_at.rank()?.map_or(Depth::All, Depth::At),
         definition: eval.definition,
+        sample: Some(sample(config)),
         command,
         notes: vec![format!(
             "database order drawn by split_seed {}; ties in distance rank by position",
             config.split_seed
         )],
     })
+}
+
+/// Digest of the settings that draw a run's items and split.
+fn sample(config: &RunConfig) -> String {
+    let settings = canonical(&serde_json::json!([config.data, config.split_seed]));
+    blake3::hash(settings.as_bytes()).to_hex()[..12].to_owned()
 }
 
 fn outcome(workspace: &Workspace, planned: &PlannedRun) -> Result<Outcome> {

@@ -55,8 +55,7 @@ impl PlannedSweep {
         let config = &run.config();
         let method = workspace.registry.method(&config.method)?;
         let state = model(&workspace.dirs.store().run(&run.id)?, &config.method, device)?;
-        let weights = self.weights.iter().map(|(digest, path)| (digest.to_owned(), path.to_owned())).collect();
-        with_environment(workspace, config, &weights, device, |environment| {
+        with_environment(workspace, config, &self.weights, device, |environment| {
             let codes = RunSetup { config, method, environment }.codes(&state, progress)?;
             let split = split_of(config, environment.dataset)?;
             work(&EncodedRun { dataset: environment.dataset, split: &split, codes })

@@ -15,9 +15,9 @@ use crate::notes;
 /// A file that is not here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Need {
-    /// What it is, e.g. `the weights of encoder NAME`.
+    /// Its description, e.g. `the weights of encoder NAME`.
     pub what: String,
-    /// Where it is to be had.
+    /// Its address on the hub.
     pub remote: Remote,
 }
 
@@ -64,7 +64,7 @@ pub type Unlocked = (Remote, PathBuf);
 /// Looks files of the hub up, for one plan.
 pub(crate) struct HubFiles {
     dirs: DataDirs,
-    /// Where digests are remembered.
+    /// Folder of remembered digests.
     notes: PathBuf,
     lock: Lock,
     found: Mutex<Found>,
@@ -73,7 +73,7 @@ pub(crate) struct HubFiles {
 #[derive(Default)]
 struct Found {
     absent: Vec<Need>,
-    /// How often something was looked for in vain.
+    /// Number of lookups without success.
     misses: usize,
     unlocked: Vec<Unlocked>,
     /// Whether the data set could not be described for want of public files.
@@ -85,7 +85,7 @@ impl HubFiles {
         Self { dirs, notes, lock, found: Mutex::default() }
     }
 
-    /// Where a file is in the data directories.
+    /// Place of a file in the data directories, if it is there.
     pub(crate) fn place(&self, remote: &Remote) -> Option<PathBuf> {
         self.dirs.search.iter().map(|dir| dir.join(&remote.place)).find(|path| path.is_file())
     }
@@ -135,7 +135,7 @@ impl HubFiles {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).lacks_data
     }
 
-    /// How often a file was looked for in vain.
+    /// Number of lookups without success.
     pub(crate) fn misses(&self) -> usize {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).misses
     }
@@ -175,7 +175,10 @@ impl HubFiles {
 }
 
 /// SHA-256 of a file, in hexadecimal.
-fn sha256(path: &Path) -> io::Result<String> {
+///
+/// # Errors
+/// An error of reading.
+pub fn sha256(path: &Path) -> io::Result<String> {
     let mut hasher = Sha256::new();
     io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
     Ok(format!("{:x}", hasher.finalize()))

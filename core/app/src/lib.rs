@@ -50,7 +50,7 @@ pub use dirs::Dirs;
 pub use encode::EncodedRun;
 pub use error::{BadInput, bad_input, explained};
 pub use graph::Launch;
-pub use hub_files::{MissingFiles, Need, Unlocked};
+pub use hub_files::{MissingFiles, Need, Unlocked, sha256};
 pub use lock::{Lock, Locked};
 pub use models::Keep;
 pub use provenance::Build;

@@ -55,12 +55,12 @@ impl Lock {
         Ok(Self { path, files })
     }
 
-    /// Where it is.
+    /// Path of the lock file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is recorded of a file.
+    /// Record of a file.
     pub fn get(&self, remote: &Remote) -> Option<&Locked> {
         self.files.get(&remote.address())
     }

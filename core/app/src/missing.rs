@@ -1,4 +1,4 @@
-//! What a planned sweep lacks of its data set.
+//! Files of its data set that a planned sweep lacks.
 
 use anyhow::Result;
 use hashlab_data::DataError;

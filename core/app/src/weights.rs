@@ -39,6 +39,12 @@ pub(crate) struct Lookup {
     pub(crate) hub: HubFiles,
 }
 
+impl FromIterator<(String, PathBuf)> for EncoderFiles {
+    fn from_iter<I: IntoIterator<Item = (String, PathBuf)>>(files: I) -> Self {
+        Self(files.into_iter().collect())
+    }
+}
+
 impl EncoderFiles {
     /// The file with this digest.
     pub fn path_of(&self, digest: &str) -> Option<&Path> {
@@ -79,7 +85,7 @@ impl Section<'_> {
         self.text("weights").is_none() && self.is_trained() && self.modality == Modality::Image
     }
 
-    /// What the weights are on the hub, if they are there: by an address, a public file of the encoder by its name, or,
+    /// The weights on the hub, if they are there: by an address, a public file of the encoder by its name, or,
     /// where none are named, the encoder's own.
     fn weights_on_hub(&self) -> Result<Option<Remote>, String> {
         let mut published = self.encoder.published().into_iter().flat_map(|published| published.remotes());
@@ -91,7 +97,7 @@ impl Section<'_> {
         })
     }
 
-    /// What the tokenizer is on the hub: by an address, or beside the weights.
+    /// The tokenizer on the hub: by an address, or beside the weights.
     fn tokenizer_on_hub(&self, names: &[&str]) -> Result<Option<Remote>, String> {
         match self.text("tokenizer") {
             Some(address) if Remote::is_address(address) => Remote::parse(address).map(Some),
@@ -105,7 +111,7 @@ impl Section<'_> {
         }
     }
 
-    /// What it is, for messages.
+    /// Description of a file, for messages.
     fn named(&self, what: &str) -> String {
         format!("the {what} of encoder `{}`", self.encoder.name())
     }

@@ -1,7 +1,7 @@
 //! The worker side: runs, or extractions of features, in a process that a sweep started.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -19,6 +19,7 @@ use hashlab_train::{Checkpoint, TrainConfig, TrainObserver};
 use crate::error::explained;
 use crate::provenance::{peak_memory_mib, provenance};
 use crate::shown::shown_items;
+use crate::weights::EncoderFiles;
 use crate::{Keep, Workspace};
 
 /// What a worker is asked to do.
@@ -28,7 +29,7 @@ pub struct WorkerOptions {
     /// Where to compute.
     pub device: DeviceName,
     /// Files of encoders by digest.
-    pub weights: BTreeMap<String, PathBuf>,
+    pub weights: EncoderFiles,
     /// Only extract features.
     pub features: Option<FeatureExtent>,
     /// Which models are kept.
@@ -232,13 +233,13 @@ struct Found {
 pub fn with_environment<T>(
     workspace: &Workspace,
     config: &RunConfig,
-    weights: &BTreeMap<String, PathBuf>,
+    weights: &EncoderFiles,
     device: &Device,
     work: impl FnOnce(&RunEnvironment<'_>) -> Result<T>,
 ) -> Result<T> {
     let dataset = workspace.registry.dataset(&config.dataset)?.open(&config.data, &workspace.dirs.data)?;
     let cache = workspace.dirs.cache()?;
-    let find = |digest: &str| weights.get(digest).cloned();
+    let find = |digest: &str| weights.path_of(digest).map(Path::to_owned);
     let setup = EncoderContext { cache: &cache, encoders: workspace.registry.encoders, files: &find };
     let environment = RunEnvironment::new(config, dataset.as_ref(), setup, device)?;
     work(&environment)

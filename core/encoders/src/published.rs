@@ -1,4 +1,4 @@
-//! Where weights come from: files on the Hugging Face hub, and libraries that have the networks.
+//! Sources of weights: files on the Hugging Face hub, and libraries that have the networks.
 //!
 //! Revisions, digests and sizes are those that at least two independent public sources state, among them the hub's own
 //! pages. Where no source was found for a digest, the file has none here, and the first fetch records it.

@@ -13,17 +13,17 @@ use crate::{Place, timm};
 /// Mean and standard deviation of ImageNet's colours, which torchvision's networks expect.
 pub const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
 
-/// How PyTorch's files (`pytorch_model.bin`, `.pth`, `.pt`) become safetensors.
+/// Conversion of PyTorch's files (`pytorch_model.bin`, `.pth`, `.pt`) to safetensors.
 const CONVERT: &str = "convert it once, in Python with torch and safetensors:
   python3 -c 'import sys, torch; from safetensors.torch import save_file; \
 state = torch.load(sys.argv[1], map_location=\"cpu\", weights_only=True); \
 state = state.get(\"state_dict\", state); \
 save_file({name: t.contiguous().clone() for name, t in state.items()}, sys.argv[2])' pytorch_model.bin model.safetensors";
 
-/// How the bytes of PyTorch's files start: a zip archive, or a pickle before version 1.6.
+/// First bytes of PyTorch's files: a zip archive, or a pickle before version 1.6.
 const PYTORCH: [&[u8]; 2] = [b"PK\x03\x04", b"\x80\x02"];
 
-/// What wrappers for several devices and training loops put before every name.
+/// Prefixes of names by wrappers for several devices and training loops.
 const WRAPPERS: [&str; 2] = ["module.", "model."];
 
 /// Why a weights file cannot be used.

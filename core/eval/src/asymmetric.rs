@@ -50,7 +50,7 @@ impl<'a> Logits<'a> {
     }
 }
 
-/// What each value of each byte of a code adds to its distance. A code's sum depends on the code alone, so that equal codes
+/// Contribution of each value of each byte of a code to its distance. A code's sum depends on the code alone, so that equal codes
 /// tie.
 struct DistanceTable(Vec<[f64; 256]>);
 

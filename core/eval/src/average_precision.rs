@@ -94,7 +94,7 @@ impl NullaryFnOnce for Precisions<'_> {
         for ranks in self.ranks.chunks(TOGETHER) {
             for (quotient, &rank) in quotients.iter_mut().zip(ranks) {
                 hit += 1;
-                // Ranks are below 2³¹, and processors convert signed integers faster.
+                // Ranks are below 2³¹; before AVX-512, x86 converts vectors of signed integers alone.
                 *quotient = f64::from(hit) / f64::from(rank as i32);
             }
             sum = quotients[..ranks.len()].iter().fold(sum, |sum, quotient| sum + quotient);

@@ -97,7 +97,7 @@ fn measured(query: &Codes, database: &Part<'_>, options: &Options) -> Result<Rep
     Ok(measure.report(search::sum(&measure, query, database)))
 }
 
-/// Measures mAP@K by one definition alone, with the bits of [`Report::primary`], for K as [`Options::map_at`]. Sorts only
+/// Measures mAP@K by one definition alone, with the bits of [`Report::primary`], for K as [`Options::map_at`]. Ranks only
 /// the nearest items, which is faster.
 ///
 /// # Errors

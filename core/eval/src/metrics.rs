@@ -106,11 +106,11 @@ pub struct MetricInfo {
     pub name: &'static str,
     /// Heading, e.g. `mAP@K`.
     pub title: &'static str,
-    /// What is measured of a query.
+    /// Measurement of a query.
     pub definition: &'static str,
-    /// What it is divided by; empty for a count.
+    /// Divisor; empty for a count.
     pub divisor: &'static str,
-    /// Which queries enter the mean; empty for a count.
+    /// Queries that enter the mean; empty for a count.
     pub averaged: &'static str,
     /// Papers and code that use this definition.
     pub used_by: &'static [&'static str],
@@ -242,6 +242,11 @@ pub fn known_metrics() -> &'static [MetricInfo] {
 }
 
 impl MetricInfo {
+    /// Whether it counts queries instead of averaging over them.
+    pub fn is_count(&self) -> bool {
+        self.averaged.is_empty()
+    }
+
     /// Looks a metric up.
     pub fn named(name: &str) -> Option<&'static Self> {
         KNOWN.iter().find(|metric| metric.name == name)

@@ -65,7 +65,7 @@ impl<'a> LabelSets<'a> {
     }
 }
 
-/// How relevant each of `items` database items is to each query: 0 is not at all. Row = query.
+/// Relevance grade of each of `items` database items to each query; 0 is irrelevant. Row = query.
 #[derive(Clone, Copy, Debug)]
 pub struct Grades<'a> {
     items: usize,

@@ -70,7 +70,7 @@ const PRECISION_RADIUS: &str = "precision_radius";
 /// Values of one query, in the order of [`NAMES`]; NaN where the query does not enter the mean.
 type Values = [f64; NAMES.len()];
 
-/// What an evaluation measures.
+/// Choice of metrics.
 pub(crate) struct Measure<'a> {
     options: &'a Options,
     bits: usize,

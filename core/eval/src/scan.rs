@@ -46,7 +46,7 @@ pub(crate) fn counters(bits: usize) -> usize {
     (bits + 1).max(256)
 }
 
-/// What says how relevant the items of a block are to a query.
+/// Relevance of the items of a block to a query.
 #[derive(Clone, Copy)]
 pub(crate) enum Relevance<'a> {
     /// The labels of the query and those of the items; the grade is the number that is shared.

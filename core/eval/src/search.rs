@@ -20,7 +20,7 @@ const BLOCK_WORDS: usize = 2 * BLOCK;
 /// Longest code in bits.
 pub(crate) const MOST_BITS: usize = 4096;
 
-/// What says which items are relevant.
+/// Source of relevance.
 #[derive(Clone, Copy)]
 pub(crate) enum Judgment<'a> {
     /// Shared labels: those of the queries, and those of the database.
@@ -95,7 +95,7 @@ pub(crate) fn check_width(what: &'static str, query: usize, database: usize) -> 
     if query == database { Ok(()) } else { Err(EvalError::Width { what, query, database }) }
 }
 
-/// What passes over the database have found for one query.
+/// Sightings and counters of one query.
 struct Found {
     /// The next sighting of each distance.
     next: Vec<Sighting>,
@@ -150,7 +150,7 @@ fn members(group: usize, queries: usize) -> Range<usize> {
     group * GROUP..queries.min((group + 1) * GROUP)
 }
 
-/// What a search makes of rankings.
+/// Summary of rankings.
 pub(crate) trait Summary: Sync {
     /// A sum over queries.
     type Sum: Send;

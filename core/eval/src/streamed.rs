@@ -9,7 +9,7 @@ const BYTES_PER_HIT: usize = 8;
 
 /// A database that is read part by part.
 pub trait Database {
-    /// What reading fails with.
+    /// Error of reading.
     type Error: From<EvalError>;
 
     /// Number of items.

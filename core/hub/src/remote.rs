@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{ENDPOINT, Kind};
 
-/// How an address starts.
+/// Scheme of an address.
 const SCHEME: &str = "hf://";
 
 /// The file that an address of a repository alone means.
@@ -85,12 +85,12 @@ impl Remote {
         format!("{ENDPOINT}/{}", self.kind.path(&self.repo))
     }
 
-    /// Where its bytes are, on the hub itself.
+    /// URL of its bytes on the hub itself.
     pub fn url(&self) -> String {
         self.url_at(ENDPOINT)
     }
 
-    /// Where its bytes are, on the hub or a mirror of it.
+    /// URL of its bytes on the hub or a mirror of it.
     pub fn url_at(&self, endpoint: &str) -> String {
         format!("{endpoint}/{}/resolve/{}/{}", self.kind.path(&self.repo), self.revision, self.name)
     }

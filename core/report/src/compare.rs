@@ -20,7 +20,7 @@ use crate::{latex, markdown, metrics, text};
 /// Levels at which an adjusted p value gets a star more.
 const LEVELS: [f64; 3] = [0.05, 0.01, 0.001];
 
-/// What a line holds.
+/// Content of a line.
 const CELLS: &str = "mean difference over n pairs of runs with equal seeds, with the 95 % interval of Student's t";
 
 /// Two rows at one code length, for one task.
@@ -83,6 +83,7 @@ fn chosen(comparison: &Comparison<'_>, names: &[String]) -> Result<Vec<(usize, u
     Ok(match *named {
         [] => all.clone().flat_map(|a| (a + 1..labels.len()).map(move |b| (a, b))).collect(),
         [a] => all.filter(|&b| b != a).map(|b| (a, b)).collect(),
+        [a, b, ..] if a == b => return Err(ReportError::SameRow(labels[a].to_owned())),
         [a, b, ..] => vec![(a, b)],
     })
 }
@@ -135,7 +136,7 @@ fn document(layout: &Layout<'_>, pairs: &[Pair<'_>]) -> Document {
         format!("{NONE}: fewer than three seeds, or equal differences"),
         "effect: mean by sample deviation of the differences (Cohen's d of paired samples)".to_owned(),
         format!(
-            "adjusted p, {}: two-sided paired t test, Holm's correction over the rows of equal task and bits",
+            "adjusted p, {}: two-sided paired t test, Holm's correction over the comparisons shown of equal task and bits",
             levels.collect::<Vec<_>>().join(", ")
         ),
     ];

@@ -1,4 +1,4 @@
-//! Which sweeps share their columns: those on one data set, in one protocol, measured alike.
+//! Grouping of sweeps that share their columns: one data set, one split, one protocol, one metric.
 
 use std::collections::BTreeSet;
 
@@ -21,27 +21,32 @@ pub(crate) fn grouped(reports: &[SweepReport]) -> Vec<DataGroup> {
             None => groups.push(vec![report]),
         }
     }
-    let headers: Vec<&Header> = groups.iter().map(|group| &group[0].header).collect();
-    let title = |group: &Vec<&SweepReport>| title(&group[0].header, &headers);
+    let firsts: Vec<&SweepReport> = groups.iter().map(|group| group[0]).collect();
+    let title = |group: &Vec<&SweepReport>| title(group[0], &firsts);
     groups.iter().map(|group| DataGroup { title: title(group), report: merged(group) }).collect()
 }
 
 fn alike(a: &Header, b: &Header) -> bool {
     let of = |header: &Header| {
-        let Header { dataset, dataset_digest, protocol, map_at, definition, .. } = header.clone();
-        (dataset, dataset_digest, protocol, map_at, definition)
+        let Header { dataset, dataset_digest, protocol, map_at, definition, sample, .. } = header.clone();
+        (dataset, dataset_digest, protocol, map_at, definition, sample)
     };
     of(a) == of(b)
 }
 
-/// Names a data set, and of its setting what other groups have otherwise.
-fn title(header: &Header, all: &[&Header]) -> String {
+/// Name of a data set, with the settings in which other groups differ. Other items or another split of the same are told
+/// apart by the sweep's name.
+fn title(report: &SweepReport, firsts: &[&SweepReport]) -> String {
+    let header = &report.header;
+    let all: Vec<&Header> = firsts.iter().map(|other| &other.header).collect();
     let same: Vec<&&Header> = all.iter().filter(|other| other.dataset == header.dataset).collect();
+    let sampled = |other: &&Header| (&other.dataset_digest, &other.sample) != (&header.dataset_digest, &header.sample);
+    let sample = same.iter().any(|other| sampled(other)).then(|| report.name.clone());
     let protocol = same.iter().any(|other| other.protocol != header.protocol).then(|| header.protocol.clone());
     let depth = all.iter().any(|other| other.map_at != header.map_at).then(|| format!("K = {}", header.map_at));
     let definition = same.iter().any(|other| other.definition != header.definition);
     let definition = definition.then(|| header.definition.name().to_owned());
-    let distinctions: Vec<String> = protocol.into_iter().chain(depth).chain(definition).collect();
+    let distinctions: Vec<String> = protocol.into_iter().chain(depth).chain(definition).chain(sample).collect();
     let display = &header.dataset_display;
     if distinctions.is_empty() { display.clone() } else { format!("{display} ({})", joined(distinctions)) }
 }
@@ -52,6 +57,11 @@ fn merged(group: &[&SweepReport]) -> SweepReport {
     }
     let mut header = group[0].header.clone();
     header.command = group.iter().map(|report| report.header.command.as_str()).collect::<Vec<_>>().join("; ");
+    for note in group[1..].iter().flat_map(|report| &report.header.notes) {
+        if !header.notes.contains(note) {
+            header.notes.push(note.clone());
+        }
+    }
     let mut runs: Vec<ReportedRun> = Vec::new();
     for report in group {
         let shared = shared_labels(&runs, &report.runs);

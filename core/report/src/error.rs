@@ -44,6 +44,15 @@ pub enum ReportError {
         /// The names of all kinds.
         known: String,
     },
+    /// Intervals in a format that holds deviations and every run.
+    #[error(
+        "intervals are printed as text, Markdown or LaTeX; CSV and JSON hold deviations and every run\n\
+         help: leave `--interval` out, or choose another format"
+    )]
+    IntervalOfData,
+    /// Two equal rows to compare.
+    #[error("row `{0}` cannot be compared with itself\nhelp: name another row, or one row alone")]
+    SameRow(String),
     /// A figure without anything to show.
     #[error("the sweep has nothing to show in figure `{figure}`\nhelp: {what}")]
     NoFigure {

@@ -78,7 +78,8 @@ fn cells(layout: &Layout<'_>) -> String {
     };
     match layout.options.interval {
         Some(IntervalOver::Queries) => format!(
-            "{over}; in brackets the 95 % interval of {} over queries, from {RESAMPLES} bootstrap resamples",
+            "{over}; in brackets, where the runs' queries were kept, the 95 % interval of {} over queries, from {RESAMPLES} \
+             bootstrap resamples",
             layout.title(layout.primary())
         ),
         _ => over,

@@ -47,7 +47,7 @@ impl<'a> Layout<'a> {
         if self.options.all { cell.settings[setting].value(task, metric) } else { cell.value(task, metric) }
     }
 
-    /// What follows a mean: the deviation over seeds, or the interval that was asked for.
+    /// Text behind a mean: the deviation over seeds, or the interval that was asked for.
     pub(crate) fn spread(&self, statistic: &Statistic, setting: &Setting<'_>, task: Task, metric: &str) -> String {
         let interval = |found: Option<Interval>| {
             found.map_or(String::new(), |i| format!(" [{}, {}]", fraction(i.low), fraction(i.high)))

@@ -26,6 +26,7 @@
 //!         protocol_description: "5,000 training items".into(),
 //!         map_at: Depth::At(1000),
 //!         definition: Definition::TopK,
+//!         sample: None,
 //!         command: "hashlab sweep quick.toml".into(),
 //!         notes: vec![],
 //!     },
@@ -110,6 +111,7 @@ pub fn render(
     details: &Details,
     options: &Options,
 ) -> Result<String, ReportError> {
+    options.check()?;
     let runs = encodings::apart(&report.runs);
     let comparison = aggregate::Comparison::of(&runs);
     let metrics = metrics::chosen(report, &options.metrics)?;
@@ -120,7 +122,6 @@ pub fn render(
         Format::Latex => latex::write(&tables::document(&layout), &report.name),
         Format::Csv => csv::write(&layout),
         Format::Json => json::write(&layout),
-        Format::Jsonl if !options.metrics.is_empty() => return Err(ReportError::MetricsOfJsonl),
         Format::Jsonl if options.times => results_jsonl(report),
         Format::Jsonl => results_jsonl(&report.without_times()),
     })

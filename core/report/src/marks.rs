@@ -1,24 +1,25 @@
-//! The best and the second best of a column, with what chance does not tell from them.
+//! Marks of the best of a column, of rows within noise of it, and of the second best.
 
 use hashlab_data::Task;
-use hashlab_eval::{Paired, holm};
+use hashlab_eval::Paired;
 
 use crate::aggregate::{Cell, Comparison, Value};
 use crate::document::{Content, Mark};
 use crate::paired::by_seed;
 use crate::wording::fraction;
 
-/// A difference whose adjusted p value is at least this is noise.
+/// A difference whose p value is at least this is noise. It is not adjusted for the number of rows: an adjustment guards
+/// against false claims of a difference, and would call more rows equal the more there are.
 const LEVEL: f64 = 0.05;
 
-/// What marks mean where no row is marked for being within noise.
+/// Meaning of the marks where no row is marked for being within noise.
 pub(crate) const LEGEND: [(Mark, &str); 2] = [(Mark::Bold, "best of the column"), (Mark::Underlined, "second best")];
-/// What they mean otherwise.
+/// Their meaning otherwise.
 pub(crate) const WITH_NOISE: [(Mark, &str); 2] =
-    [(Mark::Bold, "best within noise"), (Mark::Underlined, "second, likewise")];
+    [(Mark::Bold, "best, or within noise of it"), (Mark::Underlined, "second best")];
 
-/// Says what noise is.
-pub(crate) const NOISE: &str = "within noise: p ≥ 0.05 by a paired t test over equal seeds, with Holm's correction";
+/// Definition of noise.
+pub(crate) const NOISE: &str = "within noise of the best: p ≥ 0.05 by a paired t test over equal seeds";
 
 /// Marks the best and the second best of each column; returns what the marks mean, and whether noise has a part in it.
 pub(crate) fn mark_columns(
@@ -46,27 +47,30 @@ struct Column<'a> {
 }
 
 impl Column<'_> {
-    /// Marks the rows; says whether any is marked that only noise tells from a better one. A value without a rival gets no
-    /// mark, and values that print alike share one.
+    /// Marks of the rows, and whether one is marked that only noise tells from the best. A value without a rival gets no
+    /// mark, and values that print alike share one. The second best is marked unless it is within noise of the best.
     fn rank(&self) -> (Vec<Mark>, bool) {
         let means: Vec<Option<f64>> = self.cells.iter().map(|cell| self.mean((*cell)?)).collect();
         let mut marks = vec![Mark::Plain; means.len()];
-        let mut noise = false;
-        if means.iter().flatten().count() < 2 {
-            return (marks, noise);
+        let mut found: Vec<(usize, f64)> = (0..means.len()).filter_map(|row| Some((row, means[row]?))).collect();
+        found.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let [(best, highest), others @ ..] = found.as_slice() else { return (marks, false) };
+        if others.is_empty() {
+            return (marks, false);
         }
-        for mark in [Mark::Bold, Mark::Underlined] {
-            let rest = (0..means.len()).filter(|&row| marks[row] == Mark::Plain);
-            let rest: Vec<(usize, f64)> = rest.filter_map(|row| Some((row, means[row]?))).collect();
-            let Some(&(best, highest)) = rest.iter().max_by(|a, b| a.1.total_cmp(&b.1)) else { break };
-            let tied = self.tied(best, &rest);
-            for (&(row, mean), tied) in rest.iter().zip(tied) {
-                let alike = fraction(mean) == fraction(highest);
-                if alike || tied {
-                    marks[row] = mark;
-                    noise |= !alike;
-                }
+        let alike = |a: f64, b: f64| fraction(a) == fraction(b);
+        marks[*best] = Mark::Bold;
+        let mut noise = false;
+        for &(row, mean) in others {
+            let tied = self.is_noise(*best, row);
+            if tied || alike(mean, *highest) {
+                marks[row] = Mark::Bold;
+                noise |= !alike(mean, *highest);
             }
+        }
+        if let Some(&(_, second)) = others.iter().find(|(_, mean)| !alike(*mean, *highest)) {
+            let seconds = others.iter().filter(|&&(row, mean)| alike(mean, second) && marks[row] == Mark::Plain);
+            seconds.map(|&(row, _)| row).collect::<Vec<_>>().into_iter().for_each(|row| marks[row] = Mark::Underlined);
         }
         (marks, noise)
     }
@@ -78,15 +82,12 @@ impl Column<'_> {
         }
     }
 
-    /// Which rows a test does not tell from the best; none where there are too few seeds for a test.
-    fn tied(&self, best: usize, rows: &[(usize, f64)]) -> Vec<bool> {
-        let p = |&(row, _): &(usize, f64)| {
+    /// Whether a test does not tell a row from the best; false with too few seeds for a test.
+    fn is_noise(&self, best: usize, row: usize) -> bool {
+        let p = || {
             let (best, cell) = (self.cells[best]?, self.cells[row]?);
             Paired::of(&by_seed(best.shown(), cell.shown(), self.task, self.metric))?.p
         };
-        let p: Vec<Option<f64>> = rows.iter().map(p).collect();
-        let mut adjusted = holm(&p.iter().flatten().copied().collect::<Vec<_>>()).into_iter();
-        let is_noise = |p: &Option<f64>| p.and_then(|_| adjusted.next()).is_some_and(|p| p >= LEVEL);
-        p.iter().map(is_noise).collect()
+        p().is_some_and(|p| p >= LEVEL)
     }
 }

@@ -62,7 +62,7 @@ pub struct Options {
     pub color: bool,
 }
 
-/// What an interval speaks of.
+/// Population that an interval is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntervalOver {
     /// Other seeds: by Student's t distribution.
@@ -80,12 +80,15 @@ impl Options {
     /// Finds mistakes that need no report, so that they show before a sweep runs.
     ///
     /// # Errors
-    /// [`ReportError::UnknownMetric`], or [`ReportError::MetricsOfJsonl`] where a format that holds every metric is to
-    /// hold some.
+    /// [`ReportError::UnknownMetric`]; [`ReportError::MetricsOfJsonl`] where a format that holds every metric is to hold
+    /// some; [`ReportError::IntervalOfData`] where a format without intervals is to have them.
     pub fn check(&self) -> Result<(), ReportError> {
         check_names(&self.metrics)?;
         if self.format == Format::Jsonl && !self.metrics.is_empty() {
             return Err(ReportError::MetricsOfJsonl);
+        }
+        if self.interval.is_some() && matches!(self.format, Format::Csv | Format::Json | Format::Jsonl) {
+            return Err(ReportError::IntervalOfData);
         }
         Ok(())
     }

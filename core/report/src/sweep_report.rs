@@ -40,6 +40,9 @@ pub struct Header {
     /// Definition of the primary metric.
     #[serde(default, skip_serializing_if = "is_default")]
     pub definition: Definition,
+    /// Digest of the settings that draw the items and the split, `[data]` and `split_seed`; `None` where it is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<String>,
     /// Command that made the sweep and repeats it.
     pub command: String,
     /// Further facts, e.g. `database order drawn by split_seed 0; ties in distance rank by position`.

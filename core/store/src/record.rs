@@ -220,7 +220,7 @@ pub struct RunResult {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskResult {
-    /// Metrics by name: `map_at_k`, `map_all_expected`, `precision_radius2` … Fractions.
+    /// Metrics by name: `map_at_k`, `map_all_expected`, `precision_radius2` … Fractions, but for counts and gains.
     pub metrics: BTreeMap<String, f64>,
     /// Curves by name: `precision_at`, `recall_at` over `ranks`, `radius_precision` …
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -61,8 +61,12 @@ pub fn read(path: &str) -> Result<Raw, DataError> {
     Ok(Raw(tensor))
 }
 
+/// Types and order of arrays that are read.
+const READABLE: &str = "write it in C order and another type, e.g. numpy.save(FILE, \
+                        numpy.ascontiguousarray(array, dtype=\"float32\")); labels and indices as \"int64\"";
+
 fn broken(file: &Path) -> impl Fn(candle_core::Error) -> DataError {
-    move |error| damaged(file, error.to_string())
+    move |error| DataError::Damaged { path: file.to_owned(), problem: error.to_string(), help: READABLE.to_owned() }
 }
 
 fn damaged(path: &Path, problem: impl Into<String>) -> DataError {
@@ -132,10 +136,10 @@ impl Raw {
     ///
     /// # Errors
     /// If it has another shape or other values.
-    pub fn grades(self, path: &str) -> Result<(Vec<u8>, usize), DataError> {
-        let [_, items] = *self.0.dims() else { return Err(self.misshapen(path, "(queries, items)")) };
+    pub fn grades(self, path: &str) -> Result<Vec<u8>, DataError> {
+        let [_, _] = *self.0.dims() else { return Err(self.misshapen(path, "(queries, items)")) };
         let small = |grade: i64| u8::try_from(grade).map_err(|_| damaged(file_of(path), format!("a grade of {grade}")));
-        Ok((self.whole(path)?.into_iter().map(small).collect::<Result<_, _>>()?, items))
+        self.whole(path)?.into_iter().map(small).collect()
     }
 
     /// The array as features.

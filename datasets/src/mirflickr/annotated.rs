@@ -52,7 +52,7 @@ pub(super) fn load(relevant: bool, dirs: &DataDirs, items: usize) -> Result<Open
     }
     let recipes = annotated_recipes(paths.len());
     let found_at = vec![annotations];
-    Found { root, paths, captions: Some(captions), labels, class_names: Vec::new(), recipes, found_at }.open(dirs)
+    Found { root, paths, captions: Some(captions), labels, recipes, found_at }.open(dirs)
 }
 
 /// The folder of the annotations.

@@ -55,7 +55,7 @@ pub(super) fn load(concepts: Concepts, dirs: &DataDirs, images: usize) -> Result
     }
     let recipes = recipes(concepts, paths.len());
     let found_at = vec![list, tags];
-    Found { root, paths, captions: Some(captions), labels, class_names: Vec::new(), recipes, found_at }.open(dirs)
+    Found { root, paths, captions: Some(captions), labels, recipes, found_at }.open(dirs)
 }
 
 /// The protocols.

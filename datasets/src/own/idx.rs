@@ -10,6 +10,7 @@ use hashlab_data::{DataDirs, DataError, Images, Rgb};
 use super::hub::HubProtocol;
 use super::labels::NamedLabels;
 use super::places::{damaged, unreadable};
+use super::public::count;
 use super::settings::OwnSettings;
 use super::{Examined, Listed, Opened, Pictures};
 
@@ -55,11 +56,11 @@ impl IdxSet {
         for (part, start, items) in self.parts {
             let before = labels.len() as u32;
             let (path, sizes, pixels) = array::<3>(&folder, &format!("{start}-images-idx3-ubyte"))?;
-            expect(&path, items, sizes[0])?;
+            count(&path, "items", items, sizes[0], HELP)?;
             pictures.append(&path, [sizes[1], sizes[2]], pixels)?;
             found_at.push(path);
             let (path, sizes, classes) = array::<1>(&folder, &format!("{start}-labels-idx1-ubyte"))?;
-            expect(&path, items, sizes[0])?;
+            count(&path, "items", items, sizes[0], HELP)?;
             for class in classes {
                 if usize::from(class) >= self.classes {
                     return Err(damaged(&path, format!("label {class}, expected 0 to {}", self.classes - 1), HELP));
@@ -82,10 +83,6 @@ impl IdxSet {
         };
         Opened::of(listed, &OwnSettings::default(), dirs).map(Some)
     }
-}
-
-fn expect(path: &Path, expected: usize, got: usize) -> Result<(), DataError> {
-    if got == expected { Ok(()) } else { Err(damaged(path, format!("expected {expected} items, got {got}"), HELP)) }
 }
 
 /// The file of this name in a folder, compressed or not.

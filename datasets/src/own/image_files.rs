@@ -53,10 +53,13 @@ impl Images for ImageFiles {
     }
 }
 
+const LEAVE_OUT: &str = "`image_folder`, `image_list`, `table` and `parquet` can leave such items out: \
+                         `unreadable = \"skip\"` in [data]";
+
 /// An error of decoding, with its own help or that of leaving the item out.
 pub(crate) fn undecodable(path: &Path, error: &str) -> DataError {
     let (problem, help) = error.split_once("\nhelp: ").unwrap_or((error, ""));
-    damaged(path, problem, format!("{help}; or leave such items out: `unreadable = \"skip\"` in [data]"))
+    damaged(path, problem, format!("{help}; {LEAVE_OUT}"))
 }
 
 impl Pictures for ImageFiles {

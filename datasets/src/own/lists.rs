@@ -15,13 +15,13 @@ pub(crate) struct ListSet {
     pub(crate) set: &'static str,
     /// Folders in which the lists may be.
     pub(crate) folders: &'static [&'static str],
-    /// Where the paths of its lists start; a folder that is missing here is left out of them.
+    /// Prefix of the paths of its lists; a folder that is missing here is left out of them.
     pub(crate) prefix: &'static str,
     /// Lines of the lists of queries, training items and database, where all copies have as many.
     pub(crate) sizes: [Option<usize>; 3],
     /// Name, description and depth of the protocol.
     pub(crate) protocol: (&'static str, &'static str, Option<usize>),
-    /// What to do where files are missing.
+    /// Advice where files are missing.
     pub(crate) help: &'static str,
 }
 
@@ -50,6 +50,6 @@ impl ListSet {
         let root = if place.join(&first).exists() || !around.join(&first).exists() { place } else { around };
         let recipes = vec![given(name, description, map_at, roles)];
         let (paths, labels) = (lists.paths, lists.labels);
-        Found { root, paths, captions: None, labels, class_names: Vec::new(), recipes, found_at }.open(dirs)
+        Found { root, paths, captions: None, labels, recipes, found_at }.open(dirs)
     }
 }

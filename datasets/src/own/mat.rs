@@ -30,14 +30,31 @@ const HELP: &str = "files of MATLAB's versions 5 to 7 are read, which `save -v7`
 /// If the file cannot be read, is none of this form, or has no such variable.
 pub(crate) fn read(path: &Path, names: &[&str]) -> Result<Array, DataError> {
     let bytes = std::fs::read(path).map_err(unreadable(path))?;
-    let found = find(&bytes, names).map_err(|problem| {
-        let help = if bytes.starts_with(HDF5) { HDF5_HELP } else { HELP };
-        damaged(path, problem, help)
-    })?;
-    found.map_err(|others| {
-        let problem = format!("there is no variable `{}`, but {}", names.join("` or `"), listed(&others));
-        damaged(path, problem, "is it the file of something else?")
-    })
+    find(&bytes, names)
+        .map_err(|problem| malformed(path, &bytes, problem))?
+        .map_err(|others| absent(path, names, &others))
+}
+
+/// Reads several variables of a file in one pass, in the order of their names.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_several<const N: usize>(path: &Path, names: [&str; N]) -> Result<[Array; N], DataError> {
+    let bytes = std::fs::read(path).map_err(unreadable(path))?;
+    let mut found = [const { None }; N];
+    let mut others = Vec::new();
+    let scanned = scan(&bytes, |name, matrix| {
+        match names.iter().position(|wanted| *wanted == name) {
+            Some(at) => found[at] = Some(matrix.array(0)?),
+            None => others.push(name),
+        }
+        Ok(false)
+    });
+    scanned.map_err(|problem| malformed(path, &bytes, problem))?;
+    if let Some(at) = found.iter().position(Option::is_none) {
+        return Err(absent(path, &[names[at]], &others));
+    }
+    Ok(found.map(|array| array.expect("every name was found")))
 }
 
 /// The names of a file's variables.
@@ -46,17 +63,24 @@ pub(crate) fn read(path: &Path, names: &[&str]) -> Result<Array, DataError> {
 /// If the file cannot be read, or is none of this form.
 pub(crate) fn names(path: &Path) -> Result<Vec<String>, DataError> {
     let bytes = std::fs::read(path).map_err(unreadable(path))?;
-    let found = find(&bytes, &[]).map_err(|problem| {
-        let help = if bytes.starts_with(HDF5) { HDF5_HELP } else { HELP };
-        damaged(path, problem, help)
-    })?;
+    let found = find(&bytes, &[]).map_err(|problem| malformed(path, &bytes, problem))?;
     Ok(found.err().unwrap_or_default())
 }
 
-/// How files of version 7.3 start; with MATLAB's header, HDF5 begins behind it.
+fn malformed(path: &Path, bytes: &[u8], problem: String) -> DataError {
+    damaged(path, problem, if bytes.starts_with(HDF5) { HDF5_HELP } else { HELP })
+}
+
+fn absent(path: &Path, names: &[&str], others: &[String]) -> DataError {
+    let problem = format!("there is no variable `{}`, but {}", names.join("` or `"), listed(others));
+    damaged(path, problem, "is it the file of something else?")
+}
+
+/// First bytes of files of version 7.3; with MATLAB's header, HDF5 begins behind it.
 const HDF5: &[u8] = b"MATLAB 7.3";
-const HDF5_HELP: &str = "convert it once: `import h5py, scipy.io; f = h5py.File(\"old.mat\"); \
-                         scipy.io.savemat(\"new.mat\", {k: f[k][()].T for k in f}, do_compression=True)`";
+const HDF5_HELP: &str = "convert it in MATLAB, `save -v7`; or numbers alone, as in label.mat, in Python: `import h5py, scipy.io; \
+                         f = h5py.File(\"old.mat\"); scipy.io.savemat(\"new.mat\", {k: f[k][()].T for k in f}, \
+                         do_compression=True)`";
 
 fn listed(names: &[String]) -> String {
     match names {
@@ -67,6 +91,20 @@ fn listed(names: &[String]) -> String {
 
 /// Finds the first variable of one of these names; without one, the names that there are.
 fn find(bytes: &[u8], names: &[&str]) -> Result<Result<Array, Vec<String>>, String> {
+    let (mut found, mut others) = (None, Vec::new());
+    scan(bytes, |name, matrix| {
+        if names.contains(&name.as_str()) {
+            found = Some(matrix.array(0)?);
+        } else {
+            others.push(name);
+        }
+        Ok(found.is_some())
+    })?;
+    Ok(found.ok_or(others))
+}
+
+/// Passes over the variables of a file until `each` returns true.
+fn scan(bytes: &[u8], mut each: impl FnMut(String, Matrix<'_>) -> Result<bool, String>) -> Result<(), String> {
     const HEADER: usize = 128;
     if bytes.starts_with(HDF5) {
         return Err("this is a file of MATLAB's version 7.3".to_owned());
@@ -77,25 +115,23 @@ fn find(bytes: &[u8], names: &[&str]) -> Result<Result<Array, Vec<String>>, Stri
         _ => return Err("this is no file of MATLAB".to_owned()),
     }
     let mut rest = &bytes[HEADER..];
-    let mut others = Vec::new();
     while !rest.is_empty() {
         let element = Element::take(&mut rest)?;
         let unpacked;
         let matrix = match element.kind {
             COMPRESSED => {
                 unpacked = inflated(element.data)?;
-                Element::take(&mut unpacked.as_slice())?.data.to_vec()
+                Element::take(&mut unpacked.as_slice())?.data
             }
-            MATRIX => element.data.to_vec(),
+            MATRIX => element.data,
             _ => continue,
         };
-        let (name, array) = Matrix::parse(&matrix)?;
-        if names.contains(&name.as_str()) {
-            return array.array(0).map(Ok);
+        let (name, matrix) = Matrix::parse(matrix)?;
+        if each(name, matrix)? {
+            return Ok(());
         }
-        others.push(name);
     }
-    Ok(Err(others))
+    Ok(())
 }
 
 fn inflated(data: &[u8]) -> Result<Vec<u8>, String> {
@@ -157,12 +193,11 @@ impl<'a> Element<'a> {
     }
 
     /// The characters of an element.
-    fn characters(&self) -> Result<Vec<char>, String> {
-        let units = || self.data.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit));
+    fn characters(&self) -> Result<Vec<u16>, String> {
         match self.kind {
-            1 | 2 => Ok(self.data.iter().map(|byte| char::from(*byte)).collect()),
-            4 | 17 => Ok(char::decode_utf16(units()).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()),
-            16 => Ok(String::from_utf8_lossy(self.data).chars().collect()),
+            1 | 2 => Ok(self.data.iter().map(|byte| u16::from(*byte)).collect()),
+            4 | 17 => Ok(self.data.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit)).collect()),
+            16 => Ok(String::from_utf8_lossy(self.data).encode_utf16().collect()),
             kind => Err(format!("characters of the unknown type {kind}")),
         }
     }
@@ -217,7 +252,8 @@ impl<'a> Matrix<'a> {
             4 => {
                 let characters = Element::take(&mut self.rest)?.characters()?;
                 fits(characters.len())?;
-                let row = |row: usize| characters.iter().skip(row).step_by(rows).collect::<String>();
+                let units = |row: usize| characters.iter().skip(row).step_by(rows).copied().collect::<Vec<u16>>();
+                let row = |row: usize| String::from_utf16_lossy(&units(row));
                 Ok(Array::Texts((0..rows).map(|at| row(at).trim_end_matches([' ', '\0']).to_owned()).collect()))
             }
             6..=15 => {
@@ -288,6 +324,18 @@ mod tests {
         assert!(find(b"MATLAB 7.3 MAT-file, Platform: PCWIN64", &[]).unwrap_err().contains("version 7.3"));
         let swapped = [&PLAIN[..124], &[1, 0, b'M', b'I'], &PLAIN[128..]].concat();
         assert!(find(&swapped, &[]).unwrap_err().contains("most significant byte first"));
+    }
+
+    /// MATLAB counts UTF-16 units.
+    #[test]
+    fn characters_beyond_the_first_plane_are_read() {
+        let text = "sea \u{1F600} blue";
+        let units: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let mut element = [17u32.to_le_bytes(), (units.len() as u32).to_le_bytes()].concat();
+        element.extend(&units);
+        element.resize(element.len().next_multiple_of(8), 0);
+        let matrix = Matrix { class: 4, dims: [1, units.len() / 2], rest: &element };
+        assert_eq!(matrix.array(0).unwrap(), Array::Texts(vec![text.to_owned()]));
     }
 
     /// Whatever is cut off or changed, the reader answers.

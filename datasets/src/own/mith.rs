@@ -9,8 +9,7 @@ use hashlab_data::DataError;
 
 use super::captions::Captions;
 use super::labels::NamedLabels;
-use super::places::damaged;
-use super::public::{count, lines};
+use super::public::{count, every_line, lines};
 use super::strings::Strings;
 
 /// The items of the three files.
@@ -34,9 +33,7 @@ pub(crate) fn read(folder: &Path, [items, classes]: [usize; 2], help: &str) -> R
     })?;
     count(&imgs, "lines", items, paths.len(), help)?;
     let mut captions = Captions::default();
-    // A line without a tag is an item, too.
-    let text = std::fs::read_to_string(&tags).map_err(super::places::unreadable(&tags))?;
-    for line in text.lines() {
+    for line in every_line(&tags)? {
         let caption = line.split(',').map(str::trim).filter(|tag| !tag.is_empty()).collect::<Vec<_>>().join(" ");
         captions.push([if caption.is_empty() { NO_TAGS } else { &caption }]);
     }
@@ -53,9 +50,7 @@ pub(crate) fn read(folder: &Path, [items, classes]: [usize; 2], help: &str) -> R
         Ok(())
     })?;
     count(&hot, "lines", items, labels.len(), help)?;
-    if captions.len() != items {
-        return Err(damaged(&tags, format!("expected {items} lines, got {}", captions.len()), help));
-    }
+    count(&tags, "lines", items, captions.len(), help)?;
     Ok(Pairs { paths, captions, labels, found_at: vec![imgs, tags, hot] })
 }
 

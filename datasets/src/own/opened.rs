@@ -214,10 +214,14 @@ fn unlabelled_policy(unlabelled: Unlabelled) -> Option<bool> {
     }
 }
 
+/// Advice for items that cannot be read; public sets are complete, and have no policy for them.
+const UNREADABLE: &str = "correct the paths or add what is missing; `image_folder`, `image_list`, `table` and `parquet` can \
+                          leave such items out: `unreadable = \"skip\"` in [data]";
+
 fn help(what: &str) -> &'static str {
     match what {
         "have no label" => "correct the labels, or set `unlabelled = \"keep\"` or `\"skip\"` in [data]",
-        _ => "correct the paths or add what is missing, or leave such items out: `unreadable = \"skip\"` in [data]",
+        _ => UNREADABLE,
     }
 }
 

@@ -1,5 +1,4 @@
-//! What readers of public sets of image files share: where their folder is, how their lists are read, and how many items
-//! they must have.
+//! Parts of the readers of public sets of image files: folders, lists of lines, checks of sizes, protocols.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,8 +23,6 @@ pub(crate) struct Found {
     pub(crate) paths: Strings,
     pub(crate) captions: Option<Captions>,
     pub(crate) labels: NamedLabels,
-    /// Names of the classes instead of those of `labels`.
-    pub(crate) class_names: Vec<String>,
     pub(crate) recipes: Vec<Recipe>,
     pub(crate) found_at: Vec<PathBuf>,
 }
@@ -36,9 +33,9 @@ impl Found {
     /// # Errors
     /// If an image cannot be read or an item has no caption.
     pub(crate) fn open(self, dirs: &DataDirs) -> Result<Opened, DataError> {
-        let Self { root, paths, captions, labels, class_names, recipes, found_at } = self;
+        let Self { root, paths, captions, labels, recipes, found_at } = self;
         let pictures = Box::new(ImageFiles::new(root, paths, Exif::Ignore));
-        let findings = Vec::new();
+        let (class_names, findings) = (Vec::new(), Vec::new());
         let listed = Listed { pictures: Some(pictures), captions, labels, class_names, recipes, found_at, findings };
         Opened::of(listed, &OwnSettings::default(), dirs)
     }
@@ -86,6 +83,15 @@ pub(crate) fn lines<T>(
         .collect()
 }
 
+/// All lines of a text file, empty ones included: an item may have no text.
+///
+/// # Errors
+/// If the file cannot be read.
+pub(crate) fn every_line(path: &Path) -> Result<Vec<String>, DataError> {
+    let text = fs::read(path).map_err(unreadable(path))?;
+    Ok(String::from_utf8_lossy(&text).lines().map(|line| line.trim().to_owned()).collect())
+}
+
 /// Refuses a part of a public set with another number of items.
 ///
 /// # Errors
@@ -112,7 +118,7 @@ pub(crate) fn drawn(name: &str, description: &str, map_at: Option<usize>, [queri
 /// The draws of kalenforn/DCHMT (numpy's legacy generator, seed 1814): one permutation of the items, of which the first are
 /// queries and the next are trained on; all but the queries are the database.
 pub(crate) fn dchmt(items: usize, [queries, train]: [usize; 2]) -> Given {
-    numpy_split(1814, items, [queries.min(items / 3), train])
+    numpy_split(1814, items, [queries, train])
 }
 
 /// The same with any seed.

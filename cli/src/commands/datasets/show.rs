@@ -30,9 +30,8 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitCode> {
     let runs = &planned.plan.runs;
     let chosen = runs.iter().find(deep).or(runs.first());
     let config = &chosen.ok_or_else(|| bad_input("the experiment has no run\nhelp: add a [[method]]"))?.config();
-    let weights = planned.weights.iter().map(|(digest, path)| (digest.to_owned(), path.to_owned())).collect();
     let method = context.registry().method(&config.method)?;
-    let page = with_environment(&context.workspace, config, &weights, &Device::Cpu, |environment| {
+    let page = with_environment(&context.workspace, config, &planned.weights, &Device::Cpu, |environment| {
         let spec = batch_spec(config, method, environment)?;
         let views = spec.map_or(Vec::new(), |spec| spec.views);
         page_of(config, environment, &transforms(&views, environment.images()))

@@ -15,6 +15,8 @@ struct Row {
     definition: String,
     used_by: String,
     value: f64,
+    /// Whether the value counts queries.
+    count: bool,
     interval: Option<(f64, f64)>,
 }
 
@@ -57,6 +59,7 @@ fn row(args: &EvalArgs, measured: &Measured, metric: &MetricInfo) -> Option<Row>
         definition: sentence.replace("(Hamming distance", &format!("({distance}")),
         used_by: metric.used_by.join(", "),
         value: scalar,
+        count: metric.is_count(),
         interval: interval.map(|(_, interval)| (interval.low, interval.high)),
         name,
     })
@@ -67,11 +70,7 @@ fn table(args: &EvalArgs, measured: &Measured, rows: &[Row]) -> String {
     grid.load_style(TableStyle::new());
     for row in rows {
         let interval = row.interval.map_or(String::new(), |(low, high)| format!("{low:.4}–{high:.4}"));
-        let value = if row.value.fract() == 0.0 && row.value > 1.0 {
-            format!("{}", row.value)
-        } else {
-            format!("{:.4}", row.value)
-        };
+        let value = if row.count { format!("{}", row.value) } else { format!("{:.4}", row.value) };
         grid.add_row([row.title.clone(), value, interval]);
     }
     let depth = match args.k {

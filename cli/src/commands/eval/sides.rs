@@ -41,7 +41,7 @@ pub(super) fn grades(path: &str, query: (&str, usize), database: (&str, usize)) 
             database.1
         )));
     }
-    Ok(raw.grades(path)?.0)
+    Ok(raw.grades(path)?)
 }
 
 /// Label sets of both sides, so many words each.

@@ -1,9 +1,9 @@
 //! Codes by a trained model.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use hashlab_data::ByModality;
 use hashlab_eval::Codes;
-use hashlab_method::{AnyMethod, HashMethod, State};
+use hashlab_method::{AnyMethod, EncodeSpec, HashMethod, State};
 
 use crate::feature_source::OnProgress;
 use crate::inputs::{FeatureInputs, Inputs};
@@ -18,11 +18,18 @@ impl RunSetup<'_> {
     /// features that the cache lacks.
     ///
     /// # Errors
-    /// If the state is not one of the method, or items, weights or the cache cannot be read or written.
+    /// If the method encodes queries and database apart, or leaves items out, so that an item has no code of its own; if
+    /// the state is not one of the method, or items, weights or the cache cannot be read or written.
     pub fn codes(&self, state: &State, progress: OnProgress<'_>) -> Result<ByModality<Codes>> {
         let split = self.split()?;
         let device = &self.environment.device;
         let encode = |method: &mut dyn HashMethod, inputs: ByModality<&dyn Inputs>| {
+            let EncodeSpec { by_role, drop_last, .. } = method.encode_spec();
+            ensure!(
+                !by_role && !drop_last,
+                "`{}` encodes items together, in batches that depend on their role, so that an item has no code of its own",
+                self.method.info.name
+            );
             method.load_state(state)?;
             Ok(self.evaluator(&split, inputs, method)?.encode(method)?.codes)
         };

@@ -42,6 +42,25 @@ fn markdown_has_a_row_per_task_and_method() {
     }
 }
 
+/// Other items or another split of a data set have other numbers.
+#[test]
+fn sweeps_of_other_samples_have_columns_of_their_own() {
+    let of = |name: &str, sample: &str| {
+        let mut report = more();
+        report.name = name.to_owned();
+        report.header.sample = Some(sample.to_owned());
+        report.header.notes = vec![format!("drawn as {sample}")];
+        report
+    };
+    let csv = |other: &str| joined(&[of("one", "a"), of("two", other)], &options(Format::Json)).unwrap();
+    let groups =
+        |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["sweeps"].as_array().unwrap().len();
+    assert_eq!((groups(&csv("a")), groups(&csv("b"))), (1, 2));
+    let text = joined(&[of("one", "a"), of("two", "b")], &options(Format::Text)).unwrap();
+    assert!(text.contains("(one)") && text.contains("(two)"), "{text}");
+    assert!(text.contains("drawn as a") && text.contains("drawn as b"), "{text}");
+}
+
 #[test]
 fn rows_of_equal_names_and_other_runs_stay_apart() {
     let mut other = sweep();

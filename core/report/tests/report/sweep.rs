@@ -29,6 +29,7 @@ fn header() -> Header {
         protocol_description: "5000 query, 5000 train, 50000 database items (CIBHash's code)".to_owned(),
         map_at: Depth::At(1000),
         definition: Definition::TopK,
+        sample: None,
         command: "hashlab sweep experiments/cibhash_cifar10.toml".to_owned(),
         notes: vec!["database order drawn by split_seed 0".to_owned()],
     }

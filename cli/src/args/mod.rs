@@ -1,0 +1,222 @@
+//! Arguments of the program; their documentation is what `--help` prints.
+
+mod codes;
+mod data;
+mod parse;
+mod results;
+
+use std::path::PathBuf;
+
+use clap::builder::{OsStr, Resettable};
+use clap::{Parser, Subcommand, ValueEnum};
+use hashlab_app::Keep;
+use hashlab_app::worker::FeatureExtent;
+use hashlab_kernels::device::DeviceName;
+
+pub(crate) use codes::{EncodeArgs, EvalArgs, EvalFormat, FeaturesArgs, TraceArgs};
+pub(crate) use data::{CacheArgs, CheckArgs, DatasetsArgs, DatasetsCommand, FetchArgs, ShowArgs};
+pub(crate) use results::{
+    CompareArgs, CompareFormat, IntervalOver, PlotArgs, ReportArgs, TableArgs, TableFormat, TableOptions,
+};
+
+use parse::{parse_jobs, parse_size, parse_weights};
+
+/// Deep-hashing experiments: from a TOML grid to the comparison table that papers print.
+///
+/// `hashlab sweep` runs a built-in example; `hashlab sweep FILE` runs yours. Runs are kept under `runs/`: the same
+/// command again starts only what is missing, whatever stopped it before.
+#[derive(Parser)]
+#[command(
+    name = "hashlab",
+    version,
+    after_help = "Exit codes: 0 done, 1 internal error, 2 bad input, 3 some runs failed, 130 interrupted."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) dirs: DirArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Directories.
+#[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Directories")]
+pub(crate) struct DirArgs {
+    /// Directory with data sets, and weights in its folder `weights`. Looked at before $HASHLAB_DATA and ./data
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Directory of runs and tables
+    #[arg(long, global = true, value_name = "DIR", env = "HASHLAB_RUNS", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+    /// Directory of the feature cache, where extracted features are kept [default: `cache` in the directory of runs]
+    #[arg(long, global = true, value_name = "DIR", env = "HASHLAB_CACHE_DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Largest size of the feature cache, e.g. 20G; the least recently used files make room [default: no limit]
+    #[arg(long, global = true, value_name = "SIZE", env = "HASHLAB_CACHE_LIMIT", value_parser = parse_size)]
+    pub(crate) cache_limit: Option<u64>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run an experiment file's grid and print its table
+    Sweep(SweepArgs),
+    /// List a sweep's runs and their status
+    Plan(PlanArgs),
+    /// Print the table of a sweep
+    Table(TableArgs),
+    /// Write a sweep as one HTML page: tables, figures, failures, queries, runs
+    Report(ReportArgs),
+    /// Write a figure of a sweep for a paper
+    Plot(PlotArgs),
+    /// Compare the methods of a sweep, paired by seed
+    ///
+    /// A line holds the mean difference of two rows, its 95 % interval of Student's t, and the p value of a paired t test,
+    /// adjusted by Holm's method over the comparisons of a column. Fewer than three seeds are not tested.
+    Compare(CompareArgs),
+    /// Measure the retrieval of anyone's codes
+    ///
+    /// Files are .npy, .npz, .safetensors or .mat; `FILE#NAME` names an array of an archive. Codes are (items, bits) of 0 and
+    /// 1, of ±1, or of real values, whose signs are the bits; or packed uint8 (items, bytes), as numpy.packbits writes them.
+    /// Labels are class numbers (items) or multi-hot (items, classes).
+    Eval(EvalArgs),
+    /// Encode a data set with the models of a sweep, and export the codes as .npy files
+    ///
+    /// Each run whose model was kept gets a folder with packed codes, labels and index files of queries and database, which
+    /// `hashlab eval` and faiss's binary indexes read.
+    Encode(EncodeArgs),
+    /// Extract an experiment's features and export them as .npy files
+    Features(FeaturesArgs),
+    /// Record an experiment's first training steps as .npy files, for comparison with other implementations
+    Trace(TraceArgs),
+    /// List the methods, or describe one and its hyperparameters
+    Methods(NameArgs),
+    /// List the data sets, describe one and its protocols, check one or show its items
+    Datasets(DatasetsArgs),
+    /// List the encoders and the settings of `[image]` and `[text]`, or describe one
+    Encoders(NameArgs),
+    /// Download data sets and weights from the Hugging Face hub, or list what can be had there
+    Fetch(FetchArgs),
+    /// List the content of the feature cache, or shrink it
+    Cache(CacheArgs),
+    /// Execute prepared runs (a sweep starts this; of use to schedulers)
+    #[command(hide = true)]
+    Exec(ExecArgs),
+}
+
+/// An experiment and what overrides it.
+#[derive(clap::Args, Clone)]
+pub(crate) struct ExperimentArgs {
+    /// Experiment file; without one, the built-in quickstart
+    pub(crate) file: Option<PathBuf>,
+    /// Override a setting, e.g. `--set train.epochs=5` or `--set seeds=[0]`. Layers: defaults < file < HASHLAB_SET_… < --set
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+/// Where tensors live.
+#[derive(clap::Args, Clone, Copy)]
+pub(crate) struct DeviceArgs {
+    /// Where to compute: cpu, cuda or cuda:N, N counting the visible GPUs from 0
+    #[arg(long = "device", value_name = "DEVICE", env = "HASHLAB_DEVICE", default_value_t)]
+    pub(crate) name: DeviceName,
+}
+
+/// Whether files may be downloaded.
+#[derive(clap::Args, Clone, Copy)]
+pub(crate) struct NetworkArgs {
+    /// Never touch the network, as HF_HUB_OFFLINE=1: files that are not here are named, with the command that fetches them
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct SweepArgs {
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentArgs,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Runs at once [default: one per core, a thread each; on a GPU at most 4; runs that train their encoder one by one, on
+    /// all cores]
+    #[arg(long, short, value_name = "N", value_parser = parse_jobs)]
+    pub(crate) jobs: Option<std::num::NonZero<usize>>,
+    /// Repeat the finished runs of a method, e.g. after a change of its sources (repeatable)
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) rerun: Vec<String>,
+    /// Which runs keep their trained model, `model.safetensors`
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) keep: KeepArg,
+    #[command(flatten)]
+    pub(crate) table: TableOptions,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentArgs,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct NameArgs {
+    /// Name; without one, all are listed
+    pub(crate) name: Option<String>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct ExecArgs {
+    /// Runs to execute, one after the other
+    #[arg(required = true)]
+    pub(crate) run: Vec<String>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// File of an encoder, weights or tokenizer, by its digest, needed where the feature cache lacks features (repeatable)
+    #[arg(long, value_name = "DIGEST=FILE", value_parser = parse_weights)]
+    pub(crate) weights: Vec<(String, PathBuf)>,
+    /// Only extract the features that the runs need
+    #[arg(long, value_name = "EXTENT")]
+    pub(crate) features: Option<FeatureExtent>,
+    /// Which runs keep their trained model
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) keep: KeepArg,
+}
+
+/// Runs that keep their model.
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub(crate) enum KeepArg {
+    /// Those of the setting that the table selects.
+    #[default]
+    Selected,
+    /// All.
+    All,
+    /// None.
+    None,
+}
+
+impl From<KeepArg> for Keep {
+    fn from(keep: KeepArg) -> Self {
+        match keep {
+            KeepArg::Selected => Self::Selected,
+            KeepArg::All => Self::All,
+            KeepArg::None => Self::None,
+        }
+    }
+}
+
+/// Lets an empty environment variable count as unset, as scripts clear one by `NAME=`.
+pub(crate) fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let empty = |arg: &clap::Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    let command = command.mut_args(|arg| if empty(&arg) { arg.env(Resettable::<OsStr>::Reset) } else { arg });
+    command.mut_subcommands(without_empty_variables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+}
