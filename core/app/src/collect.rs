@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use hashlab_data::{ByModality, Modality};
 use hashlab_encoders::{EncoderEntry, ImageEntry, Pooling};
 use hashlab_method::MethodEntry;
-use hashlab_pipeline::config::{EvalConfig, ImageConfig, NO_ENCODER, NormMode, TextConfig, section};
+use hashlab_pipeline::config::{EvalConfig, ImageConfig, NO_ENCODER, NormMode, RANDOM_WEIGHTS, TextConfig, section};
 use hashlab_report::{
     Depth, EncoderSummary, EncoderWeights, Finetuning, Header, Outcome, Published, ReportedRun, Selection, Setup,
     SweepReport, parse_published,
@@ -15,7 +15,6 @@ use hashlab_sweep::{Plan, PlannedRun, did_you_mean};
 use hashlab_train::{Select, TrainConfig};
 
 use crate::error::bad_input;
-use crate::weights::RANDOM;
 use crate::{Registry, Workspace};
 
 /// Name of the file that holds the command that made a plan.
@@ -210,7 +209,7 @@ fn text(value: &impl serde::Serialize) -> Result<String> {
 fn weights(digest: Option<String>) -> EncoderWeights {
     match digest {
         None => EncoderWeights::None,
-        Some(digest) if digest == RANDOM => EncoderWeights::Random,
+        Some(digest) if digest == RANDOM_WEIGHTS => EncoderWeights::Random,
         Some(digest) => EncoderWeights::Digest(digest),
     }
 }

@@ -33,6 +33,11 @@ impl Dirs {
         self.cache_dir.clone().unwrap_or_else(|| self.runs.join("cache"))
     }
 
+    /// The folder of remembered digests of weights and tokenizers.
+    pub(crate) fn weight_notes(&self) -> PathBuf {
+        self.cache_path().join("weights")
+    }
+
     /// Opens the feature cache, creating its directory if need be.
     ///
     /// # Errors

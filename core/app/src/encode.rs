@@ -1,13 +1,11 @@
 //! Codes of the models that a sweep kept.
 
-use std::collections::BTreeMap;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use candle_core::Device;
 use hashlab_data::{ByModality, Dataset, Split};
 use hashlab_eval::Codes;
-use hashlab_pipeline::OnProgress;
 use hashlab_pipeline::run::{RunSetup, split_of};
+use hashlab_pipeline::{Model, OnProgress};
 use hashlab_store::RunDir;
 use hashlab_sweep::PlannedRun;
 
@@ -54,9 +52,9 @@ impl PlannedSweep {
     ) -> Result<T> {
         let config = &run.config();
         let method = workspace.registry.method(&config.method)?;
-        let state = model(&workspace.dirs.store().run(&run.id)?, &config.method, device)?;
+        let model = model(&workspace.dirs.store().run(&run.id)?, &config.method, device)?;
         with_environment(workspace, config, &self.weights, device, |environment| {
-            let codes = RunSetup { config, method, environment }.codes(&state, progress)?;
+            let codes = RunSetup { config, method, environment }.codes(&model, progress)?;
             let split = split_of(config, environment.dataset)?;
             work(&EncodedRun { dataset: environment.dataset, split: &split, codes })
         })
@@ -64,7 +62,7 @@ impl PlannedSweep {
 }
 
 /// Reads the model of a run.
-fn model(dir: &RunDir, method: &str, device: &Device) -> Result<hashlab_method::State> {
+pub(crate) fn model(dir: &RunDir, method: &str, device: &Device) -> Result<Model> {
     let path = dir.model_path();
     if !path.is_file() {
         let state = if dir.result().is_some() { "has no model" } else { "has no result" };
@@ -73,7 +71,5 @@ fn model(dir: &RunDir, method: &str, device: &Device) -> Result<hashlab_method::
             dir.id()
         )));
     }
-    let tensors = candle_core::safetensors::load(&path, device);
-    let tensors = tensors.with_context(|| format!("`{}` cannot be read", path.display()))?;
-    Ok(BTreeMap::from_iter(tensors))
+    Model::read(&path, device)
 }

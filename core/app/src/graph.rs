@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use hashlab_data::Modality;
 use hashlab_exec::{CommandLine, Job, JobGraph, JobId, Program};
 use hashlab_kernels::device::DeviceName;
-use hashlab_pipeline::config::{EncoderConfig, EvalConfig, section};
+use hashlab_pipeline::config::{EncoderConfig, EvalConfig, RANDOM_WEIGHTS, section};
 use hashlab_pipeline::run::finetunes;
 use hashlab_settings::canonical;
 use hashlab_store::{PlanDir, RunConfig};
@@ -74,12 +74,18 @@ impl<'a> Launch<'a> {
 
 /// The files, weights and tokenizers, that a run's encoders need.
 fn used_files<'w>(config: &RunConfig, files: &'w EncoderFiles) -> Result<Vec<(String, &'w Path)>> {
-    let mut used = Vec::new();
+    let known = |digest: String| files.path_of(&digest).map(|path| (digest, path));
+    Ok(file_digests(config)?.into_iter().filter_map(known).collect())
+}
+
+/// The digests of the files, weights and tokenizers, that a run's encoders need.
+pub(crate) fn file_digests(config: &RunConfig) -> Result<Vec<String>> {
+    let mut digests = Vec::new();
     for encoder in encoders(config)? {
-        let digests = [encoder.weights_digest(), encoder.tokenizer_digest()].into_iter().flatten();
-        used.extend(digests.filter_map(|digest| Some((digest.to_owned(), files.path_of(digest)?))));
+        let of_files = [encoder.weights_digest(), encoder.tokenizer_digest()].into_iter().flatten();
+        digests.extend(of_files.filter(|digest| *digest != RANDOM_WEIGHTS).map(str::to_owned));
     }
-    Ok(used)
+    Ok(digests)
 }
 
 /// A run and what the graph needs to know of it.

@@ -50,6 +50,16 @@ pub(crate) fn digest(
     }
 }
 
+/// The files whose digests are noted and that are unchanged since, with the digests.
+pub(crate) fn known(notes: &Path) -> Vec<(String, PathBuf)> {
+    let Ok(entries) = std::fs::read_dir(notes) else { return Vec::new() };
+    let unchanged = |path: PathBuf| {
+        let noted: Noted = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+        (Note::of(&noted.file.path)? == noted.file).then_some((noted.digest, noted.file.path))
+    };
+    entries.flatten().filter_map(|entry| unchanged(entry.path())).collect()
+}
+
 impl Note {
     fn of(path: &Path) -> Option<Self> {
         let path = std::fs::canonicalize(path).ok()?;

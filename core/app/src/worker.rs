@@ -1,6 +1,6 @@
 //! The worker side: runs, or extractions of features, in a process that a sweep started.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -12,7 +12,7 @@ use hashlab_exec::worker::{self, StopFlag};
 use hashlab_kernels::device::DeviceName;
 use hashlab_pipeline::config::section;
 use hashlab_pipeline::run::{self, RunEnd, RunJob, features_of, plain_features};
-use hashlab_pipeline::{EncoderContext, RunEnvironment};
+use hashlab_pipeline::{EncoderContext, Model, RunEnvironment};
 use hashlab_store::{Claim, CodeProfile, Journal, QueryResults, RunConfig, RunDir, RunId, RunResult};
 use hashlab_train::{Checkpoint, TrainConfig, TrainObserver};
 
@@ -207,7 +207,7 @@ impl Worker<'_> {
 
     fn keep_model(&self, claim: &Claim, found: &Found) -> Result<()> {
         let Some(model) = found.model.as_ref().filter(|_| self.options.keep != Keep::None) else { return Ok(()) };
-        let kept = model_file(model, &found.config).and_then(|bytes| Ok(claim.write_model(&bytes)?));
+        let kept = model.to_bytes(&found.config).and_then(|bytes| Ok(claim.write_model(&bytes)?));
         kept.context("the result is stored, without the trained model")
     }
 }
@@ -223,7 +223,7 @@ struct Found {
     result: RunResult,
     queries: Option<QueryResults>,
     profile: Option<CodeProfile>,
-    model: Option<hashlab_method::State>,
+    model: Option<Model>,
 }
 
 /// Opens a run's data set and encoders, and calls `work` with them.
@@ -256,16 +256,6 @@ fn warn_of_collapse(config: &RunConfig, result: &RunResult) {
             codes.items
         );
     }
-}
-
-/// A method's tensors as a safetensors file, with the run's configuration in its header.
-fn model_file(model: &hashlab_method::State, config: &RunConfig) -> Result<Vec<u8>> {
-    let mut tensors = BTreeMap::new();
-    for (name, tensor) in model {
-        tensors.insert(name.clone(), tensor.to_device(&Device::Cpu)?.contiguous()?);
-    }
-    let header = HashMap::from([("config".to_owned(), serde_json::to_string(config)?)]);
-    Ok(safetensors::serialize(tensors, Some(header))?)
 }
 
 /// The sweep's request to stop, carried through the feature cache as an error.

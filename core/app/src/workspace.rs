@@ -99,7 +99,7 @@ impl Workspace {
 
     fn lookup(&self, origin: &Path, lock: Lock) -> Lookup {
         let folder = origin.parent().unwrap_or(Path::new("")).to_owned();
-        let notes = self.dirs.cache_path().join("weights");
+        let notes = self.dirs.weight_notes();
         let hub = HubFiles::new(self.dirs.data.clone(), self.dirs.cache_path().join("sha256"), lock);
         let (encoders, dirs) = (self.registry.encoders, self.dirs.data.clone());
         Lookup { encoders, dirs, folder, notes, digests: Mutex::default(), hub }

@@ -142,8 +142,8 @@ impl Codes {
         &self.packed[items.start * self.words..items.end * self.words]
     }
 
-    /// All codes, item after item.
-    pub(crate) fn packed(&self) -> &[u64] {
+    /// The packed words of all codes, item after item.
+    pub fn packed(&self) -> &[u64] {
         &self.packed
     }
 

@@ -196,6 +196,18 @@ impl<'a> EncoderSetup<'a> {
         }
     }
 
+    /// Opens the frozen encoder's way from an item to its input.
+    ///
+    /// # Errors
+    /// If the run works on features of its data set, or the encoder's files cannot be read.
+    pub(crate) fn frozen(&self) -> Result<LiveItems<'_>> {
+        match self {
+            Self::Images(images) => Ok(LiveItems::Images(images.images()?)),
+            Self::Texts(texts) => Ok(LiveItems::Texts(texts.loader()?)),
+            Self::Stored(_) => bail!("the run works on features of its data set, so that it encodes no other items"),
+        }
+    }
+
     /// Opens the encoder to be trained, from its weights or the run's `seed`, and the items in the form that it takes.
     ///
     /// # Errors

@@ -112,6 +112,11 @@ impl<'a> Evaluator<'a> {
         self.setup.encode.name
     }
 
+    /// Numbers of label classes and of training items.
+    pub(crate) fn facts(&self) -> (usize, usize) {
+        (self.setup.labels.classes(), self.setup.split.train.len())
+    }
+
     /// An evaluator of another of the method's encodings.
     pub(crate) fn of(&self, encoding: EncodeSpec) -> Self {
         Self::new(EvaluatorSetup { encode: encoding, other: encoding.name, ..self.setup.clone() })

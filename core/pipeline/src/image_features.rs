@@ -68,6 +68,11 @@ impl<'a> ImageFeatures<'a> {
         self.network.dim
     }
 
+    /// Length of the stored feature vectors: those of a divided network are its first part's.
+    fn features_dim(&self) -> usize {
+        self.cut().map_or(self.network.dim, |cut| cut.dim)
+    }
+
     /// The division of the network, if it is divided.
     fn cut(&self) -> Option<&'static Cut> {
         self.network.cut.as_ref().filter(|cut| self.config.frozen_until.as_deref() == Some(cut.name))
@@ -164,8 +169,7 @@ impl<'a> ImageFeatures<'a> {
             view,
             dtype: self.config.cache_dtype,
         };
-        let dim = self.cut().map_or(self.network.dim, |cut| cut.dim);
-        let shape = Shape { rows: items.len(), dim, chunk_rows: CHUNK };
+        let shape = Shape { rows: items.len(), dim: self.features_dim(), chunk_rows: CHUNK };
         let on_gpu = OnGpu { features: self, items, transform: &transform, view };
         let progress = |at| progress(name, at);
         match self.source.device.is_cpu() {
@@ -185,7 +189,7 @@ impl<'a> ImageFeatures<'a> {
     }
 
     /// Loader of the data set's images for the opened encoder.
-    fn images(&self) -> Result<ImageLoader<'_>> {
+    pub(crate) fn images(&self) -> Result<ImageLoader<'_>> {
         let [mean, std] = self.opened()?.normalize();
         Ok(self.loader(Normalize { mean, std }))
     }
@@ -203,6 +207,19 @@ impl<'a> ImageFeatures<'a> {
             let views = images.load_views_serially(items, transform, &draw)?;
             Ok(serial(|| self.forward(&views))?.flatten_all()?)
         })
+    }
+
+    /// Computes features `(n, dim)` of pixels `(n, size, size, 3)` that are in no data set.
+    pub(crate) fn features_of(&self, pixels: &Tensor) -> Result<Tensor> {
+        if !self.source.device.is_cpu() {
+            return self.forward(pixels);
+        }
+        let items: Vec<u32> = (0..pixels.dim(0)? as u32).collect();
+        let values = self.on_threads(&items, |items| {
+            let part = pixels.narrow(0, items[0] as usize, items.len())?;
+            Ok(serial(|| self.forward(&part))?.flatten_all()?)
+        })?;
+        Ok(Tensor::from_vec(values, (items.len(), self.features_dim()), &self.source.device)?)
     }
 
     /// Maps micro-batches of `items` on all threads of the current pool, each on one thread.

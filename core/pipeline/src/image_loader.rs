@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use candle_core::{Device, Tensor};
-use hashlab_data::{Dataset, ItemData, Modality};
+use hashlab_data::{Dataset, ItemData, Modality, Rgb};
 use hashlab_encoders::Preprocess;
 use hashlab_image::{Normalize, Transform, to_hwc};
 use hashlab_rng::{Stream, stream};
@@ -53,6 +53,15 @@ impl ImageLoader<'_> {
     ) -> Result<()> {
         let each = values.par_chunks_exact_mut(self.pixels_of_one()).zip(items).enumerate();
         each.try_for_each(|(at, (out, &item))| self.read(item, transform, draw(at), out))
+    }
+
+    /// The pixels `(size, size, 3)` of an image of no data set, without augmentation.
+    pub(crate) fn pixels_of(&self, image: &Rgb) -> Vec<f32> {
+        let mut values = vec![0f32; self.pixels_of_one()];
+        // The transform is fixed, so the stream does not matter.
+        let image = self.preprocess.transform(self.size).apply(image, &mut stream(0, "plain", &[]));
+        to_hwc(&image, &self.normalize, &mut values);
+        values
     }
 
     /// Decodes and transforms one image.

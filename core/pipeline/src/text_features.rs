@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 use hashlab_cache::{FeatureFile, FeatureKey, Shape, items_digest};
 use hashlab_encoders::{Encoder, Pooling, TextEntry, TokenSource, Tokenizer, TrainableEncoder, Weights};
 use hashlab_kernels::threads::serial;
@@ -146,6 +146,17 @@ impl<'a> TextFeatures<'a> {
         });
         self.truncated.fetch_add(texts.truncated(), Ordering::Relaxed);
         values
+    }
+
+    /// Computes features `(n, dim)` of token ids `(n, max_tokens)` of texts that are in no data set.
+    pub(crate) fn features_of(&self, ids: &Tensor) -> Result<Tensor> {
+        let network = &self.opened()?.network;
+        let items: Vec<u32> = (0..ids.dim(0)? as u32).collect();
+        let values = self.on_threads(&items, |items| {
+            let features = network.forward(&ids.narrow(0, items[0] as usize, items.len())?)?;
+            Ok(features.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+        })?;
+        Ok(Tensor::from_vec(values, (items.len(), self.entry.dim), &self.source.device)?)
     }
 
     /// Maps micro-batches of `items` on all threads of the current pool, each on one thread; on a GPU all at once.

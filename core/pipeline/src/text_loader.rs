@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, Result, bail, ensure};
 use candle_core::Tensor;
 use hashlab_data::{Dataset, ItemData, Modality, Texts};
-use hashlab_encoders::{Tokenizer, token_tensor};
+use hashlab_encoders::{Tokenized, Tokenizer, token_tensor};
 use rayon::prelude::*;
 
 use crate::inputs::Inputs;
@@ -57,6 +57,16 @@ impl<'a> TextLoader<'a> {
         let ids = items.par_iter().with_min_len(TOGETHER).enumerate().map(|(at, &item)| self.tokens(item, caption(at)));
         let ids: Vec<Vec<u32>> = ids.collect::<Result<_>>()?;
         Ok(token_tensor(&ids, self.tokenizer.max_tokens())?)
+    }
+
+    /// Tokenizes a text of no data set.
+    pub(crate) fn tokenize(&self, text: &str) -> Result<Tokenized> {
+        Ok(self.tokenizer.encode(text)?)
+    }
+
+    /// The most tokens of a text.
+    pub(crate) fn max_tokens(&self) -> usize {
+        self.tokenizer.max_tokens()
     }
 
     /// Tokenizes a caption.

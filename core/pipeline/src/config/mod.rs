@@ -9,7 +9,7 @@ mod text;
 use anyhow::{Context as _, Result};
 use hashlab_settings::{Params, Settings, parse};
 
-pub use encoder::EncoderConfig;
+pub use encoder::{EncoderConfig, RANDOM_WEIGHTS};
 pub use eval::{Depth, EvalConfig};
 pub use image::{ComputeDtype, ImageConfig, NormMode, image_schema};
 pub use text::{PoolingMode, TextConfig, text_schema};

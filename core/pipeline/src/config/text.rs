@@ -99,6 +99,17 @@ impl From<PoolingMode> for Pooling {
     }
 }
 
+impl From<Pooling> for PoolingMode {
+    fn from(pooling: Pooling) -> Self {
+        match pooling {
+            Pooling::Mean => Self::Mean,
+            Pooling::First => Self::First,
+            Pooling::Last => Self::Last,
+            Pooling::Pooler => Self::Pooler,
+        }
+    }
+}
+
 /// The schema of `[text]` for the registered encoders.
 pub fn text_schema(encoders: &'static [EncoderEntry]) -> Schema {
     Schema::of::<TextConfig>().with_rules(move |settings: &Settings| match read::<TextConfig>(settings) {

@@ -3,10 +3,11 @@
 use anyhow::{Result, ensure};
 use hashlab_data::ByModality;
 use hashlab_eval::Codes;
-use hashlab_method::{AnyMethod, EncodeSpec, HashMethod, State};
+use hashlab_method::{AnyMethod, EncodeSpec, HashMethod};
 
 use crate::feature_source::OnProgress;
 use crate::inputs::{FeatureInputs, Inputs};
+use crate::model::Model;
 use crate::with_encoder::WithEncoder;
 
 use super::features::plain_features;
@@ -14,13 +15,13 @@ use super::finetuning::finetunes;
 use super::setup::RunSetup;
 
 impl RunSetup<'_> {
-    /// Encodes every item of the data set with the state of the trained method, by modality; row = item. Extracts the
-    /// features that the cache lacks.
+    /// Encodes every item of the data set with the trained method, by modality; row = item. Extracts the features that the
+    /// cache lacks.
     ///
     /// # Errors
     /// If the method encodes queries and database apart, or leaves items out, so that an item has no code of its own; if
-    /// the state is not one of the method, or items, weights or the cache cannot be read or written.
-    pub fn codes(&self, state: &State, progress: OnProgress<'_>) -> Result<ByModality<Codes>> {
+    /// the model is not one of the method, or items, weights or the cache cannot be read or written.
+    pub fn codes(&self, model: &Model, progress: OnProgress<'_>) -> Result<ByModality<Codes>> {
         let split = self.split()?;
         let device = &self.environment.device;
         let encode = |method: &mut dyn HashMethod, inputs: ByModality<&dyn Inputs>| {
@@ -30,7 +31,7 @@ impl RunSetup<'_> {
                 "`{}` encodes items together, in batches that depend on their role, so that an item has no code of its own",
                 self.method.info.name
             );
-            method.load_state(state)?;
+            method.load_state(&model.state)?;
             Ok(self.evaluator(&split, inputs, method)?.encode(method)?.codes)
         };
         let built = match self.build(&split, device)? {

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use hashlab_data::Split;
-use hashlab_method::{AnyMethod, Features, Fitted, HashMethod, MethodEntry, State, TrainSet, Trained};
+use hashlab_method::{AnyMethod, Features, Fitted, HashMethod, MethodEntry, TrainSet, Trained};
 use hashlab_store::{CodeProfile, QueryResults, RunConfig, RunResult, Status};
 use hashlab_train::{Checkpoint, Fit, TrainConfig, TrainData, TrainEnd, TrainObserver, fit};
 
@@ -20,6 +20,7 @@ use crate::environment::RunEnvironment;
 use crate::evaluator::Evaluator;
 use crate::inputs::{FeatureInputs, Inputs, multi_hot};
 use crate::live_views::LiveViews;
+use crate::model::Model;
 use crate::stored_views::StoredViews;
 use crate::with_encoder::WithEncoder;
 
@@ -48,12 +49,12 @@ pub struct RunJob<'a> {
 
 /// How a run ended.
 pub enum RunEnd {
-    /// With a result and, unless it diverged, the state of the method that was evaluated.
+    /// With a result and, unless it diverged, the method that was evaluated.
     Result {
         /// What was found.
         result: Box<RunResult>,
-        /// The method's tensors.
-        model: Option<State>,
+        /// The trained method.
+        model: Option<Model>,
         /// What is kept of single test queries.
         queries: Option<QueryResults>,
         /// Statistics of single bits and of distances.

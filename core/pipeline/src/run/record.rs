@@ -12,6 +12,7 @@ use hashlab_train::TrainConfig;
 
 use crate::config::section;
 use crate::evaluator::{AllCodes, Evaluator, Queries};
+use crate::model::Model;
 
 use super::{RunEnd, RunJob};
 
@@ -57,7 +58,8 @@ pub(super) fn evaluated(
     let encode = codes.time.as_secs_f64();
     let seconds = [("train", training.seconds), ("encode", encode), ("evaluate", evaluate)];
     result.seconds = seconds.map(|(stage, seconds)| (stage.to_owned(), seconds)).into();
-    let model = Some(method.state()?);
+    let (classes, items) = evaluator.facts();
+    let model = Some(Model { state: method.state()?, classes, items });
     Ok(RunEnd::Result { result: Box::new(result), model, queries: Some(queries), profile: Some(profile) })
 }
 

@@ -1,7 +1,7 @@
 //! Construction of a run's method and evaluator.
 
 use anyhow::Result;
-use candle_core::Device;
+use candle_core::{DType, Device, Tensor};
 use hashlab_data::{ByModality, Dataset, Labels, Modality, Split, Task};
 use hashlab_eval::Options;
 use hashlab_method::{AnyMethod, BuildContext, HashMethod, MethodEntry, Supervision, Trained};
@@ -12,6 +12,7 @@ use crate::environment::RunEnvironment;
 use crate::evaluator::{Evaluator, EvaluatorSetup};
 use crate::inputs::{Inputs, multi_hot};
 use crate::live_views::LiveItems;
+use crate::model::Model;
 use crate::with_encoder::{ScaledEncoder, WithEncoder};
 
 use super::finetuning::check_finetuning;
@@ -52,21 +53,29 @@ impl<'a> RunSetup<'a> {
 
     /// Builds the untrained method on a device.
     pub(super) fn build(&self, split: &Split, device: &Device) -> Result<AnyMethod> {
+        let labels = self.labels().map(|labels| multi_hot(labels, &split.train, device)).transpose()?;
+        self.build_of(self.environment.dataset.labels().classes(), split.train.len(), labels, device)
+    }
+
+    /// Builds the method that `model` is the state of, without its data set: labels of training items, which are of use
+    /// in training alone, are all absent.
+    pub(crate) fn build_again(&self, model: &Model) -> Result<AnyMethod> {
+        let Model { classes, items, .. } = *model;
+        let device = &self.environment.device;
+        let supervised = self.method.info.supervision == Supervision::Supervised;
+        let labels = supervised.then(|| Tensor::zeros((items, classes), DType::F32, device)).transpose()?;
+        self.build_of(classes, items, labels, device)
+    }
+
+    fn build_of(&self, classes: usize, items: usize, labels: Option<Tensor>, device: &Device) -> Result<AnyMethod> {
         let Self { config, environment, .. } = *self;
-        let cx = BuildContext {
-            bits: config.bits,
-            dims: environment.dims(),
-            classes: environment.dataset.labels().classes(),
-            items: split.train.len(),
-            labels: self.labels().map(|labels| multi_hot(labels, &split.train, device)).transpose()?,
-            device: device.clone(),
-            seed: config.seed,
-        };
+        let (bits, dims, seed) = (config.bits, environment.dims(), config.seed);
+        let cx = BuildContext { bits, dims, classes, items, labels, device: device.clone(), seed };
         self.method.build(&config.params, &cx)
     }
 
     /// Puts the layers behind `frozen_until`, which every step runs, in front of a method on stored features.
-    pub(super) fn with_tail(&self, method: Box<dyn Trained>) -> Result<Box<dyn Trained>> {
+    pub(crate) fn with_tail(&self, method: Box<dyn Trained>) -> Result<Box<dyn Trained>> {
         let tail = self.environment.images().map(|images| images.tail()).transpose()?.flatten();
         Ok(match tail {
             None => method,
@@ -78,7 +87,7 @@ impl<'a> RunSetup<'a> {
     }
 
     /// Opens the encoders that are trained with the method, and the items in their form.
-    pub(super) fn live_encoders(&self) -> Result<(ByModality<ScaledEncoder>, ByModality<LiveItems<'a>>)> {
+    pub(crate) fn live_encoders(&self) -> Result<(ByModality<ScaledEncoder>, ByModality<LiveItems<'a>>)> {
         check_finetuning(self.config)?;
         let (mut networks, mut items) = (ByModality::default(), ByModality::default());
         for (modality, encoder) in self.environment.encoders.iter() {
