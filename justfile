@@ -22,10 +22,11 @@ test *ARGS:
 
 # Tests of pages in headless Chromium; needs Node.js 20 or later and Chromium ($CHROMIUM, or /usr/bin/chromium)
 test-browser:
-    cargo build --release --workspace --examples
+    cargo build --release --workspace --bins --examples
     "${CARGO_TARGET_DIR:-target}/release/examples/pages" "${CARGO_TARGET_DIR:-target}/tmp/pages"
     npm --prefix tests/browser ci --no-audit --no-fund
-    PAGES="$(realpath "${CARGO_TARGET_DIR:-target}/tmp/pages")" npm --prefix tests/browser test
+    PAGES="$(realpath "${CARGO_TARGET_DIR:-target}/tmp/pages")" HASHLAB="$(realpath "${CARGO_TARGET_DIR:-target}/release/hashlab")" \
+        npm --prefix tests/browser test
 
 # Tests of encoders and methods on candle's own operations, as on other devices; without those of bits that vary by batch
 test-plain:
@@ -66,6 +67,11 @@ fidelity METHOD="cibhash":
 fidelity-seeds METHOD="cibhash":
     cargo build --release
     python3 bench/fidelity.py seeds {{ METHOD }}
+
+# Run docs/python.md: exports read by pandas, DuckDB, TensorBoard, faiss and a real MLflow server; needs python3
+python-check:
+    cargo build --release --package hashlab
+    @scripts/python-check.sh
 
 # Build the crates' documentation and open it in the browser
 doc:

@@ -8,6 +8,7 @@ pub(crate) use hashlab_app::bad_input;
 use hashlab_app::{BadInput, MissingFiles, explained};
 use hashlab_cache::CacheError;
 use hashlab_data::DataError;
+use hashlab_index::IndexError;
 use hashlab_kernels::device::DeviceError;
 use hashlab_store::StoreError;
 
@@ -31,6 +32,7 @@ pub(crate) fn code(done: Result<ExitCode>) -> ExitCode {
             || cause.is::<DeviceError>()
             || cause.is::<CacheError>()
             || cause.is::<StoreError>()
+            || cause.is::<IndexError>()
     };
     if bad.is_some() || error.chain().any(named) { ExitCode::from(2) } else { ExitCode::from(1) }
 }

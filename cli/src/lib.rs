@@ -7,6 +7,7 @@ mod context;
 mod exit;
 mod files;
 mod hub;
+mod retrieval;
 
 use std::process::ExitCode;
 
@@ -40,12 +41,22 @@ fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Sweep(args) => commands::sweep::run(context, &args),
         Command::Plan(args) => commands::plan::run(context, &args),
+        Command::Show(args) => commands::runs::show::run(context, &args),
+        Command::Logs(args) => commands::runs::logs::run(context, &args),
+        Command::Diff(args) => commands::runs::diff::run(context, &args),
+        Command::Tag(args) => commands::runs::remarks::tag(context, &args),
+        Command::Note(args) => commands::runs::remarks::note(context, &args),
+        Command::Rm(args) => commands::runs::rm::run(context, &args),
         Command::Table(args) => commands::table::run(context, &args),
         Command::Report(args) => commands::report::run(context, &args),
         Command::Plot(args) => commands::plot::run(context, &args),
+        Command::Export(args) => commands::export::run(context, &args),
         Command::Compare(args) => commands::compare::run(context, &args),
         Command::Eval(args) => commands::eval::run(&args),
         Command::Encode(args) => commands::encode::run(context, &args),
+        Command::Index(args) => commands::index::run(context, &args),
+        Command::Search(args) => commands::search::run(context, &args),
+        Command::Serve(args) => commands::serve::run(context, &args),
         Command::Features(args) => commands::features::run(context, &args),
         Command::Trace(args) => commands::trace::run(context, &args),
         Command::Methods(args) => commands::methods::run(context, &args),

@@ -2,8 +2,11 @@
 
 mod codes;
 mod data;
+mod export;
 mod parse;
 mod results;
+mod retrieval;
+mod runs;
 
 use std::path::PathBuf;
 
@@ -15,9 +18,12 @@ use hashlab_kernels::device::DeviceName;
 
 pub(crate) use codes::{EncodeArgs, EvalArgs, EvalFormat, FeaturesArgs, TraceArgs};
 pub(crate) use data::{CacheArgs, CheckArgs, DatasetsArgs, DatasetsCommand, FetchArgs, ShowArgs};
+pub(crate) use export::{ExportArgs, Target};
 pub(crate) use results::{
     CompareArgs, CompareFormat, IntervalOver, PlotArgs, ReportArgs, TableArgs, TableFormat, TableOptions,
 };
+pub(crate) use retrieval::{IndexArgs, SearchArgs, SearchFormat, ServeArgs, Unreadable};
+pub(crate) use runs::{DiffArgs, LogsArgs, NoteArgs, RmArgs, ShowFormat, ShowRunArgs, TagArgs};
 
 use parse::{parse_jobs, parse_size, parse_weights};
 
@@ -62,12 +68,26 @@ pub(crate) enum Command {
     Sweep(SweepArgs),
     /// List a sweep's runs and their status
     Plan(PlanArgs),
+    /// Show a run: settings, state, metrics, provenance
+    Show(ShowRunArgs),
+    /// Print the log of a run
+    Logs(LogsArgs),
+    /// List the settings and facts in which two runs differ
+    Diff(DiffArgs),
+    /// Tag a run, or list its tags
+    Tag(TagArgs),
+    /// Write a note about a run, or print it
+    Note(NoteArgs),
+    /// Remove runs, after a question
+    Rm(RmArgs),
     /// Print the table of a sweep
     Table(TableArgs),
     /// Write a sweep as one HTML page: tables, figures, failures, queries, runs
     Report(ReportArgs),
     /// Write a figure of a sweep for a paper
     Plot(PlotArgs),
+    /// Export a sweep's runs to TensorBoard, MLflow, CSV or Parquet
+    Export(ExportArgs),
     /// Compare the methods of a sweep, paired by seed
     ///
     /// A line holds the mean difference of two rows, its 95 % interval of Student's t, and the p value of a paired t test,
@@ -84,6 +104,21 @@ pub(crate) enum Command {
     /// Each run whose model was kept gets a folder with packed codes, labels and index files of queries and database, which
     /// `hashlab eval` and faiss's binary indexes read.
     Encode(EncodeArgs),
+    /// Encode a collection of images or texts with a trained model, for `search` and `serve`
+    ///
+    /// The index is a folder with packed codes (codes.npy, which faiss's binary indexes take) and the items (items.jsonl).
+    /// The same command again adds what is new; a run that was stopped goes on where it was. Models are kept by `sweep`.
+    Index(IndexArgs),
+    /// Search an index by a text or an image
+    ///
+    /// Results are ordered by Hamming distance, the search is exact. A model of a cross-modal method finds images by texts
+    /// and texts by images; one of images finds images by images.
+    Search(SearchArgs),
+    /// Search an index in the browser, on this machine alone
+    ///
+    /// The page takes texts and dropped images. Programs ask `GET /search?text=…&top=N`, or `POST /search` with an image as
+    /// the body, and get JSON. The server listens on the loopback interface and shows items of the index, and no other file.
+    Serve(ServeArgs),
     /// Extract an experiment's features and export them as .npy files
     Features(FeaturesArgs),
     /// Record an experiment's first training steps as .npy files, for comparison with other implementations

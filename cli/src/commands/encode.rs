@@ -10,7 +10,7 @@ use hashlab_eval::Codes;
 use hashlab_store::counted;
 use hashlab_sweep::{PlannedRun, did_you_mean};
 
-use super::export::{Exported, check_writable, export_labels, export_split};
+use super::array_files::{Exported, check_writable, export_labels, export_split};
 use super::extract::Shown;
 use crate::args::EncodeArgs;
 use crate::context::{Context, print};

@@ -14,7 +14,7 @@ use hashlab_pipeline::{FeatureRows, RunEnvironment};
 use hashlab_store::RunConfig;
 use hashlab_sweep::PlannedRun;
 
-use super::export::{Exported, check_apart, check_writable, export_labels, export_split};
+use super::array_files::{Exported, check_apart, check_writable, export_labels, export_split};
 use super::extract::extract;
 use crate::args::FeaturesArgs;
 use crate::context::{Context, print, say};

@@ -7,6 +7,7 @@ use anyhow::Result;
 use hashlab_store::{RunState, counted};
 
 use crate::args::PlanArgs;
+use crate::commands::runs::state_word;
 use crate::context::{Context, print};
 
 pub(crate) fn run(context: &Context, args: &PlanArgs) -> Result<ExitCode> {
@@ -24,13 +25,7 @@ pub(crate) fn run(context: &Context, args: &PlanArgs) -> Result<ExitCode> {
     );
     for run in &plan.runs {
         let state = if begun.contains(&run.id) { store.run(&run.id)?.state() } else { RunState::Missing };
-        let state = match state {
-            RunState::Finished(_) => "finished",
-            RunState::Failed(_) => "failed",
-            RunState::Running => "running",
-            RunState::Interrupted { .. } => "interrupted",
-            RunState::Missing => "missing",
-        };
+        let state = state_word(&state);
         let point: Vec<String> = run.point.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let label = run.label.to_string();
         let line = format!("  {:width$}  {state:11}  {label:labels$}  {}", run.id.to_string(), point.join(" "));

@@ -12,6 +12,7 @@
 //!   codes.json                  balance and correlation of bits, distances (optional)
 //!   items.json                  thumbnails and captions of these queries' items (optional)
 //!   model.safetensors           the selected state (optional)
+//!   remarks.json                tags and a note of the user (optional)
 //!   error.json                  error of the last attempt, if it failed
 //!   result.json                 written last, by rename: the run is finished if and only if it exists
 //! runs/sweeps/<name>/newest      digest of the plan that was started last
@@ -28,6 +29,7 @@ mod files;
 mod journal;
 mod lock;
 mod record;
+mod remarks;
 mod run;
 mod shown;
 mod sweep;
@@ -44,6 +46,7 @@ pub use record::{
     CodeStatistics, EncodingResult, Neighbors, PRIMARY_METRIC, QueryResults, RunConfig, RunId, RunIds, RunResult,
     SCHEMA, Status, TaskQueries, TaskResult,
 };
+pub use remarks::Remarks;
 pub use run::{Attempt, Failure, RunDir, RunState};
 pub use shown::{BitProfile, CodeProfile, DistanceProfile, ShownItem, ShownItems};
 pub use sweep::{PlanDir, SweepDir};
@@ -81,9 +84,10 @@ impl Store {
     pub fn begun(&self) -> Result<BTreeSet<RunId>, StoreError> {
         let mut runs = BTreeSet::new();
         for shard in files::list(&self.root.join("store"))? {
-            runs.extend(
-                files::list(&shard)?.iter().filter_map(|run| Some(RunId(run.file_name()?.to_str()?.to_owned()))),
-            );
+            let names = files::list(&shard)?;
+            let names = names.iter().filter_map(|run| run.file_name()?.to_str());
+            // A run that is being removed has a hidden name.
+            runs.extend(names.filter(|name| !name.starts_with('.')).map(|name| RunId(name.to_owned())));
         }
         Ok(runs)
     }

@@ -144,6 +144,19 @@ impl RunDir {
         Ok(true)
     }
 
+    /// Removes the run with everything in its directory. Returns whether it did; a run that another process executes stays.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be removed.
+    pub fn remove(&self) -> Result<bool, StoreError> {
+        let Some(_lock) = lock(&self.lock_path())? else { return Ok(false) };
+        // Nobody sees half a run: the directory vanishes at once, under a name that is no run's.
+        let away = self.path.with_file_name(format!(".removed-{}-{}", self.id, std::process::id()));
+        std::fs::rename(&self.path, &away).map_err(StoreError::io("remove", &self.path))?;
+        std::fs::remove_dir_all(&away).map_err(StoreError::io("remove", &away))?;
+        Ok(true)
+    }
+
     /// Removes the stored model, if there is one.
     ///
     /// # Errors

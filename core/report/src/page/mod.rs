@@ -85,8 +85,8 @@ pub fn page(report: &SweepReport, published: &[Published], details: &Details) ->
         title: &document.title,
         style: STYLE,
         script: SCRIPT,
-        style_hash: hash(STYLE),
-        script_hash: hash(SCRIPT),
+        style_hash: source_hash(STYLE),
+        script_hash: source_hash(SCRIPT),
         counts: runs.counts(),
         sections,
         failures,
@@ -104,7 +104,7 @@ pub fn page(report: &SweepReport, published: &[Published], details: &Details) ->
 }
 
 /// The source expression of an inline style or script for a content security policy.
-fn hash(text: &str) -> String {
+pub fn source_hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
 }
 

@@ -1,0 +1,42 @@
+//! `hashlab rm`: removes runs, after a question.
+
+use std::io::{BufRead as _, IsTerminal as _};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use hashlab_store::{RunDir, counted};
+
+use super::{find, state_word};
+use crate::args::RmArgs;
+use crate::context::{Context, print, say, warn};
+use crate::exit::bad_input;
+
+pub(crate) fn run(context: &Context, args: &RmArgs) -> Result<ExitCode> {
+    let store = context.dirs().store();
+    let runs = args.names.iter().map(|name| find(&store, name)).collect::<Result<Vec<_>>>()?;
+    let lines = runs.iter().map(|run| format!("  {}  {}\n", run.id(), state_word(&run.state())));
+    say(&lines.collect::<String>())?;
+    if !args.yes && !agreed(&format!("remove {}, with results and models? [y/N] ", counted(runs.len(), "run")))? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut removed = 0;
+    for run in &runs {
+        match RunDir::remove(run)? {
+            true => removed += 1,
+            false => warn(&format!("`{}` is executed now, and stays", run.id())),
+        }
+    }
+    print(&format!("{} removed\n", counted(removed, "run")))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks a question on the terminal.
+fn agreed(question: &str) -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err(bad_input("there is no terminal to ask on\nhelp: `--yes` removes without a question"));
+    }
+    say(question)?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}

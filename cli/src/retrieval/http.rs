@@ -1,0 +1,262 @@
+//! A small HTTP server for one user of this machine: one request per connection, with limits on size and time.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longest head of a request, in bytes.
+const HEAD: usize = 16 << 10;
+/// Largest body of a request, in bytes.
+const BODY: usize = 32 << 20;
+/// Most headers of a request.
+const HEADERS: usize = 64;
+/// Time within which a request must have arrived.
+const ARRIVAL: Duration = Duration::from_secs(20);
+/// Threads that receive requests.
+const RECEIVERS: usize = 4;
+
+/// A request.
+#[derive(Debug, Default)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    /// Path of the address, without parameters.
+    pub(crate) path: String,
+    /// Parameters of the address.
+    pub(crate) parameters: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    /// The value of a parameter.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Response {
+    status: u16,
+    content_type: &'static str,
+    body: Vec<u8>,
+}
+
+impl Response {
+    pub(crate) fn html(html: String) -> Self {
+        Self { status: 200, content_type: "text/html; charset=utf-8", body: html.into_bytes() }
+    }
+
+    pub(crate) fn json(status: u16, value: &Value) -> Self {
+        Self { status, content_type: "application/json", body: format!("{value:#}\n").into_bytes() }
+    }
+
+    pub(crate) fn jpeg(bytes: Vec<u8>) -> Self {
+        Self { status: 200, content_type: "image/jpeg", body: bytes }
+    }
+
+    /// An answer without what was asked for, with the reason.
+    pub(crate) fn refusal(status: u16, reason: &str) -> Self {
+        Self { status, content_type: "text/plain; charset=utf-8", body: format!("{reason}\n").into_bytes() }
+    }
+
+    fn write(&self, stream: &mut TcpStream) -> io::Result<()> {
+        let reason = match self.status {
+            200 => "OK",
+            400 => "Bad Request",
+            403 => "Forbidden",
+            404 => "Not Found",
+            405 => "Method Not Allowed",
+            408 => "Request Timeout",
+            413 => "Content Too Large",
+            _ => "Internal Server Error",
+        };
+        let head = format!(
+            "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\nX-Content-Type-Options: nosniff\r\n\
+             Referrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\nConnection: close\r\n\r\n",
+            self.status,
+            self.content_type,
+            self.body.len()
+        );
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(&self.body)
+    }
+}
+
+/// Answers requests, one at a time, until the listener fails. Receiving them is the work of other threads, so that a slow
+/// client keeps nobody waiting.
+///
+/// # Errors
+/// If the listener fails.
+pub(crate) fn serve(listener: &TcpListener, answer: impl Fn(&Request) -> Response) -> io::Result<()> {
+    let port = listener.local_addr()?.port();
+    let (arrived, requests) = channel::<(Request, Sender<Response>)>();
+    std::thread::scope(|scope| {
+        for _ in 0..RECEIVERS {
+            let arrived = arrived.clone();
+            let listener = listener.try_clone()?;
+            scope.spawn(move || {
+                for stream in listener.incoming() {
+                    // A client that went away is no matter.
+                    let _ = stream.and_then(|stream| converse(stream, port, &arrived));
+                }
+            });
+        }
+        drop(arrived);
+        for (request, reply) in requests {
+            let _ = reply.send(answer(&request));
+        }
+        Ok(())
+    })
+}
+
+/// Receives a request, hands it on, and sends the answer back.
+fn converse(mut stream: TcpStream, port: u16, arrived: &Sender<(Request, Sender<Response>)>) -> io::Result<()> {
+    stream.set_write_timeout(Some(ARRIVAL))?;
+    let response = match receive(&mut stream, port, Instant::now() + ARRIVAL) {
+        Ok(request) => {
+            let (reply, answered) = channel();
+            let unanswered = || Response::refusal(500, "the search ended");
+            match arrived.send((request, reply)) {
+                Ok(()) => answered.recv().unwrap_or_else(|_| unanswered()),
+                Err(_) => unanswered(),
+            }
+        }
+        Err(refusal) => refusal,
+    };
+    response.write(&mut stream)
+}
+
+/// Reads a request up to its end.
+fn receive(stream: &mut TcpStream, port: u16, until: Instant) -> Result<Request, Response> {
+    let mut bytes = Vec::new();
+    let (mut request, start, length) = loop {
+        if let Some(head) = head(&bytes, port)? {
+            break head;
+        }
+        if bytes.len() > HEAD {
+            return Err(Response::refusal(413, "the head of the request is too long"));
+        }
+        read_more(stream, &mut bytes, until)?;
+    };
+    if length > BODY {
+        return Err(Response::refusal(413, &format!("an image may have {} MiB", BODY >> 20)));
+    }
+    while bytes.len() < start + length {
+        read_more(stream, &mut bytes, until)?;
+    }
+    request.body = bytes[start..start + length].to_vec();
+    Ok(request)
+}
+
+fn read_more(stream: &mut TcpStream, bytes: &mut Vec<u8>, until: Instant) -> Result<(), Response> {
+    let late = || Response::refusal(408, "the request did not arrive in time");
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
+        return Err(late());
+    }
+    let mut part = [0; 64 << 10];
+    match stream.read(&mut part) {
+        Ok(0) => Err(Response::refusal(400, "the request ends early")),
+        Ok(read) => {
+            bytes.extend_from_slice(&part[..read]);
+            Ok(())
+        }
+        Err(_) => Err(late()),
+    }
+}
+
+/// Parses the head of a request: the request without its body, where the body starts, and its length. `None` until all of
+/// it is there. A page of another site is refused, by its `Host` or `Origin`: it may know the port, and its name may lead
+/// here.
+fn head(bytes: &[u8], port: u16) -> Result<Option<(Request, usize, usize)>, Response> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+    let mut parsed = httparse::Request::new(&mut headers);
+    let bad = |reason: &str| Response::refusal(400, reason);
+    let start = match parsed.parse(bytes) {
+        Ok(httparse::Status::Complete(start)) => start,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(error) => return Err(bad(&format!("this is no HTTP: {error}"))),
+    };
+    let header = |name: &str| {
+        let header = parsed.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+        header.and_then(|header| std::str::from_utf8(header.value).ok())
+    };
+    let own = |host: &str| ["127.0.0.1", "localhost", "[::1]"].iter().any(|name| host == format!("{name}:{port}"));
+    let origin = header("origin").map(|origin| origin.strip_prefix("http://").unwrap_or(origin));
+    if !header("host").is_some_and(own) || !origin.is_none_or(own) {
+        return Err(Response::refusal(403, "this page is for this machine alone"));
+    }
+    if header("transfer-encoding").is_some() {
+        return Err(bad("the length of the body must be stated"));
+    }
+    let length = header("content-length").map_or(Ok(0), str::parse).map_err(|_| bad("a bad length of the body"))?;
+    let target = parsed.path.unwrap_or_default();
+    let (path, parameters) = target.split_once('?').unwrap_or((target, ""));
+    let parameters = form_urlencoded::parse(parameters.as_bytes()).into_owned().collect();
+    let method = parsed.method.unwrap_or_default().to_owned();
+    Ok(Some((Request { method, path: path.to_owned(), parameters, body: Vec::new() }, start, length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends bytes to a server, and returns all that comes back.
+    fn exchange(request: &[u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (arrived, requests) = channel::<(Request, Sender<Response>)>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let (stream, _) = listener.accept().unwrap();
+                converse(stream, address.port(), &arrived)
+            });
+            scope.spawn(move || {
+                for (request, reply) in requests {
+                    let text =
+                        format!("{} {} {:?} {}", request.method, request.path, request.parameters, request.body.len());
+                    reply.send(Response::refusal(200, &text)).unwrap();
+                }
+            });
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream
+                .write_all(String::from_utf8_lossy(request).replace("PORT", &address.port().to_string()).as_bytes())
+                .unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer);
+            String::from_utf8_lossy(&answer).into_owned()
+        })
+    }
+
+    #[test]
+    fn a_request_is_taken_apart() {
+        let answer = exchange(b"GET /a?text=red+bag%21&top=3 HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.ends_with("GET /a [(\"text\", \"red bag!\"), (\"top\", \"3\")] 0\n"), "{answer}");
+        let posted = exchange(b"POST /b HTTP/1.1\r\nHost: localhost:PORT\r\nContent-Length: 5\r\n\r\n12345");
+        assert!(posted.ends_with("POST /b [] 5\n"), "{posted}");
+    }
+
+    #[test]
+    fn other_sites_and_odd_requests_are_refused() {
+        let cases: [(&[u8], &str); 7] = [
+            (b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n", "403"),
+            (b"GET / HTTP/1.1\r\n\r\n", "403"),
+            (b"POST / HTTP/1.1\r\nHost: localhost:PORT\r\nOrigin: http://example.org\r\n\r\n", "403"),
+            (b"POST / HTTP/1.1\r\nHost: localhost:PORT\r\nContent-Length: 99999999999\r\n\r\n", "413"),
+            (b"POST / HTTP/1.1\r\nHost: localhost:PORT\r\nContent-Length: -1\r\n\r\n", "400"),
+            (b"POST / HTTP/1.1\r\nHost: localhost:PORT\r\nContent-Length: 9\r\n\r\n123", "400"),
+            (b"\x00\x01\r\n\r\n", "400"),
+        ];
+        for (request, status) in cases {
+            let answer = exchange(request);
+            assert_eq!(answer.get(9..12), Some(status), "{answer}");
+        }
+        let endless = [b"GET / HTTP/1.1\r\n", vec![b'a'; HEAD + 1].as_slice()].concat();
+        assert_eq!(exchange(&endless).get(9..12), Some("413"));
+    }
+}
