@@ -73,6 +73,10 @@ python-check:
     cargo build --release --package hashlab
     @scripts/python-check.sh
 
+# A wheel with the program for `pip install`, tested in an empty environment: target/wheels; needs python3
+wheel:
+    @scripts/wheel.sh
+
 # Build the crates' documentation and open it in the browser
 doc:
     cargo doc --release --workspace --no-deps --open

@@ -3,6 +3,7 @@
 
 mod args;
 mod commands;
+mod completion;
 mod context;
 mod exit;
 mod files;
@@ -12,6 +13,7 @@ mod retrieval;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
+use clap_complete::CompleteEnv;
 pub use hashlab_app::Registry;
 
 use args::{Args, Command};
@@ -28,6 +30,7 @@ const BUILD: hashlab_app::Build = hashlab_app::Build {
 /// Runs the program with the arguments of the process.
 pub fn main(registry: Registry) -> ExitCode {
     hashlab_kernels::keep_freed_memory();
+    CompleteEnv::with_factory(|| completion::completing(Args::command(), registry)).complete();
     let matches = args::without_empty_variables(Args::command()).get_matches();
     let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     log_to_stderr();

@@ -1,5 +1,6 @@
 //! The program as its users meet it: commands in, tables, messages, exit codes and files out.
 
+mod completion;
 mod crossmodal;
 mod damage;
 mod devices;
