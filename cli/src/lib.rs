@@ -9,6 +9,7 @@ mod exit;
 mod files;
 mod hub;
 mod retrieval;
+mod server;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::Rm(args) => commands::runs::rm::run(context, &args),
         Command::Table(args) => commands::table::run(context, &args),
         Command::Report(args) => commands::report::run(context, &args),
+        Command::Watch(args) => commands::watch::run(context, &args),
         Command::Plot(args) => commands::plot::run(context, &args),
         Command::Export(args) => commands::export::run(context, &args),
         Command::Compare(args) => commands::compare::run(context, &args),
@@ -67,6 +69,7 @@ fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::Encoders(args) => commands::encoders::run(context, &args),
         Command::Fetch(args) => commands::fetch::run(context, &args),
         Command::Cache(args) => commands::cache::run(context, &args),
+        Command::Gc(args) => commands::gc::run(context, &args),
         Command::Exec(args) => commands::exec::run(context, args),
     }
 }

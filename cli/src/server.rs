@@ -49,6 +49,10 @@ impl Response {
         Self { status: 200, content_type: "text/html; charset=utf-8", body: html.into_bytes() }
     }
 
+    pub(crate) fn text(text: String) -> Self {
+        Self { status: 200, content_type: "text/plain; charset=utf-8", body: format!("{text}\n").into_bytes() }
+    }
+
     pub(crate) fn json(status: u16, value: &Value) -> Self {
         Self { status, content_type: "application/json", body: format!("{value:#}\n").into_bytes() }
     }
@@ -59,7 +63,7 @@ impl Response {
 
     /// An answer without what was asked for, with the reason.
     pub(crate) fn refusal(status: u16, reason: &str) -> Self {
-        Self { status, content_type: "text/plain; charset=utf-8", body: format!("{reason}\n").into_bytes() }
+        Self { status, ..Self::text(reason.to_owned()) }
     }
 
     fn write(&self, stream: &mut TcpStream) -> io::Result<()> {

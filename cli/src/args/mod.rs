@@ -20,10 +20,10 @@ pub(crate) use codes::{EncodeArgs, EvalArgs, EvalFormat, FeaturesArgs, TraceArgs
 pub(crate) use data::{CacheArgs, CheckArgs, DatasetsArgs, DatasetsCommand, FetchArgs, ShowArgs};
 pub(crate) use export::{ExportArgs, Target};
 pub(crate) use results::{
-    CompareArgs, CompareFormat, IntervalOver, PlotArgs, ReportArgs, TableArgs, TableFormat, TableOptions,
+    CompareArgs, CompareFormat, IntervalOver, PlotArgs, ReportArgs, TableArgs, TableFormat, TableOptions, WatchArgs,
 };
 pub(crate) use retrieval::{IndexArgs, SearchArgs, SearchFormat, ServeArgs, Unreadable};
-pub(crate) use runs::{DiffArgs, LogsArgs, NoteArgs, RmArgs, ShowFormat, ShowRunArgs, TagArgs};
+pub(crate) use runs::{DiffArgs, GcArgs, LogsArgs, NoteArgs, RmArgs, ShowFormat, ShowRunArgs, TagArgs};
 
 use parse::{parse_jobs, parse_size, parse_weights};
 
@@ -84,6 +84,11 @@ pub(crate) enum Command {
     Table(TableArgs),
     /// Write a sweep as one HTML page: tables, figures, failures, queries, runs
     Report(ReportArgs),
+    /// Show the page of a sweep in the browser while it runs
+    ///
+    /// The page of `report`, which loads itself anew when a run has got further. It reads the directory of runs alone, so that
+    /// it does not matter what executes them. The server listens on the loopback interface.
+    Watch(WatchArgs),
     /// Write a figure of a sweep for a paper
     Plot(PlotArgs),
     /// Export a sweep's runs to TensorBoard, MLflow, CSV or Parquet
@@ -133,6 +138,11 @@ pub(crate) enum Command {
     Fetch(FetchArgs),
     /// List the content of the feature cache, or shrink it
     Cache(CacheArgs),
+    /// Remove features, checkpoints and models that no plan refers to, after a question
+    ///
+    /// Results, logs and curves stay. Features are those of data sets, encoders or weights that no plan names; checkpoints and
+    /// models are those of runs in no plan.
+    Gc(GcArgs),
     /// Execute prepared runs (a sweep starts this; of use to schedulers)
     #[command(hide = true)]
     Exec(ExecArgs),

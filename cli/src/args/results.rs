@@ -30,6 +30,19 @@ pub(crate) struct ReportArgs {
 }
 
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  hashlab watch cifar10 --open")]
+pub(crate) struct WatchArgs {
+    /// Name of a sweep under the directory of runs
+    pub(crate) sweep: String,
+    /// Port on this machine's loopback interface; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 8751)]
+    pub(crate) port: u16,
+    /// Open the page in the browser
+    #[arg(long)]
+    pub(crate) open: bool,
+}
+
+#[derive(clap::Args)]
 pub(crate) struct PlotArgs {
     /// Name of a sweep under the directory of runs, e.g. `cifar10`, or a results.jsonl file, which has fewer figures
     pub(crate) sweep: String,

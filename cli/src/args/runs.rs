@@ -77,3 +77,11 @@ pub(crate) struct RmArgs {
     #[arg(long, short)]
     pub(crate) yes: bool,
 }
+
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  hashlab gc")]
+pub(crate) struct GcArgs {
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}

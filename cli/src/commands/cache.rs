@@ -46,6 +46,6 @@ fn listing(cache: &FeatureCache) -> Result<String> {
     Ok(text)
 }
 
-fn mib(bytes: u64) -> f64 {
+pub(super) fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }

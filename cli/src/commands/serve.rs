@@ -10,9 +10,9 @@ use super::search::json;
 use crate::args::ServeArgs;
 use crate::context::{Context, print, warn};
 use crate::exit::bad_input;
-use crate::retrieval::http::{Request, Response, serve};
 use crate::retrieval::page::{self, Pictures, SIDE};
 use crate::retrieval::searcher::{Found, Searcher, with_searcher};
+use crate::server::{Request, Response, serve};
 
 pub(crate) fn run(context: &Context, args: &ServeArgs) -> Result<ExitCode> {
     let device = args.device.name.open()?;

@@ -1,6 +1,5 @@
 //! Search in indexes of images and texts, for the commands `index`, `search` and `serve`.
 
 pub(crate) mod collection;
-pub(crate) mod http;
 pub(crate) mod page;
 pub(crate) mod searcher;

@@ -83,3 +83,26 @@ fn an_ambiguous_or_unknown_name_is_refused() {
     assert!(lab.refused(&["show", "nothing"]).contains("there is no run `nothing`"));
     assert!(lab.refused(&["logs", ""]).contains("there is no run ``"));
 }
+
+#[test]
+fn what_no_plan_refers_to_is_removed_and_the_rest_stays() {
+    let (lab, _) = lab();
+    assert!(lab.ok(&["gc"]).starts_with("nothing to remove"));
+    // A second experiment, of which the plan is lost: its features and models are of no use.
+    lab.write("other.toml", TINY.replace("items = 300", "items = 250"));
+    lab.ok(&["sweep", "other.toml", "--keep", "all"]);
+    std::fs::remove_dir_all(lab.path("runs/sweeps/other")).unwrap();
+    let table = lab.ok(&["table", NAME]);
+    let listed = lab.run(&["gc"]);
+    assert_eq!(listed.code, Some(2), "{listed:#?}");
+    assert!(listed.stdout.contains("features by convnet") && listed.stdout.contains("\"items\":250"), "{listed:#?}");
+    assert_eq!(listed.stdout.matches("checkpoints and model of ").count(), 6, "{listed:#?}");
+    assert!(!listed.stdout.contains("\"items\":300"), "{listed:#?}");
+    let models = || crate::lab::files_named(&lab.path("runs"), "model.safetensors").len();
+    let before = models();
+    assert!(lab.ok(&["gc", "--yes"]).ends_with(" MiB removed\n"));
+    assert_eq!(models(), before - 6);
+    assert!(lab.ok(&["gc"]).starts_with("nothing to remove"));
+    assert_eq!(lab.ok(&["table", NAME]), table);
+    assert_eq!(lab.ok(&["cache"]).matches("\"items\":250").count(), 0);
+}

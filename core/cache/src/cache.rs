@@ -131,6 +131,14 @@ impl FeatureCache {
     pub fn prune(&self, keep: u64) -> Result<Pruned, CacheError> {
         eviction::prune(&self.root, keep)
     }
+
+    /// Removes feature files that `unwanted` names, but for those in use.
+    ///
+    /// # Errors
+    /// If the cache cannot be read or written.
+    pub fn remove(&self, unwanted: impl Fn(&CachedFile) -> bool) -> Result<Pruned, CacheError> {
+        eviction::remove(&self.root, unwanted)
+    }
 }
 
 /// Takes the build lock, and reports the progress of its present holder while waiting.

@@ -77,6 +77,15 @@ pub(crate) fn prune(root: &Path, keep: u64) -> Result<Pruned, CacheError> {
     Plan::new(list(root)?, keep)?.carry_out()
 }
 
+/// Removes the feature files that `unwanted` names, but for those in use.
+pub(crate) fn remove(root: &Path, unwanted: impl Fn(&CachedFile) -> bool) -> Result<Pruned, CacheError> {
+    let _lock = lock(root)?;
+    let (unwanted, wanted): (Vec<CachedFile>, Vec<CachedFile>) = list(root)?.into_iter().partition(unwanted);
+    let mut plan = Plan::new(unwanted, 0)?;
+    plan.left += wanted.iter().map(|entry| entry.bytes).sum::<u64>();
+    plan.carry_out()
+}
+
 /// Feature files to remove, each locked against use until it is removed.
 struct Plan {
     evicted: Vec<(CachedFile, Lock)>,

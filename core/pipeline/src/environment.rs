@@ -58,14 +58,19 @@ impl EncoderContext<'_> {
     }
 }
 
+/// The identity of a run's items in the feature cache: the data set, its content and its settings.
+pub fn identity_of(config: &RunConfig) -> String {
+    let data = serde_json::Value::from(config.data.clone());
+    format!("{} {} {}", config.dataset, config.dataset_identity, canonical(&data))
+}
+
 impl<'a> RunEnvironment<'a> {
     /// Prepares a run's encoders without reading or computing.
     ///
     /// # Errors
     /// If the data set lacks a modality, or the configuration does not fit this program.
     pub fn new(config: &RunConfig, dataset: &'a dyn Dataset, cx: EncoderContext<'a>, device: &Device) -> Result<Self> {
-        let data = serde_json::Value::from(config.data.clone());
-        let identity = format!("{} {} {}", config.dataset, config.dataset_identity, canonical(&data));
+        let identity = identity_of(config);
         let source = FeatureSource { cache: cx.cache, dataset, identity, device: device.clone() };
         let encoders = config.encoders.try_map(|modality, settings| {
             let Some(data) = dataset.data(modality) else {

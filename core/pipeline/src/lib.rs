@@ -33,7 +33,7 @@ mod text_loader;
 mod with_encoder;
 
 pub use batches::check_batches;
-pub use environment::{EncoderContext, EncoderSetup, RunEnvironment};
+pub use environment::{EncoderContext, EncoderSetup, RunEnvironment, identity_of};
 pub use feature_source::{FeatureSource, OnProgress};
 pub use image_features::ImageFeatures;
 pub use image_loader::ImageLoader;

@@ -94,7 +94,7 @@ pub use hashlab_eval::{Definition, Depth, MetricInfo, known_metrics};
 pub use hashlab_store::PRIMARY_METRIC;
 pub use jsonl::results_jsonl;
 pub use options::{Format, IntervalOver, Options};
-pub use page::{page, source_hash};
+pub use page::{live_page, page, source_hash};
 pub use published::{Published, PublishedError, parse_published};
 pub use setup::{EncoderSummary, EncoderWeights, Finetuning, Selection, Setup};
 pub use sweep_report::{Header, Outcome, ReportedRun, SweepReport};

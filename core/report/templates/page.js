@@ -115,4 +115,27 @@
     drawer.scrollTop = 0;
   });
   drawer.addEventListener("click", (event) => { if (event.target === drawer) drawer.close(); });
+
+  // A page that a server shows loads itself anew when the sweep has got further, unless somebody reads a drawer or filters.
+  const live = document.documentElement.dataset.live;
+  if (live) {
+    const status = document.getElementById("live");
+    const busy = () => drawer.open || all("input[type=search]").some((input) => input.value);
+    const look = async () => {
+      try {
+        const answer = await fetch("/state");
+        if ((await answer.text()).trim() === live) {
+          status.textContent = "live";
+        } else if (busy()) {
+          status.textContent = "live; new results come when the filter is empty and the drawer closed";
+        } else {
+          return location.reload();
+        }
+      } catch {
+        status.textContent = "no longer live: the program that shows this page has ended";
+      }
+      setTimeout(look, 2000);
+    };
+    setTimeout(look, 2000);
+  }
 })();

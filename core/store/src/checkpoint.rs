@@ -51,7 +51,7 @@ fn file_name(bytes: &[u8]) -> String {
     format!("{PREFIX}{}{SUFFIX}", &blake3::hash(bytes).to_hex()[..16])
 }
 
-fn list(directory: &Path) -> Vec<PathBuf> {
+pub(super) fn list(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let is_checkpoint = |path: &PathBuf| {
         path.file_name()

@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -157,6 +158,23 @@ impl RunDir {
         Ok(true)
     }
 
+    /// Bytes of checkpoints and of the model.
+    pub fn tensor_bytes(&self) -> [u64; 2] {
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        [checkpoint::list(&self.path).iter().map(|path| size(path)).sum(), size(&self.model_path())]
+    }
+
+    /// Removes checkpoints and the model. Returns whether it did; those of a run that another process executes stay.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if a file cannot be removed.
+    pub fn remove_tensors(&self) -> Result<bool, StoreError> {
+        let Some(_lock) = lock(&self.lock_path())? else { return Ok(false) };
+        checkpoint::remove_all(&self.path)?;
+        self.remove_model()?;
+        Ok(true)
+    }
+
     /// Removes the stored model, if there is one.
     ///
     /// # Errors
@@ -206,6 +224,15 @@ impl RunDir {
             return Ok(None);
         }
         self.write_failure(message, self.last_attempt()).map(Some)
+    }
+
+    /// Sizes and times of change of what the run's processes write, by which a change is noticed without reading.
+    pub fn progress_stamp(&self) -> [Option<(u64, SystemTime)>; 4] {
+        let stamp = |path: PathBuf| {
+            let file = std::fs::metadata(path).ok()?;
+            Some((file.len(), file.modified().ok()?))
+        };
+        [self.result_path(), self.failure_path(), self.attempts_path(), self.metrics_path()].map(stamp)
     }
 
     /// Lists the attempts that began, oldest first.

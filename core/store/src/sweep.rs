@@ -54,8 +54,16 @@ impl SweepDir {
 
     /// Counts the plans.
     pub fn plans(&self) -> usize {
-        let Ok(entries) = fs::read_dir(&self.path) else { return 0 };
-        entries.flatten().filter(|entry| entry.path().join(PLAN).is_file()).count()
+        self.all().len()
+    }
+
+    /// The plans that were started, in the order of their digests.
+    pub fn all(&self) -> Vec<PlanDir> {
+        let Ok(entries) = fs::read_dir(&self.path) else { return Vec::new() };
+        let mut plans: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        plans.retain(|path| path.join(PLAN).is_file());
+        plans.sort();
+        plans.into_iter().map(|path| PlanDir { path }).collect()
     }
 
     /// Records that the plan `digest` was started last.

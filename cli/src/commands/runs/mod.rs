@@ -6,10 +6,13 @@ pub(crate) mod remarks;
 pub(crate) mod rm;
 pub(crate) mod show;
 
+use std::io::{BufRead as _, IsTerminal as _};
+
 use anyhow::Result;
 use hashlab_store::{RunConfig, RunDir, RunId, RunState, Store};
 use serde_json::Value;
 
+use crate::context::say;
 use crate::exit::bad_input;
 
 /// Runs that an ambiguous name may mean, as many as a message lists.
@@ -37,6 +40,17 @@ fn find(store: &Store, name: &str) -> Result<RunDir> {
             Err(bad_input(format!("`{name}` may be any of {} runs:{listed}{more}", several.len())))
         }
     }
+}
+
+/// Asks a question on the terminal.
+pub(super) fn agreed(question: &str) -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err(bad_input("there is no terminal to ask on\nhelp: `--yes` removes without a question"));
+    }
+    say(question)?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// The settings of a run by dotted key, as experiment files write them, e.g. `image.encoder`. Those that a configuration

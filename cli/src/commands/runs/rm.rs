@@ -1,15 +1,13 @@
 //! `hashlab rm`: removes runs, after a question.
 
-use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use hashlab_store::{RunDir, counted};
 
-use super::{find, state_word};
+use super::{agreed, find, state_word};
 use crate::args::RmArgs;
 use crate::context::{Context, print, say, warn};
-use crate::exit::bad_input;
 
 pub(crate) fn run(context: &Context, args: &RmArgs) -> Result<ExitCode> {
     let store = context.dirs().store();
@@ -28,15 +26,4 @@ pub(crate) fn run(context: &Context, args: &RmArgs) -> Result<ExitCode> {
     }
     print(&format!("{} removed\n", counted(removed, "run")))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Asks a question on the terminal.
-fn agreed(question: &str) -> Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        return Err(bad_input("there is no terminal to ask on\nhelp: `--yes` removes without a question"));
-    }
-    say(question)?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }

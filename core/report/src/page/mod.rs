@@ -34,6 +34,7 @@ const COPIES: [(&str, Format); 3] = [("LaTeX", Format::Latex), ("Markdown", Form
 #[derive(Template)]
 #[template(path = "page.html")]
 struct Page<'a> {
+    live: Option<&'a str>,
     name: &'a str,
     title: &'a str,
     style: &'static str,
@@ -59,6 +60,29 @@ struct Page<'a> {
 /// # Errors
 /// As [`render`], and [`ReportError::Template`], which would be a defect.
 pub fn page(report: &SweepReport, published: &[Published], details: &Details) -> Result<String, ReportError> {
+    write(report, published, details, None)
+}
+
+/// Renders a sweep as a page that asks its server's `/state` again and again, and loads itself anew when that is no longer
+/// `state`.
+///
+/// # Errors
+/// As [`page`].
+pub fn live_page(
+    report: &SweepReport,
+    published: &[Published],
+    details: &Details,
+    state: &str,
+) -> Result<String, ReportError> {
+    write(report, published, details, Some(state))
+}
+
+fn write(
+    report: &SweepReport,
+    published: &[Published],
+    details: &Details,
+    live: Option<&str>,
+) -> Result<String, ReportError> {
     let apart = apart(&report.runs);
     let comparison = Comparison::of(&apart);
     let options = Options { times: true, ..Options::new(Format::Markdown) };
@@ -81,6 +105,7 @@ pub fn page(report: &SweepReport, published: &[Published], details: &Details) ->
     let sections = sections.into_iter().chain(of_panels).chain(rest).filter(|s| s.2).map(|s| (s.0, s.1)).collect();
     let shown = document.tables.iter().chain(&document.times);
     let page = Page {
+        live,
         name: &report.name,
         title: &document.title,
         style: STYLE,

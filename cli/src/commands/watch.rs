@@ -1,0 +1,65 @@
+//! `hashlab watch`: the page of a sweep on this machine's loopback interface, while its runs go on.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use hashlab_report::live_page;
+use hashlab_sweep::Plan;
+
+use crate::args::WatchArgs;
+use crate::context::{Context, print, warn};
+use crate::exit::bad_input;
+use crate::retrieval::page::reason;
+use crate::server::{Request, Response, serve};
+
+pub(crate) fn run(context: &Context, args: &WatchArgs) -> Result<ExitCode> {
+    context.workspace.newest_plan(&args.sweep)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).map_err(|error| {
+        bad_input(format!("cannot listen on port {}: {error}\nhelp: `--port 0` takes a free one", args.port))
+    })?;
+    let address = format!("http://{}/", listener.local_addr()?);
+    print(&format!("{} at {address}; Ctrl-C ends it\n", args.sweep))?;
+    if args.open
+        && let Err(error) = open::that_detached(&address)
+    {
+        warn(&format!("no browser was opened: {error}"));
+    }
+    serve(&listener, |request| answer(context, &args.sweep, request))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn answer(context: &Context, sweep: &str, request: &Request) -> Response {
+    let done = match (request.method.as_str(), request.path.as_str()) {
+        ("GET", "/") => html(context, sweep).map(Response::html),
+        ("GET", "/state") => newest_state(context, sweep).map(Response::text),
+        ("GET", _) => return Response::refusal(404, "there is no such page"),
+        _ => return Response::refusal(405, "the page is read with GET"),
+    };
+    done.unwrap_or_else(|error| Response::refusal(500, &reason(&error)))
+}
+
+/// The page of the plan that was started last. Its state is taken first: what changes meanwhile is shown by the next one.
+fn html(context: &Context, sweep: &str) -> Result<String> {
+    let (plan, dir) = context.workspace.newest_plan(sweep)?;
+    let state = state_of(context, &plan)?;
+    let report = context.workspace.report(&plan, &dir)?;
+    let details = context.workspace.details(&report)?;
+    Ok(live_page(&report, &context.workspace.published()?, &details, &state)?)
+}
+
+fn newest_state(context: &Context, sweep: &str) -> Result<String> {
+    let (plan, _) = context.workspace.newest_plan(sweep)?;
+    state_of(context, &plan)
+}
+
+/// A digest of the plan and of how far its runs are.
+fn state_of(context: &Context, plan: &Plan) -> Result<String> {
+    let store = context.dirs().store();
+    let mut digest = blake3::Hasher::new();
+    digest.update(plan.digest().as_bytes());
+    for run in &plan.runs {
+        digest.update(format!("{:?}", store.run(&run.id)?.progress_stamp()).as_bytes());
+    }
+    Ok(digest.finalize().to_hex()[..16].to_owned())
+}
