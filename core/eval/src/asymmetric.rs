@@ -3,8 +3,9 @@
 use rayon::prelude::*;
 
 use crate::ranking::Ranking;
+use crate::relevance::shared;
 use crate::report::{Measure, Totals};
-use crate::search::{Summary, check_width};
+use crate::search::{Summary, check_side, check_width};
 use crate::{Codes, EvalError, LabelSets, Options, Report};
 
 /// Real-valued queries `(n, bits)`, row by row, before the sigmoid.
@@ -85,16 +86,8 @@ pub fn evaluate_asymmetric(
     database_labels: LabelSets<'_>,
     options: &Options,
 ) -> Result<Report, EvalError> {
-    for (side, codes, labels) in
-        [("query", query.len(), query_labels.len()), ("database", database.len(), database_labels.len())]
-    {
-        if codes == 0 {
-            return Err(EvalError::Empty { side });
-        }
-        if codes != labels {
-            return Err(EvalError::Items { side, codes, labels });
-        }
-    }
+    check_side("query", query.len(), query_labels.len())?;
+    check_side("database", database.len(), database_labels.len())?;
     check_width("bits per code", query.bits, database.bits())?;
     check_width("words per label set", query_labels.words(), database_labels.words())?;
     let measure = Measure::new(options, database.len(), 0)?;
@@ -114,10 +107,7 @@ pub fn evaluate_asymmetric(
 fn rank(ranking: &mut Ranking, distances: &[f64], labels: &[u64], sets: LabelSets<'_>) {
     let mut order: Vec<u32> = (0..distances.len() as u32).collect();
     order.sort_by(|&a, &b| distances[a as usize].total_cmp(&distances[b as usize]));
-    let grade = |item: u32| {
-        let shared = labels.iter().zip(sets.item(item as usize)).map(|(a, b)| (a & b).count_ones());
-        shared.sum::<u32>().min(u32::from(u16::MAX)) as u16
-    };
+    let grade = |item: u32| shared(labels, sets.item(item as usize)).min(u32::from(u16::MAX)) as u16;
     let mut before = f64::NEG_INFINITY;
     let sorted = order.iter().map(|&item| {
         let distance = distances[item as usize];

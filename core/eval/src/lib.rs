@@ -29,6 +29,7 @@ mod error;
 mod expectation;
 mod gains;
 mod harmonic;
+mod lists;
 mod metrics;
 mod neighbors;
 mod per_class;
@@ -46,7 +47,7 @@ pub use bootstrap::{Interval, bootstrap};
 pub use codes::Codes;
 pub use counts::CodeCounts;
 pub use error::EvalError;
-pub use metrics::{Definition, Depth, MetricInfo, known_metrics};
+pub use metrics::{Definition, Depth, MetricInfo, Search, known_metrics};
 pub use neighbors::{Neighbor, extremes, nearest};
 pub use per_class::{ClassMean, per_class};
 pub use profile::{BitStatistics, DistanceCounts, distances};
@@ -62,7 +63,8 @@ use search::{Judgment, Part};
 /// Ranks the database for every query and measures the rankings.
 ///
 /// Runs on the current rayon pool; equal input gives equal bits, whatever its number of threads. Besides codes and labels,
-/// it takes memory for the relevant items of 16 queries per thread, 8 bytes each, and for the results.
+/// it takes memory for the relevant items of 8 queries per thread, 8 bytes each, for the places of the database's labels,
+/// 2 bytes each, and for the results.
 ///
 /// # Errors
 /// If a side holds no items, codes and labels count different items, query and database differ in bits or in words per

@@ -99,7 +99,16 @@ impl Definition {
 /// mAP@K by [`Definition::TopK`].
 pub(crate) const MAP_AT_K: &str = "map_at_k";
 
-/// A metric that rankings are measured by. In its texts, `K` stands for the depth.
+/// The radius of the precision within a ball, if no other is chosen.
+pub(crate) const RADIUS: usize = 2;
+
+/// The precision within a ball of [`RADIUS`].
+const PRECISION_RADIUS: &str = "precision_radius2";
+
+/// Number of queries without a hit.
+pub(crate) const WITHOUT_HIT: &str = "queries_without_hit";
+
+/// A metric that rankings are measured by. In its texts, `K` stands for the depth and `R` for the radius.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetricInfo {
     /// Name in results and options, e.g. `map_at_k`.
@@ -119,7 +128,12 @@ pub struct MetricInfo {
 const BY_POSITION: &str = "average precision of the ranking by (Hamming distance, database position)";
 const ALL_QUERIES: &str = "all queries, one without a hit counts 0";
 
-const KNOWN: &[MetricInfo] = &[
+/// Number of metrics.
+pub(crate) const COUNT: usize = 14;
+
+/// Every metric, in the order in which the values of a query are measured. In texts, `K` stands for the depth and `R` for the
+/// radius.
+const KNOWN: [MetricInfo; COUNT] = [
     MetricInfo {
         name: MAP_AT_K,
         title: "mAP@K",
@@ -219,15 +233,15 @@ const KNOWN: &[MetricInfo] = &[
         used_by: &["DSRH", "Dreamupers/DeepHashing"],
     },
     MetricInfo {
-        name: "precision_radius2",
-        title: "Precision within Hamming radius 2",
-        definition: "relevant items within Hamming distance 2",
+        name: PRECISION_RADIUS,
+        title: "Precision within Hamming radius R",
+        definition: "relevant items within Hamming distance R",
         divisor: "all items there",
         averaged: "all queries, one with no item there counts 0",
         used_by: &["HashNet"],
     },
     MetricInfo {
-        name: "queries_without_hit",
+        name: WITHOUT_HIT,
         title: "Queries without a hit",
         definition: "number of queries without a relevant item among the top K",
         divisor: "",
@@ -238,7 +252,25 @@ const KNOWN: &[MetricInfo] = &[
 
 /// Every metric that rankings are measured by.
 pub fn known_metrics() -> &'static [MetricInfo] {
-    KNOWN
+    const { &KNOWN }
+}
+
+/// What the texts of metrics depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// The depth K.
+    pub depth: Depth,
+    /// The Hamming radius R.
+    pub radius: usize,
+    /// Whether items are ranked by an asymmetric distance.
+    pub asymmetric: bool,
+}
+
+impl From<Depth> for Search {
+    /// A search by Hamming distance, with the radius of tables.
+    fn from(depth: Depth) -> Self {
+        Self { depth, radius: RADIUS, asymmetric: false }
+    }
 }
 
 impl MetricInfo {
@@ -247,29 +279,45 @@ impl MetricInfo {
         self.averaged.is_empty()
     }
 
+    /// Whether it counts the items within the Hamming radius.
+    pub(crate) fn is_of_radius(&self) -> bool {
+        self.name == PRECISION_RADIUS
+    }
+
+    /// Name in the results of a search with a radius.
+    pub fn name_at(&self, radius: usize) -> String {
+        if self.is_of_radius() { format!("precision_radius{radius}") } else { self.name.to_owned() }
+    }
+
     /// Looks a metric up.
     pub fn named(name: &str) -> Option<&'static Self> {
-        KNOWN.iter().find(|metric| metric.name == name)
+        known_metrics().iter().find(|metric| metric.name == name)
     }
 
-    /// The heading, for a depth.
-    pub fn title_at(&self, depth: Depth) -> String {
-        at_depth(self.title, depth)
+    /// The heading.
+    pub fn title_at(&self, search: impl Into<Search>) -> String {
+        filled(self.title, search.into())
     }
 
-    /// The definition in one sentence, for a depth.
-    pub fn sentence(&self, depth: Depth) -> String {
+    /// The definition in one sentence.
+    pub fn sentence(&self, search: impl Into<Search>) -> String {
         let mean = match self.divisor {
             "" => self.definition.to_owned(),
             divisor => format!("{}, divided by {divisor}; mean over {}", self.definition, self.averaged),
         };
-        at_depth(&mean, depth)
+        filled(&mean, search.into())
     }
 
     /// Whether the best value of a column is its greatest; of a count of misses it is not.
     pub fn more_is_better(&self) -> bool {
         !self.divisor.is_empty()
     }
+}
+
+/// Fills a text in.
+fn filled(text: &str, Search { depth, radius, asymmetric }: Search) -> String {
+    let text = at_depth(text, depth).replace(" R", &format!(" {radius}"));
+    if asymmetric { text.replace("Hamming distance", "asymmetric distance") } else { text }
 }
 
 /// Replaces `K` by the depth.

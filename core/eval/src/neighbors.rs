@@ -1,5 +1,6 @@
 //! Nearest neighbors of single queries, and the best and worst queries.
 
+use crate::relevance::shared;
 use crate::search::{Judgment, Part};
 use crate::{Codes, EvalError, LabelSets};
 
@@ -33,9 +34,10 @@ pub fn nearest(
     Part { codes: database, judgment }.check(query)?;
     let of_query = |&index: &usize| {
         let labels = query_labels.item(index);
-        let neighbor = |(distance, position): (u32, u32)| {
-            let shared = labels.iter().zip(database_labels.item(position as usize)).any(|(a, b)| a & b != 0);
-            Neighbor { position, distance, relevant: shared }
+        let neighbor = |(distance, position): (u32, u32)| Neighbor {
+            position,
+            distance,
+            relevant: shared(labels, database_labels.item(position as usize)) > 0,
         };
         nearest_positions(query, index, database, count).into_iter().map(neighbor).collect()
     };

@@ -2,7 +2,7 @@
 //!
 //! Metrics depend only on the ranks of relevant items and on the sizes of groups at equal distance.
 
-use crate::scan::Sighting;
+use crate::scan::{Found, Sighting};
 
 /// The items at one distance from the query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,8 +24,16 @@ pub(crate) struct Ranking {
     hits: Vec<u32>,
     /// Grade of each hit; empty where all are 1.
     grades: Vec<u16>,
-    /// By distance: the rank before the group's first, and where its next hit goes.
-    places: Vec<(u32, u32)>,
+    places: Vec<Place>,
+}
+
+/// Where the items at one distance go.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The rank of the first.
+    first: u32,
+    /// The index of the next relevant one among all.
+    hit: u32,
 }
 
 impl Ranking {
@@ -59,28 +67,26 @@ impl Ranking {
         self.hits.partition_point(|&rank| rank as usize <= depth)
     }
 
-    /// Ranks what a scan of the whole database found; `next` holds the counters it left, one per distance. Of the
-    /// relevant items, those beyond the group that holds rank `depth` are counted but get no rank.
-    pub(crate) fn fill(&mut self, next: &[Sighting], sightings: &[Sighting], graded: bool, depth: usize) {
+    /// Ranks what scans of the whole database found of a query, by codes of `bits` bits. Of the relevant items, those beyond
+    /// the group that holds rank `depth` are counted but get no rank.
+    pub(crate) fn fill(&mut self, found: &Found, bits: usize, graded: bool, depth: usize) {
         self.groups.clear();
-        self.groups.extend(next.iter().map(|next| Group { items: next.place(), relevant: 0 }));
-        for sighting in sightings {
-            self.groups[sighting.distance()].relevant += 1;
-        }
+        self.groups.extend(found.counts(bits).map(|(items, relevant)| Group { items, relevant }));
+        let sightings = found.sightings();
         self.relevant = sightings.len();
         let ranked = self.start_groups(depth);
         self.hits.resize(ranked, 0);
         self.grades.resize(if graded { ranked } else { 0 }, 0);
-        for sighting in sightings {
-            let (before, hit) = &mut self.places[sighting.distance()];
-            let at = *hit as usize;
-            *hit += 1;
-            if let Some(rank) = self.hits.get_mut(at) {
-                *rank = *before + sighting.place() as u32 + 1;
-                if graded {
-                    self.grades[at] = sighting.grade();
+        let (places, hits) = (&mut self.places[..], &mut self.hits[..]);
+        if graded {
+            let grades = &mut self.grades[..];
+            in_rank_order(sightings, places, |at, rank, grade| {
+                if let (Some(hit), Some(of_hit)) = (hits.get_mut(at), grades.get_mut(at)) {
+                    (*hit, *of_hit) = (rank, grade);
                 }
-            }
+            });
+        } else {
+            in_rank_order(sightings, places, |at, rank, _| hits.get_mut(at).into_iter().for_each(|hit| *hit = rank));
         }
     }
 
@@ -89,7 +95,7 @@ impl Ranking {
         let (mut items, mut hits, mut ranked) = (0, 0, 0);
         self.places.clear();
         for group in &self.groups {
-            self.places.push((items as u32, hits as u32));
+            self.places.push(Place { first: items as u32 + 1, hit: hits as u32 });
             if items < depth {
                 ranked = hits + group.relevant;
             }
@@ -124,10 +130,20 @@ impl Ranking {
     }
 }
 
+/// Hands on the index of each sighting among the relevant items in rank order, its rank and its grade.
+#[inline(always)]
+fn in_rank_order(sightings: &[Sighting], places: &mut [Place], mut write: impl FnMut(usize, u32, u16)) {
+    for sighting in sightings {
+        let Place { first, hit } = &mut places[sighting.distance()];
+        write(*hit as usize, *first + sighting.place() as u32, sighting.grade());
+        *hit += 1;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::{BLOCK, Block, Relevance, counters, scan};
+    use crate::scan::{BLOCK, Grading, Relevance};
 
     /// Distances 0 0 1 2 1 0 0 from the query, relevance 1 0 1 1 0 0 1.
     fn ranked(depth: usize) -> Ranking {
@@ -136,12 +152,11 @@ mod tests {
         let mut ranking = Ranking::default();
         // A second ranking in the same memory must not remember the first.
         for (code, labels) in [(0b00, 0b10), (0b11, 0b01)] {
-            let mut next: Vec<Sighting> = (0..counters(2)).map(Sighting::first).collect();
-            let mut out = [Sighting::first(0); BLOCK];
-            let relevance = Relevance::Labels { query: &[labels], items: &items };
-            let block = Block { code: &[code], codes: &codes, relevance, graded: false };
-            let found = scan(&block, &mut next, &mut out);
-            ranking.fill(&next[..3], &out[..found], false, depth);
+            let mut found = Found::nothing(2);
+            let mut block = [Sighting::first(0); BLOCK];
+            let relevance = Relevance::Graded(Grading::Shared { query: &[labels], items: &items });
+            found.scan(&[code], &codes, relevance, &mut block);
+            ranking.fill(&found, 2, false, depth);
         }
         ranking
     }

@@ -59,10 +59,19 @@ impl<'a> LabelSets<'a> {
 
     /// The labels of item `index`, ascending.
     pub(crate) fn labels(&self, index: usize) -> impl Iterator<Item = usize> {
-        let of_word =
-            |(at, &word): (usize, &u64)| (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| at * 64 + bit);
+        let of_word = |(at, &word): (usize, &u64)| {
+            let some = |rest: u64| (rest != 0).then_some(rest);
+            let rests = std::iter::successors(some(word), move |rest| some(rest & (rest - 1)));
+            rests.map(move |rest| at * 64 + rest.trailing_zeros() as usize)
+        };
         self.item(index).iter().enumerate().flat_map(of_word)
     }
+}
+
+/// The number of labels that two sets share.
+#[inline(always)]
+pub(crate) fn shared(a: &[u64], b: &[u64]) -> u32 {
+    a.iter().zip(b).map(|(a, b)| (a & b).count_ones()).sum()
 }
 
 /// Relevance grade of each of `items` database items to each query; 0 is irrelevant. Row = query.

@@ -6,7 +6,7 @@ use crate::average_precision::{PrecisionSums, ratio};
 use crate::curves::{Curves, precision_within};
 use crate::gains::{Gains, average_gain};
 use crate::harmonic::Harmonic;
-use crate::metrics::{Definition, MAP_AT_K};
+use crate::metrics::{COUNT, Definition, MetricInfo, RADIUS, WITHOUT_HIT, known_metrics};
 use crate::ranking::Ranking;
 use crate::search::{GROUP, Summary};
 use crate::{EvalError, expectation};
@@ -28,7 +28,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { map_at: None, definition: Definition::default(), radius: 2, ranks: Vec::new(), curves: false }
+        Self { map_at: None, definition: Definition::default(), radius: RADIUS, ranks: Vec::new(), curves: false }
     }
 }
 
@@ -47,28 +47,8 @@ pub(crate) fn depth(map_at: Option<usize>, items: usize) -> Result<usize, EvalEr
     if map_at == Some(0) { Err(EvalError::Depth) } else { Ok(map_at.map_or(items, |depth| depth.min(items))) }
 }
 
-/// Names of the values of a query. The radius is appended to the last.
-const NAMES: [&str; 14] = [
-    MAP_AT_K,
-    "map_at_k_hit_queries",
-    "map_at_k_min_divisor",
-    "map_at_k_all_relevant",
-    "map_first_k",
-    "map_at_k_expected",
-    "map_all",
-    "map_all_expected",
-    "ndcg_at_k",
-    "ndcg_at_k_expected",
-    "ndcg_at_k_graded",
-    "acg_at_k",
-    WITHOUT_HIT,
-    PRECISION_RADIUS,
-];
-const WITHOUT_HIT: &str = "queries_without_hit";
-const PRECISION_RADIUS: &str = "precision_radius";
-
-/// Values of one query, in the order of [`NAMES`]; NaN where the query does not enter the mean.
-type Values = [f64; NAMES.len()];
+/// Values of one query, in the order of [`known_metrics`]; NaN where the query does not enter the mean.
+type Values = [f64; COUNT];
 
 /// Choice of metrics.
 pub(crate) struct Measure<'a> {
@@ -110,21 +90,19 @@ impl<'a> Measure<'a> {
             if relevant == 0 { 0.0 } else { expected_gain / best },
             self.gains.graded_ndcg(ranking, hits),
             average_gain(ranking, hits, depth),
-            f64::from(u8::from(hits == 0)),
             precision_within(ranking, self.options.radius),
+            f64::from(u8::from(hits == 0)),
         ]
     }
 
     /// Takes the means.
     pub(crate) fn report(&self, totals: Totals) -> Report {
         let Totals { values, curves } = totals;
-        let name = |name: &str| match name {
-            PRECISION_RADIUS => format!("{name}{}", self.options.radius),
-            _ => name.to_owned(),
+        let measured = known_metrics().iter().enumerate().filter(|(_, metric)| self.bits > 0 || !metric.is_of_radius());
+        let of_metric = |(at, metric): (usize, &MetricInfo)| {
+            (metric.name_at(self.options.radius), values.iter().map(|query| query[at]).collect())
         };
-        let measured = NAMES.iter().enumerate().filter(|(_, name)| self.bits > 0 || **name != PRECISION_RADIUS);
-        let queries: BTreeMap<String, Vec<f64>> =
-            measured.map(|(at, of)| (name(of), values.iter().map(|query| query[at]).collect())).collect();
+        let queries: BTreeMap<String, Vec<f64>> = measured.map(of_metric).collect();
         Report {
             primary: self.options.definition.metric(),
             curves: curves.map_or_else(BTreeMap::new, |curves| curves.means(&self.options.ranks, values.len())),

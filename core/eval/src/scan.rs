@@ -1,11 +1,14 @@
-//! The inner loop: one query against a block of the database.
+//! The inner loops: one query against a block of the database.
 //!
-//! Of every item the loop needs its distance to the query, its place among the items at that distance, and whether it
-//! is relevant. It counts the items of each distance, and writes a *sighting* of each relevant item: distance, grade and
-//! place in one word. The counter of a distance holds the next sighting there, so that an item costs two loads, two
-//! stores and no branch.
+//! Of every item they need its distance to the query, its place among the items at that distance, and whether it is
+//! relevant. They count the items of each distance, and write *sightings* of items: distance, grade and place in one word.
+//! The counter of a distance holds the next sighting there, so that an item costs two loads, two stores and no branch.
+//! Where relevant items are listed, all items are sighted and those on the list are kept; else each item is judged as it
+//! is sighted.
 
 use pulp::{Arch, NullaryFnOnce};
+
+use crate::relevance::shared;
 
 /// Most items scanned at a time.
 pub(crate) const BLOCK: usize = 1024;
@@ -15,7 +18,7 @@ const PLACE_BITS: u32 = 35;
 /// Bits of a sighting that hold the grade.
 const GRADE_BITS: u32 = 16;
 /// The highest grade that a sighting can hold.
-pub(crate) const HIGHEST_GRADE: u64 = (1 << GRADE_BITS) - 1;
+pub(crate) const HIGHEST_GRADE: u32 = (1 << GRADE_BITS) - 1;
 
 /// A relevant item: its distance, its grade (0 where all relevant items are alike), and the number of items before it
 /// at the same distance.
@@ -39,171 +42,253 @@ impl Sighting {
     pub(crate) fn place(self) -> usize {
         (self.0 & ((1 << PLACE_BITS) - 1)) as usize
     }
+
+    #[inline(always)]
+    fn graded(self, grade: u32) -> Self {
+        Self(self.0 | u64::from(grade) << PLACE_BITS)
+    }
+
+    /// Takes the sighting from a counter, and counts on.
+    #[inline(always)]
+    fn take(&mut self) -> Self {
+        let sighting = *self;
+        self.0 += 1;
+        sighting
+    }
 }
 
-/// The length of a list of counters for codes of `bits` bits: enough for every index of a byte.
-pub(crate) fn counters(bits: usize) -> usize {
-    (bits + 1).max(256)
+/// Sightings of the items of a block.
+pub(crate) type BlockSightings = [Sighting; BLOCK];
+
+/// What scans found of one query.
+pub(crate) struct Found {
+    /// The next sighting of each distance.
+    next: Vec<Sighting>,
+    /// Relevant items at each distance.
+    relevant: Vec<u32>,
+    /// Sightings of the relevant items, by position.
+    sightings: Vec<Sighting>,
+}
+
+impl Found {
+    /// Makes room for codes of `bits` bits: there are counters for every index of a byte.
+    pub(crate) fn nothing(bits: usize) -> Self {
+        let counters = (bits + 1).max(256);
+        let next = (0..counters).map(Sighting::first).collect();
+        Self { next, relevant: vec![0; counters], sightings: Vec::new() }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.next.iter_mut().enumerate().for_each(|(distance, next)| *next = Sighting::first(distance));
+        self.relevant.fill(0);
+        self.sightings.clear();
+    }
+
+    /// For distances `0..=bits`: the number of items, and of the relevant ones.
+    pub(crate) fn counts(&self, bits: usize) -> impl Iterator<Item = (usize, usize)> {
+        let items = self.next[..=bits].iter().map(|next| next.place());
+        items.zip(self.relevant.iter().map(|&relevant| relevant as usize))
+    }
+
+    /// Sightings of the relevant items, by position.
+    pub(crate) fn sightings(&self) -> &[Sighting] {
+        &self.sightings
+    }
+
+    /// Adds a block of at most [`BLOCK`] items. What `block` holds before does not matter.
+    pub(crate) fn scan(&mut self, code: &[u64], codes: &[u64], relevance: Relevance<'_>, block: &mut BlockSightings) {
+        let (arch, next) = (Arch::new(), &mut self.next);
+        match relevance {
+            Relevance::Places(places) => {
+                arch.dispatch(Place { code, codes, next, out: block });
+                self.keep(places.iter().map(|&place| block[usize::from(place) % BLOCK]));
+            }
+            Relevance::Graded(grading) => {
+                let count = arch.dispatch(Grade { code, codes, grading, next, out: block });
+                self.keep(block[..count].iter().copied());
+            }
+        }
+    }
+
+    fn keep(&mut self, sightings: impl ExactSizeIterator<Item = Sighting>) {
+        let counted = |sighting: Sighting| {
+            self.relevant[sighting.distance()] += 1;
+            sighting
+        };
+        self.sightings.extend(sightings.map(counted));
+    }
 }
 
 /// Relevance of the items of a block to a query.
 #[derive(Clone, Copy)]
 pub(crate) enum Relevance<'a> {
+    /// Places of the relevant items in the block, ascending; their grades are alike.
+    Places(&'a [u16]),
+    /// A grade of each item, 0 being irrelevant.
+    Graded(Grading<'a>),
+}
+
+/// Where the grades of the items of a block come from.
+#[derive(Clone, Copy)]
+pub(crate) enum Grading<'a> {
     /// The labels of the query and those of the items; the grade is the number that is shared.
-    Labels {
+    Shared {
         /// Labels of the query.
         query: &'a [u64],
         /// Labels of the items, item after item.
         items: &'a [u64],
     },
     /// The grade of each item.
-    Grades(&'a [u8]),
+    Given(&'a [u8]),
 }
 
-/// A query and a block of the database.
-pub(crate) struct Block<'a> {
-    /// The query's code.
-    pub(crate) code: &'a [u64],
-    /// Codes of at most [`BLOCK`] items, item after item.
-    pub(crate) codes: &'a [u64],
-    /// Their relevance.
-    pub(crate) relevance: Relevance<'a>,
-    /// Whether sightings need grades.
-    pub(crate) graded: bool,
-}
-
-/// Counts the items in `next`, which holds the next sighting of each distance, and writes the sightings of relevant items
-/// to `out`; returns how many there are.
-pub(crate) fn scan(block: &Block<'_>, next: &mut [Sighting], out: &mut [Sighting; BLOCK]) -> usize {
-    Arch::new().dispatch(Scan { block, next, out })
-}
-
-// A closure would say the same in less. But the compiler need not inline a closure, and one that it does not inline is
+// Closures would say the same in less. But the compiler need not inline a closure, and one that it does not inline is
 // compiled for the oldest of processors.
-struct Scan<'a> {
-    block: &'a Block<'a>,
+
+/// Counts the items of a block by distance, and writes the sighting of each.
+struct Place<'a> {
+    code: &'a [u64],
+    codes: &'a [u64],
     next: &'a mut [Sighting],
-    out: &'a mut [Sighting; BLOCK],
+    out: &'a mut BlockSightings,
 }
 
-impl NullaryFnOnce for Scan<'_> {
-    type Output = usize;
+impl NullaryFnOnce for Place<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn call(self) -> usize {
-        if self.block.graded { self.by_width::<true>() } else { self.by_width::<false>() }
-    }
-}
-
-impl Scan<'_> {
-    /// Short codes and labels are compared in the loop itself, others in loops of their own before it.
-    #[inline(always)]
-    fn by_width<const GRADED: bool>(self) -> usize {
-        let Self { block: &Block { code, codes, relevance, .. }, next, out } = self;
-        match (code, relevance) {
-            (&[a], Relevance::Labels { query: &[l], items }) => {
-                let items = codes.iter().zip(items);
-                let items = items.map(|(c, s)| ((a ^ c).count_ones(), grade::<GRADED, 1>([l & s])));
-                note::<GRADED>(items, next, out)
-            }
-            (&[a], Relevance::Labels { query: &[l, m], items }) => {
-                let items = codes.iter().zip(items.as_chunks().0);
-                let items = items.map(|(c, [s, t])| ((a ^ c).count_ones(), grade::<GRADED, 2>([l & s, m & t])));
-                note::<GRADED>(items, next, out)
-            }
-            (&[a, b], Relevance::Labels { query: &[l], items }) => {
-                let items = codes.as_chunks().0.iter().zip(items);
-                let distance = |&[c, d]: &[u64; 2]| (a ^ c).count_ones() + (b ^ d).count_ones();
-                note::<GRADED>(items.map(|(code, s)| (distance(code), grade::<GRADED, 1>([l & s]))), next, out)
-            }
-            (&[a, b], Relevance::Labels { query: &[l, m], items }) => {
-                let items = codes.as_chunks().0.iter().zip(items.as_chunks().0);
-                let distance = |&[c, d]: &[u64; 2]| (a ^ c).count_ones() + (b ^ d).count_ones();
-                let grade = |&[s, t]: &[u64; 2]| grade::<GRADED, 2>([l & s, m & t]);
-                note::<GRADED>(items.map(|(code, labels)| (distance(code), grade(labels))), next, out)
-            }
+    fn call(self) {
+        let Self { code, codes, next, out } = self;
+        match *code {
+            [a] => place(codes.iter().map(|b| (a ^ b).count_ones()), next, out),
+            [a, b] => place(codes.as_chunks().0.iter().map(|code| two_words([a, b], code)), next, out),
             _ => {
-                let (mut distances, mut grades) = ([0; BLOCK], [0; BLOCK]);
-                let distances = &mut distances[..codes.len() / code.len()];
-                measure(code, codes, distances);
-                weigh(relevance, &mut grades);
-                let items = distances.iter().zip(&grades);
-                note_far::<GRADED>(items.map(|(&distance, &grade)| (distance, u64::from(grade))), next, out)
+                let mut distances = [0; BLOCK];
+                for (&distance, out) in measure(code, codes, &mut distances).iter().zip(out) {
+                    *out = next[distance as usize].take();
+                }
             }
         }
     }
 }
 
-/// The grade of an item whose labels intersect the query's in `shared`; 1 for any where grades are not needed.
+/// Places items whose distances a byte holds.
 #[inline(always)]
-fn grade<const GRADED: bool, const WORDS: usize>(shared: [u64; WORDS]) -> u64 {
-    if GRADED {
-        shared.iter().map(|word| u64::from(word.count_ones())).sum()
-    } else {
-        u64::from(shared.iter().fold(0, |all, word| all | word) != 0)
+fn place(distances: impl Iterator<Item = u32>, next: &mut [Sighting], out: &mut BlockSightings) {
+    let next = of_bytes(next);
+    for (distance, out) in distances.zip(out) {
+        *out = next[usize::from(distance as u8)].take();
     }
 }
 
-/// Notes items whose distances a byte holds.
+/// Counts the items of a block by distance, and writes the sightings of relevant items with their grades; returns how many
+/// there are.
+struct Grade<'a> {
+    code: &'a [u64],
+    codes: &'a [u64],
+    grading: Grading<'a>,
+    next: &'a mut [Sighting],
+    out: &'a mut BlockSightings,
+}
+
+impl NullaryFnOnce for Grade<'_> {
+    type Output = usize;
+
+    /// Short codes and labels are compared in the loop itself, others in loops of their own before it.
+    #[inline(always)]
+    fn call(self) -> usize {
+        let Self { code, codes, grading, next, out } = self;
+        match (code, grading) {
+            (&[a], Grading::Shared { query: &[l], items }) => {
+                let items = codes.iter().zip(items);
+                grade(items.map(|(c, s)| ((a ^ c).count_ones(), (l & s).count_ones())), next, out)
+            }
+            (&[a], Grading::Shared { query: &[l, m], items }) => {
+                let items = codes.iter().zip(items.as_chunks().0);
+                grade(items.map(|(c, s)| ((a ^ c).count_ones(), common([l, m], s))), next, out)
+            }
+            (&[a, b], Grading::Shared { query: &[l], items }) => {
+                let items = codes.as_chunks().0.iter().zip(items);
+                grade(items.map(|(c, s)| (two_words([a, b], c), (l & s).count_ones())), next, out)
+            }
+            (&[a, b], Grading::Shared { query: &[l, m], items }) => {
+                let items = codes.as_chunks().0.iter().zip(items.as_chunks().0);
+                grade(items.map(|(c, s)| (two_words([a, b], c), common([l, m], s))), next, out)
+            }
+            _ => {
+                let (mut distances, mut grades) = ([0; BLOCK], [0; BLOCK]);
+                weigh(grading, &mut grades);
+                let distances = measure(code, codes, &mut distances).iter();
+                let mut found = 0;
+                for (&distance, &grade) in distances.zip(&grades) {
+                    let sighting = next[distance as usize].take();
+                    found += write(sighting, u32::from(grade), &mut out[found % BLOCK]);
+                }
+                found
+            }
+        }
+    }
+}
+
+/// Places and grades items whose distances a byte holds.
 #[inline(always)]
-fn note<const GRADED: bool>(
-    items: impl Iterator<Item = (u32, u64)>,
-    next: &mut [Sighting],
-    out: &mut [Sighting; BLOCK],
-) -> usize {
-    let next = next.first_chunk_mut::<256>().expect("there are counters for every byte");
+fn grade(items: impl Iterator<Item = (u32, u32)>, next: &mut [Sighting], out: &mut BlockSightings) -> usize {
+    let next = of_bytes(next);
     let mut found = 0;
     for (distance, grade) in items {
-        let counter = &mut next[usize::from(distance as u8)];
-        found += write::<GRADED>(counter, grade, &mut out[found % BLOCK]);
+        let sighting = next[usize::from(distance as u8)].take();
+        found += write(sighting, grade, &mut out[found % BLOCK]);
     }
     found
 }
 
-/// Notes items at any distance.
+/// Writes a sighting, which the next one overwrites unless its item is relevant: a branch would be mispredicted every few
+/// items.
 #[inline(always)]
-fn note_far<const GRADED: bool>(
-    items: impl Iterator<Item = (u32, u64)>,
-    next: &mut [Sighting],
-    out: &mut [Sighting; BLOCK],
-) -> usize {
-    let mut found = 0;
-    for (distance, grade) in items {
-        found += write::<GRADED>(&mut next[distance as usize], grade, &mut out[found % BLOCK]);
-    }
-    found
-}
-
-/// Counts an item and writes its sighting, which the next one overwrites unless this one is relevant: a branch would be
-/// mispredicted every few items.
-#[inline(always)]
-fn write<const GRADED: bool>(counter: &mut Sighting, grade: u64, out: &mut Sighting) -> usize {
-    let sighting = counter.0;
-    counter.0 = sighting + 1;
-    out.0 = if GRADED { sighting | grade << PLACE_BITS } else { sighting };
+fn write(sighting: Sighting, grade: u32, out: &mut Sighting) -> usize {
+    *out = sighting.graded(grade);
     usize::from(grade != 0)
+}
+
+/// The counters of distances that a byte holds.
+#[inline(always)]
+fn of_bytes(next: &mut [Sighting]) -> &mut [Sighting; 256] {
+    next.first_chunk_mut().expect("there are counters for every byte")
+}
+
+/// The distance of codes of two words.
+#[inline(always)]
+fn two_words([a, b]: [u64; 2], [c, d]: &[u64; 2]) -> u32 {
+    (a ^ c).count_ones() + (b ^ d).count_ones()
+}
+
+/// The number of labels that sets of two words share.
+#[inline(always)]
+fn common([l, m]: [u64; 2], [s, t]: &[u64; 2]) -> u32 {
+    (l & s).count_ones() + (m & t).count_ones()
 }
 
 /// Writes the Hamming distance of `code` to each of `codes`.
 #[inline(always)]
-fn measure(code: &[u64], codes: &[u64], out: &mut [u32]) {
+fn measure<'o>(code: &[u64], codes: &[u64], out: &'o mut [u32; BLOCK]) -> &'o [u32] {
+    let out = &mut out[..codes.len() / code.len()];
     let items = out.iter_mut().zip(codes.chunks_exact(code.len()));
     for (out, item) in items {
         *out = code.iter().zip(item).map(|(a, b)| (a ^ b).count_ones()).sum();
     }
+    out
 }
 
 /// Writes the grade of each item.
 #[inline(always)]
-fn weigh(relevance: Relevance<'_>, out: &mut [u16; BLOCK]) {
-    match relevance {
-        Relevance::Labels { query, items } => {
+fn weigh(grading: Grading<'_>, out: &mut [u16; BLOCK]) {
+    match grading {
+        Grading::Shared { query, items } => {
             for (out, set) in out.iter_mut().zip(items.chunks_exact(query.len())) {
-                let shared: u32 = query.iter().zip(set).map(|(a, b)| (a & b).count_ones()).sum();
-                *out = u64::from(shared).min(HIGHEST_GRADE) as u16;
+                *out = shared(query, set).min(HIGHEST_GRADE) as u16;
             }
         }
-        Relevance::Grades(grades) => {
+        Grading::Given(grades) => {
             for (out, &grade) in out.iter_mut().zip(grades) {
                 *out = u16::from(grade);
             }

@@ -4,12 +4,17 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::lists::Lists;
 use crate::ranking::Ranking;
-use crate::scan::{BLOCK, Block, Relevance, Sighting, counters, scan};
+use crate::scan::{BLOCK, Found, Grading, Relevance, Sighting};
 use crate::{Codes, EvalError, Grades, LabelSets};
 
 /// Queries of a group. Fixed, so that the order of additions does not depend on the number of threads.
 pub(crate) const GROUP: usize = 16;
+
+/// Queries that share a pass over each block of a database in memory: what is found of them stays in the second-level
+/// cache until they are ranked.
+const TOGETHER: usize = 8;
 
 /// Groups whose sums wait for each other, so that sums of curves take little memory.
 const WAVE: usize = 128;
@@ -41,53 +46,27 @@ impl Part<'_> {
     pub(crate) fn check(&self, query: &Codes) -> Result<(), EvalError> {
         match self.judgment {
             Judgment::Labels(queries, items) => {
-                check_side("query", query, queries.len())?;
-                check_side("database", self.codes, items.len())?;
+                check_side("query", query.len(), queries.len())?;
+                check_side("database", self.codes.len(), items.len())?;
                 check_width("words per label set", queries.words(), items.words())?;
             }
             Judgment::Grades(grades) => {
-                check_side("query", query, grades.queries())?;
-                check_side("database", self.codes, grades.items())?;
+                check_side("query", query.len(), grades.queries())?;
+                check_side("database", self.codes.len(), grades.items())?;
             }
         }
         check_width("bits per code", query.bits(), self.codes.bits())?;
         if query.bits() > MOST_BITS { Err(EvalError::Bits { bits: query.bits() }) } else { Ok(()) }
     }
-
-    /// The relevance of some of the part's items to a query.
-    fn relevance(&self, query: usize, items: Range<usize>) -> Relevance<'_> {
-        match self.judgment {
-            Judgment::Labels(queries, sets) => {
-                Relevance::Labels { query: queries.item(query), items: sets.items(items) }
-            }
-            Judgment::Grades(grades) => Relevance::Grades(&grades.of_query(query)[items]),
-        }
-    }
-
-    /// Whether grades of items relevant to a query can differ.
-    fn graded(&self, query: usize) -> bool {
-        match self.judgment {
-            Judgment::Labels(queries, _) => queries.item(query).iter().map(|word| word.count_ones()).sum::<u32>() > 1,
-            Judgment::Grades(_) => true,
-        }
-    }
-
-    /// Items of a block.
-    fn block(&self) -> usize {
-        let words = match self.judgment {
-            Judgment::Labels(_, sets) => sets.words(),
-            Judgment::Grades(_) => 0,
-        };
-        (BLOCK_WORDS / (self.codes.words() + words)).clamp(16, BLOCK)
-    }
 }
 
 /// Fails if a side of a search is empty, or has codes of other items than it has labels or grades of.
-fn check_side(side: &'static str, codes: &Codes, judged: usize) -> Result<(), EvalError> {
-    if codes.is_empty() {
-        return Err(EvalError::Empty { side });
+pub(crate) fn check_side(side: &'static str, codes: usize, judged: usize) -> Result<(), EvalError> {
+    match codes {
+        0 => Err(EvalError::Empty { side }),
+        _ if codes == judged => Ok(()),
+        _ => Err(EvalError::Items { side, codes, labels: judged }),
     }
-    if codes.len() == judged { Ok(()) } else { Err(EvalError::Items { side, codes: codes.len(), labels: judged }) }
 }
 
 /// Fails if the two sides of a search are not equally wide.
@@ -95,52 +74,103 @@ pub(crate) fn check_width(what: &'static str, query: usize, database: usize) -> 
     if query == database { Ok(()) } else { Err(EvalError::Width { what, query, database }) }
 }
 
-/// Sightings and counters of one query.
-struct Found {
-    /// The next sighting of each distance.
-    next: Vec<Sighting>,
-    /// Those of relevant items, by position.
-    sightings: Vec<Sighting>,
-    graded: bool,
+/// A part of the database in blocks, ready for all queries.
+pub(crate) struct Blocks<'a> {
+    part: &'a Part<'a>,
+    /// Items of a block.
+    length: usize,
+    /// Lists of the items of each label, where there are queries with a single label.
+    lists: Option<Lists>,
 }
 
-impl Found {
-    fn nothing(bits: usize) -> Self {
-        Self { next: vec![Sighting::first(0); counters(bits)], sightings: Vec::new(), graded: false }
+impl<'a> Blocks<'a> {
+    pub(crate) fn of(part: &'a Part<'a>) -> Self {
+        let (words, sets) = match part.judgment {
+            Judgment::Labels(queries, sets) if (0..queries.len()).any(|query| single(queries, query).is_some()) => {
+                (0, Some(sets))
+            }
+            Judgment::Labels(_, sets) => (sets.words(), None),
+            Judgment::Grades(_) => (0, None),
+        };
+        let length = (BLOCK_WORDS / (part.codes.words() + words)).clamp(16, BLOCK);
+        Self { part, length, lists: sets.map(|sets| Lists::of(sets, length)) }
     }
 
-    fn clear(&mut self) {
-        self.sightings.clear();
-        self.next.iter_mut().enumerate().for_each(|(distance, next)| *next = Sighting::first(distance));
+    /// The items of each block.
+    fn iter(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let items = self.part.codes.len();
+        (0..items).step_by(self.length).map(move |start| start..items.min(start + self.length)).enumerate()
+    }
+
+    /// The relevance of a block's items to a query.
+    fn relevance(&self, query: usize, block: usize, items: Range<usize>) -> Relevance<'_> {
+        match (self.part.judgment, &self.lists) {
+            (Judgment::Grades(grades), _) => Relevance::Graded(Grading::Given(&grades.of_query(query)[items])),
+            (Judgment::Labels(queries, sets), lists) => match (lists, single(queries, query)) {
+                (Some(lists), Some(label)) => Relevance::Places(lists.places(block, label)),
+                _ => Relevance::Graded(Grading::Shared { query: queries.item(query), items: sets.items(items) }),
+            },
+        }
+    }
+
+    /// Whether the grades of a query's relevant items can differ.
+    fn graded(&self, query: usize) -> bool {
+        match self.part.judgment {
+            Judgment::Labels(queries, _) => single(queries, query).is_none(),
+            Judgment::Grades(_) => true,
+        }
     }
 }
 
-/// A group of queries and what was found for them.
-struct Group(Vec<Found>);
+/// The label of a query that has no other.
+fn single(labels: LabelSets<'_>, query: usize) -> Option<usize> {
+    let mut labels = labels.labels(query);
+    labels.next().filter(|_| labels.next().is_none())
+}
+
+/// Queries that are searched for together, and what was found for them.
+struct Group {
+    found: Vec<Found>,
+    /// Whether grades of a query's relevant items can differ.
+    graded: [bool; GROUP],
+}
 
 impl Group {
-    fn new(bits: usize) -> Self {
-        Self((0..GROUP).map(|_| Found::nothing(bits)).collect())
+    fn of(queries: usize, bits: usize) -> Self {
+        Self { found: (0..queries).map(|_| Found::nothing(bits)).collect(), graded: [false; GROUP] }
     }
 
     fn clear(&mut self) {
-        self.0.iter_mut().for_each(Found::clear);
+        self.found.iter_mut().for_each(Found::clear);
     }
 
-    /// Passes over more of the database with the queries of group `index`.
-    fn pass(&mut self, index: usize, query: &Codes, part: &Part<'_>) {
-        let mut out = [Sighting::first(0); BLOCK];
-        let block = part.block();
-        for start in (0..part.codes.len()).step_by(block) {
-            let items = start..part.codes.len().min(start + block);
-            for (at, found) in members(index, query.len()).zip(&mut self.0) {
-                found.graded = part.graded(at);
-                let codes = part.codes.items(items.clone());
-                let relevance = part.relevance(at, items.clone());
-                let block = Block { code: query.item(at), codes, relevance, graded: found.graded };
-                let count = scan(&block, &mut found.next, &mut out);
-                found.sightings.extend_from_slice(&out[..count]);
+    /// Passes over more of the database.
+    fn pass(&mut self, queries: Range<usize>, query: &Codes, blocks: &Blocks<'_>) {
+        for (at, graded) in queries.clone().zip(&mut self.graded) {
+            *graded = blocks.graded(at);
+        }
+        let mut sightings = [Sighting::first(0); BLOCK];
+        for (block, items) in blocks.iter() {
+            for (at, found) in queries.clone().zip(&mut self.found) {
+                let codes = blocks.part.codes.items(items.clone());
+                let relevance = blocks.relevance(at, block, items.clone());
+                found.scan(query.item(at), codes, relevance, &mut sightings);
             }
+        }
+    }
+
+    /// Ranks what was found for each query, and adds the rankings up.
+    fn add<S: Summary>(
+        &self,
+        queries: Range<usize>,
+        bits: usize,
+        summary: &S,
+        sum: &mut S::Sum,
+        ranking: &mut Ranking,
+    ) {
+        for ((_, found), &graded) in queries.zip(&self.found).zip(&self.graded) {
+            ranking.fill(found, bits, graded, summary.deepest());
+            summary.add(sum, ranking);
         }
     }
 }
@@ -166,11 +196,18 @@ pub(crate) trait Summary: Sync {
 
 /// Sums over all queries, with the whole database in memory.
 pub(crate) fn sum<S: Summary>(summary: &S, query: &Codes, database: &Part<'_>) -> S::Sum {
-    let scratch = || (Group::new(query.bits()), Ranking::default());
+    let blocks = Blocks::of(database);
+    let scratch = || (Group::of(TOGETHER, query.bits()), Ranking::default());
     let of_group = |(group, ranking): &mut (Group, Ranking), index: usize| {
-        group.clear();
-        group.pass(index, query, database);
-        sum_group(summary, group, index, query, ranking)
+        let mut sum = summary.zero();
+        let members = members(index, query.len());
+        for start in members.clone().step_by(TOGETHER) {
+            let queries = start..members.end.min(start + TOGETHER);
+            group.clear();
+            group.pass(queries.clone(), query, &blocks);
+            group.add(queries, query.bits(), summary, &mut sum, ranking);
+        }
+        sum
     };
     let mut sum = summary.zero();
     for wave in waves(query.len().div_ceil(GROUP)) {
@@ -188,23 +225,20 @@ pub(crate) fn sum_wave<S: Summary, E>(
     sum: &mut S::Sum,
     read: impl FnOnce(&mut dyn FnMut(&Part<'_>)) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut groups: Vec<(usize, Group)> = wave.map(|index| (index, Group::new(query.bits()))).collect();
-    groups.iter_mut().for_each(|(_, group)| group.clear());
-    read(&mut |part| groups.par_iter_mut().for_each(|(index, group)| group.pass(*index, query, part)))?;
-    let of_group =
-        |ranking: &mut Ranking, (index, group): (usize, Group)| sum_group(summary, &group, index, query, ranking);
+    let members = |index: usize| members(index, query.len());
+    let mut groups: Vec<(usize, Group)> = wave.map(|index| (index, Group::of(GROUP, query.bits()))).collect();
+    read(&mut |part| {
+        let blocks = Blocks::of(part);
+        groups.par_iter_mut().for_each(|(index, group)| group.pass(members(*index), query, &blocks));
+    })?;
+    let of_group = |ranking: &mut Ranking, (index, group): (usize, Group)| {
+        let mut sum = summary.zero();
+        group.add(members(index), query.bits(), summary, &mut sum, ranking);
+        sum
+    };
     let parts: Vec<S::Sum> = groups.into_par_iter().map_init(Ranking::default, of_group).collect();
     parts.into_iter().for_each(|part| summary.merge(sum, part));
     Ok(())
-}
-
-fn sum_group<S: Summary>(summary: &S, group: &Group, index: usize, query: &Codes, ranking: &mut Ranking) -> S::Sum {
-    let mut sum = summary.zero();
-    for (_, found) in members(index, query.len()).zip(&group.0) {
-        ranking.fill(&found.next[..=query.bits()], &found.sightings, found.graded, summary.deepest());
-        summary.add(&mut sum, ranking);
-    }
-    sum
 }
 
 fn waves(groups: usize) -> impl Iterator<Item = Range<usize>> {
