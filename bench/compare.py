@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Times hashlab beside PyTorch on the same work and prints one table.
+"""Times hashlab beside PyTorch, numpy and faiss on the same work and prints one table.
 
 Two processes take turns, A B A B, each repetition half a second or longer. What else the machine does slows both of a
-pair, so the median of the pairs' ratios holds where times do not. Where there are several ways to do the work in PyTorch,
+pair, so the median of the pairs' ratios holds where times do not. Where a peer has several ways to do the work,
 the fastest is found first and compared with. Needs nothing but the standard library.
 """
 
@@ -37,7 +37,7 @@ class Row:
     unit: str = "ms"
     whole: bool = False  # only with --whole
     exact: bool = False  # whether both sides must find the same number
-    files: list = field(default_factory=list)  # our workload that writes what the peers read
+    files: list = field(default_factory=list)  # our workload that writes what the peers read, in place of `prepare`
 
 
 @dataclass
@@ -115,11 +115,11 @@ def metrics_rows(queries, items, bits, several, threads, targets):
 
 
 def streamed_row(queries, items, bits, threads):
-    folder = WORK / f"metrics_{queries}_{items}_{bits}_10"
-    ours = ["metrics", queries, items, bits, "--streamed", WORK / "streamed.u8"]
-    work = f"all metrics of {queries:,} × {items:,} ranking, {bits} bits, streamed, faiss in memory"
-    peers = ways("metrics.py", folder, bits, names=["faiss"])
-    return Row(work, threads, ours, peers, 1.0, files=["metrics-files", folder, queries, items, bits])
+    """As one of `metrics_rows`, with our database in a file, and faiss's in memory."""
+    (row,) = metrics_rows(queries, items, bits, False, threads, {"faiss": 1 / 6})
+    row.work = row.work.replace("faiss", "streamed, faiss in memory")
+    row.ours += ["--streamed", WORK / "streamed.u8"]
+    return row
 
 
 def rows():
@@ -143,6 +143,7 @@ def rows():
     yield ranking_row("as in repositories", ["repository"])
     yield from metrics_rows(10_000, 50_000, 64, False, 2, {"loop": 1 / 25, "faiss": 1 / 6})
     yield from metrics_rows(10_000, 50_000, 128, True, 2, {"loop": 1 / 25, "faiss": 1 / 6})
+    yield from metrics_rows(1_000, 10_000_000, 64, False, 2, {"faiss": 1 / 6})
     yield streamed_row(1_000, 10_000_000, 64, 2)
     yield from (run_row(20, whole=False), run_row(80, whole=True))
 
@@ -186,8 +187,8 @@ class Server:
         return seconds / iterations, used / iterations, value
 
     def calibrate(self, least):
-        """Finds how many iterations take about `least` seconds."""
-        while True:
+        """Finds how many iterations take about `least` seconds. Of long ones, the first says enough."""
+        while self.seconds < 10 * least:
             self.seconds = self.work(self.iterations)[0]
             if self.seconds * self.iterations >= least / 2:
                 break
@@ -196,6 +197,14 @@ class Server:
 
     def repeat(self):
         return self.work(self.iterations)
+
+    def memory(self):
+        """The largest resident size so far, in MiB; 0 where the system does not say."""
+        try:
+            lines = pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        except OSError:
+            return 0.0
+        return sum(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
     def stop(self):
         self.process.stdin.close()
@@ -247,12 +256,13 @@ class Result:
         ]
 
 
-HEADER = ["work", "threads", "hashlab", "PyTorch", "way", "ratio", "quartiles", "CPU ratio", "target", "GFLOP/s"]
+HEADER = ["work", "threads", "hashlab", "peer", "way", "ratio", "quartiles", "CPU ratio", "target", "GFLOP/s"]
 
 
 def measure(row, options):
     """Lets our process and the fastest peer take turns."""
     if row.files and not row.files[1].exists():
+        WORK.mkdir(parents=True, exist_ok=True)
         run([options.binaries / "hashlab-bench", *row.files])
     ours = Server([options.binaries / "hashlab-bench", *row.ours], row.threads)
     name, peer = fastest(row, options)
@@ -262,6 +272,7 @@ def measure(row, options):
     pairs = options.pairs if max(ours.seconds, peer.seconds) < 10 else min(options.pairs, 3)
     for _ in range(pairs):
         result.pairs.append((ours.repeat(), peer.repeat()))
+    note(f"  largest resident size: hashlab {ours.memory():.0f} MiB, peer {peer.memory():.0f} MiB")
     ours.stop()
     peer.stop()
     check(result)
@@ -354,6 +365,25 @@ def python_with_torch():
     return python
 
 
+def machine(options):
+    """The processor, and the versions of the peers."""
+    names = [line.split(":")[1].strip() for line in read_lines("/proc/cpuinfo") if line.startswith("model name")]
+    flags = next((line.split() for line in read_lines("/proc/cpuinfo") if line.startswith("flags")), [])
+    units = [unit for unit in ("avx2", "avx512f", "avx512_vpopcntdq", "amx_tile") if unit in flags]
+    script = "import importlib.metadata as m\nfor n in ('numpy', 'faiss-cpu', 'torch', 'torchvision'):\n" \
+             "    try: print(n, m.version(n))\n    except m.PackageNotFoundError: pass"
+    versions = subprocess.run([options.python, "-c", script], capture_output=True, text=True).stdout.split("\n")
+    processor = f"{names[0]}, {len(names)} cores" if names else "unknown"
+    return f"processor: {processor} ({', '.join(units)}); " + ", ".join(filter(None, versions))
+
+
+def read_lines(path):
+    try:
+        return pathlib.Path(path).read_text().splitlines()
+    except OSError:
+        return []
+
+
 def run(command):
     done = subprocess.run(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if done.returncode:
@@ -387,19 +417,23 @@ def arguments():
 def main():
     options = arguments()
     options.python = python_with_torch()
-    prepare(options)
     listed = subprocess.run([options.binaries / "hashlab-bench", "encoders"], capture_output=True, text=True, check=True)
-    results, failed = [], False
+    chosen = []
     for row in rows():
         named = not options.rows or any(word.lower() in row.work.lower() for word in options.rows)
         known = row.ours[0] != "forward" or row.ours[1] in listed.stdout.split()
         if named and known and (options.whole or not row.whole):
-            note(f"{row.work}, {row.threads} thread{'s' * (row.threads > 1)}")
-            try:
-                results.append(measure(row, options))
-            except SystemExit as failure:  # the other rows are still worth having
-                failed = True
-                note(failure)
+            chosen.append(row)
+    if options.whole or any(not row.files for row in chosen):
+        prepare(options)
+    results, failed = [], False
+    for row in chosen:
+        note(f"{row.work}, {row.threads} thread{'s' * (row.threads > 1)}")
+        try:
+            results.append(measure(row, options))
+        except SystemExit as failure:  # the other rows are still worth having
+            failed = True
+            note(failure)
     for sweep in sweeps(options) if options.whole else ():
         if not options.rows or any(word.lower() in sweep.work.lower() for word in options.rows):
             note(sweep.work)
@@ -407,6 +441,7 @@ def main():
     if not results and not failed:
         sys.exit("no row is named so; whole runs and sweeps need --whole")
     print(table(results))
+    print(f"\n{machine(options)}")
     sys.exit(failed)
 
 

@@ -64,7 +64,8 @@ pub(crate) fn streamed(file: &Path, queries: usize, items: usize, bits: usize) -
     }))
 }
 
-/// Writes both sides as `DIR/{query,database}.u8`, packed codes, and `….labels`, label sets of packed 64-bit words, for the peers.
+/// Writes both sides as `DIR/{query,database}.u8`, packed codes, and `….labels`, label sets of packed 64-bit words, for the
+/// peers.
 pub(crate) fn write(dir: &Path, queries: usize, items: usize, bits: usize, several: bool) -> Result<()> {
     std::fs::create_dir_all(dir)?;
     for (side, count) in [("query", queries), ("database", items)] {

@@ -29,7 +29,9 @@ impl Context {
             cache_limit: args.cache_limit,
         };
         dirs.data = dirs.data.clone().with_notes(dirs.cache_path().join("files"));
-        Self { workspace: Workspace { registry, dirs, build: crate::BUILD } }
+        Self {
+            workspace: Workspace { registry, dirs, build: crate::BUILD, read_codes: hashlab_datasets::array::codes },
+        }
     }
 
     pub(crate) fn registry(&self) -> &Registry {

@@ -11,7 +11,8 @@ use super::{DeviceArgs, ExperimentArgs, NetworkArgs};
 
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  hashlab eval --query-codes q.npy --database-codes db.npy --query-labels ql.npy \
-                        --database-labels dl.npy --k 1000 --bootstrap 1000")]
+                        --database-labels dl.npy --k 1000 --bootstrap 1000\n\nCodes become a row of a sweep's table by \
+                        `[[external]]`, with `label` and `codes`, in the experiment file.")]
 pub(crate) struct EvalArgs {
     /// One file of both modalities, as the cross-modal toolkits write it: codes q_img, q_txt, r_img, r_txt and labels q_l,
     /// r_l
@@ -35,6 +36,10 @@ pub(crate) struct EvalArgs {
     /// Graded relevance in the place of labels: (queries, database items), 0 to 255, 0 being irrelevant
     #[arg(long, value_name = "FILE", conflicts_with_all = ["query_labels", "database_labels", "asymmetric", "per_class"])]
     pub(crate) grades: Option<String>,
+    /// Read the database part by part instead of holding it in memory: .npy files alone, as often as its relevant items
+    /// require
+    #[arg(long, conflicts_with_all = ["file", "grades", "asymmetric"])]
+    pub(crate) stream: bool,
     /// uint8 arrays are packed, even if they hold nothing but 0 and 1
     #[arg(long)]
     pub(crate) packed: bool,

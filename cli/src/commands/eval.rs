@@ -2,6 +2,7 @@
 
 mod output;
 mod sides;
+mod stream;
 
 use std::process::ExitCode;
 
@@ -75,16 +76,9 @@ fn measure(args: &EvalArgs, task: Option<Task>, files: &Files) -> Result<Measure
     };
     let options =
         Options { map_at, definition: args.definition, radius: args.radius, ranks: args.ranks.clone(), curves: true };
-    let database = codes(&files.database_codes, args.packed)?;
-    let items = database.len();
-    let (report, queries, classes) = match &args.grades {
-        Some(path) => {
-            let query = codes(&files.query_codes, args.packed)?;
-            let values = grades(path, (&files.query_codes, query.len()), (&files.database_codes, items))?;
-            let report = fitting(files, evaluate_graded(&query, &database, Grades::new(&values, items)?, &options))?;
-            (report, query.len(), Vec::new())
-        }
-        None => labeled(args, files, &database, &options)?,
+    let Found { report, queries, items, bits, classes } = match &args.grades {
+        Some(path) => graded(args, files, path, &options)?,
+        None => labeled(args, files, &options)?,
     };
     let intervals = args.bootstrap.map(|samples| {
         let of_metric =
@@ -92,45 +86,76 @@ fn measure(args: &EvalArgs, task: Option<Task>, files: &Files) -> Result<Measure
         // A count is no mean.
         report.queries().iter().filter(|(name, _)| *name != "queries_without_hit").map(of_metric).collect()
     });
-    let bits = database.bits();
     Ok(Measured { task, report, intervals: intervals.unwrap_or_default(), classes, queries, items, bits })
 }
 
+/// What was found of a search.
+struct Found {
+    report: Report,
+    queries: usize,
+    items: usize,
+    bits: usize,
+    classes: Vec<ClassMean>,
+}
+
+/// Measures by grades.
+fn graded(args: &EvalArgs, files: &Files, path: &str, options: &Options) -> Result<Found> {
+    let [query, database] = [&files.query_codes, &files.database_codes].map(|path| codes(path, args.packed));
+    let (query, database) = (query?, database?);
+    let (queries, items) = (query.len(), database.len());
+    let values = grades(path, (&files.query_codes, queries), (&files.database_codes, items))?;
+    let report = fitting(files, evaluate_graded(&query, &database, Grades::new(&values, items)?, options))?;
+    Ok(Found { report, queries, items, bits: query.bits(), classes: Vec::new() })
+}
+
 /// Measures by labels.
-fn labeled(
-    args: &EvalArgs,
-    files: &Files,
-    database: &hashlab_eval::Codes,
-    options: &Options,
-) -> Result<(Report, usize, Vec<ClassMean>)> {
+fn labeled(args: &EvalArgs, files: &Files, options: &Options) -> Result<Found> {
     let (Some(query_path), Some(database_path)) = (&files.query_labels, &files.database_labels) else {
         return Err(bad_input(
             "labels are missing\nhelp: give `--query-labels` and `--database-labels`, or `--grades`",
         ));
     };
+    let classes = |report: &Report, labels: LabelSets<'_>| match args.per_class {
+        true => per_class(&report.queries()[args.definition.metric()], labels),
+        false => Vec::new(),
+    };
+    if args.stream {
+        let query = codes(&files.query_codes, args.packed)?;
+        let found = stream::measure(files, (query_path, database_path), &query, options);
+        let (report, labels, words, items) = found.map_err(|error| match error.downcast::<EvalError>() {
+            Ok(error) => unfit(files, &error),
+            Err(other) => other,
+        })?;
+        let classes = classes(&report, LabelSets::new(&labels, words)?);
+        return Ok(Found { report, queries: query.len(), items, bits: query.bits(), classes });
+    }
+    let database = codes(&files.database_codes, args.packed)?;
     let LabelWords { words, query: query_words, database: words_of_items } = labels(query_path, database_path)?;
     let query_labels = LabelSets::new(&query_words, words)?;
     let items = LabelSets::new(&words_of_items, words)?;
     same_items((&files.database_codes, database.len()), (database_path, items.len()))?;
-    let (report, queries) = if args.asymmetric {
+    let report = if args.asymmetric {
         let (values, bits) = logits(&files.query_codes)?;
         let query = Logits::new(&values, bits)?;
         same_items((&files.query_codes, query.len()), (query_path, query_labels.len()))?;
-        (evaluate_asymmetric(query, query_labels, database, items, options), query.len())
+        evaluate_asymmetric(query, query_labels, &database, items, options)
     } else {
         let query = codes(&files.query_codes, args.packed)?;
         same_items((&files.query_codes, query.len()), (query_path, query_labels.len()))?;
-        (evaluate(&query, query_labels, database, items, options), query.len())
+        evaluate(&query, query_labels, &database, items, options)
     };
     let report = fitting(files, report)?;
-    let classes =
-        if args.per_class { per_class(&report.queries()[args.definition.metric()], query_labels) } else { Vec::new() };
-    Ok((report, queries, classes))
+    let classes = classes(&report, query_labels);
+    Ok(Found { report, queries: query_labels.len(), items: database.len(), bits: database.bits(), classes })
 }
 
 /// Names the files of codes that do not fit each other.
 fn fitting(files: &Files, report: Result<Report, EvalError>) -> Result<Report> {
-    report.map_err(|error| bad_input(format!("{} and {}: {error}", files.query_codes, files.database_codes)))
+    report.map_err(|error| unfit(files, &error))
+}
+
+fn unfit(files: &Files, error: &EvalError) -> anyhow::Error {
+    bad_input(format!("{} and {}: {error}", files.query_codes, files.database_codes))
 }
 
 /// Fails unless codes and labels are of the same items.

@@ -14,16 +14,12 @@ pub(crate) fn run(context: &Context, args: &PlanArgs) -> Result<ExitCode> {
     let plan = context.plan(&args.experiment)?.plan;
     let store = context.dirs().store();
     let begun = store.begun()?;
-    let width = plan.runs.iter().map(|run| run.id.to_string().len()).max().unwrap_or(0);
-    let labels = plan.runs.iter().map(|run| run.label.chars().count()).max().unwrap_or(0);
-    let mut text = format!(
-        "{}: {} with protocol {}, {}\n",
-        plan.name,
-        plan.dataset,
-        plan.protocol,
-        counted(plan.runs.len(), "run")
-    );
-    for run in &plan.runs {
+    let runs: Vec<_> = plan.runs.iter().chain(plan.external.iter().map(|row| &row.run)).collect();
+    let width = runs.iter().map(|run| run.id.to_string().len()).max().unwrap_or(0);
+    let labels = runs.iter().map(|run| run.label.chars().count()).max().unwrap_or(0);
+    let mut text =
+        format!("{}: {} with protocol {}, {}\n", plan.name, plan.dataset, plan.protocol, counted(runs.len(), "run"));
+    for run in runs {
         let state = if begun.contains(&run.id) { store.run(&run.id)?.state() } else { RunState::Missing };
         let state = state_word(&state);
         let point: Vec<String> = run.point.iter().map(|(key, value)| format!("{key}={value}")).collect();

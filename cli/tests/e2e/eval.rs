@@ -65,6 +65,40 @@ fn json_and_csv_hold_what_the_table_prints() {
     assert_eq!(value.split(',').next().unwrap().parse::<f64>().unwrap(), expected["value"].as_f64().unwrap());
 }
 
+/// numpy's int8, which many scripts save ±1 in.
+fn write_int8(lab: &Lab, name: &str, shape: (usize, usize), values: impl Iterator<Item = i8>) {
+    let header = format!("{{'descr': '|i1', 'fortran_order': False, 'shape': ({}, {}), }}", shape.0, shape.1);
+    let header = format!("{header:<117}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(values.map(i8::cast_unsigned));
+    lab.write(name, bytes);
+}
+
+#[test]
+fn codes_of_single_bytes_and_parts_give_the_same_table() {
+    let lab = Lab::with(TINY);
+    files(&lab);
+    for (side, items) in [("q", 40), ("d", 200)] {
+        let bits: Vec<u8> =
+            Tensor::read_npy(lab.path(&format!("{side}_bits.npy"))).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        let signs = bits.iter().map(|&bit| 2 * bit.cast_signed() - 1);
+        write_int8(&lab, &format!("{side}_int8.npy"), (items, 16), signs);
+    }
+    let more = ["--k", "50", "--per-class", "--json"];
+    let whole = lab.ok(&arguments(&of_kind("real"), &more));
+    assert_eq!(lab.ok(&arguments(&of_kind("int8"), &more)), whole);
+    for kind in ["real", "bits", "signs", "int8", "packed"] {
+        let streamed = lab.ok(&arguments(&of_kind(kind), &[&more[..], &["--stream"]].concat()));
+        assert_eq!(streamed, whole, "{kind}");
+    }
+    lab.write("d_real.npz", "no archive");
+    let kind = ["q_real.npy".to_owned(), "d_real.npz".to_owned()];
+    let message = lab.refused(&arguments(&kind, &["--stream"]));
+    assert!(message.contains("d_real.npz cannot be read part by part\nhelp: "), "{message}");
+}
+
 #[test]
 fn real_queries_rank_binary_codes() {
     let lab = Lab::with(TINY);

@@ -7,6 +7,7 @@ mod devices;
 mod environment;
 mod eval;
 mod exports;
+mod external;
 mod failures;
 mod features;
 mod fetching;

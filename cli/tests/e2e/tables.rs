@@ -152,3 +152,26 @@ fn a_sweep_prints_the_form_that_it_is_asked_for() {
     let lab = finished();
     assert_eq!(lab.ok(&["sweep", FILE, "--format", "csv", "--all"]), table(&lab, &["--format", "csv", "--all"]));
 }
+
+/// What `just results` would write is what is committed, and the index page names it.
+#[test]
+fn committed_tables_are_those_of_their_results() {
+    let lab = Lab::with(TINY);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/results");
+    let index = std::fs::read_to_string(format!("{folder}/README.md")).unwrap();
+    let mut tables = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            let table = lab.ok(&["table", path.to_str().unwrap(), "--format", "markdown"]);
+            let committed = std::fs::read_to_string(path.with_extension("md")).unwrap();
+            assert!(table == committed, "{name}.md is not what `just results` writes");
+            for link in [format!("[{name}](#{name})"), format!("[{name}.md]({name}.md)")] {
+                assert!(index.contains(&link), "docs/results/README.md lacks {link}");
+            }
+            tables += 1;
+        }
+    }
+    assert!(tables > 0, "there are no results in {folder}");
+}

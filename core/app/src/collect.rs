@@ -6,12 +6,12 @@ use hashlab_encoders::{EncoderEntry, ImageEntry, Pooling};
 use hashlab_method::MethodEntry;
 use hashlab_pipeline::config::{EvalConfig, ImageConfig, NO_ENCODER, NormMode, RANDOM_WEIGHTS, TextConfig, section};
 use hashlab_report::{
-    Depth, EncoderSummary, EncoderWeights, Finetuning, Header, Outcome, Published, ReportedRun, Selection, Setup,
-    SweepReport, parse_published,
+    Depth, EncoderSummary, EncoderWeights, ExternalCodes, Finetuning, Header, Outcome, Published, ReportedRun,
+    Selection, Setup, SweepReport, parse_published,
 };
 use hashlab_settings::{Settings, canonical};
 use hashlab_store::{PlanDir, RunConfig, RunState, Status};
-use hashlab_sweep::{Plan, PlannedRun, did_you_mean};
+use hashlab_sweep::{EXTERNAL_METHOD, Plan, PlannedExternal, PlannedRun, did_you_mean};
 use hashlab_train::{Select, TrainConfig};
 
 use crate::error::bad_input;
@@ -82,8 +82,16 @@ pub fn report(workspace: &Workspace, plan: &Plan, command: String) -> Result<Swe
         let setup = setup(&workspace.registry, method, config)?;
         for run in group {
             let outcome = if begun.contains(&run.id) { outcome(workspace, run)? } else { Outcome::Missing };
-            runs.push(reported(runs.len(), run, method, setup.clone(), outcome));
+            let (method, setup) = (Made { name: method.info.name, seeded: method.info.seeded }, setup.clone());
+            runs.push(reported(runs.len(), run, method, setup, outcome));
         }
+    }
+    for PlannedExternal { run, seeded, codes, files } in &plan.external {
+        let files = files.iter().map(|file| file.facts.digest.clone()).collect();
+        let external = Some(ExternalCodes { codes: codes.clone(), files });
+        let setup = Setup { selection: Selection::None, encoders: ByModality::default(), external };
+        let outcome = if begun.contains(&run.id) { outcome(workspace, run)? } else { Outcome::Missing };
+        runs.push(reported(runs.len(), run, Made { name: EXTERNAL_METHOD, seeded: *seeded }, setup, outcome));
     }
     Ok(SweepReport { name: plan.name.clone(), header: header(&workspace.registry, plan, command)?, runs })
 }
@@ -129,22 +137,24 @@ fn outcome(workspace: &Workspace, planned: &PlannedRun) -> Result<Outcome> {
     })
 }
 
-fn reported(
-    position: usize,
-    planned: &PlannedRun,
-    method: &MethodEntry,
-    setup: Setup,
-    outcome: Outcome,
-) -> ReportedRun {
+/// What made a run's codes.
+struct Made<'a> {
+    /// The method's name.
+    name: &'a str,
+    /// Whether the result depends on the seed.
+    seeded: bool,
+}
+
+fn reported(position: usize, planned: &PlannedRun, made: Made<'_>, setup: Setup, outcome: Outcome) -> ReportedRun {
     ReportedRun {
         position,
         label: planned.label.to_string(),
-        method: method.info.name.to_owned(),
+        method: made.name.to_owned(),
         setting: planned.setting.to_string(),
         point: (*planned.point).clone(),
         bits: planned.bits,
         seed: planned.seed,
-        seeded: method.info.seeded,
+        seeded: made.seeded,
         setup,
         run: planned.id.clone(),
         outcome,
@@ -161,7 +171,7 @@ fn setup(registry: &Registry, method: &MethodEntry, config: &RunConfig) -> Resul
         Modality::Text => text_summary(settings),
         _ => image_summary(registry, method, settings),
     })?;
-    Ok(Setup { selection, encoders })
+    Ok(Setup { selection, encoders, external: None })
 }
 
 fn text_summary(settings: &Settings) -> Result<EncoderSummary> {

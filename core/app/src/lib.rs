@@ -14,6 +14,7 @@
 //!     registry: Registry { methods: &[], datasets: &[], encoders: &[], published: &[] },
 //!     dirs: Dirs { runs: "runs".into(), data: DataDirs::of(vec![]), data_dir: None, cache_dir: None, cache_limit: None },
 //!     build: Build { version: "1.0", commit: "unknown", diff_digest: None, core_digest: None },
+//!     read_codes: |_, _| panic!("the experiment has no external row"),
 //! };
 //! let mistaken = ExperimentText {
 //!     text: "dataset = \"cifar10\"".to_owned(),
@@ -30,6 +31,7 @@ pub mod collect;
 mod dirs;
 mod encode;
 mod error;
+mod external;
 mod garbage;
 mod graph;
 mod hub_files;
@@ -51,6 +53,7 @@ mod workspace;
 pub use dirs::Dirs;
 pub use encode::EncodedRun;
 pub use error::{BadInput, bad_input, explained};
+pub use external::ReadCodes;
 pub use garbage::Garbage;
 pub use graph::Launch;
 pub use hub_files::{MissingFiles, Need, Unlocked, sha256};

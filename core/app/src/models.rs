@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use hashlab_report::{Outcome, ReportedRun};
 use hashlab_store::{RunResult, Store, counted};
+use hashlab_sweep::EXTERNAL_METHOD;
 
 /// Which runs keep their model, `model.safetensors`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +57,9 @@ pub(crate) fn keep_mismatch(store: &Store, runs: &[ReportedRun], keep: Keep) -> 
     };
     let mut methods = BTreeSet::new();
     let mut count = 0;
-    for run in runs.iter().filter(|run| result(run).is_some()) {
+    // External rows have no model.
+    let trained = runs.iter().filter(|run| run.method != EXTERNAL_METHOD);
+    for run in trained.filter(|run| result(run).is_some()) {
         if store.run(&run.run)?.model_path().exists() != wanted {
             methods.insert(run.method.as_str());
             count += 1;

@@ -28,21 +28,20 @@ pub(crate) const SOURCES: &str = "sources_digest";
 /// Key of the digest of core's sources.
 pub(crate) const CORE: &str = "core_digest";
 
-/// Lists the provenance of a run that starts now.
+/// Lists the provenance of a run that starts now; it has no method where others computed its codes.
 ///
 /// # Errors
 /// If the configuration does not fit this program.
 pub(crate) fn provenance(
     build: &Build,
     config: &RunConfig,
-    method: &MethodEntry,
+    method: Option<&MethodEntry>,
     device: &Device,
 ) -> Result<BTreeMap<String, String>> {
     let uname = rustix::system::uname();
     let mut facts: BTreeMap<String, String> = [
         ("hashlab", build.version.to_owned()),
         ("commit", build.commit.to_owned()),
-        (SOURCES, method.source_digest()),
         ("dataset_digest", config.dataset_identity.clone()),
         ("host", uname.nodename().to_string_lossy().into_owned()),
         ("device", describe(device)),
@@ -50,6 +49,7 @@ pub(crate) fn provenance(
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into();
+    facts.extend(method.map(|method| (SOURCES.to_owned(), method.source_digest())));
     for (key, digest) in [("diff_digest", build.diff_digest), (CORE, build.core_digest)] {
         facts.extend(digest.map(|digest| (key.to_owned(), digest.to_owned())));
     }

@@ -67,7 +67,7 @@ impl Registry {
         if found.is_empty() { Err(unknown("encoder", name, known.into_iter())) } else { Ok(found) }
     }
 
-    /// Declares everything that an experiment file may name. Data sets are looked for in `data`, weights nowhere.
+    /// Declares everything that an experiment file may name. Data sets are looked for in `data`, weights and codes nowhere.
     pub fn catalog(&self, data: &DataDirs) -> Catalog {
         let encoders = [(Modality::Image, image_schema(self.encoders)), (Modality::Text, text_schema(self.encoders))];
         Catalog {
@@ -75,6 +75,7 @@ impl Registry {
             datasets: self.datasets.iter().map(|dataset| declare_dataset(*dataset, data.clone())).collect(),
             encoders: encoders.into_iter().collect::<ByModality<Schema>>(),
             inspect: Arc::new(|_, _| Ok(EncoderFacts::default())),
+            codes: Arc::new(|path, _| Err(format!("there is no file {path}"))),
             train: Schema::of::<TrainConfig>(),
             eval: Schema::of::<EvalConfig>(),
         }

@@ -67,6 +67,7 @@ impl PlannedSweep {
         }
         let pending = self.pending(workspace, &options.rerun)?;
         check_data(workspace, &pending)?;
+        self.measure_external(workspace)?;
         match options.device.open() {
             // It may lie elsewhere, and nothing is left to compute.
             Err(DeviceError::Unavailable(..)) if pending.is_empty() => {}

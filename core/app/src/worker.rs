@@ -179,7 +179,7 @@ impl Worker<'_> {
         let method = self.workspace.registry.method(&config.method)?;
         let checkpoint = dir.read_checkpoint().map(|bytes| Checkpoint::from_bytes(&bytes, device)).transpose()?;
         let mut recorder = Recorder::open(claim, checkpoint.as_ref(), self.stop, &config)?;
-        let provenance = provenance(&self.workspace.build, &config, method, device)?;
+        let provenance = provenance(&self.workspace.build, &config, Some(method), device)?;
         // A fit has no checkpoint, so that nothing is gained by going on.
         let _stops = (!method.deep).then(|| self.stop.end_process());
         let end = self.with_environment(&config, device, |environment| {

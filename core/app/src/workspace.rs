@@ -10,6 +10,7 @@ use hashlab_settings::Settings;
 use hashlab_sweep::{Describe, Overrides, Plan, PlannedRun, load};
 
 use crate::error::bad_input;
+use crate::external::{CodesLookup, ReadCodes};
 use crate::hub_files::{HubFiles, MissingFiles, Unlocked};
 use crate::lock::Lock;
 use crate::weights::{EncoderFiles, Lookup};
@@ -24,6 +25,8 @@ pub struct Workspace {
     pub dirs: Dirs,
     /// The sources that the program was built from.
     pub build: Build,
+    /// Reads codes that others computed.
+    pub read_codes: ReadCodes,
 }
 
 /// An experiment before it is read.
@@ -50,6 +53,8 @@ pub struct PlannedSweep {
     pub text: String,
     /// The command that makes the same plan.
     pub command: String,
+    /// Where the files of its external rows are.
+    pub(crate) codes: Arc<CodesLookup>,
     /// Files of the hub that it needs and whose digest nothing states, to be recorded beside the experiment.
     pub unlocked: Vec<Unlocked>,
 }
@@ -70,6 +75,11 @@ impl Workspace {
         catalog.inspect = {
             let lookup = Arc::clone(&lookup);
             Arc::new(move |modality, section| lookup.inspect(modality, section))
+        };
+        let codes = Arc::new(self.codes_lookup(origin));
+        catalog.codes = {
+            let codes = Arc::clone(&codes);
+            Arc::new(move |path, bits| codes.inspect(path, bits))
         };
         let missing = |needs| anyhow::Error::new(MissingFiles { needs, command: fetching(&command) });
         let loaded = load(&text, origin, &catalog, &overrides).map_err(|wrong| match lookup.hub.take().0 {
@@ -94,7 +104,12 @@ impl Workspace {
             lookup.hub.check_data(entry).map_err(bad_input)?;
         }
         let (_, unlocked) = lookup.hub.take();
-        Ok(PlannedSweep { plan, weights, text, command, unlocked })
+        Ok(PlannedSweep { plan, weights, text, command, codes, unlocked })
+    }
+
+    fn codes_lookup(&self, origin: &Path) -> CodesLookup {
+        let folder = origin.parent().unwrap_or(Path::new("")).to_owned();
+        CodesLookup { read: self.read_codes, folder, notes: self.dirs.cache_path().join("codes") }
     }
 
     fn lookup(&self, origin: &Path, lock: Lock) -> Lookup {

@@ -1,4 +1,5 @@
-//! Queries per second of `evaluate`, with curves, and of `map_at_k`, beside sorting the whole database for every query.
+//! Nanoseconds per pair of query and item of `evaluate`, with curves, and of `map_at_k`, beside sorting the whole database for
+//! every query, and beside the limit: counting the bits that differ, and nothing else.
 //!
 //! One thread, single labels of ten classes, codes that scatter around a center per class.
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
@@ -8,6 +9,7 @@ use std::time::Instant;
 
 use hashlab_eval::{Codes, Definition, LabelSets, Options, evaluate, map_at_k};
 use hashlab_rng::stream;
+use pulp::{Arch, NullaryFnOnce};
 
 const DATABASE: usize = 50_000;
 const QUERIES: usize = 1_000;
@@ -18,8 +20,8 @@ const NOISE: f64 = 0.25;
 
 fn main() {
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool of one thread starts");
-    println!("{QUERIES} queries, database of {DATABASE}, one thread; queries/s");
-    println!("{:>5} {:>10} {:>10} {:>10}", "bits", "evaluate", "map_at_k", "full sort");
+    println!("{QUERIES} queries, database of {DATABASE}, one thread; ns per pair");
+    println!("{:>5} {:>10} {:>10} {:>10} {:>10}", "bits", "evaluate", "map_at_k", "popcount", "full sort");
     for bits in [16, 32, 64, 128] {
         one_thread.install(|| compare(bits));
     }
@@ -35,19 +37,60 @@ fn compare(bits: usize) {
 
     let clock = Instant::now();
     black_box(evaluate(&query, sets(&query_labels), &database, sets(&labels), &options).expect("the sides fit"));
-    let evaluated = QUERIES as f64 / clock.elapsed().as_secs_f64();
+    let evaluated = per_pair(clock, QUERIES);
 
     let clock = Instant::now();
     let (query_sets, sets) = (sets(&query_labels), sets(&labels));
     black_box(map_at_k(&query, query_sets, &database, sets, Definition::TopK, Some(1_000)).expect("the sides fit"));
-    let primary = QUERIES as f64 / clock.elapsed().as_secs_f64();
+    let primary = per_pair(clock, QUERIES);
+
+    let packed = |codes: &Codes| (0..codes.len()).flat_map(|item| codes.item(item)).copied().collect();
+    let (query_words, items) = (packed(&query), packed(&database));
+    let clock = Instant::now();
+    black_box(match bits.div_ceil(64) {
+        1 => Arch::new().dispatch(Popcounts::<1> { query: query_words, items }),
+        _ => Arch::new().dispatch(Popcounts::<2> { query: query_words, items }),
+    });
+    let popcount = per_pair(clock, QUERIES);
 
     let clock = Instant::now();
     for (index, &label) in query_labels.iter().enumerate().take(SORTED_QUERIES) {
         black_box(sorted_average_precision(&query, index, label, &database, &labels));
     }
-    let sorted = SORTED_QUERIES as f64 / clock.elapsed().as_secs_f64();
-    println!("{bits:>5} {evaluated:>10.0} {primary:>10.0} {sorted:>10.0}");
+    let sorted = per_pair(clock, SORTED_QUERIES);
+    println!("{bits:>5} {evaluated:>10.2} {primary:>10.2} {popcount:>10.2} {sorted:>10.2}");
+}
+
+/// Nanoseconds since `clock` started, per pair of so many queries and the database's items.
+fn per_pair(clock: Instant, queries: usize) -> f64 {
+    clock.elapsed().as_secs_f64() * 1e9 / (queries * DATABASE) as f64
+}
+
+/// The distances of all pairs of codes of so many words, eight queries and 1024 items at a time as `evaluate` has them.
+struct Popcounts<const WORDS: usize> {
+    query: Vec<u64>,
+    items: Vec<u64>,
+}
+
+impl<const WORDS: usize> NullaryFnOnce for Popcounts<WORDS> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn call(self) -> u64 {
+        let mut distances = [0u32; 1024];
+        let mut sum = 0;
+        for queries in self.query.as_chunks::<WORDS>().0.chunks(8) {
+            for items in self.items.as_chunks::<WORDS>().0.chunks(1024) {
+                for query in queries {
+                    for (distance, item) in distances.iter_mut().zip(items) {
+                        *distance = query.iter().zip(item).map(|(a, b)| (a ^ b).count_ones()).sum();
+                    }
+                    sum += u64::from(black_box(&distances)[0]);
+                }
+            }
+        }
+        sum
+    }
 }
 
 /// Average precision over the whole ranking, by a stable sort of it.

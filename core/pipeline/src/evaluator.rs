@@ -62,10 +62,10 @@ pub(crate) struct AllCodes {
 }
 
 /// One side of a search.
-struct Side<'s> {
-    items: &'s [u32],
-    codes: &'s Codes,
-    labels: LabelSets<'s>,
+pub(crate) struct Side<'s> {
+    pub(crate) items: &'s [u32],
+    pub(crate) codes: &'s Codes,
+    pub(crate) labels: LabelSets<'s>,
 }
 
 /// How many of the best and of the worst test queries are kept, and how many neighbors of each.
@@ -203,21 +203,7 @@ impl<'a> Evaluator<'a> {
 
     /// Searches with the test queries, for every task.
     pub(crate) fn test(&self, method: &dyn HashMethod, codes: &AllCodes) -> Result<BTreeMap<Task, TestResult>> {
-        self.each_task(method, codes, Queries::Test, |query, database| {
-            let report = self.setup.report(query, database)?;
-            let average_precision = report.average_precision();
-            let (best, worst) = extremes(&average_precision, KEPT);
-            let neighbors = |queries| neighbors(query, database, &average_precision, queries);
-            let (best, worst) = (neighbors(best)?, neighbors(worst)?);
-            let queries = TaskQueries { average_precision, best, worst };
-            let counts = distances(query.codes, query.labels, database.codes, database.labels, DISTANT)?;
-            let distances = DistanceProfile {
-                queries: query.items.len().min(DISTANT),
-                relevant: counts.relevant,
-                others: counts.others,
-            };
-            Ok(TestResult { report, queries, distances })
-        })
+        self.each_task(method, codes, Queries::Test, |query, database| tested(query, database, &self.setup.options))
     }
 
     fn each_task<T>(
@@ -231,6 +217,20 @@ impl<'a> Evaluator<'a> {
         let tasks = self.setup.tasks.iter();
         tasks.map(|task| Ok((*task, self.setup.search(method, source, *task, queries, &measure)?))).collect()
     }
+}
+
+/// What is kept of a search with the test queries.
+pub(crate) fn tested(query: &Side<'_>, database: &Side<'_>, options: &Options) -> Result<TestResult, EvalError> {
+    let report = evaluate(query.codes, query.labels, database.codes, database.labels, options)?;
+    let average_precision = report.average_precision();
+    let (best, worst) = extremes(&average_precision, KEPT);
+    let neighbors = |queries| neighbors(query, database, &average_precision, queries);
+    let (best, worst) = (neighbors(best)?, neighbors(worst)?);
+    let queries = TaskQueries { average_precision, best, worst };
+    let counts = distances(query.codes, query.labels, database.codes, database.labels, DISTANT)?;
+    let distances =
+        DistanceProfile { queries: query.items.len().min(DISTANT), relevant: counts.relevant, others: counts.others };
+    Ok(TestResult { report, queries, distances })
 }
 
 /// The nearest items of some queries, given by their positions.

@@ -9,7 +9,7 @@ use crate::document::Fact;
 use crate::layout::{Layout, RESAMPLES};
 use crate::metrics;
 use crate::options::IntervalOver;
-use crate::setup::Selection;
+use crate::setup::{ExternalCodes, Selection};
 use crate::sweep_report::{ReportedRun, SweepReport};
 use crate::wording::{joined, listed, point, short};
 use hashlab_store::counted;
@@ -37,6 +37,7 @@ pub(crate) fn facts(layout: &Layout<'_>) -> Vec<Fact> {
     }
     facts.extend(selection(layout).map(|text| fact("selection", text)));
     facts.extend(encoders(layout));
+    facts.extend(external_codes(layout).into_iter().map(|text| fact("external codes", text)));
     facts.extend(software(layout.report).map(|text| fact("software", text)));
     facts.push(fact("command", header.command.clone()));
     facts.extend(header.notes.iter().map(|note| fact("note", note.clone())));
@@ -174,6 +175,34 @@ fn distinction(mine: &[&Setting<'_>], others: &[&Setting<'_>]) -> String {
     let mut seen = BTreeSet::new();
     points.retain(|p| seen.insert(p.clone()));
     joined(points)
+}
+
+/// Where the codes of each external row come from: the path of its files, and their digests by code length.
+fn external_codes(layout: &Layout<'_>) -> Vec<String> {
+    let rows = layout.comparison.rows.iter().filter_map(|row| {
+        let codes = &row.shown().find_map(|setting| external_of(setting))?.codes;
+        let digests = |setting: &Setting<'_>| {
+            let runs = setting.runs.iter().filter_map(|run| run.setup.external.as_ref());
+            let files: BTreeSet<String> = runs.flat_map(|external| &external.files).map(|file| brief(file)).collect();
+            format!("{} bits {}", setting.bits, joined(files))
+        };
+        let digests = row.shown().map(digests).collect::<Vec<_>>().join("; ");
+        let name = row.label.trim_end_matches(" (external codes)");
+        Some(format!("{name}: computed elsewhere, measured here; {codes}, SHA-256 {digests}"))
+    });
+    rows.collect()
+}
+
+fn external_of<'r>(setting: &Setting<'r>) -> Option<&'r ExternalCodes> {
+    setting.runs[0].setup.external.as_ref()
+}
+
+/// A digest with the array's name, shortened.
+fn brief(file: &str) -> String {
+    match file.split_once('#') {
+        Some((digest, array)) => format!("{}#{array}", short(digest)),
+        None => short(file).to_owned(),
+    }
 }
 
 fn software(report: &SweepReport) -> Option<String> {

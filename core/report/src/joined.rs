@@ -110,7 +110,7 @@ fn title(parts: &[Part<'_>], metric: &str) -> String {
     let depth = parts[0].layout.report.header.map_at;
     let same = parts.iter().all(|part| part.layout.report.header.map_at == depth);
     match metrics::info(metric) {
-        Some(info) if !same => info.title.to_owned(),
+        Some(info) if !same && info.title.contains('K') => info.title.to_owned(),
         _ => parts[0].layout.title(metric),
     }
 }

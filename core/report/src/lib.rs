@@ -39,7 +39,11 @@
 //!         bits: 16,
 //!         seed: 0,
 //!         seeded: true,
-//!         setup: Setup { selection: Selection::None, encoders: ByModality::one(Modality::Image, encoder) },
+//!         setup: Setup {
+//!             selection: Selection::None,
+//!             encoders: ByModality::one(Modality::Image, encoder),
+//!             external: None,
+//!         },
 //!         run,
 //!         outcome: Outcome::Finished(result),
 //!     }],
@@ -96,7 +100,7 @@ pub use jsonl::results_jsonl;
 pub use options::{Format, IntervalOver, Options};
 pub use page::{live_page, page, source_hash};
 pub use published::{Published, PublishedError, parse_published};
-pub use setup::{EncoderSummary, EncoderWeights, Finetuning, Selection, Setup};
+pub use setup::{EncoderSummary, EncoderWeights, ExternalCodes, Finetuning, Selection, Setup};
 pub use sweep_report::{Header, Outcome, ReportedRun, SweepReport};
 
 /// Renders a sweep's tables, with published values beside the measured ones. Intervals over queries need the queries of all

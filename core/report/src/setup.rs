@@ -16,6 +16,19 @@ pub struct Setup {
     pub selection: Selection,
     /// The encoder of each modality that the run uses.
     pub encoders: ByModality<EncoderSummary>,
+    /// The files of codes that others computed; none of a method's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalCodes>,
+}
+
+/// Files of codes that others computed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExternalCodes {
+    /// Their path as the experiment has it, with places for what differs.
+    pub codes: String,
+    /// SHA-256 of each, and the array's name behind `#` where it has several.
+    pub files: Vec<String>,
 }
 
 /// Which epoch's state was evaluated.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hashlab_data::{ByModality, DataKind, EncoderFacts, Modality, Needs, RunFacts};
 use hashlab_settings::{Schema, Settings, Violations};
+use serde::{Deserialize, Serialize};
 
 /// Everything an experiment file may name.
 ///
@@ -19,6 +20,8 @@ pub struct Catalog {
     pub encoders: ByModality<Schema>,
     /// Inspects the files that a complete encoder section names, such as its weights.
     pub inspect: Inspect,
+    /// Inspects a file of codes of an external row.
+    pub codes: InspectCodes,
     /// The section `[train]`.
     pub train: Schema,
     /// The section `[eval]`.
@@ -52,6 +55,19 @@ pub struct MethodDecl {
 
 /// Inspects the files of a complete `[image]` or `[text]`, once per different section.
 pub type Inspect = Arc<dyn Fn(Modality, &Settings) -> Result<EncoderFacts, Violations> + Send + Sync>;
+
+/// Inspects a file of codes of so many bits, at a path with the array behind `#`; or says why there are none.
+pub type InspectCodes = Arc<dyn Fn(&str, usize) -> Result<CodesFacts, String> + Send + Sync>;
+
+/// Facts of a file of codes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CodesFacts {
+    /// Number of codes.
+    pub items: usize,
+    /// SHA-256 of the file, and the array's name behind `#` where it has several.
+    pub digest: String,
+}
 
 /// Validates complete hyperparameters against the facts of a run. The keys of a violation are hyperparameters, `bits`,
 /// or keys of other sections as grids write them.

@@ -63,6 +63,7 @@ impl Experiment {
             protocol: self.protocol.name.clone(),
             protocol_description: self.protocol.description.clone(),
             runs: once_each(runs)?,
+            external: self.external_runs()?,
         })
     }
 
@@ -137,7 +138,7 @@ impl Experiment {
     }
 
     /// `[eval]` with the depth of the primary metric filled in.
-    fn eval(&self, schema: &Schema, eval: Settings) -> Settings {
+    pub(crate) fn eval(&self, schema: &Schema, eval: Settings) -> Settings {
         let depth = match eval.get(MAP_AT) {
             Some(depth) if !depth.is_null() && depth != "protocol" => depth.clone(),
             _ => self.protocol.map_at.map_or(Value::from("all"), Value::from),

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::catalog::{Catalog, DatasetDecl, DatasetDescription, ProtocolDecl};
 use crate::constraints::violations;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceText, Span};
+use crate::external::{ExternalTable, external_tables};
 use crate::layers::{Layer, Layers, Merged, Origin};
 use crate::method_table::{MethodTable, method_tables};
 use crate::overrides::{Override, Overrides};
@@ -13,7 +14,7 @@ use crate::reader::Reader;
 use crate::scope::Scope;
 use crate::section::Section;
 use crate::toml_tree::{self, Field};
-use crate::{applicability, dataset, facts, inactive, modalities, required};
+use crate::{applicability, dataset, external_runs, facts, inactive, modalities, required};
 
 /// A checked experiment, ready to be planned.
 pub struct Experiment {
@@ -24,6 +25,7 @@ pub struct Experiment {
     pub(crate) protocol: ProtocolDecl,
     pub(crate) layers: Layers,
     pub(crate) methods: Vec<MethodTable>,
+    pub(crate) external: Vec<ExternalTable>,
 }
 
 impl Experiment {
@@ -83,6 +85,7 @@ impl Parsed<'_> {
         let mut reader = Reader::new(Scope { catalog, dataset, description: None, method: None });
         let layers = self.layers(&mut reader);
         let mut methods = method_tables(&mut reader, &self.file);
+        let mut external = external_tables(&mut reader, &self.file);
         diagnostics.append(&mut reader.diagnostics);
 
         let describe = |dataset| dataset::describe(reader.scope, dataset, &layers, &named_span);
@@ -93,6 +96,7 @@ impl Parsed<'_> {
         });
         let scope = Scope { description: description.as_ref(), ..reader.scope };
         diagnostics.extend(check_methods(scope, &layers, &mut methods));
+        diagnostics.extend(external_runs::check(scope, &layers, &mut external, &methods));
         match (dataset, description, protocol) {
             (Some(dataset), Some(description), Some(protocol)) if diagnostics.is_empty() => Ok(Experiment {
                 name: self.origin.file_stem().unwrap_or("experiment".as_ref()).to_string_lossy().into_owned(),
@@ -102,6 +106,7 @@ impl Parsed<'_> {
                 protocol,
                 layers,
                 methods,
+                external,
             }),
             _ => Err(diagnostics),
         }

@@ -8,6 +8,9 @@ use crate::suggest::did_you_mean;
 /// The key of the tables of methods.
 pub(crate) const METHOD: &str = "method";
 
+/// The key of the tables of external rows.
+pub(crate) const EXTERNAL: &str = "external";
+
 /// Keys of a `[[method]]`.
 const METHOD_KEYS: [&str; 8] = ["name", "label", "bits", "params", "train", "image", "text", "grid"];
 
@@ -21,7 +24,7 @@ pub(crate) fn unknown(scope: Scope<'_>, section: Section, key: &str, span: &Span
     };
     let diagnostic = Diagnostic::new(span, format!("{lacks} `{key}`"));
     let tables: Vec<&str> = match section {
-        Section::General => sections(scope).into_iter().map(Section::key).chain([METHOD]).collect(),
+        Section::General => sections(scope).into_iter().map(Section::key).chain([METHOD, EXTERNAL]).collect(),
         _ => Vec::new(),
     };
     let defaults = scope.defaults(section);

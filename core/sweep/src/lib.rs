@@ -22,6 +22,9 @@
 //! params = { beta = 0.001 }    # hyperparameters
 //! train = { epochs = 80 }      # over `[train]`, key by key; `image` and `text` likewise
 //! grid = { tau = [0.2, 0.3], "train.batch_size" = [64, 128], "image.views" = [2, 10] }
+//! [[external]]                 # one per row of codes that others computed
+//! label = "…"
+//! codes = "…_{bits}_{seed}.npz#{side}"
 //! ```
 //!
 //! Later layers win: defaults, file, method, grid point, environment (`HASHLAB_SET_TRAIN__EPOCHS=5`), flags
@@ -79,6 +82,7 @@
 //!     datasets: vec![photos],
 //!     encoders: ByModality::one(Modality::Image, Schema::of::<NoParams>()),
 //!     inspect: Arc::new(|_, _| Ok(EncoderFacts::default())),
+//!     codes: Arc::new(|path, _| Err(format!("there is no file {path}"))),
 //!     train: Schema::of::<NoParams>(),
 //!     eval: Schema::of::<NoParams>(),
 //! };
@@ -104,11 +108,14 @@
 mod active;
 mod applicability;
 mod catalog;
+mod codes_path;
 mod constraints;
 mod dataset;
 mod diagnostic;
 mod expand;
 mod experiment;
+mod external;
+mod external_runs;
 mod facts;
 mod grid;
 mod inactive;
@@ -129,10 +136,15 @@ mod suggest;
 mod toml_tree;
 mod typed_value;
 
-pub use catalog::{Catalog, CheckRun, DatasetDecl, DatasetDescription, Describe, Inspect, MethodDecl, ProtocolDecl};
+pub use catalog::{
+    Catalog, CheckRun, CodesFacts, DatasetDecl, DatasetDescription, Describe, Inspect, InspectCodes, MethodDecl,
+    ProtocolDecl,
+};
+pub use codes_path::Side;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use experiment::{Experiment, load};
+pub use external::CodesFile;
 pub use hashlab_settings::did_you_mean;
 pub use overrides::{Overrides, PREFIX};
-pub use plan::{Plan, PlanError, PlannedRun};
+pub use plan::{EXTERNAL_METHOD, Plan, PlanError, PlannedExternal, PlannedRun};
 pub use read_file::{ReadError, read_file};

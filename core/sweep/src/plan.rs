@@ -6,6 +6,8 @@ use hashlab_data::Modality;
 use hashlab_settings::Settings;
 use hashlab_store::{RunConfig, RunId};
 
+use crate::external::CodesFile;
+
 /// All runs of an experiment, and their common facts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -21,6 +23,24 @@ pub struct Plan {
     pub protocol_description: String,
     /// The runs: by method, then grid point, then code length, then seed.
     pub runs: Vec<PlannedRun>,
+    /// The runs of external rows: by row, then code length, then seed.
+    pub external: Vec<PlannedExternal>,
+}
+
+/// In configurations and results, the name in the place of a method's where others computed the codes.
+pub const EXTERNAL_METHOD: &str = "external";
+
+/// A run that measures codes which others computed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedExternal {
+    /// The run. Its configuration has the digests of the files in the place of hyperparameters.
+    pub run: PlannedRun,
+    /// Whether each seed has files of its own.
+    pub seeded: bool,
+    /// The path of the row's files as the experiment has it, with places for what differs.
+    pub codes: String,
+    /// The run's files.
+    pub files: Vec<CodesFile>,
 }
 
 /// One run of a plan. Runs share common parts, as there may be a hundred thousand.
@@ -77,6 +97,19 @@ pub enum PlanError {
         "rows `{first}` and `{second}` both hold run {id}\nhelp: give both methods one `label`, or drop one of them"
     )]
     SharedRun {
+        /// The run.
+        id: RunId,
+        /// Label of the first row.
+        first: String,
+        /// Label of the other.
+        second: String,
+    },
+    /// A file of codes of an external row cannot be read.
+    #[error("{0}")]
+    Codes(String),
+    /// Two external rows have the same files.
+    #[error("rows `{first}` and `{second}` have the same codes (run {id})\nhelp: drop one of them")]
+    SharedCodes {
         /// The run.
         id: RunId,
         /// Label of the first row.

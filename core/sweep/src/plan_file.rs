@@ -9,7 +9,8 @@ use hashlab_store::{RunConfig, RunId, SCHEMA};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Plan, PlanError, PlannedRun};
+use crate::external::CodesFile;
+use crate::plan::{Plan, PlanError, PlannedExternal, PlannedRun};
 
 /// The first line.
 #[derive(Serialize, Deserialize)]
@@ -23,6 +24,13 @@ struct Header {
     protocol_description: String,
     /// Number of lines that follow, so that a truncated file is detected.
     runs: usize,
+    /// Number of lines behind those, of external rows.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    external: usize,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Plan {
@@ -53,11 +61,14 @@ impl Plan {
             protocol: self.protocol.clone(),
             protocol_description: self.protocol_description.clone(),
             runs: self.runs.len(),
+            external: self.external.len(),
         };
         out.write_all(line(&header).as_bytes())?;
         for run in &self.runs {
-            let PlannedRun { id, setting, method, label, point, .. } = run;
-            let text = line(&Line { id, setting, method: *method, label, point, config: run.config() });
+            out.write_all(line(&Line::of(run)).as_bytes())?;
+        }
+        for PlannedExternal { run, seeded, codes, files } in &self.external {
+            let text = line(&ExternalLine { run: Line::of(run), seeded: *seeded, codes, files });
             out.write_all(text.as_bytes())?;
         }
         Ok(())
@@ -74,13 +85,20 @@ impl Plan {
         if header.schema != SCHEMA {
             return Err(stored(1, format!("schema {SCHEMA} is expected, got {}", header.schema)));
         }
-        let mut runs: Vec<PlannedRun> = Vec::new();
-        for (at, line) in lines.enumerate() {
-            let next = run(at + 2, line, runs.last())?;
-            runs.push(next);
+        let (mut runs, mut external): (Vec<PlannedRun>, _) = (Vec::new(), Vec::new());
+        for (line, text) in (2..).zip(lines) {
+            if runs.len() < header.runs {
+                let next = run(line, parse(line, text)?, runs.last())?;
+                runs.push(next);
+            } else {
+                let StoredExternal { run: stored, seeded, codes, files } = parse(line, text)?;
+                external.push(PlannedExternal { run: run(line, stored, None)?, seeded, codes, files });
+            }
         }
-        if runs.len() != header.runs {
-            return Err(stored(1, format!("{} runs are announced, got {}", header.runs, runs.len())));
+        for (announced, found) in [(header.runs, runs.len()), (header.external, external.len())] {
+            if announced != found {
+                return Err(stored(1, format!("{announced} runs are announced, got {found}")));
+            }
         }
         Ok(Self {
             name: header.name,
@@ -89,6 +107,7 @@ impl Plan {
             protocol: header.protocol,
             protocol_description: header.protocol_description,
             runs,
+            external,
         })
     }
 }
@@ -108,6 +127,32 @@ struct Line<'a> {
     config: RunConfig,
 }
 
+impl<'a> Line<'a> {
+    fn of(run: &'a PlannedRun) -> Self {
+        let PlannedRun { id, setting, method, label, point, .. } = run;
+        Self { id, setting, method: *method, label, point, config: run.config() }
+    }
+}
+
+/// The line of a run of an external row.
+#[derive(Serialize)]
+struct ExternalLine<'a> {
+    run: Line<'a>,
+    seeded: bool,
+    codes: &'a str,
+    files: &'a [CodesFile],
+}
+
+/// The line of a run of an external row as it is read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredExternal {
+    run: StoredLine,
+    seeded: bool,
+    codes: String,
+    files: Vec<CodesFile>,
+}
+
 /// The line of a run as it is read.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -121,8 +166,8 @@ struct StoredLine {
 }
 
 /// Reads a run, which shares equal parts with the one before it.
-fn run(line: usize, text: &str, before: Option<&PlannedRun>) -> Result<PlannedRun, PlanError> {
-    let StoredLine { id, setting, method, label, point, config } = parse(line, text)?;
+fn run(line: usize, read: StoredLine, before: Option<&PlannedRun>) -> Result<PlannedRun, PlanError> {
+    let StoredLine { id, setting, method, label, point, config } = read;
     let actual = config.id();
     if actual != id {
         return Err(stored(line, format!("run {id} has the configuration of {actual}")));

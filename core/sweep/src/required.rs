@@ -2,7 +2,7 @@
 
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::known_keys::METHOD;
+use crate::known_keys::{EXTERNAL, METHOD};
 use crate::overrides::Override;
 use crate::section::General;
 use crate::toml_tree::{Field, NodeKind};
@@ -13,7 +13,7 @@ pub(crate) fn topmost<'t>(file: &'t [Field], overrides: &'t [Override], key: &st
     fields.rev().find(|field| field.key == key)
 }
 
-/// Reports required keys that are missing, and methods from outside of the file.
+/// Reports required keys that are missing, and rows from outside of the file.
 pub(crate) fn missing(file: &[Field], overrides: &[Override], catalog: &Catalog) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     let mut lacks = |what: &str, help: String| {
@@ -29,9 +29,13 @@ pub(crate) fn missing(file: &[Field], overrides: &[Override], catalog: &Catalog)
     if topmost(file, overrides, "bits").is_none() && methods_without_bits(file) {
         lacks("`bits`", General::example("bits").unwrap_or_default().to_owned());
     }
-    for field in overrides.iter().map(|above| &above.field).filter(|field| field.key == METHOD) {
-        let diagnostic = Diagnostic::new(&field.span, "a `method` cannot be set from outside of the file");
-        diagnostics.push(diagnostic.help("what all methods share can, e.g. `train.epochs`"));
+    for field in overrides.iter().map(|above| &above.field) {
+        let row = [METHOD, EXTERNAL].into_iter().find(|key| field.key == *key);
+        diagnostics.extend(row.map(|key| {
+            let message =
+                format!("{} `{key}` cannot be set from outside of the file", if key == METHOD { "a" } else { "an" });
+            Diagnostic::new(&field.span, message).help("what all methods share can, e.g. `train.epochs`")
+        }));
     }
     diagnostics
 }

@@ -1,26 +1,22 @@
 //! Arrays from .npy, .npz, .safetensors and .mat files, as the numbers that features, codes, labels and indices need.
 
 mod mat;
+mod npy;
 
 use std::path::Path;
 
 use candle_core::npy::NpzTensors;
 use candle_core::{DType, Device, Tensor, safetensors};
 use hashlab_data::{DataError, Labels};
+use hashlab_eval::{Codes, EvalError};
+
+pub use npy::NpyFile;
 
 /// More classes than any data set's: an item's labels are a bit each, so that a wrong number would fill the memory.
 const MOST_CLASSES: usize = 1 << 16;
 
 /// An array of numbers as it was read.
 pub struct Raw(Tensor);
-
-/// Codes as a file holds them, row by row.
-pub enum RawCodes {
-    /// Bytes of eight bits each, so many per item.
-    Packed(Vec<u8>, usize),
-    /// One value per bit, so many per item: positive where the bit is 1, 0 included.
-    Signs(Vec<f32>, usize),
-}
 
 /// Features `(items, views, dim)`.
 pub struct Array {
@@ -42,9 +38,10 @@ pub fn file_of(path: &str) -> &Path {
 pub fn read(path: &str) -> Result<Raw, DataError> {
     let file = file_of(path);
     let name = path.split_once('#').map(|(_, name)| name);
+    readable(file)?;
     let broken = broken(file);
     let tensor = match file.extension().and_then(|extension| extension.to_str()) {
-        Some("npy") => Tensor::read_npy(file).map_err(&broken)?,
+        Some("npy") => npy::read(file).map_err(&broken)?,
         Some("npz") => {
             let archive = NpzTensors::new(file).map_err(&broken)?;
             let name = chosen(file, name, &archive.names())?;
@@ -59,6 +56,32 @@ pub fn read(path: &str) -> Result<Raw, DataError> {
         _ => return Err(damaged(file, "the name does not end in .npy, .npz, .safetensors or .mat")),
     };
     Ok(Raw(tensor))
+}
+
+/// Fails if there is no such file, or it may not be read.
+fn readable(file: &Path) -> Result<(), DataError> {
+    match std::fs::File::open(file) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(DataError::Io { path: file.to_owned(), source }),
+    }
+}
+
+/// Reads codes of `bits` bits: a value per bit, or packed in bytes.
+///
+/// # Errors
+/// As [`read`] and [`Raw::codes`], and if they have another length.
+pub fn codes(path: &str, bits: usize) -> Result<Codes, DataError> {
+    let raw = read(path)?;
+    let packed = raw.0.dtype() == DType::U8 && raw.shape().get(1).is_some_and(|bytes| 8 * bytes == bits);
+    let codes = raw.codes(path, packed)?;
+    if codes.bits() == bits {
+        return Ok(codes);
+    }
+    Err(DataError::Damaged {
+        path: file_of(path).to_owned(),
+        problem: format!("codes of {} bits, expected {bits}", codes.bits()),
+        help: "an array of codes has a column per bit, or one per eight bits if it is packed".to_owned(),
+    })
 }
 
 /// Types and order of arrays that are read.
@@ -105,7 +128,8 @@ impl Raw {
     ///
     /// # Errors
     /// If it has another shape or no items, or holds NaN.
-    pub fn codes(self, path: &str, packed: bool) -> Result<RawCodes, DataError> {
+    pub fn codes(self, path: &str, packed: bool) -> Result<Codes, DataError> {
+        let wrong = |error: EvalError| damaged(file_of(path), error.to_string());
         let [rows, columns] = *self.0.dims() else {
             return Err(self.misshapen(path, "(items, bits) or packed (items, bytes)"));
         };
@@ -115,7 +139,7 @@ impl Raw {
         if self.0.dtype() == DType::U8 {
             let bytes: Vec<u8> = self.values(path, DType::U8)?;
             if packed || bytes.iter().any(|&byte| byte > 1) {
-                return Ok(RawCodes::Packed(bytes, columns));
+                return Codes::from_packed(&bytes, columns).map_err(wrong);
             }
         } else if packed {
             let found = format!("values of type {:?}, and packed codes are uint8", self.0.dtype());
@@ -129,7 +153,7 @@ impl Raw {
         if values.iter().all(|&value| value == 0.0 || value == 1.0) {
             values.iter_mut().for_each(|value| *value = 2.0 * *value - 1.0);
         }
-        Ok(RawCodes::Signs(values, columns))
+        Codes::from_signs(&values, columns).map_err(wrong)
     }
 
     /// The array as grades `(queries, items)` from 0 to 255.

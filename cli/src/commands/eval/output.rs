@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use comfy_table::{Table, TableStyle};
-use hashlab_eval::{Depth, MetricInfo, known_metrics};
+use hashlab_eval::{Depth, MetricInfo, Search, known_metrics};
 use serde_json::{Value, json};
 
 use super::Measured;
@@ -48,17 +48,14 @@ fn rows(args: &EvalArgs, measured: &Measured) -> Vec<Row> {
 }
 
 fn row(args: &EvalArgs, measured: &Measured, metric: &MetricInfo) -> Option<Row> {
-    let radius = |text: &str| text.replace("radius 2", &format!("radius {}", args.radius));
-    let name = metric.name.replace("radius2", &format!("radius{}", args.radius));
-    let scalar = *measured.report.scalars().get(&name)?;
+    let search = Search { depth: args.k, radius: args.radius, asymmetric: args.asymmetric };
+    let name = metric.name_at(args.radius);
     let interval = measured.intervals.iter().find(|(of, _)| *of == name);
-    let sentence = metric.sentence(args.k).replace("distance 2", &format!("distance {}", args.radius));
-    let distance = if args.asymmetric { "asymmetric distance" } else { "Hamming distance" };
     Some(Row {
-        title: radius(&metric.title_at(args.k)),
-        definition: sentence.replace("(Hamming distance", &format!("({distance}")),
+        title: metric.title_at(search),
+        definition: metric.sentence(search),
         used_by: metric.used_by.join(", "),
-        value: scalar,
+        value: *measured.report.scalars().get(&name)?,
         count: metric.is_count(),
         interval: interval.map(|(_, interval)| (interval.low, interval.high)),
         name,

@@ -2,17 +2,14 @@
 
 use anyhow::Result;
 use hashlab_data::Labels;
-use hashlab_datasets::array::{Raw, RawCodes, read};
+use hashlab_datasets::array::read;
 use hashlab_eval::Codes;
 
 use crate::exit::bad_input;
 
 /// Reads codes, packed or a value per bit.
 pub(super) fn codes(path: &str, packed: bool) -> Result<Codes> {
-    Ok(match read(path)?.codes(path, packed)? {
-        RawCodes::Packed(bytes, columns) => Codes::from_packed(&bytes, columns)?,
-        RawCodes::Signs(values, bits) => Codes::from_signs(&values, bits)?,
-    })
+    Ok(read(path)?.codes(path, packed)?)
 }
 
 /// Reads real-valued queries and their number of bits.
@@ -54,21 +51,26 @@ pub(super) struct LabelWords {
 /// Reads labels of both sides, which must be given in the same way.
 pub(super) fn labels(query: &str, database: &str) -> Result<LabelWords> {
     let (raw, raw_database) = (read(query)?, read(database)?);
-    let classes = |raw: &Raw| raw.shape().get(1).copied();
-    if classes(&raw) != classes(&raw_database) {
-        let (found, other) = (raw.shape(), raw_database.shape());
-        return Err(bad_input(format!(
-            "{query} has the shape {found:?}, {database} {other:?}\n\
-             help: both must be class numbers (items), or multi-hot (items, classes) of the same classes"
-        )));
-    }
+    same_form((query, raw.shape()), (database, raw_database.shape()))?;
     let (query, database) = (raw.labels(query)?, raw_database.labels(database)?);
     let words = query.words().max(database.words());
     Ok(LabelWords { words, query: padded(&query, words), database: padded(&database, words) })
 }
 
+/// Fails unless the labels of both sides are given in the same way.
+pub(super) fn same_form(query: (&str, &[usize]), database: (&str, &[usize])) -> Result<()> {
+    if query.1.get(1) == database.1.get(1) {
+        return Ok(());
+    }
+    Err(bad_input(format!(
+        "{} has the shape {:?}, {} {:?}\n\
+         help: both must be class numbers (items), or multi-hot (items, classes) of the same classes",
+        query.0, query.1, database.0, database.1
+    )))
+}
+
 /// The packed labels, so many words per item.
-fn padded(labels: &Labels, words: usize) -> Vec<u64> {
+pub(super) fn padded(labels: &Labels, words: usize) -> Vec<u64> {
     let zeros = std::iter::repeat_n(0, words - labels.words());
     (0..labels.len()).flat_map(|item| labels.item(item).iter().copied().chain(zeros.clone())).collect()
 }

@@ -1,6 +1,7 @@
 //! One run, from its configuration to its result.
 
 mod codes;
+mod external;
 mod features;
 mod finetuning;
 mod record;
@@ -24,6 +25,7 @@ use crate::model::Model;
 use crate::stored_views::StoredViews;
 use crate::with_encoder::WithEncoder;
 
+pub use external::{ExternalCodes, ExternalResult, measure_external};
 pub use features::{RunFeatures, batch_spec, features_of, plain_features};
 pub use finetuning::{check_finetuning, finetunes};
 pub use setup::{RunSetup, split_of};

@@ -73,7 +73,7 @@ fn encoded_otherwise(mut evaluator: Evaluator<'_>, method: &dyn HashMethod) -> R
     Ok((name, EncodingResult { test, validation, codes: statistics(&codes) }))
 }
 
-fn task_results(reports: BTreeMap<Task, Report>, curves: bool) -> BTreeMap<Task, TaskResult> {
+pub(super) fn task_results(reports: BTreeMap<Task, Report>, curves: bool) -> BTreeMap<Task, TaskResult> {
     let result = |report: Report| TaskResult {
         metrics: report.scalars(),
         curves: if curves { report.curves().clone() } else { BTreeMap::new() },
@@ -82,7 +82,7 @@ fn task_results(reports: BTreeMap<Task, Report>, curves: bool) -> BTreeMap<Task,
 }
 
 /// Measures balance and correlation of the bits of all codes.
-fn bit_profiles(codes: &AllCodes) -> ByModality<BitProfile> {
+pub(super) fn bit_profiles(codes: &AllCodes) -> ByModality<BitProfile> {
     codes.codes.map(|_, codes| {
         let BitStatistics { ones, correlations, mean_correlation, largest_correlation } = codes.bit_statistics();
         BitProfile { ones, correlations, mean_correlation, largest_correlation }
@@ -90,7 +90,7 @@ fn bit_profiles(codes: &AllCodes) -> ByModality<BitProfile> {
 }
 
 /// Counts what shows a collapse of the codes.
-fn statistics(codes: &AllCodes) -> ByModality<CodeStatistics> {
+pub(super) fn statistics(codes: &AllCodes) -> ByModality<CodeStatistics> {
     codes.codes.map(|_, codes| {
         let counts = codes.counts();
         CodeStatistics {

@@ -123,8 +123,13 @@ impl<'a> RunSetup<'a> {
 
     /// The metrics that are measured.
     pub(super) fn options(&self) -> Result<Options> {
-        let eval: EvalConfig = section(&self.config.eval)?;
-        let (map_at, definition) = (eval.map_at.rank()?, eval.definition);
-        Ok(Options { map_at, definition, ranks: eval.ranks, curves: true, ..Options::default() })
+        options(self.config)
     }
+}
+
+/// The metrics that are measured of a run.
+pub(super) fn options(config: &RunConfig) -> Result<Options> {
+    let eval: EvalConfig = section(&config.eval)?;
+    let (map_at, definition) = (eval.map_at.rank()?, eval.definition);
+    Ok(Options { map_at, definition, ranks: eval.ranks, curves: true, ..Options::default() })
 }

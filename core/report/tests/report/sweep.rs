@@ -48,7 +48,7 @@ fn is_deep(label: &str) -> bool {
 fn setup(label: &str) -> Setup {
     let deep = is_deep(label);
     let selection = if deep { Selection::Best } else { Selection::None };
-    Setup { selection, encoders: ByModality::one(Modality::Image, encoder(deep.then_some(10))) }
+    Setup { selection, encoders: ByModality::one(Modality::Image, encoder(deep.then_some(10))), external: None }
 }
 
 /// What becomes of a run: test and validation mAP, or why there is none.

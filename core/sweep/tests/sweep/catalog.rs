@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use hashlab_data::{ByModality, DataKind, EncoderFacts, Modality, Needs};
 use hashlab_settings::{NoParams, Params, Schema, Settings, Violations, parse};
-use hashlab_sweep::{Catalog, CheckRun, DatasetDecl, DatasetDescription, Describe, MethodDecl, ProtocolDecl};
+use hashlab_sweep::{
+    Catalog, CheckRun, CodesFacts, DatasetDecl, DatasetDescription, Describe, MethodDecl, ProtocolDecl,
+};
 
 use crate::sections::{Data, Eval, ImageEncoder, Mine, Prism, TextEncoder, Train, Waves};
 
@@ -30,9 +32,16 @@ pub(crate) fn catalog() -> Catalog {
             .into_iter()
             .collect(),
         inspect: Arc::new(|_, _| Ok(EncoderFacts::default())),
+        codes: Arc::new(codes),
         train: Schema::of::<Train>(),
         eval: Schema::of::<Eval>(),
     }
+}
+
+/// The folder `codes` has every file; a digest is the path's length.
+fn codes(path: &str, _: usize) -> Result<CodesFacts, String> {
+    let facts = || CodesFacts { items: 10, digest: format!("{path}:{}", path.len()) };
+    path.starts_with("codes/").then(facts).ok_or_else(|| format!("there is no file {path}\nhelp: look in codes"))
 }
 
 fn method<P: Params>(name: &str, title: &str, deep: bool, needs: Needs) -> MethodDecl {

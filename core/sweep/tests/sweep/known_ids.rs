@@ -90,6 +90,7 @@ macro_rules! catalog_of {
             .into_iter()
             .collect::<ByModality<_>>(),
             inspect: Arc::new(|_, _| Ok(EncoderFacts::default())),
+            codes: Arc::new(|path, _| Err(format!("there is no file {path}"))),
             train: Schema::of::<$version::Train>(),
             eval: Schema::of::<$version::Eval>(),
         }

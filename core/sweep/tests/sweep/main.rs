@@ -2,6 +2,7 @@
 
 mod catalog;
 mod diagnostics;
+mod external;
 mod facts;
 mod files;
 mod known_ids;
