@@ -46,7 +46,7 @@ fn codes_that_were_exported_have_the_numbers_of_their_method() {
         row.trim_matches([' ', '*', '+']).to_owned()
     };
     assert_eq!(numbers("ITQ again (external codes)"), numbers("ITQ  "), "{table}");
-    let fact = "ITQ again: computed elsewhere, measured here; itq_{seed}_{side}.npy, SHA-256 16 bits ";
+    let fact = "ITQ again: computed elsewhere, measured here; itq_{seed}_{side}.npy (SHA-256, 16 bits: ";
     assert!(table.contains(fact), "{table}");
     lab.ok(&["sweep", FILE]);
     assert!(lab.runs_of("external").iter().all(|run| run.attempts().len() == 1), "measured once");

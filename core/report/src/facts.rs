@@ -184,11 +184,11 @@ fn external_codes(layout: &Layout<'_>) -> Vec<String> {
         let digests = |setting: &Setting<'_>| {
             let runs = setting.runs.iter().filter_map(|run| run.setup.external.as_ref());
             let files: BTreeSet<String> = runs.flat_map(|external| &external.files).map(|file| brief(file)).collect();
-            format!("{} bits {}", setting.bits, joined(files))
+            format!("{} bits: {}", setting.bits, joined(files))
         };
         let digests = row.shown().map(digests).collect::<Vec<_>>().join("; ");
         let name = row.label.trim_end_matches(" (external codes)");
-        Some(format!("{name}: computed elsewhere, measured here; {codes}, SHA-256 {digests}"))
+        Some(format!("{name}: computed elsewhere, measured here; {codes} (SHA-256, {digests})"))
     });
     rows.collect()
 }
