@@ -94,10 +94,12 @@ fn mistakes_in_external_rows_are_named() {
         refused("label = \"A\"\ncodes = \"all_{modality}.npy\""),
         refused("label = \"A\"\ncodes = \"narrow.npy\""),
         refused("label = \"A\"\ncodes = \"all.npy\"\npath = \"b\""),
-        refused("label = \"A\"\ncodes = \"all.npy\"\n[[external]]\nlabel = \"B\"\ncodes = \"all.npy\""),
         refused("label = \"A\"\ncodes = \"short.npy\""),
         refused("label = \"A\"\ncodes = \"few_{side}.npy\""),
         lab.refused(&["sweep", FILE, "--set", "external=[]"]),
     ];
     insta::assert_snapshot!(said.join("\n"));
+    let twice = refused("label = \"A\"\ncodes = \"all.npy\"\n[[external]]\nlabel = \"B\"\ncodes = \"all.npy\"");
+    let rows = "rows `A (external codes)` and `B (external codes)` have the same codes (run external-b16-s0-";
+    assert!(twice.contains(rows) && twice.contains("\nhelp: drop one of them"), "{twice}");
 }

@@ -1,8 +1,7 @@
 //! Rows of codes that others computed.
 
 use hashlab_data::Modality;
-use hashlab_sweep::{EXTERNAL_METHOD, Plan, PlanError, Side};
-use insta::assert_snapshot;
+use hashlab_sweep::{EXTERNAL_METHOD, Plan, PlanError, PlannedExternal, Side};
 
 use crate::{diagnostics, plan, planned, read};
 
@@ -24,18 +23,26 @@ codes = "codes/all.npy"
 bits = [32]
 "#;
 
-fn listing(plan: &Plan) -> String {
-    let line = |row: &hashlab_sweep::PlannedExternal| {
-        let files: Vec<_> = row.files.iter().map(|file| file.path.as_str()).collect();
-        format!("{} {} {} {}", row.run.id, row.run.setting, row.run.label, files.join(" "))
-    };
-    plan.external.iter().map(line).collect::<Vec<_>>().join("\n")
+/// A run of an external row with its files.
+fn listed(row: &PlannedExternal) -> String {
+    let files: Vec<_> = row.files.iter().map(|file| file.path.as_str()).collect();
+    format!("{}, {} bits, seed {}: {}", row.run.label, row.run.bits, row.run.seed, files.join(" "))
 }
 
 #[test]
 fn rows_are_planned_by_code_length_and_seed() {
     let plan = planned(FILE);
-    assert_snapshot!(listing(&plan));
+    let files: Vec<String> = plan.external.iter().map(listed).collect();
+    assert_eq!(
+        files,
+        [
+            "Theirs (external codes), 16 bits, seed 0: codes/16_0.npz#q codes/16_0.npz#r",
+            "Theirs (external codes), 16 bits, seed 1: codes/16_1.npz#q codes/16_1.npz#r",
+            "Theirs (external codes), 32 bits, seed 0: codes/32_0.npz#q codes/32_0.npz#r",
+            "Theirs (external codes), 32 bits, seed 1: codes/32_1.npz#q codes/32_1.npz#r",
+            "Fixed (external codes), 32 bits, seed 0: codes/all.npy",
+        ]
+    );
     let [first, second, ..] = plan.external.as_slice() else { panic!("{plan:#?}") };
     assert_eq!(first.run.setting, second.run.setting, "seeds are repetitions of one setting");
     assert_ne!(first.run.id, second.run.id);
@@ -63,12 +70,13 @@ fn both_modalities_have_files() {
                 codes = \"codes/t.mat#{side:q|r}_{modality:img|txt}\"\n";
     let paths: Vec<String> = planned(text).external[0].files.iter().map(|file| file.path.clone()).collect();
     assert_eq!(paths, ["q_img", "q_txt", "r_img", "r_txt"].map(|name| format!("codes/t.mat#{name}")));
-    assert_snapshot!(diagnostics(&text.replace("_{modality:img|txt}", "")));
+    let same = diagnostics(&text.replace("_{modality:img|txt}", ""));
+    assert!(same.contains("`codes` names the same file for images and texts"), "{same}");
 }
 
 #[test]
 fn everything_wrong_in_rows_is_reported_together() {
-    assert_snapshot!(diagnostics(
+    let said = diagnostics(
         r#"
 dataset = "toy"
 bits = [16, 32]
@@ -89,10 +97,36 @@ lable = "x"
 [[external]]
 label = ""
 codes = 3
-"#
-    ));
-    let elsewhere = FILE.replace("codes/all.npy", "elsewhere.npy");
-    assert_snapshot!(diagnostics(&elsewhere));
+"#,
+    );
+    for part in [
+        "`[[external]]` has no key `lable`",
+        "an `[[external]]` has no `label`",
+        "`bits` must be at least 1",
+        "`label` must be a string with something in it",
+        "`codes` must be a string with something in it, got the integer 3",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let said = diagnostics(
+        r#"
+dataset = "toy"
+bits = [16, 32]
+
+[[method]]
+name = "prism"
+label = "Theirs (external codes)"
+
+[[external]]
+label = "Theirs"
+codes = "codes/all.npy"
+"#,
+    );
+    for part in ["there is a row `Theirs (external codes)` already", "names the same file for 2 code lengths"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let said = diagnostics(&FILE.replace("codes/all.npy", "elsewhere.npy"));
+    assert!(said.contains("there is no file elsewhere.npy") && said.contains("look in codes"), "{said}");
 }
 
 #[test]
