@@ -32,7 +32,7 @@ enum Element {
 /// Reads a whole file.
 pub(super) fn read(file: &Path) -> Result<Tensor, Error> {
     match Tensor::read_npy(file) {
-        Err(Error::Npy(problem)) if problem == "unrecognized descr |i1" => {
+        Err(Error::Npy(problem)) if problem == "unrecognized descr i1" => {
             let mut array = NpyFile::of(file)?;
             let rows = 0..array.rows();
             array.part(rows)
