@@ -4,6 +4,9 @@
 //! norm and a projection: `image_embeds` and `text_embeds` of transformers' `CLIPModel` before these are normalized.
 //! Sizes are those of the weights file, which may hold both networks or one. Images have the size of the position
 //! table, 224 pixels for the published files.
+//!
+//! The activation is the approximation of OpenAI's networks (`quick_gelu`). Other trainings of the same shapes, such as
+//! LAION's, have the exact function, and no file says which: their features would differ a little from what they should be.
 
 use candle_core::{Result, Tensor};
 use hashlab_kernels::transformer::Gelu;
@@ -83,7 +86,7 @@ const FAMILY: Family = Family { activation: Gelu::Quick, eps: 1e-5 };
 /// # Errors
 /// If the weights are those of another network.
 pub fn image(weights: &Weights, mode: Mode<'_>) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
-    towers::image::<Clip>("clip", weights, mode)
+    towers::image::<Clip>("clip", weights, &[], mode)
 }
 
 /// Builds the text network of the sizes of `weights`.
@@ -102,11 +105,11 @@ fn published(
     mode: Mode<'_>,
 ) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
     let weights = weights.ok_or(EncoderError::NeedsWeights(name))?;
-    weights.check_shapes(&[
+    let shapes: &[(&str, &[usize])] = &[
         ("vision_model.embeddings.patch_embedding.weight", &[768, 3, patch, patch]),
         ("visual_projection.weight", &[512, 768]),
-    ])?;
-    towers::image::<Clip>(name, weights, mode)
+    ];
+    towers::image::<Clip>(name, weights, shapes, mode)
 }
 
 fn published_text(

@@ -1,14 +1,15 @@
 //! DINOv2 (Oquab et al., TMLR 2024): transformers over patches of 14 by 14 pixels, trained without labels.
 //!
 //! The features are the class token behind the last norm: `pooler_output` of transformers' `Dinov2Model`, whose names a
-//! weights file has. Images may have any size: the positions, those of images of 518 pixels in the published files, are
-//! interpolated, and pixels beyond the last whole patch do not count.
+//! weights file has, or timm's. Images may have any size: the positions, those of images of 518 pixels in the published
+//! files, are interpolated, and pixels beyond the last whole patch do not count.
 
 use candle_core::{Result, Tensor, bail};
 use hashlab_kernels::conv::{Activation, Padding, Window};
 use hashlab_kernels::transformer::Gelu;
 
 use crate::layers::{Affine, Pass};
+use crate::naming;
 use crate::network::{Architecture, build};
 use crate::patches::{Others, Patches};
 use crate::source::{Draw, Init, Plan, Source};
@@ -53,7 +54,7 @@ const EPS: f64 = 1e-6;
 /// # Errors
 /// If the weights are those of another network.
 pub fn image(weights: &Weights, mode: Mode<'_>) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
-    network("dinov2", &weights.renamed(canonical), mode)
+    network("dinov2", &canonical(weights)?, mode)
 }
 
 /// Builds the network `name` of so many features.
@@ -63,7 +64,7 @@ fn published(
     dim: usize,
     mode: Mode<'_>,
 ) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
-    let weights = weights.ok_or(EncoderError::NeedsWeights(name))?.renamed(canonical);
+    let weights = canonical(weights.ok_or(EncoderError::NeedsWeights(name))?)?;
     weights.check_shapes(&[
         ("embeddings.cls_token", &[1, 1, dim]),
         ("embeddings.patch_embeddings.projection.weight", &[dim, 3, 14, 14]),
@@ -80,9 +81,13 @@ fn network(
     build(name, Some(weights), mode, |source| Dino::new(source, sizes))
 }
 
-/// Names a tensor as the published files do, given the names of classifiers and of transformers 5. The mask token is
-/// dropped, as only training uses it.
-fn canonical(name: &str) -> Option<String> {
+/// Names all tensors as the published files do, given the names of timm, of classifiers and of transformers 5.
+fn canonical(weights: &Weights) -> Result<Weights> {
+    Ok(naming::dinov2(weights)?.renamed(published_name))
+}
+
+/// Names a tensor so. The mask token is dropped, as only training uses it.
+fn published_name(name: &str) -> Option<String> {
     let name = name.strip_prefix("dinov2.").unwrap_or(name);
     let layers = [("q", "attention.query"), ("k", "attention.key"), ("v", "attention.value"), ("o", "output.dense")];
     let rename = |name: String, (new, old): &(&str, &str)| {

@@ -36,6 +36,7 @@ mod entry;
 pub mod filterbank;
 mod layers;
 pub mod mobilenet_v2;
+mod naming;
 mod network;
 mod patches;
 mod published;

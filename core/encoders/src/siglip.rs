@@ -64,7 +64,7 @@ const FAMILY: Family = Family { activation: Gelu::Tanh, eps: 1e-6 };
 /// # Errors
 /// If the weights are those of another network.
 pub fn image(weights: &Weights, mode: Mode<'_>) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
-    towers::image::<Siglip>("siglip", weights, mode)
+    towers::image::<Siglip>("siglip", weights, &[], mode)
 }
 
 /// Builds the text network of the sizes of `weights`.
@@ -82,11 +82,11 @@ fn published(
     mode: Mode<'_>,
 ) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
     let weights = weights.ok_or(EncoderError::NeedsWeights(name))?;
-    weights.check_shapes(&[
+    let shapes: &[(&str, &[usize])] = &[
         ("vision_model.embeddings.patch_embedding.weight", &[768, 3, 16, 16]),
         ("vision_model.embeddings.position_embedding.weight", &[196, 768]),
-    ])?;
-    towers::image::<Siglip>(name, weights, mode)
+    ];
+    towers::image::<Siglip>(name, weights, shapes, mode)
 }
 
 fn published_text(

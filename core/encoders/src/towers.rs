@@ -5,6 +5,7 @@ use hashlab_kernels::conv::{Activation, Padding, Window};
 use hashlab_kernels::transformer::Gelu;
 
 use crate::layers::{Affine, Pass};
+use crate::naming;
 use crate::network::{Architecture, build};
 use crate::patches::{Others, Patches};
 use crate::source::{Draw, Init, Plan, Source};
@@ -32,13 +33,15 @@ pub(crate) trait Towers {
     fn text(source: &Source<'_>, sizes: Sizes) -> Built<Self::Text>;
 }
 
-/// Builds the image network of the sizes of `weights`.
+/// Builds the image network of the sizes of `weights`, in which some tensors have given shapes.
 pub(crate) fn image<T: Towers>(
     name: &'static str,
     weights: &Weights,
+    shapes: &[(&str, &[usize])],
     mode: Mode<'_>,
 ) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
-    let weights = weights.renamed(|name| without(name, &["text_", "logit_"]));
+    let weights = naming::towers(weights)?.renamed(|name| without(name, &["text_", "logit_"]));
+    weights.check_shapes(shapes)?;
     let sizes = Sizes::of(&weights, "vision_model", T::PROJECTIONS[0])?;
     build(name, Some(&weights), mode, |source| T::image(source, sizes))
 }
@@ -49,7 +52,7 @@ pub(crate) fn text<T: Towers>(
     weights: &Weights,
     mode: Mode<'_>,
 ) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
-    let weights = weights.renamed(|name| without(name, &["vision_", "visual_", "logit_"]));
+    let weights = naming::towers(weights)?.renamed(|name| without(name, &["vision_", "visual_", "logit_"]));
     let sizes = Sizes::of(&weights, "text_model", T::PROJECTIONS[1])?;
     build_text(name, &weights, mode, |source| T::text(source, sizes))
 }

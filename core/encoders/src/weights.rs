@@ -46,8 +46,8 @@ pub enum WeightsError {
     /// The file's tensors are named in a way that is not known.
     #[error(
         "encoder `{encoder}` starts with tensor `{name}`, but the file holds {found}\nhelp: known are the names of \
-         torchvision (batch norms may be folded), for mobilenet_v2 those of timm (`conv_stem.weight`, …), and for bert, \
-         clip, siglip and dinov2 those of Hugging Face's transformers"
+         torchvision (batch norms may be folded), for mobilenet_v2 and vgg16 also those of timm, and for bert, clip, siglip \
+         and dinov2 those of Hugging Face's transformers, for the last three also those of open_clip and timm"
     )]
     Names {
         /// The network.
@@ -121,6 +121,7 @@ pub enum WeightsError {
 }
 
 /// A weights file in memory, as f32.
+#[derive(Clone)]
 pub struct Weights {
     tensors: BTreeMap<String, Tensor>,
     metadata: BTreeMap<String, String>,
@@ -177,8 +178,17 @@ impl Weights {
 
     /// Returns the tensors under other names; those without one are left out.
     pub(crate) fn renamed(&self, rename: impl Fn(&str) -> Option<String>) -> Self {
-        let tensors = self.tensors.iter().filter_map(|(name, tensor)| Some((rename(name)?, tensor.clone())));
-        Self { tensors: tensors.collect(), metadata: self.metadata.clone(), digest: self.digest.clone() }
+        self.with(self.tensors().filter_map(|(name, tensor)| Some((rename(name)?, tensor.clone()))).collect())
+    }
+
+    /// Returns the file with these tensors in place of its own.
+    pub(crate) fn with(&self, tensors: BTreeMap<String, Tensor>) -> Self {
+        Self { tensors, metadata: self.metadata.clone(), digest: self.digest.clone() }
+    }
+
+    /// The tensors by name.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
     /// Returns the shape of a tensor; without the tensor, no sizes.
