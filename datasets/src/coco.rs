@@ -9,20 +9,17 @@ mod annotations;
 use std::path::{Path, PathBuf};
 
 use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary, Protocol};
-use hashlab_image::Exif;
 use hashlab_settings::Params;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::own::Opened;
 use crate::own::captions::Captions;
-use crate::own::image_files::ImageFiles;
 use crate::own::labels::NamedLabels;
 use crate::own::places::damaged;
-use crate::own::public::dchmt;
-use crate::own::settings::OwnSettings;
+use crate::own::public::{Found, dchmt, share};
 use crate::own::split::{Draw, Recipe, Rule};
 use crate::own::strings::Strings;
-use crate::own::{Listed, Opened};
 use annotations::Part;
 
 const NAME: &str = "coco";
@@ -63,10 +60,10 @@ pub struct Settings {
 
 impl Params for Settings {}
 
-/// COCO.
-pub struct Coco;
+/// COCO, or files of a `PART`-th of its images.
+pub struct Coco<const PART: usize = 1>;
 
-impl DatasetSource for Coco {
+impl<const PART: usize> DatasetSource for Coco<PART> {
     const SUMMARY: DatasetSummary = DatasetSummary {
         name: NAME,
         title: "COCO",
@@ -78,51 +75,42 @@ impl DatasetSource for Coco {
     type Settings = Settings;
 
     fn describe(settings: &Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(load(settings.year, dirs, IMAGES)?.info().clone())
+        Ok(load(settings.year, dirs, IMAGES, PART)?.info().clone())
     }
 
     fn open(settings: &Settings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
-        Ok(Box::new(load(settings.year, dirs, IMAGES)?))
+        Ok(Box::new(load(settings.year, dirs, IMAGES, PART)?))
     }
 }
 
-/// Opens files with `images` images.
-fn load(year: Year, dirs: &DataDirs, images: usize) -> Result<Opened, DataError> {
+/// Opens files with a `part`-th of `images` images.
+fn load(year: Year, dirs: &DataDirs, images: usize, part: usize) -> Result<Opened, DataError> {
     let root = find(year, dirs)?;
     let (mut paths, mut labels, mut captions) = (Strings::default(), NamedLabels::default(), Captions::default());
     let mut seen = 0;
     let mut found_at = Vec::new();
-    for part in PARTS {
-        let name = format!("{part}{}", year.number());
+    for name in PARTS {
+        let name = format!("{name}{}", year.number());
         let [instances, sentences] = ["instances", "captions"].map(|kind| annotation(&root, kind, &name));
-        let part = Part::read(&instances, &sentences)?;
-        seen += part.images.len();
-        for (id, file) in part.images.iter().filter(|(id, _)| part.classes.contains_key(id)) {
+        let read = Part::read(&instances, &sentences)?;
+        seen += read.images.len();
+        for (id, file) in read.images.iter().filter(|(id, _)| read.classes.contains_key(id)) {
             paths.push(&format!("{name}/{file}"));
             let classes: Vec<u32> =
-                part.classes[id].iter().map(|category| labels.class(&part.categories[category])).collect();
+                read.classes[id].iter().map(|category| labels.class(&read.categories[category])).collect();
             labels.push(classes);
-            captions.push(part.captions.get(id).into_iter().flatten().map(String::as_str));
+            captions.push(read.captions.get(id).into_iter().flatten().map(String::as_str));
         }
         found_at.extend([instances, sentences]);
     }
-    if seen != images {
-        let problem = format!("expected {images} images in the files of both parts, got {seen}");
+    let expected = share(images, part);
+    if seen != expected {
+        let problem = format!("expected {expected} images in the files of both parts, got {seen}");
         return Err(damaged(&found_at[0], problem, HELP));
     }
     let findings = vec![format!("{} of {seen} images have an object", paths.len())];
-    let recipes = recipes(paths.len());
-    let pictures = Box::new(ImageFiles::new(root, paths, Exif::Ignore));
-    let listed = Listed {
-        pictures: Some(pictures),
-        captions: Some(captions),
-        labels,
-        class_names: Vec::new(),
-        recipes,
-        found_at,
-        findings,
-    };
-    Opened::of(listed, &OwnSettings::default(), dirs)
+    let recipes = recipes(paths.len(), part);
+    Found { root, paths, captions: Some(captions), labels, recipes, found_at }.open_saying(findings, dirs)
 }
 
 /// The folder with the annotations.
@@ -142,9 +130,10 @@ fn annotation(root: &Path, kind: &str, part: &str) -> PathBuf {
 }
 
 /// The split of DCHMT, and draws of the sizes of the supervised and unsupervised papers.
-fn recipes(items: usize) -> Vec<Recipe> {
-    let draw = Draw { queries: 5_000.0, train_items: Some(10_000.0), per_class: false, train_in_database: true };
-    let unsupervised = Draw { train_items: Some(5_000.0), ..draw };
+fn recipes(items: usize, part: usize) -> Vec<Recipe> {
+    let [few, many] = [5_000, 10_000].map(|number| share(number, part));
+    let draw = Draw { queries: few as f64, train_items: Some(many as f64), per_class: false, train_in_database: true };
+    let unsupervised = Draw { train_items: Some(few as f64), ..draw };
     vec![
         Recipe {
             protocol: Protocol::new(
@@ -152,7 +141,7 @@ fn recipes(items: usize) -> Vec<Recipe> {
                 "5,000 queries, 10,000 train, database all but the queries, drawn as DCHMT's code draws (numpy, seed 1814), so split_seed orders the database alone",
                 None,
             ),
-            rule: Rule::Given(dchmt(items, [5_000, 10_000])),
+            rule: Rule::Given(dchmt(items, [few, many])),
         },
         Recipe {
             protocol: Protocol::new(

@@ -126,4 +126,12 @@ mod tests {
         let refused = load(&dirs, [4, 2]).map(|_| ()).unwrap_err().to_string();
         assert!(refused.contains("image_class_labels.txt:2") && refused.contains("expected a number"), "{refused}");
     }
+
+    #[test]
+    fn changed_files_are_answered() {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = DataDirs::of(vec![root.path().to_owned()]);
+        write(root.path());
+        crate::own::mutations::are_answered(root.path(), 60, || load(&dirs, [4, 2]));
+    }
 }

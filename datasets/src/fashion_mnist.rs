@@ -4,6 +4,7 @@
 //! repeated in all three colors.
 
 use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary};
+use hashlab_hub::{File, Kind, Published};
 use hashlab_settings::NoParams;
 
 use crate::own::hub::{DIGIT_PROTOCOLS, HubSet, Part};
@@ -17,7 +18,7 @@ const SET: HubSet = HubSet {
     ],
     image: &["image"],
     captions: &[],
-    help: "put fashion_mnist/train-00000-of-00001.parquet and fashion_mnist/test-00000-of-00001.parquet of \
+    help: "`hashlab fetch fashion_mnist` downloads it; or put fashion_mnist/train-00000-of-00001.parquet and fashion_mnist/test-00000-of-00001.parquet of \
            https://huggingface.co/datasets/zalando-datasets/fashion_mnist into the folder `fashion_mnist` of a data directory; \
            or the four -ubyte files (.gz or not) of https://github.com/zalandoresearch/fashion-mnist",
     protocols: DIGIT_PROTOCOLS,
@@ -43,6 +44,26 @@ impl DatasetSource for FashionMnist {
         license: "MIT",
         citation: "H. Xiao, K. Rasul, R. Vollgraf: Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms. arXiv 1708.07747, 2017",
     };
+    const PUBLISHED: Option<Published> = Some(Published {
+        kind: Kind::Dataset,
+        repo: "zalando-datasets/fashion_mnist",
+        revision: "531be5e2ccc9dba0c201ad3ae567a4f3d16ecdd2",
+        license: Self::SUMMARY.license,
+        files: &[
+            File {
+                name: "fashion_mnist/train-00000-of-00001.parquet",
+                place: "fashion_mnist/fashion_mnist/train-00000-of-00001.parquet",
+                sha256: None,
+                megabytes: 30.9,
+            },
+            File {
+                name: "fashion_mnist/test-00000-of-00001.parquet",
+                place: "fashion_mnist/fashion_mnist/test-00000-of-00001.parquet",
+                sha256: None,
+                megabytes: 5.2,
+            },
+        ],
+    });
     type Settings = NoParams;
 
     fn describe(settings: &NoParams, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {

@@ -208,4 +208,13 @@ mod tests {
         let refused = load(&dirs, SIZES).map(|_| ()).unwrap_err().to_string();
         assert!(refused.contains("expected 18000 rows of `VDatabase`, got 12"), "{refused}");
     }
+
+    #[test]
+    fn changed_files_are_answered() {
+        let root = tempfile::tempdir().unwrap();
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/mat/iapr_tc12");
+        std::fs::copy(fixture.join(FILE), root.path().join(FILE)).unwrap();
+        let dirs = DataDirs::of(vec![root.path().to_owned()]);
+        crate::own::mutations::are_answered(root.path(), 2_000, || load(&dirs, [12, 6]));
+    }
 }

@@ -22,10 +22,10 @@ const SET: ListSet = ListSet {
            folder `imagenet100` of a data directory, and ILSVRC 2012's images below it as the lists name them",
 };
 
-/// ImageNet-100.
-pub struct Imagenet100;
+/// ImageNet-100, or lists of a `PART`-th of its images.
+pub struct Imagenet100<const PART: usize = 1>;
 
-impl DatasetSource for Imagenet100 {
+impl<const PART: usize> DatasetSource for Imagenet100<PART> {
     const SUMMARY: DatasetSummary = DatasetSummary {
         name: SET.set,
         title: "ImageNet-100",
@@ -37,10 +37,10 @@ impl DatasetSource for Imagenet100 {
     type Settings = NoParams;
 
     fn describe(_: &NoParams, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(SET.open(dirs)?.described())
+        Ok(SET.open(dirs, PART)?.described())
     }
 
     fn open(_: &NoParams, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
-        Ok(Box::new(SET.open(dirs)?))
+        Ok(Box::new(SET.open(dirs, PART)?))
     }
 }

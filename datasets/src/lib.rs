@@ -20,6 +20,7 @@ pub mod cub200;
 pub mod fashion_mnist;
 pub mod fashion_products;
 pub mod features;
+pub mod flickr30k;
 pub mod iapr_tc12;
 pub mod image_folder;
 pub mod image_list;
@@ -48,6 +49,7 @@ pub const DATASETS: &[DatasetEntry] = &[
     DatasetEntry::of::<coco::Coco>(),
     DatasetEntry::of::<mirflickr::Mirflickr>(),
     DatasetEntry::of::<nuswide::NusWide>(),
+    DatasetEntry::of::<flickr30k::Flickr30k>(),
     DatasetEntry::of::<iapr_tc12::IaprTc12>(),
     DatasetEntry::of::<fashion_products::FashionProducts>(),
     DatasetEntry::of::<shapes::Shapes>(),
@@ -57,4 +59,13 @@ pub const DATASETS: &[DatasetEntry] = &[
     DatasetEntry::of::<mat::Mat>(),
     DatasetEntry::of::<table::Table>(),
     DatasetEntry::of::<parquet::Parquet>(),
+];
+
+/// The sets whose files are put in place by hand, with files of a five-hundredth of their items: the same readers and
+/// protocols, so that tests run their experiments on files that they can write.
+pub const SMALL: &[DatasetEntry] = &[
+    DatasetEntry::of::<imagenet100::Imagenet100<500>>(),
+    DatasetEntry::of::<coco::Coco<500>>(),
+    DatasetEntry::of::<mirflickr::Mirflickr<500>>(),
+    DatasetEntry::of::<nuswide::NusWide<500>>(),
 ];

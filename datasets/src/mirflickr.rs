@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::own::Opened;
 use crate::own::lists::ListSet;
-use crate::own::mith;
-use crate::own::public::{Found, dchmt, drawn, folder, given};
+use crate::own::mith::MithSet;
+use crate::own::public::{dchmt, drawn, given, share};
 use crate::own::split::Recipe;
 
 const NAME: &str = "mirflickr";
@@ -33,6 +33,8 @@ const LISTS: ListSet = ListSet {
     help: "put train.txt, test.txt and database.txt of `data/mirflickr` of https://github.com/swuxyj/DeepHash-pytorch into the \
            folder `mirflickr` of a data directory, beside the images of mirflickr25k.zip",
 };
+
+const TAGGED: MithSet = MithSet { set: NAME, folder: "flickr25k", items: 20_015, classes: 24, help: HELP };
 
 /// The selection of items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -65,10 +67,10 @@ impl Params for Settings {
     }
 }
 
-/// MIRFlickr-25k.
-pub struct Mirflickr;
+/// MIRFlickr-25k, or files of a `PART`-th of its images.
+pub struct Mirflickr<const PART: usize = 1>;
 
-impl DatasetSource for Mirflickr {
+impl<const PART: usize> DatasetSource for Mirflickr<PART> {
     const SUMMARY: DatasetSummary = DatasetSummary {
         name: NAME,
         title: "MIRFlickr-25k",
@@ -80,65 +82,62 @@ impl DatasetSource for Mirflickr {
     type Settings = Settings;
 
     fn describe(settings: &Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(load(settings, dirs)?.described())
+        Ok(load(settings, dirs, PART)?.described())
     }
 
     fn open(settings: &Settings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
-        Ok(Box::new(load(settings, dirs)?))
+        Ok(Box::new(load(settings, dirs, PART)?))
     }
 }
 
-fn load(settings: &Settings, dirs: &DataDirs) -> Result<Opened, DataError> {
+fn load(settings: &Settings, dirs: &DataDirs, part: usize) -> Result<Opened, DataError> {
     match settings.items {
-        Items::Of20015 => tagged(dirs, 20_015),
-        Items::Of24581 => annotated::load(settings.relevant, dirs, 24_581),
-        Items::Of25000 => LISTS.open(dirs),
+        Items::Of20015 => TAGGED.open(tagged_recipes(part), dirs, part),
+        Items::Of24581 => annotated::load(settings.relevant, dirs, share(24_581, part), part),
+        Items::Of25000 => LISTS.open(dirs, part),
     }
 }
 
-/// Opens MITH's lists of so many items.
-fn tagged(dirs: &DataDirs, items: usize) -> Result<Opened, DataError> {
-    let place = folder(NAME, &["flickr25k"], "all_imgs.txt", dirs, HELP)?;
-    let pairs = mith::read(&place, [items, 24], HELP)?;
-    let root = mith::root(&place, &pairs, dirs, NAME);
-    let recipes = vec![
+/// The protocols of the items with common tags.
+fn tagged_recipes(part: usize) -> Vec<Recipe> {
+    let shares = |numbers: [usize; 2]| numbers.map(|number| share(number, part));
+    vec![
         drawn(
             "unsupervised",
             "2,000 queries and 5,000 train drawn by split_seed, database all but the queries (the sizes of DJSRH, CIRH and UCMFH)",
             Some(50),
-            [2_000, 5_000],
+            shares([2_000, 5_000]),
         ),
         drawn(
             "mith",
             "2,000 queries and 10,000 train drawn by split_seed, database all but the queries (the sizes of DCMH and MITH)",
             None,
-            [2_000, 10_000],
+            shares([2_000, 10_000]),
         ),
-    ];
-    let mith::Pairs { paths, captions, labels, found_at } = pairs;
-    Found { root, paths, captions: Some(captions), labels, recipes, found_at }.open(dirs)
+    ]
 }
 
 /// The protocols of the items with annotations.
-fn annotated_recipes(items: usize) -> Vec<Recipe> {
+fn annotated_recipes(items: usize, part: usize) -> Vec<Recipe> {
+    let shares = |numbers: [usize; 2]| numbers.map(|number| share(number, part));
     vec![
         given(
             "dchmt",
             "5,120 queries, 10,240 train, database all but the queries, drawn as DCHMT's code draws (numpy, seed 1814), so split_seed orders the database alone",
             None,
-            dchmt(items, [5_120, 10_240]),
+            dchmt(items, shares([5_120, 10_240])),
         ),
         given(
             "toolkit",
             "5,000 queries, 10,000 train, database all but the queries, drawn in the same way (the sizes of later CLIP toolkits)",
             None,
-            dchmt(items, [5_000, 10_000]),
+            dchmt(items, shares([5_000, 10_000])),
         ),
         drawn(
             "unsupervised",
             "2,000 queries and 5,000 train drawn by split_seed, database all but the queries",
             Some(50),
-            [2_000, 5_000],
+            shares([2_000, 5_000]),
         ),
     ]
 }

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::own::Opened;
 use crate::own::lists::ListSet;
-use crate::own::mith;
-use crate::own::public::{Found, drawn, folder};
+use crate::own::mith::MithSet;
+use crate::own::public::{drawn, share};
+use crate::own::split::Recipe;
 
 const NAME: &str = "nuswide";
 const HELP: &str = "unpack NUS-WIDE.zip (Groundtruth/, ConceptsList/), NUS_WID_Tags.zip and the image list (Imagelist.txt) of \
@@ -51,6 +52,8 @@ const LISTS_81: ListSet = ListSet {
     ),
     help: LISTS_HELP,
 };
+
+const MITH: MithSet = MithSet { set: NAME, folder: "mith", items: 190_421, classes: 21, help: MITH_HELP };
 
 /// The labels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -105,10 +108,10 @@ impl Params for Settings {
     }
 }
 
-/// NUS-WIDE.
-pub struct NusWide;
+/// NUS-WIDE, or files of a `PART`-th of its images.
+pub struct NusWide<const PART: usize = 1>;
 
-impl DatasetSource for NusWide {
+impl<const PART: usize> DatasetSource for NusWide<PART> {
     const SUMMARY: DatasetSummary = DatasetSummary {
         name: NAME,
         title: "NUS-WIDE",
@@ -120,34 +123,29 @@ impl DatasetSource for NusWide {
     type Settings = Settings;
 
     fn describe(settings: &Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(load(settings, dirs)?.described())
+        Ok(load(settings, dirs, PART)?.described())
     }
 
     fn open(settings: &Settings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
-        Ok(Box::new(load(settings, dirs)?))
+        Ok(Box::new(load(settings, dirs, PART)?))
     }
 }
 
-fn load(settings: &Settings, dirs: &DataDirs) -> Result<Opened, DataError> {
+fn load(settings: &Settings, dirs: &DataDirs, part: usize) -> Result<Opened, DataError> {
     match (settings.files, settings.concepts) {
-        (Files::Official, concepts) => official::load(concepts, dirs, official::IMAGES),
-        (Files::Lists, Concepts::Of81) => LISTS_81.open(dirs),
-        (Files::Lists, _) => LISTS_21.open(dirs),
-        (Files::Mith, _) => tagged(dirs, 190_421),
+        (Files::Official, concepts) => official::load(concepts, dirs, official::IMAGES, part),
+        (Files::Lists, Concepts::Of81) => LISTS_81.open(dirs, part),
+        (Files::Lists, _) => LISTS_21.open(dirs, part),
+        (Files::Mith, _) => MITH.open(vec![mith_recipe(part)], dirs, part),
     }
 }
 
-/// Opens MITH's files of so many items.
-fn tagged(dirs: &DataDirs, items: usize) -> Result<Opened, DataError> {
-    let place = folder(NAME, &["mith"], "all_imgs.txt", dirs, MITH_HELP)?;
-    let pairs = mith::read(&place, [items, 21], MITH_HELP)?;
-    let root = mith::root(&place, &pairs, dirs, NAME);
-    let recipes = vec![drawn(
+/// The protocol of MITH's files.
+fn mith_recipe(part: usize) -> Recipe {
+    drawn(
         "mith",
         "2,100 queries and 10,500 train drawn by split_seed, database all but the queries (MITH's sizes)",
         None,
-        [2_100, 10_500],
-    )];
-    let mith::Pairs { paths, captions, labels, found_at } = pairs;
-    Found { root, paths, captions: Some(captions), labels, recipes, found_at }.open(dirs)
+        [2_100, 10_500].map(|number| share(number, part)),
+    )
 }

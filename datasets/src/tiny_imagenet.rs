@@ -1,15 +1,18 @@
 //! Tiny ImageNet: 110,000 photos of 64 × 64 pixels in 200 of ImageNet's classes.
 //!
-//! Items are the training images in the order of their paths, then the validation images in that of their annotations; the
-//! test images of the archive have no labels.
+//! The files are those of the archive or, where it is missing, of the Hugging Face hub. Items of the archive are the training
+//! images in the order of their paths, then the validation images in that of their annotations; its test images have no
+//! labels. Those of the hub are in their order there.
 
 use std::path::Path;
 
 use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary};
+use hashlab_hub::{File, Kind, Published};
 use hashlab_settings::NoParams;
 
 use crate::image_folder::images_below;
 use crate::own::Opened;
+use crate::own::hub::{HubProtocol, HubSet, HubSplit, Part};
 use crate::own::labels::NamedLabels;
 use crate::own::places::damaged;
 use crate::own::public::{Found, count, folder, given, lines};
@@ -17,11 +20,41 @@ use crate::own::split::Given;
 use crate::own::strings::Strings;
 
 const NAME: &str = "tiny_imagenet";
-const HELP: &str = "unpack http://cs231n.stanford.edu/tiny-imagenet-200.zip (248.1 MB) into a data directory: it makes the folder \
+const HELP: &str = "`hashlab fetch tiny_imagenet` downloads the parquet files of the hub; or unpack \
+                    http://cs231n.stanford.edu/tiny-imagenet-200.zip (248.1 MB) into a data directory: it makes the folder \
                     tiny-imagenet-200 with train/, val/ and wnids.txt";
 
 /// Training and validation images.
 const SIZES: [usize; 2] = [100_000, 10_000];
+
+const HUB: HubSet = HubSet {
+    name: NAME,
+    parts: &[
+        Part {
+            name: "train",
+            files: &["data/train-*-1359597a978bc4fa.parquet", "train-*-1359597a978bc4fa.parquet"],
+            items: SIZES[0],
+        },
+        Part {
+            name: "valid",
+            files: &["data/valid-*-70d52db3c749a935.parquet", "valid-*-70d52db3c749a935.parquet"],
+            items: SIZES[1],
+        },
+    ],
+    image: &["image"],
+    captions: &[],
+    help: HELP,
+    protocols: &[HubProtocol {
+        name: OFFICIAL.0,
+        description: OFFICIAL.1,
+        map_at: None,
+        split: HubSplit::Queries("valid"),
+    }],
+};
+
+/// The protocol of either form.
+const OFFICIAL: (&str, &str) =
+    ("official", "queries the validation part (10,000), train and database the training part (100,000)");
 
 /// Tiny ImageNet.
 pub struct TinyImagenet;
@@ -31,22 +64,50 @@ impl DatasetSource for TinyImagenet {
         name: NAME,
         title: "Tiny ImageNet",
         description: "110,000 photos of 64 × 64 pixels, 200 classes",
-        source: "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+        source: "http://cs231n.stanford.edu/tiny-imagenet-200.zip, or https://huggingface.co/datasets/zh-plus/tiny-imagenet",
         license: "none stated; ImageNet's terms: non-commercial research and education",
         citation: "Stanford CS231N: Tiny ImageNet visual recognition challenge, a part of ImageNet (J. Deng et al., CVPR 2009)",
     };
+    const PUBLISHED: Option<Published> = Some(Published {
+        kind: Kind::Dataset,
+        repo: "zh-plus/tiny-imagenet",
+        revision: "5a77092c28e51558c5586e9c5eb71a7e17a5e43f",
+        license: Self::SUMMARY.license,
+        files: &[
+            File {
+                name: "data/train-00000-of-00001-1359597a978bc4fa.parquet",
+                place: "tiny_imagenet/data/train-00000-of-00001-1359597a978bc4fa.parquet",
+                sha256: None,
+                megabytes: 146.0,
+            },
+            File {
+                name: "data/valid-00000-of-00001-70d52db3c749a935.parquet",
+                place: "tiny_imagenet/data/valid-00000-of-00001-70d52db3c749a935.parquet",
+                sha256: None,
+                megabytes: 14.6,
+            },
+        ],
+    });
     type Settings = NoParams;
 
     fn describe(_: &NoParams, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(load(dirs, SIZES)?.described())
+        Ok(either(dirs)?.described())
     }
 
     fn open(_: &NoParams, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
-        Ok(Box::new(load(dirs, SIZES)?))
+        Ok(Box::new(either(dirs)?))
     }
 }
 
-/// Opens files with so many training and validation images.
+/// Opens the archive, or the files of the hub where it is missing.
+fn either(dirs: &DataDirs) -> Result<Opened, DataError> {
+    match load(dirs, SIZES) {
+        Err(DataError::Missing { .. }) => HUB.open(&["label"], dirs),
+        archive => archive,
+    }
+}
+
+/// Opens an archive with so many training and validation images.
 fn load(dirs: &DataDirs, [train, val]: [usize; 2]) -> Result<Opened, DataError> {
     let root = folder(NAME, &["tiny-imagenet-200"], "wnids.txt", dirs, HELP)?;
     let (mut paths, mut labels) = (Strings::default(), NamedLabels::default());
@@ -84,8 +145,7 @@ fn load(dirs: &DataDirs, [train, val]: [usize; 2]) -> Result<Opened, DataError> 
         database: Some((0..first).collect()),
         ..Given::default()
     };
-    let about = "queries the validation part (10,000), train and database the training part (100,000)";
-    let recipes = vec![given("official", about, None, roles)];
+    let recipes = vec![given(OFFICIAL.0, OFFICIAL.1, None, roles)];
     let found_at = vec![root.join("wnids.txt"), annotations];
     Found { root, paths, captions: None, labels, recipes, found_at }.open(dirs)
 }

@@ -316,7 +316,7 @@ fn mat_files_of_toolkits_hold_the_same_items() {
         "train_items": 20, "numpy_seed": 1814})
     };
     let folder = open("image_folder", json!({"dir": "photos", "queries": 8}));
-    for (form, count) in [("plain", 1), ("cells", 2)] {
+    for (form, count) in [("plain", 1), ("cells", 2), ("v73", 2)] {
         let dataset = open("mat", settings(form));
         assert_eq!(classes(dataset.as_ref()), classes(folder.as_ref()), "{form}");
         assert_eq!(image(dataset.as_ref(), 7), image(folder.as_ref(), 7));

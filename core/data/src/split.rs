@@ -15,7 +15,7 @@ pub struct Split {
     pub train: Vec<u32>,
     /// Validation queries, ascending: the protocol's own, or held out of its training items.
     pub validation_query: Vec<u32>,
-    /// Database of the validation queries, in ranking order.
+    /// Database of the validation queries, in ranking order: that of the test queries without them, or one of its own.
     pub validation_database: Vec<u32>,
     /// Test queries, ascending.
     pub query: Vec<u32>,
@@ -48,6 +48,25 @@ impl Split {
             query: self.query.len(),
             database: self.database.len(),
         }
+    }
+
+    /// Gives the validation queries a database of their own, in which `split_seed` orders the items.
+    ///
+    /// # Errors
+    /// [`DataError::Invalid`] if it is empty, repeats an item or has one that there is not, or holds a query.
+    pub fn with_validation_database(
+        self,
+        mut database: Vec<u32>,
+        items: usize,
+        split_seed: u64,
+    ) -> Result<Self, DataError> {
+        let searched = Members::of("validation_database", &database, items)?;
+        for (role, queries) in [("query", &self.query), ("validation_query", &self.validation_query)] {
+            searched.disjoint(&Members::of(role, queries, items)?)?;
+        }
+        database.sort_unstable();
+        stream(split_seed, "split/validation_database", &[]).shuffle(&mut database);
+        Ok(Self { validation_database: database, ..self })
     }
 }
 

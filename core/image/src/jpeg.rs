@@ -10,6 +10,8 @@ use crate::Rgb;
 
 /// Marker of the end of an image.
 const END: [u8; 2] = [0xff, 0xd9];
+/// Pixels that a byte can stand for: a block of 64 has at least a bit, and twice as much is let pass.
+const MOST_PIXELS: usize = 1024;
 /// Second byte of the marker of a scan: compressed pixels follow.
 const SCAN: u8 = 0xda;
 
@@ -23,8 +25,12 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Rgb, Orientation), String> {
         return Err("the file ends before its image does".to_owned());
     }
     let mut decoder = open(bytes);
+    decoder.decode_headers().map_err(|error| error.to_string())?;
+    let (width, height) = decoder.dimensions().ok_or("the file states no size")?;
+    if width * height > bytes.len() * MOST_PIXELS {
+        return Err(format!("an image of {width} × {height} pixels, more than the file can hold"));
+    }
     let pixels = decoder.decode().map_err(|error| error.to_string())?;
-    let (width, height) = decoder.dimensions().expect("known once pixels are");
     Ok((Rgb { width, height, pixels }, orientation_of(&decoder)))
 }
 

@@ -1,7 +1,8 @@
-//! Arrays from .npy, .npz, .safetensors and .mat files, as the numbers that features, codes, labels and indices need.
+//! Arrays from .npy, .npz, .safetensors, .mat and HDF5 files, as the numbers that features, codes, labels and indices need.
 
 mod mat;
 mod npy;
+mod sizes;
 
 use std::path::Path;
 
@@ -41,10 +42,15 @@ pub fn read(path: &str) -> Result<Raw, DataError> {
     readable(file)?;
     let broken = broken(file);
     let tensor = match file.extension().and_then(|extension| extension.to_str()) {
-        Some("npy") => npy::read(file).map_err(&broken)?,
+        Some("npy") => {
+            sizes::check_npy(file)?;
+            npy::read(file).map_err(&broken)?
+        }
         Some("npz") => {
             let archive = NpzTensors::new(file).map_err(&broken)?;
             let name = chosen(file, name, &archive.names())?;
+            let (shape, _) = archive.get_shape_and_dtype(&name).map_err(&broken)?;
+            sizes::check(file, shape.dims(), sizes::COMPRESSED)?;
             archive.get(&name).map_err(&broken)?.ok_or_else(|| damaged(file, format!("there is no array `{name}`")))?
         }
         Some("safetensors") => {
@@ -52,8 +58,8 @@ pub fn read(path: &str) -> Result<Raw, DataError> {
             let name = chosen(file, name, &tensors.keys().collect::<Vec<_>>())?;
             tensors.remove(&name).ok_or_else(|| damaged(file, format!("there is no array `{name}`")))?
         }
-        Some("mat") => mat::read(file, name)?,
-        _ => return Err(damaged(file, "the name does not end in .npy, .npz, .safetensors or .mat")),
+        Some("mat" | "h5" | "hdf5" | "h5py") => mat::read(file, name)?,
+        _ => return Err(damaged(file, "the name does not end in .npy, .npz, .safetensors, .mat or .h5")),
     };
     Ok(Raw(tensor))
 }

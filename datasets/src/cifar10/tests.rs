@@ -273,3 +273,13 @@ fn threads_that_ask_at_once_get_the_same_pixels() {
         }
     });
 }
+
+#[test]
+fn changed_files_are_answered() {
+    let dir = tempdir().unwrap();
+    write_parquet(dir.path(), &rows(ImageFormat::Png));
+    crate::own::mutations::are_answered(dir.path(), 300, || open(dir.path()));
+    let dir = tempdir().unwrap();
+    write_bin(dir.path());
+    crate::own::mutations::are_answered(dir.path(), 20, || open(dir.path()));
+}

@@ -50,7 +50,7 @@ fn dirs(root: &tempfile::TempDir) -> DataDirs {
 #[test]
 fn items_are_in_the_order_of_their_numbers_with_classes_and_captions() {
     let root = folder();
-    let dataset = load(Year::Of2017, &dirs(&root), 60).unwrap();
+    let dataset = load(Year::Of2017, &dirs(&root), 60, 1).unwrap();
     assert_eq!(
         dataset.findings()[..2],
         ["58 items in 3 classes, 5 captions per item", "58 of 60 images have an object"]
@@ -65,7 +65,7 @@ fn items_are_in_the_order_of_their_numbers_with_classes_and_captions() {
 
 #[test]
 fn protocols_are_of_the_published_sizes() {
-    let recipes = recipes(122_218);
+    let recipes = recipes(122_218, 1);
     let labels = hashlab_data::Labels::single(2, (0..122_218).map(|item| item % 2));
     let split = |at: usize| recipes[at].split(&labels, &[], 0).unwrap();
     for (at, train) in [(0, 9_000), (1, 9_000), (2, 4_500)] {
@@ -91,11 +91,17 @@ const SUMS: (u64, u64) = (307161298, 616570144);
 #[test]
 fn missing_and_other_files_are_named() {
     let root = folder();
-    let none = load(Year::Of2014, &dirs(&root), 60).err().unwrap().to_string();
+    let none = load(Year::Of2014, &dirs(&root), 60, 1).err().unwrap().to_string();
     assert!(none.contains("`coco` of 2014 was not found") && none.contains("instances_train2014.json"), "{none}");
-    let few = load(Year::Of2017, &dirs(&root), IMAGES).err().unwrap().to_string();
+    let few = load(Year::Of2017, &dirs(&root), IMAGES, 1).err().unwrap().to_string();
     assert!(few.contains("expected 123287 images in the files of both parts, got 60"), "{few}");
     fs::write(root.path().join("coco/annotations/captions_val2017.json"), "{\"annotations\": [").unwrap();
-    let cut = load(Year::Of2017, &dirs(&root), 60).err().unwrap().to_string();
+    let cut = load(Year::Of2017, &dirs(&root), 60, 1).err().unwrap().to_string();
     assert!(cut.contains("captions_val2017.json: not an annotation file of COCO") && cut.contains("line 1"), "{cut}");
+}
+
+#[test]
+fn changed_files_are_answered() {
+    let root = folder();
+    crate::own::mutations::are_answered(root.path(), 60, || load(Year::Of2017, &dirs(&root), 60, 1));
 }

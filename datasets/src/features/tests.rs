@@ -130,3 +130,30 @@ fn settings_must_name_features_and_one_kind_of_split() {
     assert!(check(json!({ "dir": "x", "queries": 3, "query": "q.npy" })).contains("leave one of them out"));
     assert_eq!(check(json!({ "dir": "x", "queries": 3 })), "");
 }
+
+/// The three forms of arrays, and MATLAB's two.
+#[test]
+fn changed_files_are_answered() {
+    let numbers = Tensor::arange(0f32, 120.0, &Device::Cpu).unwrap().reshape((40, 3)).unwrap();
+    let labels = Tensor::new((0..40).map(|item| i64::from(item % 2)).collect::<Vec<_>>(), &Device::Cpu).unwrap();
+    for form in ["features.npy", "features.npz#features", "features.safetensors"] {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(form.split('#').next().unwrap_or_default());
+        match form {
+            "features.npy" => numbers.write_npy(&path).unwrap(),
+            "features.safetensors" => numbers.save_safetensors("features", &path).unwrap(),
+            _ => Tensor::write_npz(&[("features", &numbers), ("labels", &labels)], &path).unwrap(),
+        }
+        labels.write_npy(root.path().join("labels.npy")).unwrap();
+        let open = || load(root.path(), json!({"image": root.path().join(form), "queries": 10}));
+        crate::own::mutations::are_answered(root.path(), 400, open);
+    }
+    let mat = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/mat");
+    for file in ["plain/label.mat", "cells/label.mat", "v73/label.mat"] {
+        let root = tempfile::tempdir().unwrap();
+        fs::copy(mat.join(file), root.path().join("array.mat")).unwrap();
+        labels.write_npy(root.path().join("labels.npy")).unwrap();
+        let open = || load(root.path(), json!({"image": root.path().join("array.mat"), "queries": 10}));
+        crate::own::mutations::are_answered(root.path(), 400, open);
+    }
+}

@@ -23,7 +23,7 @@ const CLASSES: [usize; 2] = [24, 38];
 const RELEVANT: &str = "_r1";
 
 /// Opens files of which so many items have an annotation.
-pub(super) fn load(relevant: bool, dirs: &DataDirs, items: usize) -> Result<Opened, DataError> {
+pub(super) fn load(relevant: bool, dirs: &DataDirs, items: usize, part: usize) -> Result<Opened, DataError> {
     let root = folder(NAME, &["mirflickr"], "meta/tags", dirs, HELP)?;
     let annotations = annotations(&root, dirs)?;
     let classes = read(&annotations)?;
@@ -50,7 +50,7 @@ pub(super) fn load(relevant: bool, dirs: &DataDirs, items: usize) -> Result<Open
         paths.push(&format!("im{name}.jpg"));
         labels.push(named.iter().filter(|(_, images)| images.contains(image)).map(|(class, _)| *class));
     }
-    let recipes = annotated_recipes(paths.len());
+    let recipes = annotated_recipes(paths.len(), part);
     let found_at = vec![annotations];
     Found { root, paths, captions: Some(captions), labels, recipes, found_at }.open(dirs)
 }
@@ -123,7 +123,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dirs = DataDirs::of(vec![root.path().to_owned()]);
         write(root.path());
-        let set = load(false, &dirs, 10).unwrap();
+        let set = load(false, &dirs, 10, 1).unwrap();
         assert_eq!((set.len(), set.info().classes.len()), (10, 24));
         let Some(ItemData::Texts(texts)) = set.data(Modality::Text) else { panic!("there are tags") };
         // 1, 10, 2, 3, …: the order of strings.
@@ -131,12 +131,20 @@ mod tests {
         assert_eq!(captions, ["tag1 sea", "tag10 sea", "tag2 sea", NO_TAGS]);
         assert_eq!(set.labels().classes_of(1), [0]);
         assert_eq!(set.labels().classes_of(0).len(), 23);
-        let all = load(true, &dirs, 10).unwrap();
+        let all = load(true, &dirs, 10, 1).unwrap();
         assert_eq!((all.info().classes.len(), all.labels().classes_of(9).len()), (38, 23 + 14));
-        let refused = load(false, &dirs, 24_581).map(|_| ()).unwrap_err().to_string();
+        let refused = load(false, &dirs, 24_581, 1).map(|_| ()).unwrap_err().to_string();
         assert!(refused.contains("expected 24581 images with an annotation, got 10"), "{refused}");
         fs::remove_file(root.path().join("mirflickr/mirflickr25k_annotations_v080/class01.txt")).unwrap();
-        let refused = load(false, &dirs, 10).map(|_| ()).unwrap_err().to_string();
+        let refused = load(false, &dirs, 10, 1).map(|_| ()).unwrap_err().to_string();
         assert!(refused.contains("expected 24 files of annotations and 14 of relevance, got 23 and 14"), "{refused}");
+    }
+
+    #[test]
+    fn changed_files_are_answered() {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = DataDirs::of(vec![root.path().to_owned()]);
+        write(root.path());
+        crate::own::mutations::are_answered(root.path(), 8, || load(true, &dirs, 10, 1));
     }
 }

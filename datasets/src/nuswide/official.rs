@@ -11,7 +11,7 @@ use crate::own::captions::Captions;
 use crate::own::labels::NamedLabels;
 use crate::own::mith::NO_TAGS;
 use crate::own::places::{damaged, unreadable};
-use crate::own::public::{Found, count, dchmt, drawn, folder, given, lines};
+use crate::own::public::{Found, count, dchmt, drawn, folder, given, lines, share};
 use crate::own::split::Recipe;
 use crate::own::strings::Strings;
 
@@ -21,8 +21,9 @@ pub(super) const IMAGES: usize = 269_648;
 /// Concepts of the set.
 const CONCEPTS: usize = 81;
 
-/// Opens files of so many images.
-pub(super) fn load(concepts: Concepts, dirs: &DataDirs, images: usize) -> Result<Opened, DataError> {
+/// Opens files of a `part`-th of so many images.
+pub(super) fn load(concepts: Concepts, dirs: &DataDirs, images: usize, part: usize) -> Result<Opened, DataError> {
+    let images = share(images, part);
     let root = folder(NAME, &["NUS-WIDE"], "Groundtruth/AllLabels", dirs, HELP)?;
     let chosen = chosen(&root, concepts, images)?;
     let find = |folders: &[&str], file: &str| {
@@ -53,20 +54,21 @@ pub(super) fn load(concepts: Concepts, dirs: &DataDirs, images: usize) -> Result
     if paths.len() == 0 {
         return Err(damaged(&list, "no image has one of the concepts", HELP));
     }
-    let recipes = recipes(concepts, paths.len());
+    let recipes = recipes(concepts, paths.len(), part);
     let found_at = vec![list, tags];
     Found { root, paths, captions: Some(captions), labels, recipes, found_at }.open(dirs)
 }
 
 /// The protocols.
-fn recipes(concepts: Concepts, items: usize) -> Vec<Recipe> {
+fn recipes(concepts: Concepts, items: usize, part: usize) -> Vec<Recipe> {
+    let shares = |numbers: [usize; 2]| numbers.map(|number| share(number, part));
     let unsupervised = |queries: usize| {
         let about = "queries and 5,000 train drawn by split_seed, database all but the queries";
         drawn(
             "unsupervised",
             &format!("{queries} {about} (the sizes of unsupervised cross-modal papers)"),
             Some(50),
-            [queries, 5_000],
+            shares([queries, 5_000]),
         )
     };
     match concepts {
@@ -76,13 +78,13 @@ fn recipes(concepts: Concepts, items: usize) -> Vec<Recipe> {
                 "toolkit",
                 "5,000 queries, 10,000 train, database all but the queries, drawn as DCHMT's code draws (numpy, seed 1814), so split_seed orders the database alone",
                 None,
-                dchmt(items, [5_000, 10_000]),
+                dchmt(items, shares([5_000, 10_000])),
             ),
             drawn(
                 "supervised",
                 "2,100 queries and 10,500 train drawn by split_seed, database all but the queries",
                 None,
-                [2_100, 10_500],
+                shares([2_100, 10_500]),
             ),
             unsupervised(2_100),
         ],
@@ -90,7 +92,7 @@ fn recipes(concepts: Concepts, items: usize) -> Vec<Recipe> {
             "supervised",
             "5,000 queries and 10,000 train drawn by split_seed, database all but the queries",
             Some(5000),
-            [5_000, 10_000],
+            shares([5_000, 10_000]),
         )],
     }
 }
@@ -154,17 +156,25 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dirs = DataDirs::of(vec![root.path().to_owned()]);
         write(root.path());
-        let set = load(Concepts::Of10, &dirs, 90).unwrap();
+        let set = load(Concepts::Of10, &dirs, 90, 1).unwrap();
         assert_eq!((set.len(), set.info().classes.len()), (81, 10));
         assert_eq!(set.info().classes[0], "c71");
         assert_eq!((set.labels().classes_of(0).len(), set.labels().classes_of(80)), (10, vec![9]));
         let Some(ItemData::Texts(texts)) = set.data(Modality::Text) else { panic!("there are tags") };
         assert_eq!([0, 1].map(|item| texts.text(item, 0).unwrap()), ["blue sea", NO_TAGS]);
-        assert_eq!(load(Concepts::Of81, &dirs, 90).unwrap().labels().classes_of(0).len(), 81);
-        let refused = load(Concepts::Of21, &dirs, IMAGES).map(|_| ()).unwrap_err().to_string();
+        assert_eq!(load(Concepts::Of81, &dirs, 90, 1).unwrap().labels().classes_of(0).len(), 81);
+        let refused = load(Concepts::Of21, &dirs, IMAGES, 1).map(|_| ()).unwrap_err().to_string();
         assert!(refused.contains("expected 269648 lines, got 90"), "{refused}");
         fs::write(root.path().join("nuswide/Groundtruth/AllLabels/Labels_c00.txt"), "0\n2\n").unwrap();
-        let refused = load(Concepts::Of21, &dirs, 90).map(|_| ()).unwrap_err().to_string();
+        let refused = load(Concepts::Of21, &dirs, 90, 1).map(|_| ()).unwrap_err().to_string();
         assert!(refused.contains("Labels_c00.txt:2") && refused.contains("expected 0 or 1, got `2`"), "{refused}");
+    }
+
+    #[test]
+    fn changed_files_are_answered() {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = DataDirs::of(vec![root.path().to_owned()]);
+        write(root.path());
+        crate::own::mutations::are_answered(root.path(), 4, || load(Concepts::Of10, &dirs, 90, 1));
     }
 }

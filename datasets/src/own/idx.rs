@@ -283,4 +283,15 @@ mod tests {
             let _ = parse::<1>(&noise);
         }
     }
+
+    #[test]
+    fn changed_files_are_answered() {
+        for compressed in [false, true] {
+            let root = tempfile::tempdir().unwrap();
+            let dirs = DataDirs::of(vec![root.path().to_owned()]);
+            write(&root.path().join("digits"), compressed);
+            let missing = || DataError::Invalid("there is none".to_owned());
+            crate::own::mutations::are_answered(root.path(), 200, || SET.open(&dirs)?.ok_or_else(missing));
+        }
+    }
 }

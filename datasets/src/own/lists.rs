@@ -5,7 +5,7 @@ use std::path::Path;
 use hashlab_data::{DataDirs, DataError};
 
 use super::Opened;
-use super::public::{Found, count, folder, given};
+use super::public::{Found, count, folder, given, share};
 use super::split::Given;
 use crate::image_list::{ListLabels, Lists};
 
@@ -29,18 +29,18 @@ pub(crate) struct ListSet {
 const LISTS: [(&str, &str); 3] = [("query", "test.txt"), ("train", "train.txt"), ("database", "database.txt")];
 
 impl ListSet {
-    /// Opens the set; its images lie below the folder of the lists or the one around it.
+    /// Opens the set, of which the lists hold a `part`-th; its images lie below the folder of the lists or the one around it.
     ///
     /// # Errors
     /// If files are missing, damaged, or have another number of lines.
-    pub(crate) fn open(&self, dirs: &DataDirs) -> Result<Opened, DataError> {
+    pub(crate) fn open(&self, dirs: &DataDirs, part: usize) -> Result<Opened, DataError> {
         let place = folder(self.set, self.folders, LISTS[0].1, dirs, self.help)?;
         let mut lists = Lists::new(ListLabels::Hot, self.prefix);
         let (mut roles, mut found_at) = (Given::default(), Vec::new());
         for ((role, file), size) in LISTS.into_iter().zip(self.sizes) {
             let path = place.join(file);
             let items = lists.read(&path)?;
-            count(&path, "lines", size.unwrap_or(items.len()), items.len(), self.help)?;
+            count(&path, "lines", size.map_or(items.len(), |size| share(size, part)), items.len(), self.help)?;
             roles.set(role, items);
             found_at.push(path);
         }

@@ -5,26 +5,54 @@
 
 use std::path::{Path, PathBuf};
 
-use hashlab_data::DataError;
+use hashlab_data::{DataDirs, DataError};
 
+use super::Opened;
 use super::captions::Captions;
 use super::labels::NamedLabels;
-use super::public::{count, every_line, lines};
+use super::public::{Found, count, every_line, folder, lines, share};
+use super::split::Recipe;
 use super::strings::Strings;
 
+/// A public set in three files.
+pub(crate) struct MithSet {
+    /// The data set.
+    pub(crate) set: &'static str,
+    /// A folder in which the files may be.
+    pub(crate) folder: &'static str,
+    pub(crate) items: usize,
+    pub(crate) classes: usize,
+    /// Advice where files are missing.
+    pub(crate) help: &'static str,
+}
+
+impl MithSet {
+    /// Opens the set, of which the files hold a `part`-th.
+    ///
+    /// # Errors
+    /// If files are missing, damaged, or have another number of lines.
+    pub(crate) fn open(&self, recipes: Vec<Recipe>, dirs: &DataDirs, part: usize) -> Result<Opened, DataError> {
+        let place = folder(self.set, &[self.folder], "all_imgs.txt", dirs, self.help)?;
+        let pairs = read(&place, [share(self.items, part), self.classes], self.help)?;
+        let root = root(&place, &pairs, dirs, self.set);
+        let Pairs { paths, captions, labels, found_at } = pairs;
+        Found { root, paths, captions: Some(captions), labels, recipes, found_at }.open(dirs)
+    }
+}
+
 /// The items of the three files.
-pub(crate) struct Pairs {
-    pub(crate) paths: Strings,
-    pub(crate) captions: Captions,
-    pub(crate) labels: NamedLabels,
-    pub(crate) found_at: Vec<PathBuf>,
+struct Pairs {
+    paths: Strings,
+    captions: Captions,
+    labels: NamedLabels,
+    found_at: Vec<PathBuf>,
 }
 
 /// Reads the files in a folder, which must have so many items of so many classes.
 ///
 /// # Errors
 /// If a file is missing or damaged, or the files differ in the number of lines.
-pub(crate) fn read(folder: &Path, [items, classes]: [usize; 2], help: &str) -> Result<Pairs, DataError> {
+fn read(folder: &Path, [items, classes]: [usize; 2], help: &str) -> Result<Pairs, DataError> {
     let [imgs, tags, hot] = ["all_imgs.txt", "all_tags.txt", "all_labels.txt"].map(|file| folder.join(file));
     let mut paths = Strings::default();
     lines(&imgs, help, |line| {
@@ -58,7 +86,7 @@ pub(crate) fn read(folder: &Path, [items, classes]: [usize; 2], help: &str) -> R
 pub(crate) const NO_TAGS: &str = "123456";
 
 /// The folder in which the paths of `pairs` start: that of the files, the one around it, or a data directory.
-pub(crate) fn root(place: &Path, pairs: &Pairs, dirs: &hashlab_data::DataDirs, set: &str) -> PathBuf {
+fn root(place: &Path, pairs: &Pairs, dirs: &DataDirs, set: &str) -> PathBuf {
     let first = if pairs.paths.len() > 0 { pairs.paths.get(0) } else { "" };
     let around = place.parent().unwrap_or(Path::new("")).to_owned();
     let places = [place.to_owned(), around].into_iter().chain(dirs.places_of(set));

@@ -14,6 +14,8 @@ pub(crate) mod labels;
 pub(crate) mod lists;
 pub(crate) mod mat;
 pub(crate) mod mith;
+#[cfg(test)]
+pub(crate) mod mutations;
 mod opened;
 pub(crate) mod places;
 pub(crate) mod public;

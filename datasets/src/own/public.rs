@@ -33,9 +33,17 @@ impl Found {
     /// # Errors
     /// If an image cannot be read or an item has no caption.
     pub(crate) fn open(self, dirs: &DataDirs) -> Result<Opened, DataError> {
+        self.open_saying(Vec::new(), dirs)
+    }
+
+    /// Opens the set, and keeps what else was found, a line each.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn open_saying(self, findings: Vec<String>, dirs: &DataDirs) -> Result<Opened, DataError> {
         let Self { root, paths, captions, labels, recipes, found_at } = self;
         let pictures = Box::new(ImageFiles::new(root, paths, Exif::Ignore));
-        let (class_names, findings) = (Vec::new(), Vec::new());
+        let class_names = Vec::new();
         let listed = Listed { pictures: Some(pictures), captions, labels, class_names, recipes, found_at, findings };
         Opened::of(listed, &OwnSettings::default(), dirs)
     }
@@ -103,6 +111,11 @@ pub(crate) fn count(path: &Path, what: &str, expected: usize, got: usize, help: 
     Err(damaged(path, format!("expected {expected} {what}, got {got}"), help))
 }
 
+/// A number of a public set's items, in files of a `part`-th of them: at least one.
+pub(crate) const fn share(number: usize, part: usize) -> usize {
+    if number < part { 1 } else { number / part }
+}
+
 /// A protocol whose roles files give.
 pub(crate) fn given(name: &str, description: &str, map_at: Option<usize>, given: Given) -> Recipe {
     Recipe { protocol: Protocol::new(name, description, map_at), rule: Rule::Given(given) }
@@ -127,7 +140,7 @@ pub(crate) fn numpy_split(seed: u32, items: usize, [queries, train]: [usize; 2])
     let mut database = query.split_off(queries.min(items));
     let train = database[..train.min(database.len())].to_vec();
     database.sort_unstable();
-    Given { query, train: Some(train), database: Some(database), validation_query: None }
+    Given { query, train: Some(train), database: Some(database), ..Given::default() }
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub(crate) struct Given {
     pub(crate) train: Option<Vec<u32>>,
     pub(crate) database: Option<Vec<u32>>,
     pub(crate) validation_query: Option<Vec<u32>>,
+    /// A database of the validation queries' own. Not set: that of the test queries without them.
+    pub(crate) validation_database: Option<Vec<u32>>,
 }
 
 impl Given {
@@ -41,6 +43,10 @@ impl Given {
                 hasher.update(&item.to_le_bytes());
             }
         }
+        // After the others, and only where there is one, so that splits without it keep their digest.
+        if let Some(items) = &self.validation_database {
+            hasher.update(bytemuck::cast_slice(items));
+        }
     }
 
     /// Maps items to others or to nothing; what is no query after it leaves the queries.
@@ -53,6 +59,7 @@ impl Given {
             train: self.train.as_ref().map(|items| one(items, false)),
             database: self.database.as_ref().map(|items| one(items, false)),
             validation_query: self.validation_query.as_ref().map(|items| one(items, true)),
+            validation_database: self.validation_database.as_ref().map(|items| one(items, false)),
         }
     }
 
@@ -124,7 +131,13 @@ impl Recipe {
             Rule::Drawn(draw) if draw.per_class => draw.each_class(labels, classes, split_seed)?,
             Rule::Drawn(draw) => draw.overall(labels.len(), split_seed, labelled)?,
         };
-        roles.into_split_among(labels.len(), split_seed, labelled)
+        let split = roles.into_split_among(labels.len(), split_seed, labelled)?;
+        match &self.rule {
+            Rule::Given(Given { validation_database: Some(own), .. }) => {
+                split.with_validation_database(own.clone(), labels.len(), split_seed)
+            }
+            _ => Ok(split),
+        }
     }
 }
 

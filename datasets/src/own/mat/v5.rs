@@ -1,114 +1,17 @@
-//! MATLAB's files of version 5 (`.mat`, also 6 and 7), as MATLAB and SciPy write them: numbers, texts and cells.
+//! Files of versions 5, 6 and 7, as MATLAB and SciPy write them.
 //!
 //! The format is that of MathWorks' "MAT-File Format". Not read: other byte orders, complex and sparse arrays, structures,
-//! objects, and version 7.3, which is HDF5.
+//! objects.
 
 use std::io::Read as _;
-use std::path::Path;
 
 use flate2::read::ZlibDecoder;
-use hashlab_data::DataError;
 
-use super::places::{damaged, unreadable};
-
-/// A variable.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Array {
-    /// Rows, columns, and numbers by columns. Further axes count as columns.
-    Numbers([usize; 2], Vec<f32>),
-    /// The texts of a matrix of characters, a row each.
-    Texts(Vec<String>),
-    /// Cells by columns.
-    Cells(Vec<Array>),
-}
-
-const HELP: &str = "files of MATLAB's versions 5 to 7 are read, which `save -v7` and scipy.io.savemat write";
-
-/// Reads one variable of a file.
-///
-/// # Errors
-/// If the file cannot be read, is none of this form, or has no such variable.
-pub(crate) fn read(path: &Path, names: &[&str]) -> Result<Array, DataError> {
-    let bytes = std::fs::read(path).map_err(unreadable(path))?;
-    find(&bytes, names)
-        .map_err(|problem| malformed(path, &bytes, problem))?
-        .map_err(|others| absent(path, names, &others))
-}
-
-/// Reads several variables of a file in one pass, in the order of their names.
-///
-/// # Errors
-/// As [`read`].
-pub(crate) fn read_several<const N: usize>(path: &Path, names: [&str; N]) -> Result<[Array; N], DataError> {
-    let bytes = std::fs::read(path).map_err(unreadable(path))?;
-    let mut found = [const { None }; N];
-    let mut others = Vec::new();
-    let scanned = scan(&bytes, |name, matrix| {
-        match names.iter().position(|wanted| *wanted == name) {
-            Some(at) => found[at] = Some(matrix.array(0)?),
-            None => others.push(name),
-        }
-        Ok(false)
-    });
-    scanned.map_err(|problem| malformed(path, &bytes, problem))?;
-    if let Some(at) = found.iter().position(Option::is_none) {
-        return Err(absent(path, &[names[at]], &others));
-    }
-    Ok(found.map(|array| array.expect("every name was found")))
-}
-
-/// The names of a file's variables.
-///
-/// # Errors
-/// If the file cannot be read, or is none of this form.
-pub(crate) fn names(path: &Path) -> Result<Vec<String>, DataError> {
-    let bytes = std::fs::read(path).map_err(unreadable(path))?;
-    let found = find(&bytes, &[]).map_err(|problem| malformed(path, &bytes, problem))?;
-    Ok(found.err().unwrap_or_default())
-}
-
-fn malformed(path: &Path, bytes: &[u8], problem: String) -> DataError {
-    damaged(path, problem, if bytes.starts_with(HDF5) { HDF5_HELP } else { HELP })
-}
-
-fn absent(path: &Path, names: &[&str], others: &[String]) -> DataError {
-    let problem = format!("there is no variable `{}`, but {}", names.join("` or `"), listed(others));
-    damaged(path, problem, "is it the file of something else?")
-}
-
-/// First bytes of files of version 7.3; with MATLAB's header, HDF5 begins behind it.
-const HDF5: &[u8] = b"MATLAB 7.3";
-const HDF5_HELP: &str = "convert it in MATLAB, `save -v7`; or numbers alone, as in label.mat, in Python: `import h5py, scipy.io; \
-                         f = h5py.File(\"old.mat\"); scipy.io.savemat(\"new.mat\", {k: f[k][()].T for k in f}, \
-                         do_compression=True)`";
-
-fn listed(names: &[String]) -> String {
-    match names {
-        [] => "none at all".to_owned(),
-        names => format!("`{}`", names.join("`, `")),
-    }
-}
-
-/// Finds the first variable of one of these names; without one, the names that there are.
-fn find(bytes: &[u8], names: &[&str]) -> Result<Result<Array, Vec<String>>, String> {
-    let (mut found, mut others) = (None, Vec::new());
-    scan(bytes, |name, matrix| {
-        if names.contains(&name.as_str()) {
-            found = Some(matrix.array(0)?);
-        } else {
-            others.push(name);
-        }
-        Ok(found.is_some())
-    })?;
-    Ok(found.ok_or(others))
-}
+use super::{Array, DEEPEST, Each, rows_of};
 
 /// Passes over the variables of a file until `each` returns true.
-fn scan(bytes: &[u8], mut each: impl FnMut(String, Matrix<'_>) -> Result<bool, String>) -> Result<(), String> {
+pub(super) fn scan(bytes: &[u8], each: Each<'_>) -> Result<(), String> {
     const HEADER: usize = 128;
-    if bytes.starts_with(HDF5) {
-        return Err("this is a file of MATLAB's version 7.3".to_owned());
-    }
     match bytes.get(HEADER - 4..HEADER) {
         Some([_, 1, b'I', b'M']) => {}
         Some([1, _, b'M', b'I']) => return Err("its numbers have their most significant byte first".to_owned()),
@@ -127,7 +30,7 @@ fn scan(bytes: &[u8], mut each: impl FnMut(String, Matrix<'_>) -> Result<bool, S
             _ => continue,
         };
         let (name, matrix) = Matrix::parse(matrix)?;
-        if each(name, matrix)? {
+        if each(name, Box::new(move || matrix.array(0)))? {
             return Ok(());
         }
     }
@@ -142,9 +45,6 @@ fn inflated(data: &[u8]) -> Result<Vec<u8>, String> {
 
 const MATRIX: u32 = 14;
 const COMPRESSED: u32 = 15;
-/// Cells in cells in cells.
-const DEEPEST: usize = 8;
-
 /// A part of the file: its type and its bytes.
 struct Element<'a> {
     kind: u32,
@@ -252,9 +152,7 @@ impl<'a> Matrix<'a> {
             4 => {
                 let characters = Element::take(&mut self.rest)?.characters()?;
                 fits(characters.len())?;
-                let units = |row: usize| characters.iter().skip(row).step_by(rows).copied().collect::<Vec<u16>>();
-                let row = |row: usize| String::from_utf16_lossy(&units(row));
-                Ok(Array::Texts((0..rows).map(|at| row(at).trim_end_matches([' ', '\0']).to_owned()).collect()))
+                Ok(rows_of(&characters, rows))
             }
             6..=15 => {
                 let numbers = if len == 0 { Vec::new() } else { Element::take(&mut self.rest)?.numbers()? };
@@ -268,39 +166,26 @@ impl<'a> Matrix<'a> {
     }
 }
 
-impl Array {
-    /// The texts: rows of characters, or a cell of them for every item. Further texts of an item follow its first.
-    ///
-    /// # Errors
-    /// What there is instead.
-    pub(crate) fn texts(self) -> Result<Vec<Vec<String>>, String> {
-        match self {
-            Self::Texts(rows) => Ok(rows.into_iter().map(|row| vec![row]).collect()),
-            Self::Cells(cells) => cells.into_iter().map(Self::flat).collect(),
-            Self::Numbers(..) => Err("numbers, where texts are expected".to_owned()),
-        }
-    }
-
-    /// All texts of a cell.
-    fn flat(self) -> Result<Vec<String>, String> {
-        match self {
-            Self::Texts(rows) => Ok(rows),
-            Self::Cells(cells) => {
-                Ok(cells.into_iter().map(Self::flat).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
-            }
-            Self::Numbers(_, numbers) if numbers.is_empty() => Ok(Vec::new()),
-            Self::Numbers(..) => Err("numbers, where texts are expected".to_owned()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PLAIN: &[u8] = include_bytes!("../../tests/fixtures/mat/plain/label.mat");
-    const CELLS: &[u8] = include_bytes!("../../tests/fixtures/mat/cells/caption.mat");
-    const ROWS: &[u8] = include_bytes!("../../tests/fixtures/mat/plain/index.mat");
+    /// Finds the first variable of one of these names; without one, the names that there are.
+    fn find(bytes: &[u8], names: &[&str]) -> Result<Result<Array, Vec<String>>, String> {
+        let (mut found, mut others) = (None, Vec::new());
+        scan(bytes, &mut |name, array| {
+            match names.contains(&name.as_str()) {
+                true => found = Some(array()?),
+                false => others.push(name),
+            }
+            Ok(found.is_some())
+        })?;
+        Ok(found.ok_or(others))
+    }
+
+    const PLAIN: &[u8] = include_bytes!("../../../tests/fixtures/mat/plain/label.mat");
+    const CELLS: &[u8] = include_bytes!("../../../tests/fixtures/mat/cells/caption.mat");
+    const ROWS: &[u8] = include_bytes!("../../../tests/fixtures/mat/plain/index.mat");
 
     #[test]
     fn numbers_texts_and_cells_are_read() {
@@ -321,7 +206,6 @@ mod tests {
         assert_eq!(find(CELLS, &["index"]).unwrap(), Err(vec!["other".to_owned(), "caption".to_owned()]));
         assert!(find(PLAIN, &["label"]).unwrap().unwrap().texts().unwrap_err().contains("texts are expected"));
         assert!(find(b"{}", &[]).unwrap_err().contains("no file of MATLAB"));
-        assert!(find(b"MATLAB 7.3 MAT-file, Platform: PCWIN64", &[]).unwrap_err().contains("version 7.3"));
         let swapped = [&PLAIN[..124], &[1, 0, b'M', b'I'], &PLAIN[128..]].concat();
         assert!(find(&swapped, &[]).unwrap_err().contains("most significant byte first"));
     }
