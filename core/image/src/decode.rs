@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use image::error::{LimitError, LimitErrorKind};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
@@ -18,6 +19,11 @@ pub struct ImageError {
 
 const FORMATS: &str = "PNG, JPEG, WebP, GIF, BMP and TIFF files (without a palette) can be read";
 const REPLACE: &str = "the file is cut short or damaged: replace it";
+
+/// Bytes of pixels that any file may ask for, whatever sizes its header states.
+const ROOM: u64 = 1 << 26;
+/// Bytes of pixels for a byte of a larger file: deflate's best, with pixels of a bit that become three bytes.
+const MOST_COMPRESSED: u64 = 1032 * 24;
 
 /// Treatment of the EXIF orientation, the position of the camera.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,6 +96,9 @@ pub fn is_turned(bytes: &[u8]) -> Result<bool, ImageError> {
 fn other(bytes: &[u8], format: ImageFormat) -> image::ImageResult<(Rgb, Orientation)> {
     let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder()?;
     let orientation = decoder.orientation()?;
+    if decoder.total_bytes() > ROOM.max(bytes.len() as u64 * MOST_COMPRESSED) {
+        return Err(image::ImageError::Limits(LimitError::from_kind(LimitErrorKind::InsufficientMemory)));
+    }
     let image = as_pillow(DynamicImage::from_decoder(decoder)?);
     let (width, height) = (image.width() as usize, image.height() as usize);
     Ok((Rgb { width, height, pixels: image.into_raw() }, orientation))

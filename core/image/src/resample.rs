@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use pulp::{Arch, NullaryFnOnce};
+
 use crate::{Region, Rgb};
 
 /// Fraction bits of the weights: 32, less 8 for the pixel and 2 for sums below 0 or above 1.
@@ -80,9 +82,27 @@ fn resample(image: &Rgb, region: Region, width: usize, height: usize, filter: Fi
     if width == 0 || height == 0 {
         return Rgb { width, height, pixels: Vec::new() };
     }
-    let narrowed = resample_rows(image, region, &Taps::new(region.width, width, filter));
-    let pixels = resample_columns(&narrowed, 3 * width, &Taps::new(region.height, height, filter));
-    Rgb { width, height, pixels }
+    let taps = [Taps::new(region.width, width, filter), Taps::new(region.height, height, filter)];
+    Rgb { width, height, pixels: Arch::new().dispatch(Passes { image, region, taps: &taps }) }
+}
+
+/// Both passes, compiled for the vectors that the processor has; sums of integers are the same on all.
+struct Passes<'a> {
+    image: &'a Rgb,
+    region: Region,
+    /// Of rows, then of columns.
+    taps: &'a [Taps; 2],
+}
+
+impl NullaryFnOnce for Passes<'_> {
+    type Output = Vec<u8>;
+
+    #[inline(always)]
+    fn call(self) -> Vec<u8> {
+        let [rows, columns] = self.taps;
+        let narrowed = resample_rows(self.image, self.region, rows);
+        resample_columns(&narrowed, 3 * rows.spans.len(), columns)
+    }
 }
 
 /// For every output position, the inputs that count and their fixed-point weights.
@@ -134,29 +154,48 @@ fn to_fixed_point(weight: f64) -> i32 {
     (if weight < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32
 }
 
+#[inline(always)]
 fn to_byte(sum: i32) -> u8 {
     (sum >> PRECISION_BITS).clamp(0, 255) as u8
 }
 
-/// Resamples each row of `region`; returns rows of `taps.spans.len()` pixels.
+/// Resamples each row of `region`; returns rows of `taps.spans.len()` pixels. Two rows at a time, so that their colors
+/// fill a vector.
+#[inline(always)]
 fn resample_rows(image: &Rgb, region: Region, taps: &Taps) -> Vec<u8> {
-    let mut out = Vec::with_capacity(region.height * taps.spans.len() * 3);
-    for y in region.top..region.top + region.height {
-        let row = &image.triples()[y * image.width + region.left..][..region.width];
-        for (first, weights) in taps.iter() {
-            let mut sum = [HALF; 3];
-            for (pixel, &weight) in row[first..].iter().zip(weights) {
-                for (sum, &channel) in sum.iter_mut().zip(pixel) {
+    let len = 3 * taps.spans.len();
+    let most = taps.spans.iter().map(|(_, count)| *count).max().unwrap_or(0);
+    let row = |y: usize| &image.triples()[(region.top + y) * image.width + region.left..][..region.width];
+    let mut out = vec![0; region.height * len];
+    // The pixels of both rows, with a byte between them, and behind the last ones what weights of zero meet.
+    let mut pixels = vec![[0u8; 8]; region.width + most];
+    for (pair, out) in out.chunks_mut(2 * len).enumerate() {
+        let (upper, lower) = out.split_at_mut(len);
+        let second = if lower.is_empty() { 2 * pair } else { 2 * pair + 1 };
+        for (both, (a, b)) in pixels.iter_mut().zip(row(2 * pair).iter().zip(row(second))) {
+            *both = [a[0], a[1], a[2], 0, b[0], b[1], b[2], 0];
+        }
+        for (position, (&(first, _), weights)) in
+            taps.spans.iter().zip(taps.weights.chunks_exact(taps.stride)).enumerate()
+        {
+            let mut sums = [HALF; 8];
+            for (both, &weight) in pixels[first..first + most].iter().zip(weights) {
+                for (sum, &channel) in sums.iter_mut().zip(both) {
                     *sum += i32::from(channel) * weight;
                 }
             }
-            out.extend(sum.map(to_byte));
+            let bytes = sums.map(to_byte);
+            upper[3 * position..][..3].copy_from_slice(&bytes[..3]);
+            if let Some(lower) = lower.get_mut(3 * position..3 * position + 3) {
+                lower.copy_from_slice(&bytes[4..7]);
+            }
         }
     }
     out
 }
 
 /// Resamples each column of an image whose rows are `row_len` bytes.
+#[inline(always)]
 fn resample_columns(pixels: &[u8], row_len: usize, taps: &Taps) -> Vec<u8> {
     let mut out = Vec::with_capacity(taps.spans.len() * row_len);
     let mut sums = vec![HALF; row_len];
