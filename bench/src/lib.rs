@@ -1,7 +1,8 @@
-//! What both binaries of the benchmarks share: a data set of the size of CIFAR-10, and weights for every encoder.
+//! What the binaries of the benchmarks and the tests of experiments share: data sets and weights that are made up.
 
 #[path = "../../core/encoders/tests/formula/mod.rs"]
 mod formula;
+pub mod stand_ins;
 pub mod synthetic;
 
 use half::f16;

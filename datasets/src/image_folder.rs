@@ -93,8 +93,10 @@ fn load(settings: &Settings, dirs: &DataDirs) -> Result<Opened, DataError> {
     }
     let Found { paths, labels, others } = found;
     let mut findings = Vec::new();
-    if others > 0 {
-        findings.push(format!("{others} other files are no images by their names; not read"));
+    match others {
+        0 => {}
+        1 => findings.push("another file, which is no image by its name, is not read".to_owned()),
+        others => findings.push(format!("{others} other files, which are no images by their names, are not read")),
     }
     Opened::of(
         Listed {

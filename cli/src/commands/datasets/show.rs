@@ -59,15 +59,20 @@ fn transforms(views: &[ViewSpec], images: Option<&ImageFeatures<'_>>) -> Vec<Tra
 fn page_of(config: &RunConfig, environment: &RunEnvironment<'_>, transforms: &[Transform]) -> Result<Page> {
     let dataset = environment.dataset;
     let split = split_of(config, dataset)?;
-    let mut facts =
-        vec![format!("{} items, {} classes, protocol {}", dataset.len(), dataset.labels().classes(), config.protocol)];
-    facts.extend(dataset.findings());
+    let mut facts = dataset.findings();
+    if facts.is_empty() {
+        facts.push(format!("{} items in {} classes", dataset.len(), dataset.labels().classes()));
+    }
+    let [query, train, database] = [&split.query, &split.train, &split.database].map(Vec::len);
+    facts.push(format!("{query} queries, {train} items to train on, {database} in the database"));
     let random: Vec<&Transform> = transforms.iter().filter(|transform| transform.is_random()).collect();
     for (at, transform) in random.iter().enumerate() {
-        facts.push(format!("transform {} of {}: {transform}", at + 1, config.method));
+        let number = if random.len() > 1 { format!(" of transform {}", at + 1) } else { String::new() };
+        facts.push(format!("views{number}, as {} draws them: {transform}", config.method));
     }
     let items = chosen(&split).into_iter().map(|item| item_of(environment, &random, &split, item));
-    Ok(Page { title: config.dataset.clone(), facts, items: items.collect::<Result<_>>()? })
+    let title = format!("{}, protocol {}", config.dataset, config.protocol);
+    Ok(Page { title, facts, items: items.collect::<Result<_>>()? })
 }
 
 /// As many queries as training items and other items of the database, evenly from all of each.
@@ -93,7 +98,8 @@ fn item_of(environment: &RunEnvironment<'_>, random: &[&Transform], split: &Spli
             for (at, transform) in random.iter().enumerate() {
                 for view in 0..VIEWS {
                     let image = features.view_image(item, transform, view)?;
-                    let caption = format!("view {} of transform {}", view + 1, at + 1);
+                    let number = if random.len() > 1 { format!(" of transform {}", at + 1) } else { String::new() };
+                    let caption = format!("view {}{number}", view + 1);
                     figures.push(Figure { caption, png: png(&image) });
                 }
             }
