@@ -76,6 +76,10 @@ impl Lab {
         for (_, set) in SHORTER.iter().filter(|(key, _)| has(key) && (sized || *key != "image_size")) {
             args.extend(["--set", set]);
         }
+        // Where methods have lengths of their own, these are run.
+        if text.matches("bits =").count() == 1 {
+            args.extend(["--set", "bits=[16]"]);
+        }
         let table = self.ok(&args);
         let methods = text.lines().filter(|line| line.starts_with("[[method]]")).count();
         let rows = table.lines().filter(|line| line.contains('.')).count();
