@@ -53,6 +53,10 @@ check:
     RUSTDOCFLAGS="-D rustdoc::all -A rustdoc::private-doc-tests" cargo doc --release --workspace --no-deps --document-private-items
     cargo deny check bans licenses sources
 
+# The first steps of every file in experiments/, on random weights and small files; takes minutes
+test-experiments:
+    cargo test --release --workspace --test experiments -- --ignored
+
 # Times of hashlab and of PyTorch for the same work, e.g. `just bench head ranking`; see docs/performance.md
 bench *ARGS:
     cargo build --release --workspace
