@@ -32,7 +32,7 @@ name = "sh"
 label = '[x] <y> |z| "w" ``v'
 [[method]]
 name = "sph"
-label = '汉字 かな 한글 עברית 🙂'
+label = '汉字 かな 한글 עברית 🙂 résumé'
 [[method]]
 name = "dgh"
 label = '-- --- !` ?` ,, fi ffi'

@@ -105,12 +105,16 @@ pub(crate) fn color_on_stdout() -> bool {
 
 /// Prints to standard output; a reader that went away (`| head`) is no error.
 pub(crate) fn print(text: &str) -> Result<()> {
+    print_more(text).map(drop)
+}
+
+/// Prints to standard output; returns whether anyone still reads it.
+pub(crate) fn print_more(text: &str) -> Result<bool> {
     use std::io::Write as _;
     match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to standard output")
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("cannot write to standard output"),
     }
 }
 

@@ -8,6 +8,7 @@ mod context;
 mod exit;
 mod files;
 mod hub;
+mod out;
 mod retrieval;
 mod server;
 

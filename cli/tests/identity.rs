@@ -44,6 +44,7 @@ fn catalog(method: &MethodEntry, encoded: Modality) -> Catalog {
         title: "Toys".into(),
         settings: Schema::of::<NoParams>(),
         describe: Arc::new(move |_| Ok(toy.clone())),
+        train_items: Arc::new(|_, _, _| Ok(None)),
     }];
     catalog
 }

@@ -288,10 +288,18 @@ impl Dataset for Features {
     fn split(&self, protocol: &str, split_seed: u64) -> Result<Split, DataError> {
         self.info.protocol(protocol)?;
         match &self.indices {
-            Some(indices) => match &indices.validation_database {
-                Some(searched) => self.indexed(indices).into_split_with(searched, self.len(), split_seed),
-                None => self.indexed(indices).into_split(self.len(), split_seed),
-            },
+            Some(indices) => {
+                let split = match &indices.validation_database {
+                    Some(searched) => self.indexed(indices).into_split_with(searched, self.len(), split_seed),
+                    None => self.indexed(indices).into_split(self.len(), split_seed),
+                };
+                split.map_err(|error| match error {
+                    DataError::Invalid(message) => {
+                        DataError::Invalid(format!("{message}\nhelp: correct {}", self.index_files(&message)))
+                    }
+                    error => error,
+                })
+            }
             None => self.drawn(split_seed)?.into_split(self.len(), split_seed),
         }
     }
@@ -320,6 +328,21 @@ impl Features {
             query: indices.query.clone(),
             database,
         }
+    }
+
+    /// The index files of the roles that a message names.
+    fn index_files(&self, message: &str) -> String {
+        let Settings { train, query, database, validation_query, validation_database, .. } = &self.settings;
+        let files = [
+            ("query", query),
+            ("train", train),
+            ("database", database),
+            ("validation_query", validation_query),
+            ("validation_database", validation_database),
+        ];
+        let named = files.into_iter().filter(|(role, _)| message.contains(&format!("`{role}`")));
+        let named = named.map(|(role, file)| file.clone().unwrap_or_else(|| format!("{role}.npy")));
+        named.collect::<Vec<_>>().join(" or ")
     }
 
     fn drawn(&self, split_seed: u64) -> Result<Roles, DataError> {

@@ -15,7 +15,8 @@
 use anyhow::Result;
 use candle_core::Tensor;
 use hashlab_method::{
-    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, State, Supervision, TrainSet,
+    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, RunFacts, State, Supervision,
+    TrainSet, Violations,
 };
 
 use crate::anchors::{AnchorMap, AnchorParams};
@@ -46,6 +47,10 @@ impl Definition for Agh1 {
         include_str!("linalg.rs")
     );
     type Params = AnchorParams;
+
+    fn check(params: &AnchorParams, run: &RunFacts) -> Violations {
+        params.check_facts(run.bits, run)
+    }
 
     fn build(params: AnchorParams, cx: &BuildContext) -> Result<Self> {
         Ok(Self { cx: cx.clone(), map: AnchorMap::zeros(params, cx.bits, cx)? })

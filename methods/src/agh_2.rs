@@ -13,7 +13,8 @@ use candle_core::{DType, Tensor};
 use faer::Mat;
 use hashlab_method::nn::expect;
 use hashlab_method::{
-    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, State, Supervision, TrainSet,
+    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, RunFacts, State, Supervision,
+    TrainSet, Violations,
 };
 
 use crate::anchors::{AnchorMap, AnchorParams};
@@ -47,6 +48,12 @@ impl Definition for Agh2 {
         include_str!("linalg.rs")
     );
     type Params = AnchorParams;
+
+    fn check(params: &AnchorParams, run: &RunFacts) -> Violations {
+        let even = run.bits.is_multiple_of(2);
+        let message = format!("AGH-2 makes two bits of each eigenvector: {} bits are impossible", run.bits);
+        params.check_facts(run.bits / 2, run).require(even, ["bits"], message + "\nhelp: take an even number")
+    }
 
     fn build(params: AnchorParams, cx: &BuildContext) -> Result<Self> {
         let bits = cx.bits;

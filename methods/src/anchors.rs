@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use candle_core::{DType, Tensor};
 use faer::Mat;
 use hashlab_method::nn::expect_all;
-use hashlab_method::{BuildContext, Params, State, Violations};
+use hashlab_method::{BuildContext, Params, RunFacts, State, Violations};
 use hashlab_rng::Stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,21 @@ impl Params for AnchorParams {
             ["nearest", "anchors"],
             "`nearest` must not exceed `anchors`",
         )
+    }
+}
+
+impl AnchorParams {
+    /// Violations at planning time where the graph has fewer eigenvectors than the `count` that `bits` need.
+    pub(crate) fn check_facts(&self, count: usize, run: &RunFacts) -> Violations {
+        let half = run.train_items.map_or(usize::MAX, |items| items / 2);
+        let anchors = self.anchors.min(half);
+        let key = if anchors < self.anchors { "bits" } else { "anchors" };
+        let message = format!(
+            "{} bits need {count} eigenvectors, and a graph of {anchors} anchors has fewer\n\
+             help: raise `anchors`, of which at most half of the training items are used, or ask for fewer bits",
+            run.bits
+        );
+        Violations::none().require(count < anchors, [key], message)
     }
 }
 

@@ -23,8 +23,8 @@ use anyhow::{Context, Result, ensure};
 use candle_core::Tensor;
 use faer::Mat;
 use hashlab_method::{
-    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, Params, State, Supervision,
-    TrainSet, Violations,
+    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, Params, RunFacts, State,
+    Supervision, TrainSet, Violations,
 };
 use hashlab_rng::Stream;
 use schemars::JsonSchema;
@@ -107,6 +107,10 @@ impl Definition for Dgh {
         include_str!("linalg.rs")
     );
     type Params = DghParams;
+
+    fn check(params: &DghParams, run: &RunFacts) -> Violations {
+        params.graph().check_facts(run.bits, run)
+    }
 
     fn build(params: DghParams, cx: &BuildContext) -> Result<Self> {
         let map = AnchorMap::zeros(params.graph(), cx.bits, cx)?;

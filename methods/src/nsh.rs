@@ -145,8 +145,12 @@ impl Definition for Nsh {
         Ok(Self { params, modality: cx.modality()?, vars, hash, latent })
     }
 
-    fn check(_: &NshParams, run: &RunFacts) -> Violations {
-        run.draws_views(2)
+    fn check(params: &NshParams, run: &RunFacts) -> Violations {
+        let images = run.items_per_step().unwrap_or(usize::MAX);
+        let message = format!("a step sees {images} images, which leaves no negative beside so many `positives`");
+        let help = "help: lower `positives`, or raise `train.batch_size` where there are more training items";
+        let negatives = params.positives < images;
+        run.draws_views(2).require(negatives, ["positives", "train.batch_size"], format!("{message}\n{help}"))
     }
 }
 

@@ -22,8 +22,8 @@ use candle_core::{DType, Tensor};
 use faer::Mat;
 use hashlab_method::nn::expect_all;
 use hashlab_method::{
-    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, Params, State, Supervision,
-    TrainSet,
+    BuildContext, Definition, Features, Fitted, HashMethod, MethodInfo, Modality, Needs, Params, RunFacts, State,
+    Supervision, TrainSet, Violations,
 };
 use hashlab_rng::Stream;
 use schemars::JsonSchema;
@@ -82,6 +82,12 @@ impl Definition for Sph {
     };
     const SOURCE: &'static str = concat!(include_str!("sph.rs"), include_str!("linalg.rs"));
     type Params = SphParams;
+
+    fn check(params: &SphParams, run: &RunFacts) -> Violations {
+        let items = run.train_items.unwrap_or(usize::MAX);
+        let message = format!("a center is the mean of `samples` training items, and there are {items}");
+        Violations::none().require(params.samples <= items, ["samples"], message)
+    }
 
     fn build(params: SphParams, cx: &BuildContext) -> Result<Self> {
         let zeros = |rows, columns| Tensor::zeros((rows, columns), DType::F32, &cx.device);

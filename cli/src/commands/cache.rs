@@ -1,6 +1,7 @@
 //! `hashlab cache`: the content of the feature cache.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -9,12 +10,20 @@ use hashlab_store::counted;
 
 use crate::args::CacheArgs;
 use crate::context::{Context, print};
+use crate::exit::bad_input;
 
 pub(crate) fn run(context: &Context, args: &CacheArgs) -> Result<ExitCode> {
     let path = context.dirs().cache_path();
-    if !path.is_dir() {
-        print(&format!("{}: no features yet\n", path.display()))?;
-        return Ok(ExitCode::SUCCESS);
+    match path.metadata() {
+        Ok(found) if found.is_dir() => {}
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            let help = "name a directory that you can read with `--cache-dir DIR` or `--runs DIR`";
+            return Err(bad_input(format!("cannot look at {}: {error}\nhelp: {help}", path.display())));
+        }
+        _ => {
+            print(&format!("{}: no features yet\n", path.display()))?;
+            return Ok(ExitCode::SUCCESS);
+        }
     }
     let cache = context.dirs().cache()?;
     match args.prune {

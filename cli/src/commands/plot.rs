@@ -4,19 +4,21 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use hashlab_report::{FigureKind, FigureRequest, FileFormat, ReportError, figure};
+use hashlab_report::{FigureKind, FigureRequest, FileFormat, ReportError, figure, shown_runs};
 
-use super::report::{read, write};
+use super::report::read;
 use crate::args::PlotArgs;
 use crate::context::Context;
 use crate::exit::bad_input;
+use crate::out;
 
 pub(crate) fn run(context: &Context, args: &PlotArgs) -> Result<ExitCode> {
     let request = request(args)?;
+    out::check(&args.out)?;
     let format = format(&args.out)?;
-    let (report, details) = read(context, &args.sweep)?;
+    let (report, details) = read(context, &args.sweep, shown_runs)?;
     let figure = figure(&report, &details, &request).map_err(refused)?;
-    write(&args.out, &figure.to_file(format).map_err(refused)?)?;
+    out::write(&args.out, &figure.to_file(format).map_err(refused)?)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use hashlab_app::{Executed, OtherSources, PlannedSweep, SweepOptions};
 use hashlab_exec::Completion;
 use hashlab_exec::progress::on_stderr;
-use hashlab_report::{Format, Options, results_jsonl};
+use hashlab_report::{Format, Options, results_jsonl, runs_of_page};
 use hashlab_store::counted;
 
 use super::{report, table};
@@ -37,7 +37,8 @@ pub(crate) fn run(context: &Context, args: &SweepArgs) -> Result<ExitCode> {
     if executed.completion == Completion::Stopped {
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    keep_files(context, &executed);
+    let mut executed = executed;
+    keep_files(context, &mut executed);
     executed.warnings.iter().for_each(|warning| warn(warning));
     table::show(context, &executed.report, &args.table)?;
     Ok(if executed.completion == Completion::Incomplete { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
@@ -62,14 +63,24 @@ fn warn_of_stale_runs(context: &Context, planned: &PlannedSweep, rerun: &[String
 }
 
 /// Writes the results and the table beside the plan. Where that fails, the table is still printed.
-fn keep_files(context: &Context, executed: &Executed) {
-    let Some(dir) = &executed.dir else { return };
-    let write = || -> Result<()> {
-        dir.write("results.jsonl", results_jsonl(&executed.report).as_bytes())?;
-        let table = table::text(context, &executed.report, &Options::new(Format::Markdown))?;
+fn keep_files(context: &Context, executed: &mut Executed) {
+    let Executed { dir: Some(dir), report, warnings, .. } = executed else { return };
+    let mut write = || -> Result<()> {
+        let table = table::text(context, report, &Options::new(Format::Markdown))?;
         dir.write("table.md", table.as_bytes())?;
-        let details = context.workspace.details(&executed.report)?;
-        dir.write("report.html", report::html(context, &executed.report, &details)?.as_bytes())?;
+        let listed = runs_of_page(report);
+        let details = context.workspace.details(report, &listed)?;
+        if report.runs.len() == listed.len() {
+            dir.write("results.jsonl", results_jsonl(report).as_bytes())?;
+        } else {
+            dir.remove("results.jsonl")?;
+            warnings.push(format!(
+                "the results of so many runs are not written beside the table; `hashlab table {} --format jsonl` prints \
+                 them",
+                report.name
+            ));
+        }
+        dir.write("report.html", report::html(context, report, &details)?.as_bytes())?;
         Ok(())
     };
     if let Err(error) = write() {

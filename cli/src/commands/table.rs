@@ -1,13 +1,19 @@
 //! `hashlab table`: the comparison table of a sweep, in every form that a paper or a program wants.
 
+use std::fs::File;
+use std::io::BufReader;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
-use hashlab_report::{Details, Format, IntervalOver, Options, ReportError, SweepReport, render, render_joined};
+use anyhow::Result;
+use hashlab_report::{
+    Details, Format, IntervalOver, Options, PRINTED_AS, ReportError, SweepReport, render, render_joined, results_lines,
+};
+use hashlab_store::RunId;
 
 use crate::args::{self, TableArgs, TableFormat, TableOptions};
-use crate::context::{Context, color_on_stdout, note, print};
+use crate::context::{Context, color_on_stdout, note, print, print_more, warn};
 use crate::exit::bad_input;
 
 pub(crate) fn run(context: &Context, args: &TableArgs) -> Result<ExitCode> {
@@ -23,13 +29,37 @@ pub(crate) fn run(context: &Context, args: &TableArgs) -> Result<ExitCode> {
             details.extend(context.workspace.queries(report)?);
         }
     }
+    if let (Format::Jsonl, [report], [sweep]) = (options.format, reports.as_slice(), args.sweeps.as_slice())
+        && results_file(sweep)?.is_none()
+    {
+        options.check().map_err(refused)?;
+        print_lines(context, report, options.times)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let published = context.workspace.published()?;
     let text = match reports.as_slice() {
         [report] => render(report, &published, &details, &options),
         several => render_joined(several, &published, &details, &options),
     };
-    print(&text.map_err(refused)?)?;
+    let text = text.map_err(refused)?;
+    // Nobody looks for it in the comments.
+    let lacking =
+        text.lines().take(3).find_map(|line| line.strip_prefix("% ").filter(|line| line.starts_with(PRINTED_AS)));
+    lacking.iter().for_each(|line| warn(line));
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints all results with their curves, run by run, as those of a large sweep do not fit into memory.
+fn print_lines(context: &Context, report: &SweepReport, times: bool) -> Result<()> {
+    let store = context.dirs().store();
+    let whole = |run: &RunId| store.run(run).ok()?.result();
+    for line in results_lines(report, times, whole) {
+        if !print_more(&line)? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The report of a sweep, or of a file of results.
@@ -48,13 +78,41 @@ pub(super) fn results_file(sweep: &str) -> Result<Option<&Path>> {
         let message = format!("{} is an experiment file, and tables and pages are made of sweeps", path.display());
         return Err(bad_input(format!("{message}\nhelp: its sweep is `{name}`")));
     }
-    Ok(Some(path).filter(|path| path.is_file()))
+    let found = match path.metadata() {
+        Ok(found) => found,
+        Err(_) if !is_path(sweep) => return Ok(None),
+        Err(error) if is_absent(&error) => {
+            return Err(bad_input(format!("there is no file `{sweep}`\nhelp: {NAMES}")));
+        }
+        Err(error) => return Err(bad_input(format!("cannot read `{sweep}`: {error}"))),
+    };
+    if found.file_type().is_char_device() || found.file_type().is_block_device() {
+        return Err(bad_input(format!("`{sweep}` is a device\nhelp: {NAMES}")));
+    }
+    if found.is_dir() && is_path(sweep) {
+        return Err(bad_input(format!("`{sweep}` is a directory\nhelp: {NAMES}")));
+    }
+    // A sweep may be named like a directory that lies here.
+    Ok(Some(path).filter(|_| !found.is_dir()))
+}
+
+/// What a command that shows results takes.
+const NAMES: &str = "name a sweep, e.g. `cifar10`, or a file that `hashlab table NAME --format jsonl` has printed";
+
+/// Whether a name can only be that of a file.
+fn is_path(name: &str) -> bool {
+    name.contains('/') || name.ends_with(".jsonl")
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
 /// The report that a file of results holds.
 pub(super) fn from_file(path: &Path) -> Result<SweepReport> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    SweepReport::from_jsonl(&text).map_err(|error| bad_input(format!("{}: {error}", path.display())))
+    let refused = |error: ReportError| bad_input(format!("{}: {error}", path.display()));
+    let file = File::open(path).map_err(|error| refused(error.into()))?;
+    SweepReport::read_jsonl(BufReader::new(file)).map_err(refused)
 }
 
 /// The report of the plan that was started last, with a word about older ones.

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use hashlab_report::live_page;
+use hashlab_report::{live_page, runs_of_page};
 use hashlab_sweep::Plan;
 
 use crate::args::WatchArgs;
@@ -43,8 +43,9 @@ fn answer(context: &Context, sweep: &str, request: &Request) -> Response {
 fn html(context: &Context, sweep: &str) -> Result<String> {
     let (plan, dir) = context.workspace.newest_plan(sweep)?;
     let state = state_of(context, &plan)?;
-    let report = context.workspace.report(&plan, &dir)?;
-    let details = context.workspace.details(&report)?;
+    let mut report = context.workspace.report(&plan, &dir)?;
+    let listed = runs_of_page(&report);
+    let details = context.workspace.details(&mut report, &listed)?;
     Ok(live_page(&report, &context.workspace.published()?, &details, &state)?)
 }
 

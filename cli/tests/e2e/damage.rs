@@ -73,6 +73,64 @@ fn a_result_of_another_schema_counts_as_absent() {
 }
 
 #[test]
+fn a_changed_digit_of_a_result_is_noticed() {
+    let lab = Lab::with(TINY);
+    lab.ok(&["sweep", FILE]);
+    let before = Findings::of(&lab);
+    let path = lab.runs()[1].path().join("result.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let (start, map) = text.split_once("\"map_at_k\": 0.").unwrap();
+    let digit = if map.starts_with('9') { "8" } else { "9" };
+    fs::write(&path, format!("{start}\"map_at_k\": 0.{digit}{}", &map[1..])).unwrap();
+    let ended = lab.run(&["table", "tiny"]);
+    assert!(ended.stderr.contains("is damaged: it has changed since it was written"), "{ended:#?}");
+    assert!(ended.stdout.contains("1 missing of 2 runs"), "{ended:#?}");
+    lab.ok(&["sweep", FILE]);
+    assert_eq!(lab.attempts(), [1, 2, 1, 1, 1, 1]);
+    assert_eq!(Findings::of(&lab), before);
+}
+
+/// The note of the newest plan is derived from the plans themselves.
+#[test]
+fn a_lost_note_of_the_newest_plan_is_made_up_for() {
+    let lab = Lab::with(TINY);
+    lab.ok(&["sweep", FILE]);
+    let table = lab.ok(&["table", "tiny", "--no-times"]);
+    let note = lab.path("runs/sweeps/tiny/newest");
+    for damage in ["", "garbage", "../..", "\0", "0123456789ab"] {
+        fs::write(&note, damage).unwrap();
+        assert_eq!(lab.ok(&["table", "tiny", "--no-times"]), table, "{damage:?}");
+    }
+    fs::write(&note, [0xff, 0xfe]).unwrap();
+    assert_eq!(lab.ok(&["table", "tiny", "--no-times"]), table);
+    fs::remove_file(&note).unwrap();
+    assert_eq!(lab.ok(&["table", "tiny", "--no-times"]), table);
+    assert!(lab.refused(&["table", "tinny"]).contains("did you mean `tiny`"));
+}
+
+/// A plan is derived from its experiment.
+#[test]
+fn a_damaged_plan_is_named_and_written_anew_by_its_sweep() {
+    let lab = Lab::with(TINY);
+    lab.ok(&["sweep", FILE]);
+    let table = lab.ok(&["table", "tiny", "--no-times"]);
+    let plan = lab.path(&format!("runs/sweeps/tiny/{}/plan.jsonl", lab.newest()));
+    let whole = fs::read_to_string(&plan).unwrap();
+    let cut: String = whole.split_inclusive('\n').take(3).collect();
+    for damage in ["garbage\n", &cut, ""] {
+        fs::write(&plan, damage).unwrap();
+        let said = lab.refused(&["table", "tiny"]);
+        assert!(said.starts_with("error: `runs/sweeps/tiny/") && said.contains("plan.jsonl` is damaged: "), "{said}");
+        assert!(said.contains("help: `sweep FILE` writes it anew"), "{said}");
+        lab.ok(&["sweep", FILE]);
+        assert_eq!(
+            (fs::read_to_string(&plan).unwrap(), lab.ok(&["table", "tiny", "--no-times"])),
+            (whole.clone(), table.clone())
+        );
+    }
+}
+
+#[test]
 fn runs_of_a_removed_folder_are_executed_again() {
     let lab = Lab::with(TINY);
     lab.ok(&["sweep", FILE]);

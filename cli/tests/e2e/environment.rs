@@ -1,6 +1,9 @@
 //! Environment variables, and places that cannot be written.
 
-use crate::lab::{FILE, Lab, TINY, refused};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+
+use crate::lab::{Ended, FILE, Lab, NAME, TINY, refused};
 
 /// As scripts clear a variable: `HASHLAB_RUNS= hashlab …`.
 #[test]
@@ -16,6 +19,48 @@ fn empty_variables_count_as_unset() {
     let mut cache = lab.command(&["cache"]);
     cache.env("HASHLAB_RUNS", "").env("HASHLAB_CACHE_DIR", "elsewhere");
     assert!(String::from_utf8(cache.output().unwrap().stdout).unwrap().starts_with("elsewhere: no features yet"));
+    assert!(!lab.path("elsewhere").exists(), "looking makes nothing");
+}
+
+/// Denied is not missing. Root may do everything, so that another user looks.
+#[test]
+fn what_another_user_keeps_is_not_taken_for_absent() {
+    let lab = Lab::with(TINY);
+    let table = lab.ok(&["sweep", FILE, "--no-times"]);
+    let mode = |name: &str, mode: u32| {
+        std::fs::set_permissions(lab.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let other = |args: &[&str]| {
+        let mut command = lab.command(args);
+        if rustix::process::geteuid().is_root() {
+            command.uid(65534).gid(65534);
+        }
+        Ended::from(command.output().unwrap())
+    };
+    mode("", 0o755);
+    let theirs = other(&["table", NAME, "--no-times"]);
+    assert_eq!((theirs.code, theirs.stdout), (Some(0), table.clone()), "{}", theirs.stderr);
+    // A finished sweep of someone else: its table, and a word about what cannot be written.
+    let finished = other(&["sweep", FILE, "--no-times"]);
+    assert_eq!(finished.stdout, table, "{}", finished.stderr);
+    std::fs::create_dir_all(lab.path("mine/cifar10")).unwrap();
+    mode("mine", 0o000);
+    mode("runs", 0o000);
+    for args in
+        [&["plan", FILE][..], &["table", NAME], &["report", NAME, "--out", "/dev/null"], &["cache"], &["sweep", FILE]]
+    {
+        let said = other(args);
+        assert_eq!(said.code, Some(2), "{args:?}: {said:#?}");
+        assert!(
+            said.stderr.contains("Permission denied") && said.stderr.contains("\nhelp: "),
+            "{args:?}: {}",
+            said.stderr
+        );
+    }
+    let said = other(&["datasets", "cifar10", "--data-dir", "mine"]);
+    assert!(said.stdout.contains("no permission to look at mine/cifar10"), "{said:#?}");
+    mode("runs", 0o755);
+    mode("mine", 0o755);
 }
 
 /// Found at the start, not by every run.

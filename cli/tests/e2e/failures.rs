@@ -113,6 +113,22 @@ name = "lsh"
     assert_eq!(lab.attempts(), [1, 1], "it would diverge again");
 }
 
+/// A cause that keeps every run from being recorded is said once, and the table knows it.
+#[test]
+fn failures_that_cannot_be_recorded_are_counted() {
+    let lab = Lab::with(&TINY.replace("seeds = [0, 1]", "seeds = [0, 1, 2, 3]"));
+    for run in lab.runs_of("lsh") {
+        fs::create_dir_all(run.path().parent().unwrap()).unwrap();
+        fs::write(run.path(), "in the way").unwrap();
+    }
+    let ended = lab.run(&["sweep", FILE]);
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    assert_eq!(ended.stderr.matches("WARN").count(), 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("cannot record why `lsh-b16-s0-"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("cannot record why 3 more runs failed, either"), "{}", ended.stderr);
+    assert!(ended.stdout.contains("LSH, 16 bits: 4 failed of 4 runs"), "{}", ended.stdout);
+}
+
 /// A result is worth more than what is kept beside it.
 #[test]
 fn what_cannot_be_kept_beside_a_result_fails_no_run() {

@@ -177,6 +177,15 @@ fn a_fit_ends_at_a_request_to_stop() {
     assert_eq!(run.state(), RunState::Interrupted { checkpoint: false });
 }
 
+/// A parent that ignores the end of children hands that on.
+#[test]
+fn a_sweep_sees_its_children_end_whatever_its_parent_ignored() {
+    let lab = Lab::with(TINY);
+    let script = format!("trap '' CHLD; exec {PROGRAM} sweep {FILE}");
+    let ended = lab.command_of("timeout", &["100", "sh", "-c", &script]).output().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+}
+
 #[test]
 fn the_number_of_jobs_changes_no_bit() {
     let lab = Lab::with(LONG);

@@ -15,6 +15,7 @@ mod findings;
 mod finetuning;
 mod interruptions;
 mod lab;
+mod large;
 mod listings;
 #[allow(dead_code, reason = "its other users are tests of the program's own modules")]
 #[path = "../../src/hub/local.rs"]

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use crate::lab::{FILE, Lab, NAME, TINY, refused, unlisted};
+use crate::lab::{FILE, Lab, NAME, PROGRAM, TINY, refused, unlisted};
 
 /// Sweeps [`TINY`] with `from` replaced; nothing may be left of it.
 fn sweep_with(from: &str, to: &str) -> String {
@@ -16,6 +16,13 @@ fn sweep_with(from: &str, to: &str) -> String {
 #[test]
 fn a_label_that_no_terminal_shows() {
     assert_snapshot!(sweep_with("name = \"itq\"", "name = \"itq\"\nlabel = \"a\\u001b[31mred\""));
+}
+
+/// One that turns the direction of writing would turn the line around it.
+#[test]
+fn a_label_that_turns_the_line() {
+    let said = sweep_with("name = \"itq\"", "name = \"itq\"\nlabel = \"a\\u202eb\"");
+    assert!(said.starts_with("error: `label` holds a control character: \"a\\u{202e}b\""), "{said}");
 }
 
 #[test]
@@ -229,6 +236,125 @@ fn a_table_of_a_file_that_holds_no_results() {
     let lab = Lab::with(TINY);
     lab.write("results.txt", "none");
     assert_snapshot!(lab.refused(&["table", "results.txt"]));
+}
+
+/// The cause is the true one: a path that is none is not a sweep's name.
+#[test]
+fn tables_of_paths_that_hold_no_results() {
+    let lab = Lab::with(TINY);
+    lab.ok(&["sweep", FILE, "--set", "train.epochs=1"]);
+    for path in ["no/results.jsonl", "no.jsonl", "./tiny", &format!("{FILE}/x")] {
+        for command in [&["table"][..], &["report"], &["compare"], &["plot", "--figure", "pr", "--out", "f.svg"]] {
+            let said = lab.refused(&[command, &[path]].concat());
+            assert!(
+                said.starts_with(&format!("error: there is no file `{path}`\nhelp: name a sweep, e.g. ")),
+                "{said}"
+            );
+        }
+    }
+    let said = lab.refused(&["table", "runs/sweeps/tiny"]);
+    assert!(said.starts_with("error: `runs/sweeps/tiny` is a directory\nhelp: name a sweep, e.g. "), "{said}");
+    // A sweep's name is no path, whatever lies here.
+    std::fs::create_dir(lab.path(NAME)).unwrap();
+    lab.ok(&["table", NAME]);
+    // What comes by a pipe is read as a file.
+    lab.write("results.jsonl", lab.ok(&["table", NAME, "--format", "jsonl"]));
+    let mut table =
+        lab.command_of("sh", &["-c", &format!("cat results.jsonl | {PROGRAM} table /dev/stdin --no-times")]);
+    let piped = table.output().unwrap();
+    assert_eq!(String::from_utf8(piped.stdout).unwrap(), lab.ok(&["table", NAME, "--no-times"]));
+}
+
+/// What has no end is not read to its end.
+#[test]
+fn devices_and_pipes_in_the_place_of_files() {
+    let lab = Lab::with(TINY);
+    let said = lab.refused(&["plan", "/dev/zero"]);
+    assert!(said.starts_with("error: /dev/zero is larger than 64 MiB\nhelp: "), "{said}");
+    let said = lab.refused(&["table", "/dev/zero"]);
+    assert!(said.starts_with("error: `/dev/zero` is a device\nhelp: "), "{said}");
+    lab.ok(&["sweep", FILE, "--set", "train.epochs=1"]);
+    let run = &lab.runs()[0];
+    for name in ["result.json", "config.json", "error.json", "log.txt", "attempts.jsonl"] {
+        let path = run.path().join(name);
+        let _ = std::fs::remove_file(&path);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(lab.ok(&["table", NAME]).contains("1 missing of 2 runs"), "{name}");
+        lab.ok(&["report", NAME, "--out", "page.html"]);
+    }
+    let note = lab.path("runs/sweeps/tiny/newest");
+    std::fs::remove_file(&note).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&note).status().unwrap().success());
+    lab.ok(&["table", NAME]);
+}
+
+/// A mistaken list is no reason to fill the memory.
+#[test]
+fn more_runs_than_anyone_means() {
+    let list = |to: usize| (1..=to).map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
+    let text = TINY.replace("seeds = [0, 1]", &format!("seeds = [{}]", list(2000)));
+    let text = text.replace("bits = [16]", &format!("bits = [{}]", list(16)));
+    let lab = Lab::with(&text.replace("\"itq\"\n", &format!("\"itq\"\ngrid = {{ iterations = [{}] }}\n", list(100))));
+    let said = lab.refused(&["plan", FILE]);
+    assert!(said.starts_with("error: the experiment has more than 1000000 runs: methods × points of grids"), "{said}");
+}
+
+/// A file that no sweep can be called after is refused by every command alike.
+#[test]
+fn a_file_that_names_no_sweep() {
+    let lab = Lab::with(TINY);
+    lab.write(".toml", TINY);
+    for command in ["plan", "sweep", "features", "fetch"] {
+        let said = lab
+            .refused(&[&[command, ".toml"][..], if command == "features" { &["--out", "out"] } else { &[] }].concat());
+        assert!(said.starts_with("error: .toml: `.toml` cannot name a file: it is empty, begins with a dot"), "{said}");
+    }
+}
+
+/// What follows from the settings and the data is found by the plan, at its line.
+#[test]
+fn settings_that_are_larger_than_the_data() {
+    let methods = r#"dataset = "shapes"
+bits = [16]
+
+[data]
+items = 100
+size = 16
+
+[image]
+image_size = 16
+
+[train]
+batch_size = 32
+
+[[method]]
+name = "nsh"
+params = { positives = 32 }
+
+[[method]]
+name = "sph"
+params = { samples = 82 }
+
+[[method]]
+name = "agh_1"
+params = { anchors = 16 }
+
+[[method]]
+name = "agh_2"
+bits = [16, 17, 128]
+
+[[method]]
+name = "dgh"
+bits = [64]
+"#;
+    let lab = Lab::with(methods);
+    let said = lab.refused(&["plan", FILE]);
+    assert_eq!(lab.refused(&["sweep", FILE]), said);
+    assert_snapshot!(said);
+    // The largest that the data allow.
+    let fits = methods.replace("= 32 }", "= 31 }").replace("= 82 }", "= 81 }").replace("= 16 }", "= 17 }");
+    lab.write(FILE, fits.replace("bits = [16, 17, 128]", "bits = [16]").replace("bits = [64]", "bits = [16]"));
+    lab.ok(&["plan", FILE]);
 }
 
 /// Everything that a plan knows of its runs is said at once, each at its place.

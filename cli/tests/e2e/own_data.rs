@@ -54,6 +54,24 @@ fn a_folder_is_checked() {
     assert_snapshot!(lab.ok(&["datasets", "check", FILE]));
 }
 
+/// A split that the sweep would refuse is refused by the plan, with its key and its files.
+#[test]
+fn a_split_that_does_not_fit_the_items_is_found_by_the_plan() {
+    let listed = EXPERIMENT.replace("image_folder", "image_list").replace(
+        "dir = \"photos\"\nqueries = 8",
+        "root = \"photos\"\nlabels = \"number\"\nquery = \"query.txt\"\ntrain = \"train.txt\"",
+    );
+    let lab = lab(&listed);
+    let lines = |places: &[&str]| places.iter().map(|place| format!("{place} 0\n")).collect::<String>();
+    lab.write("query.txt", lines(&["cat/0.png", "dog/0.png"]));
+    lab.write("train.txt", lines(&["dog/0.png", "cat/1.png", "cat/2.png"]));
+    let said = lab.refused(&["plan", FILE]);
+    assert_eq!(lab.refused(&["sweep", FILE]), said);
+    assert!(said.contains("is in both `query` and `train` of the split"), "{said}");
+    assert!(said.contains("query of query.txt, train of train.txt"), "{said}");
+    assert!(said.contains("tiny.toml:8:"), "the line of the key: {said}");
+}
+
 #[test]
 fn a_damaged_image_is_named_and_may_be_left_out() {
     let lab = lab(EXPERIMENT);

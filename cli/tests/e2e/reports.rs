@@ -74,7 +74,7 @@ fn figures_that_cannot_be_had_say_why() {
     for (args, said) in [
         (&["--figure", "maps", "--out", "f.svg"][..], "error: unknown figure `maps`\nhelp: one of map-bits, pr, "),
         (&["--figure", "pr", "--out", "f.jpg"], "error: a figure's file cannot end in `jpg`\nhelp: .svg, .pdf or .png"),
-        (&["--figure", "pr", "--out", "f"], "error: a figure's file cannot end in ``"),
+        (&["--figure", "pr", "--out", "f"], "error: a figure's file cannot be without an ending\nhelp: .svg"),
         (
             &["--figure", "pr", "--bits", "7", "--out", "f.svg"],
             "error: the sweep has nothing to show in figure `pr`\nhelp: the sweep has codes of 16 bits",
@@ -96,6 +96,22 @@ fn figures_that_cannot_be_had_say_why() {
         let got = refused(args);
         assert!(got.starts_with(said), "{args:?}: {got}");
     }
+    for args in [
+        &["report", NAME, "--out", "no/page.html"][..],
+        &["plot", NAME, "--figure", "pr", "--out", "no/f.svg"],
+        &["datasets", "show", FILE, "--out", "no/page.html"],
+    ] {
+        let said = lab.refused(args);
+        let file = args[args.len() - 1];
+        assert!(said.starts_with(&format!("error: cannot write {file}: No such file or directory")), "{said}");
+        assert!(said.contains("\nhelp: make the directory `no`, or name a file in another one\n"), "{said}");
+    }
+    let said = lab.refused(&["plot", NAME, "--figure", "pr", "--out", "."]);
+    assert!(said.starts_with("error: `--out .` names a directory\nhelp: "), "{said}");
+    let said = lab.refused(&["report", NAME, "--out", &format!("{FILE}/page.html")]);
+    assert!(said.contains("help: `tiny.toml` is no directory: name a file in another one"), "{said}");
+    let said = lab.refused(&["report", NAME, "--out", "/dev/full"]);
+    assert!(said.contains("cannot write /dev/full: ") && said.contains("\nhelp: free space"), "{said}");
     let said = lab.refused(&["report", NAME, "--out", "."]);
     assert!(said.starts_with("error: `--out .` names a directory\nhelp: "), "{said}");
     let said = lab.refused(&["report", "nowhere"]);

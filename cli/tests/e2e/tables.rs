@@ -131,6 +131,32 @@ fn a_file_of_results_renders_as_its_sweep() {
     }
 }
 
+/// A file that was cut at the end of a line looks whole.
+#[test]
+fn a_file_of_results_that_lost_or_doubled_lines_is_refused() {
+    let lab = finished();
+    let whole = table(&lab, &["--format", "jsonl"]);
+    let lines: Vec<&str> = whole.split_inclusive('\n').collect();
+    let refused = |text: String| {
+        lab.write("cut.jsonl", text);
+        lab.refused(&["table", "cut.jsonl"])
+    };
+    let said = refused(lines[..3].concat());
+    assert!(
+        said.starts_with("error: cut.jsonl: the first line announces 8 runs, and 2 follow: the file was cut"),
+        "{said}"
+    );
+    assert!(said.contains("\nhelp: write it again"), "{said}");
+    let said = refused(whole.clone() + lines[2]);
+    assert!(
+        said.starts_with("error: cut.jsonl: line 10 holds run ") && said.contains("as a line before does"),
+        "{said}"
+    );
+    assert!(refused(lines[0].to_owned()).contains("announces 8 runs, and 0 follow"));
+    assert!(refused(String::new()).contains("is empty, expected a header line"));
+    assert!(refused(whole[..whole.len() - 9].to_owned()).contains("cut.jsonl: line 9 of the results file: "));
+}
+
 #[test]
 fn lines_of_results_leave_out_what_they_are_asked_to() {
     let lab = finished();

@@ -1,5 +1,8 @@
 //! Gathers what a plan's runs left on disk into the data of a report.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use anyhow::{Result, ensure};
 use hashlab_data::{ByModality, Modality};
 use hashlab_encoders::{EncoderEntry, ImageEntry, Pooling};
@@ -10,7 +13,7 @@ use hashlab_report::{
     Selection, Setup, SweepReport, parse_published,
 };
 use hashlab_settings::{Settings, canonical};
-use hashlab_store::{PlanDir, RunConfig, RunState, Status};
+use hashlab_store::{PlanDir, RunConfig, RunDir, RunId, RunResult, RunState, Status, Store};
 use hashlab_sweep::{EXTERNAL_METHOD, Plan, PlannedExternal, PlannedRun, did_you_mean};
 use hashlab_train::{Select, TrainConfig};
 
@@ -68,29 +71,33 @@ impl Workspace {
     }
 }
 
-/// Collects the outcomes of a plan under the command that made it.
+/// Collects the outcomes of a plan under the command that made it. Results are without their curves:
+/// [`Workspace::details`] reads those of some runs.
 ///
 /// # Errors
 /// If the plan holds no runs, or a configuration does not fit this program.
 pub fn report(workspace: &Workspace, plan: &Plan, command: String) -> Result<SweepReport> {
     ensure!(!plan.runs.is_empty(), "the plan holds no runs");
-    let begun = workspace.dirs.store().begun()?;
+    let store = workspace.dirs.store();
+    let begun = store.begun()?;
+    let planned = plan.runs.iter().chain(plan.external.iter().map(|row| &row.run));
+    let mut results = store.results(planned.map(|run| &run.id))?.into_iter();
     let mut runs = Vec::with_capacity(plan.runs.len());
     for group in plan.runs.chunk_by(PlannedRun::shares_template) {
         let config = group[0].template();
         let method = workspace.registry.method(&config.method)?;
-        let setup = setup(&workspace.registry, method, config)?;
+        let setup = Arc::new(setup(&workspace.registry, method, config)?);
         for run in group {
-            let outcome = if begun.contains(&run.id) { outcome(workspace, run)? } else { Outcome::Missing };
-            let (method, setup) = (Made { name: method.info.name, seeded: method.info.seeded }, setup.clone());
+            let outcome = outcome(&store, &begun, run, results.next().flatten())?;
+            let (method, setup) = (Made { name: method.info.name, seeded: method.info.seeded }, Arc::clone(&setup));
             runs.push(reported(runs.len(), run, method, setup, outcome));
         }
     }
     for PlannedExternal { run, seeded, codes, files } in &plan.external {
         let files = files.iter().map(|file| file.facts.digest.clone()).collect();
         let external = Some(ExternalCodes { codes: codes.clone(), files });
-        let setup = Setup { selection: Selection::None, encoders: ByModality::default(), external };
-        let outcome = if begun.contains(&run.id) { outcome(workspace, run)? } else { Outcome::Missing };
+        let setup = Arc::new(Setup { selection: Selection::None, encoders: ByModality::default(), external });
+        let outcome = outcome(&store, &begun, run, results.next().flatten())?;
         runs.push(reported(runs.len(), run, Made { name: EXTERNAL_METHOD, seeded: *seeded }, setup, outcome));
     }
     Ok(SweepReport { name: plan.name.clone(), header: header(&workspace.registry, plan, command)?, runs })
@@ -124,17 +131,31 @@ fn sample(config: &RunConfig) -> String {
     blake3::hash(settings.as_bytes()).to_hex()[..12].to_owned()
 }
 
-fn outcome(workspace: &Workspace, planned: &PlannedRun) -> Result<Outcome> {
-    Ok(match workspace.dirs.store().run(&planned.id)?.state() {
-        RunState::Finished(result) => match result.status {
-            Status::Finished => Outcome::Finished(*result),
-            Status::Diverged => Outcome::Diverged(*result),
-        },
+/// What became of a run, whose result was looked for.
+fn outcome(store: &Store, begun: &BTreeSet<RunId>, run: &PlannedRun, result: Option<RunResult>) -> Result<Outcome> {
+    Ok(match result {
+        Some(result) => ended(result),
+        None if begun.contains(&run.id) => unfinished(&store.run(&run.id)?),
+        None => Outcome::Missing,
+    })
+}
+
+fn ended(result: RunResult) -> Outcome {
+    match result.status {
+        Status::Finished => Outcome::Finished(result),
+        Status::Diverged => Outcome::Diverged(result),
+    }
+}
+
+/// What became of a run that had no result.
+fn unfinished(dir: &RunDir) -> Outcome {
+    match dir.state_of_unfinished() {
+        RunState::Finished(result) => ended(*result),
         RunState::Failed(failure) => {
             Outcome::Failed { first_line: failure.message.lines().next().unwrap_or_default().to_owned() }
         }
         RunState::Running | RunState::Interrupted { .. } | RunState::Missing => Outcome::Missing,
-    })
+    }
 }
 
 /// What made a run's codes.
@@ -145,13 +166,13 @@ struct Made<'a> {
     seeded: bool,
 }
 
-fn reported(position: usize, planned: &PlannedRun, made: Made<'_>, setup: Setup, outcome: Outcome) -> ReportedRun {
+fn reported(position: usize, planned: &PlannedRun, made: Made<'_>, setup: Arc<Setup>, outcome: Outcome) -> ReportedRun {
     ReportedRun {
         position,
         label: planned.label.to_string(),
         method: made.name.to_owned(),
         setting: planned.setting.to_string(),
-        point: (*planned.point).clone(),
+        point: Arc::clone(&planned.point),
         bits: planned.bits,
         seed: planned.seed,
         seeded: made.seeded,

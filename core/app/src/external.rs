@@ -83,7 +83,8 @@ impl PlannedSweep {
                 row.run.label, row.run.bits
             ))
         })?;
-        found.result.provenance = provenance(&workspace.build, &config, None, &candle_core::Device::Cpu)?;
+        let facts = provenance(&workspace.build, &config, None, &candle_core::Device::Cpu)?;
+        found.result.provenance = facts.into_iter().collect();
         let dir = workspace.dirs.store().run(&row.run.id)?;
         dir.prepare(&config)?;
         let Some(claim) = dir.try_claim()? else { return Ok(()) }; // another process measures the same

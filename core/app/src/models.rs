@@ -75,9 +75,11 @@ pub(crate) fn keep_mismatch(store: &Store, runs: &[ReportedRun], keep: Keep) -> 
 
 /// The setting with the best mean validation metric, among those whose seeds all finished if there are any.
 fn selected<'r>(runs: &[&'r ReportedRun]) -> Option<&'r str> {
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     let mut settings: Vec<(&str, Vec<&ReportedRun>)> = Vec::new();
     for run in runs {
-        match settings.iter_mut().find(|(setting, _)| *setting == run.setting) {
+        let place = *places.entry(&run.setting).or_insert(settings.len());
+        match settings.get_mut(place) {
             Some((_, runs)) => runs.push(run),
             None => settings.push((&run.setting, vec![run])),
         }

@@ -1,8 +1,10 @@
 //! Gathers what a page shows beside a report: what runs left in their directories, and nothing else.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
-use hashlab_report::{Details, ReportedRun, RunDetails, SweepReport, runs_with_queries};
-use hashlab_store::{RunDir, RunState, Store};
+use hashlab_report::{Details, Outcome, ReportedRun, RunDetails, SweepReport, run_of_each_setting, runs_with_queries};
+use hashlab_store::{RunDir, RunId, RunState, Store};
 
 use crate::Workspace;
 
@@ -10,17 +12,29 @@ use crate::Workspace;
 const LOG: u64 = 3000;
 
 impl Workspace {
-    /// Reads what a report's runs left beside their results.
+    /// Reads what some of a report's runs left beside their results, and completes their results by the curves that a
+    /// report of many runs does without. Of every setting, if they are not too many, the configuration is read, too.
     ///
     /// # Errors
     /// If a run's name is none.
-    pub fn details(&self, report: &SweepReport) -> Result<Details> {
+    pub fn details(&self, report: &mut SweepReport, runs: &[RunId]) -> Result<Details> {
         let store: Store = self.dirs.store();
         let shown = runs_with_queries(report);
+        let wanted: BTreeSet<&RunId> = runs.iter().collect();
         let mut all = Details::new();
-        for run in &report.runs {
-            let dir = store.run(&run.run)?;
-            all.insert(run.run.clone(), details(&dir, shown.contains(&run.run)));
+        for run in run_of_each_setting(report).into_iter().filter(|run| !wanted.contains(run)) {
+            let config = store.run(&run)?.config().ok();
+            all.insert(run, RunDetails { config, ..RunDetails::default() });
+        }
+        for run in runs {
+            all.insert(run.clone(), details(&store.run(run)?, shown.contains(run)));
+        }
+        for run in report.runs.iter_mut().filter(|run| wanted.contains(&run.run)) {
+            if let Outcome::Finished(result) | Outcome::Diverged(result) = &mut run.outcome
+                && let Some(whole) = store.run(&run.run)?.result()
+            {
+                *result = whole;
+            }
         }
         Ok(all)
     }

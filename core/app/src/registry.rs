@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use anyhow::Result;
-use hashlab_data::{ByModality, DataDirs, DatasetEntry, EncoderFacts, Modality};
+use hashlab_data::{ByModality, DataDirs, DataError, DatasetEntry, EncoderFacts, Modality};
 use hashlab_encoders::EncoderEntry;
 use hashlab_method::MethodEntry;
 use hashlab_pipeline::config::{EvalConfig, image_schema, text_schema};
@@ -103,6 +103,7 @@ fn declare_method(method: &'static MethodEntry) -> MethodDecl {
 }
 
 fn declare_dataset(dataset: DatasetEntry, dirs: DataDirs) -> DatasetDecl {
+    let searched = dirs.clone();
     let describe = move |settings: &hashlab_settings::Settings| {
         let info = dataset.describe(settings, &dirs).map_err(|error| error.to_string())?;
         let protocols = info.protocols.into_iter().map(|protocol| ProtocolDecl {
@@ -112,10 +113,19 @@ fn declare_dataset(dataset: DatasetEntry, dirs: DataDirs) -> DatasetDecl {
         });
         Ok(DatasetDescription { identity: info.identity, modalities: info.modalities, protocols: protocols.collect() })
     };
+    let count = move |settings: &hashlab_settings::Settings, protocol: &str, split_seed: u64| {
+        let split = dataset.open(settings, &searched).and_then(|opened| opened.split(protocol, split_seed));
+        match split {
+            Ok(split) => Ok(Some(split.train.len())),
+            Err(DataError::Missing { .. }) => Ok(None),
+            Err(error) => Err(format!("data set `{}`: {error}", dataset.summary.name)),
+        }
+    };
     DatasetDecl {
         name: dataset.summary.name.to_owned(),
         title: dataset.summary.title.to_owned(),
         settings: dataset.schema(),
         describe: Arc::new(describe),
+        train_items: Arc::new(count),
     }
 }

@@ -5,13 +5,15 @@ use std::collections::btree_map::Entry;
 use std::num::NonZeroUsize;
 
 use anyhow::{Context as _, Result};
-use hashlab_exec::{Completion, LocalExecutor, LocalOptions, Observer, Scheduler, StopRequests};
+use hashlab_exec::{
+    Completion, JobGraph, JobId, LocalExecutor, LocalOptions, Observer, Scheduler, StopRequests, Summary,
+};
 use hashlab_kernels::device::{DeviceError, DeviceName};
 use hashlab_pipeline::check_batches;
 use hashlab_pipeline::run::split_of;
 use hashlab_report::{Outcome, SweepReport};
 use hashlab_settings::canonical;
-use hashlab_store::{PlanDir, RunId, RunState, StoreError};
+use hashlab_store::{PlanDir, RunDir, RunId, StoreError};
 use hashlab_sweep::PlannedRun;
 
 use crate::collect::{self, COMMAND};
@@ -87,12 +89,13 @@ impl PlannedSweep {
         let recorded = self.record(&dir).and_then(|()| Ok(sweep.set_newest(&digest)?));
         let writable = recorded.is_ok();
         let mut warnings: Vec<String> = recorded.err().into_iter().map(|error| error.to_string()).collect();
-        let completion = if pending.is_empty() {
-            Completion::Complete
+        let (completion, failures) = if pending.is_empty() {
+            (Completion::Complete, BTreeMap::new())
         } else {
             self.run_graph(workspace, options, &dir, &pending, observer, stop)?
         };
-        let report = collect::report(workspace, &self.plan, self.command.clone())?;
+        let mut report = collect::report(workspace, &self.plan, self.command.clone())?;
+        add_unrecorded(&mut report, failures);
         // Runs that others removed since.
         let lost = report.runs.iter().any(|run| matches!(run.outcome, Outcome::Missing));
         let completion = if completion == Completion::Complete && lost { Completion::Incomplete } else { completion };
@@ -115,15 +118,10 @@ impl PlannedSweep {
 
     /// The runs without a result, and those that are to be repeated.
     pub(crate) fn pending(&self, workspace: &Workspace, rerun: &[String]) -> Result<Vec<PendingRun<'_>>> {
-        let store = workspace.dirs.store();
-        let begun = store.begun()?;
         let mut pending = Vec::new();
-        for run in &self.plan.runs {
+        for (run, ended) in self.plan.runs.iter().zip(self.ended(workspace)?) {
             let method = run.template().method.as_str();
-            let open = |run: &PlannedRun| -> Result<bool> {
-                Ok(!begun.contains(&run.id) || !matches!(store.run(&run.id)?.state(), RunState::Finished(_)))
-            };
-            if rerun.iter().any(|repeated| repeated == method) || open(run)? {
+            if ended.is_none() || rerun.iter().any(|repeated| repeated == method) {
                 pending.push(PendingRun { run, deep: workspace.registry.method(method)?.deep });
             }
         }
@@ -146,7 +144,7 @@ impl PlannedSweep {
         pending: &[PendingRun<'_>],
         observer: &mut dyn Observer,
         stop: StopRequests,
-    ) -> Result<Completion> {
+    ) -> Result<(Completion, Failures)> {
         let launch = Launch::new(workspace, &self.weights, options.device, options.keep)?;
         let graph = job_graph(workspace, &launch, dir, pending)?;
         let mut executor = LocalExecutor::new(LocalOptions {
@@ -159,7 +157,28 @@ impl PlannedSweep {
         let summary = Scheduler::new(&graph, &mut executor, observer, stop)
             .prepare_runs(|dir| dir.prepare(&configs[dir.id()].config()).map_err(|error| error.to_string()))
             .run();
-        Ok(summary.completion())
+        Ok((summary.completion(), failures(&graph, &summary)))
+    }
+}
+
+/// Reasons of the runs that failed.
+type Failures = BTreeMap<RunId, String>;
+
+fn failures(graph: &JobGraph, summary: &Summary) -> Failures {
+    let of_job = |job: JobId| graph.job(job).dirs().iter().zip(summary.of(job));
+    let reason = |(dir, ended): (&RunDir, &hashlab_exec::Outcome)| match ended {
+        hashlab_exec::Outcome::Failed { message } => Some((dir.id().clone(), message.clone())),
+        _ => None,
+    };
+    graph.ids().flat_map(of_job).filter_map(reason).collect()
+}
+
+/// Adds failures that could not be written into the run's directory, as on a full disk.
+fn add_unrecorded(report: &mut SweepReport, mut failures: Failures) {
+    for run in report.runs.iter_mut().filter(|run| matches!(run.outcome, Outcome::Missing)) {
+        if let Some(message) = failures.remove(&run.run) {
+            run.outcome = Outcome::Failed { first_line: message.lines().next().unwrap_or_default().to_owned() };
+        }
     }
 }
 

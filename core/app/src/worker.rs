@@ -187,7 +187,7 @@ impl Worker<'_> {
         })?;
         let RunEnd::Result { mut result, model, queries, profile } = end else { return Ok(None) };
         result.attempts = claim.attempt();
-        result.provenance.extend(peak_memory_mib().map(|peak| ("peak_rss_mib".to_owned(), peak.to_string())));
+        result.provenance.extend(peak_memory_mib().map(|peak| ("peak_rss_mib", peak.to_string())));
         warn_of_collapse(&config, &result);
         Ok(Some(Found { config, result: *result, queries, profile, model }))
     }

@@ -1,7 +1,7 @@
 //! A user's registry and directories.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use anyhow::Result;
 use hashlab_data::{DatasetEntry, Modality};
@@ -13,6 +13,7 @@ use crate::error::bad_input;
 use crate::external::{CodesLookup, ReadCodes};
 use crate::hub_files::{HubFiles, MissingFiles, Unlocked};
 use crate::lock::Lock;
+use crate::stale::Ended;
 use crate::weights::{EncoderFiles, Lookup};
 use crate::{Build, Dirs, Registry};
 
@@ -57,6 +58,8 @@ pub struct PlannedSweep {
     pub(crate) codes: Arc<CodesLookup>,
     /// Files of the hub that it needs and whose digest nothing states, to be recorded beside the experiment.
     pub unlocked: Vec<Unlocked>,
+    /// The runs with a result, once they were looked for.
+    pub(crate) ended: OnceLock<Vec<Option<Ended>>>,
 }
 
 impl Workspace {
@@ -67,6 +70,8 @@ impl Workspace {
     /// [`MissingFiles`] where all is in order but for files that can be fetched.
     pub fn plan(&self, experiment: ExperimentText<'_>) -> Result<PlannedSweep> {
         let ExperimentText { text, origin, overrides, command, color } = experiment;
+        let name = origin.file_stem().unwrap_or_default().to_string_lossy();
+        self.dirs.store().sweep(&name).map_err(|error| bad_input(format!("{}: {error}", origin.display())))?;
         let lookup = Arc::new(self.lookup(origin, Lock::beside(origin)?));
         let mut catalog = self.registry.catalog(&self.dirs.data);
         for (declared, entry) in catalog.datasets.iter_mut().zip(self.registry.datasets) {
@@ -104,7 +109,7 @@ impl Workspace {
             lookup.hub.check_data(entry).map_err(bad_input)?;
         }
         let (_, unlocked) = lookup.hub.take();
-        Ok(PlannedSweep { plan, weights, text, command, codes, unlocked })
+        Ok(PlannedSweep { plan, weights, text, command, codes, unlocked, ended: OnceLock::new() })
     }
 
     fn codes_lookup(&self, origin: &Path) -> CodesLookup {

@@ -1,5 +1,6 @@
 //! Errors of data sets.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// An error of a data set.
@@ -40,7 +41,13 @@ pub enum DataError {
 
 /// One line per searched place.
 fn places(looked: &[PathBuf]) -> String {
-    looked.iter().map(|path| format!("\n  looked at {}", path.display())).collect()
+    let place = |path: &PathBuf| match path.metadata() {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            format!("\n  no permission to look at {}", path.display())
+        }
+        _ => format!("\n  looked at {}", path.display()),
+    };
+    looked.iter().map(place).collect()
 }
 
 #[cfg(test)]

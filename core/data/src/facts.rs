@@ -14,9 +14,18 @@ pub struct RunFacts {
     /// Number of augmented views that are stored of every training item, by modality; absent if views are not stored,
     /// or if their number is in the data set's files.
     pub views: ByModality<usize>,
+    /// Number of training items, if the data set is here.
+    pub train_items: Option<usize>,
+    /// Items per step of a deep method.
+    pub batch_size: Option<usize>,
 }
 
 impl RunFacts {
+    /// Most items that a step sees, if known: a batch, or all training items where they are fewer.
+    pub fn items_per_step(&self) -> Option<usize> {
+        self.train_items.into_iter().chain(self.batch_size).min()
+    }
+
     /// Checks that a step which draws `views` different views of an item has enough of them.
     pub fn draws_views(&self, views: usize) -> Violations {
         let few = self.views.iter().filter(|(_, stored)| **stored < views);

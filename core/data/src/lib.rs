@@ -26,6 +26,7 @@ mod labels;
 mod modality;
 mod needs;
 mod registration;
+mod small_map;
 mod split;
 
 pub use contents::Contents;
@@ -38,4 +39,5 @@ pub use labels::Labels;
 pub use modality::{ByModality, Modality, Task};
 pub use needs::{DataKind, Needs};
 pub use registration::{DatasetEntry, DatasetSource, DatasetSummary};
+pub use small_map::SmallMap;
 pub use split::{Roles, Sizes, Split};

@@ -1,12 +1,12 @@
 //! Modalities of items, and the retrieval tasks between them.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map;
 use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::SmallMap;
 
 /// A kind of data that an item has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -52,18 +52,18 @@ impl fmt::Display for Modality {
 /// A value per modality, in the order of [`Modality`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ByModality<T>(BTreeMap<Modality, T>);
+pub struct ByModality<T>(SmallMap<Modality, T>);
 
 impl<T> Default for ByModality<T> {
     fn default() -> Self {
-        Self(BTreeMap::new())
+        Self(SmallMap::new())
     }
 }
 
 impl<T> ByModality<T> {
     /// A single modality's value.
     pub fn one(modality: Modality, value: T) -> Self {
-        Self(BTreeMap::from([(modality, value)]))
+        Self(SmallMap::from([(modality, value)]))
     }
 
     /// The value of `modality`.
@@ -78,7 +78,7 @@ impl<T> ByModality<T> {
 
     /// The only modality with its value; `None` if there are several or none.
     pub fn only(&self) -> Option<(Modality, &T)> {
-        let (modality, value) = self.0.first_key_value()?;
+        let (modality, value) = self.0.iter().next()?;
         (self.0.len() == 1).then_some((*modality, value))
     }
 
@@ -103,7 +103,7 @@ impl<T> ByModality<T> {
     }
 
     /// The values, in the order of modalities.
-    pub fn values(&self) -> btree_map::Values<'_, Modality, T> {
+    pub fn values(&self) -> impl ExactSizeIterator<Item = &T> {
         self.0.values()
     }
 
@@ -142,7 +142,7 @@ impl<T> FromIterator<(Modality, T)> for ByModality<T> {
 
 impl<T> IntoIterator for ByModality<T> {
     type Item = (Modality, T);
-    type IntoIter = btree_map::IntoIter<Modality, T>;
+    type IntoIter = std::vec::IntoIter<(Modality, T)>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()

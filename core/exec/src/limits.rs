@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::SIGXFSZ;
+use signal_hook::consts::{SIGCHLD, SIGXFSZ};
 
 /// The largest limit on open files that macOS accepts.
 const MACOS_LIMIT: u64 = 10_240;
@@ -31,6 +31,12 @@ pub fn raise_open_files() -> Option<u64> {
 pub fn report_large_files() {
     // If this fails, the signal ends the process as before.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
+}
+
+/// Makes the kernel keep the exit status of children, even if the parent of this process ignored `SIGCHLD` (`trap ''
+/// CHLD`), which is inherited: the children would vanish, and be waited for in vain.
+pub(crate) fn keep_exits_of_children() {
+    let _ = signal_hook::flag::register(SIGCHLD, Arc::new(AtomicBool::new(false)));
 }
 
 /// Whether processor time is limited (`ulimit -t`), so that a process may be killed for it.

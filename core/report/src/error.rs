@@ -1,5 +1,7 @@
 //! Why a report cannot be written or read.
 
+use hashlab_store::{RunId, counted};
+
 /// Why a report cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
@@ -62,7 +64,10 @@ pub enum ReportError {
         what: String,
     },
     /// A file for a figure whose name has another ending.
-    #[error("a figure's file cannot end in `{given}`\nhelp: .svg, .pdf or .png")]
+    #[error(
+        "a figure's file cannot {}\nhelp: .svg, .pdf or .png",
+        if given.is_empty() { "be without an ending".to_owned() } else { format!("end in `{given}`") }
+    )]
     UnknownFileFormat {
         /// The ending.
         given: String,
@@ -119,6 +124,31 @@ pub enum ReportError {
         /// Schema of this version.
         expected: u32,
     },
+    /// A results file that was cut, or has lines of another.
+    #[error(
+        "the first line announces {}, and {found} follow: the file was cut, or lines of another were added\n\
+         help: write it again, with `hashlab table NAME --format jsonl`", counted(*announced, "run")
+    )]
+    Lines {
+        /// Runs that the first line announces.
+        announced: usize,
+        /// Lines that follow it.
+        found: usize,
+    },
+    /// A results file that holds a run twice.
+    #[error(
+        "line {line} holds run {run}, as a line before does\n\
+         help: write the file again, with `hashlab table NAME --format jsonl`"
+    )]
+    RepeatedRun {
+        /// Line, counted from 1.
+        line: usize,
+        /// The run.
+        run: RunId,
+    },
+    /// A results file that cannot be read to its end.
+    #[error("the results file cannot be read: {0}")]
+    Read(#[from] std::io::Error),
     /// A line of a results file that cannot be read.
     #[error("line {line} of the results file: {source}\nhelp: each line is one JSON object as hashlab wrote it")]
     Line {

@@ -11,7 +11,7 @@ use crate::metrics;
 use crate::options::IntervalOver;
 use crate::setup::{ExternalCodes, Selection};
 use crate::sweep_report::{ReportedRun, SweepReport};
-use crate::wording::{joined, listed, point, short};
+use crate::wording::{self, joined, listed, point, short};
 use hashlab_store::counted;
 
 const ENCODINGS: &str = "rows with a name in parentheses encode with the same trained states in several ways; the \
@@ -60,7 +60,7 @@ fn cells(layout: &Layout<'_>) -> String {
     let unseeded = labels(false);
     let runs = layout.report.runs.iter();
     let seeds: BTreeSet<u64> = runs.filter(|r| r.seeded || unseeded.is_empty()).map(|r| r.seed).collect();
-    let list = joined(&seeds);
+    let list = wording::seeds(&seeds.iter().copied().collect::<Vec<_>>());
     let (spread, absent) = match layout.options.interval {
         None => (" ± sample standard deviation", "no deviation"),
         Some(IntervalOver::Seeds) => (" [95 % interval by Student's t]", "no interval"),

@@ -53,7 +53,7 @@ fn row(layout: &Layout<'_>, label: &str, cell: &Cell<'_>, i: usize) -> Json {
         "bits": setting.bits,
         "setting": setting.id,
         "point": setting.point,
-        "setup": setting.runs[0].setup,
+        "setup": setting.runs[0].setup.as_ref(),
         "seeded": setting.seeded(),
         "selected": i == cell.selected,
         "validation": setting.validation(),

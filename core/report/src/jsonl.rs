@@ -1,6 +1,9 @@
 //! Results as lines: a header, then one line per run, from which every table can be rendered again.
 
-use hashlab_store::{RunResult, SCHEMA};
+use std::collections::BTreeSet;
+use std::io::BufRead;
+
+use hashlab_store::{RunId, RunResult, SCHEMA};
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::PEAK_MEMORY;
@@ -13,6 +16,8 @@ use crate::sweep_report::{Header, Outcome, ReportedRun, SweepReport};
 struct First {
     schema: u32,
     name: String,
+    /// Number of lines that follow, so that a file that was cut is noticed.
+    runs: usize,
     header: Header,
 }
 
@@ -24,38 +29,76 @@ struct Version {
 
 /// Writes a header line and one line per run, in plan order.
 pub fn results_jsonl(report: &SweepReport) -> String {
-    let first = First { schema: SCHEMA, name: report.name.clone(), header: report.header.clone() };
+    results_lines(report, true, |_| None).collect()
+}
+
+/// The lines of [`results_jsonl`], one by one, as all may be too many for memory. `whole` reads the result of a run again,
+/// with its curves, where the report may hold it without. Without `times`, they hold nothing that differs between
+/// repetitions.
+pub fn results_lines(
+    report: &SweepReport,
+    times: bool,
+    whole: impl Fn(&RunId) -> Option<RunResult>,
+) -> impl Iterator<Item = String> {
+    let (name, header) = (report.name.clone(), report.header.clone());
+    let first = First { schema: SCHEMA, name, runs: report.runs.len(), header };
     let mut runs: Vec<&ReportedRun> = report.runs.iter().collect();
     runs.sort_by_key(|r| (r.position, &r.label, &r.run));
-    [text(&first)].into_iter().chain(runs.into_iter().map(text)).collect()
+    let line = move |run: &ReportedRun| {
+        let mut run = run.clone();
+        if let Outcome::Finished(result) | Outcome::Diverged(result) = &mut run.outcome {
+            if let Some(read) = whole(&run.run) {
+                *result = read;
+            }
+            if !times {
+                drop_times(result);
+            }
+        }
+        text(&run)
+    };
+    [text(&first)].into_iter().chain(runs.into_iter().map(line))
 }
 
 impl SweepReport {
     /// Reads what [`results_jsonl`] wrote.
     ///
     /// # Errors
-    /// [`ReportError::NoHeader`], [`ReportError::Schema`] or, for a line that cannot be read, [`ReportError::Line`].
+    /// [`ReportError::NoHeader`], [`ReportError::Schema`] or, for a line that cannot be read, [`ReportError::Line`];
+    /// [`ReportError::Lines`] or [`ReportError::RepeatedRun`] if lines were lost or doubled.
     pub fn from_jsonl(text: &str) -> Result<Self, ReportError> {
-        let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let first = lines.next().ok_or(ReportError::NoHeader)?;
-        let Version { schema } = parse(first)?;
+        Self::read_jsonl(text.as_bytes())
+    }
+
+    /// Reads what [`results_jsonl`] wrote, line by line.
+    ///
+    /// # Errors
+    /// As [`from_jsonl`](Self::from_jsonl), and [`ReportError::Read`].
+    pub fn read_jsonl(file: impl BufRead) -> Result<Self, ReportError> {
+        let mut lines =
+            file.lines().enumerate().filter(|(_, line)| !line.as_ref().is_ok_and(|line| line.trim().is_empty()));
+        let (at, first) = lines.next().ok_or(ReportError::NoHeader)?;
+        let first = first?;
+        let Version { schema } = parse((at, &first))?;
         if schema != SCHEMA {
             return Err(ReportError::Schema { found: schema, expected: SCHEMA });
         }
-        let First { name, header, .. } = parse(first)?;
-        let runs = lines.map(parse).collect::<Result<_, _>>()?;
-        Ok(Self { name, header, runs })
-    }
-
-    /// The report without what differs between repetitions of the same runs: times, memory, attempts.
-    pub(crate) fn without_times(&self) -> Self {
-        let mut report = self.clone();
-        for run in &mut report.runs {
-            if let Outcome::Finished(result) | Outcome::Diverged(result) = &mut run.outcome {
-                drop_times(result);
+        let First { name, header, runs: announced, .. } = parse((at, &first))?;
+        let mut runs: Vec<ReportedRun> = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (at, line) in lines {
+            let mut run: ReportedRun = parse((at, &line?))?;
+            if !seen.insert(run.run.clone()) {
+                return Err(ReportError::RepeatedRun { line: at + 1, run: run.run });
             }
+            if let Some(before) = runs.last() {
+                run.sharing(before);
+            }
+            runs.push(run);
         }
-        report
+        if runs.len() != announced {
+            return Err(ReportError::Lines { announced, found: runs.len() });
+        }
+        Ok(Self { name, header, runs })
     }
 }
 

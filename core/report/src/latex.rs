@@ -1,8 +1,11 @@
 //! For a paper: `table` environments with `booktabs` rules.
 
 use crate::document::{Content, Document, Fact, Group, Mark, Notes, Table};
-use crate::latex_text::{escape, escape_characters};
-use crate::wording::one_line;
+use crate::latex_text::{escape, escape_characters, lacking};
+use crate::wording::{joined, one_line};
+
+/// Begins the comment on characters that are printed as code points.
+pub const PRINTED_AS: &str = "pdfLaTeX's own fonts lack characters of the labels, which are printed as code points:";
 
 /// Writes a document: a short caption per table, with facts, warnings and notes below the first.
 pub(crate) fn write(document: &Document, name: &str) -> String {
@@ -13,8 +16,28 @@ pub(crate) fn write(document: &Document, name: &str) -> String {
         0 => table(t, &first_caption(document, t), &label(name, i), &note(document, &facts)),
         _ => table(t, &later_caption(t, name), &label(name, i), &[]),
     });
-    let head: String = ["% needs \\usepackage{booktabs}\n".to_owned()].into_iter().chain(comments).collect();
+    let head: String = ["% needs \\usepackage{booktabs}\n".to_owned()]
+        .into_iter()
+        .chain(code_points(document))
+        .chain(comments)
+        .collect();
     [head].into_iter().chain(tables).collect::<Vec<_>>().join("\n")
+}
+
+/// Says which characters are printed as code points. XeLaTeX and LuaLaTeX could set them, in a font that has them.
+fn code_points(document: &Document) -> Option<String> {
+    let tables = document.tables.iter().chain(&document.times).flat_map(of_table);
+    let facts = document.facts.iter().filter(|(name, _)| name != "command").map(|(_, text)| text.as_str());
+    let lines = document.notes.iter().flat_map(|notes| &notes.lines).chain(&document.warnings).map(String::as_str);
+    let lacking = lacking(tables.chain(facts).chain(lines));
+    let each = lacking.iter().map(|c| format!("{c} as U+{:04X}", u32::from(*c)));
+    (!lacking.is_empty()).then(|| format!("% {PRINTED_AS} {}\n", joined(each)))
+}
+
+fn of_table(table: &Table) -> impl Iterator<Item = &str> {
+    let cells = table.rows.iter().flatten().flat_map(|cell| [cell.text.as_str(), cell.rest.as_str()]);
+    let words = table.columns.iter().chain(&table.remarks).map(String::as_str);
+    [table.title.as_str()].into_iter().chain(words).chain(cells)
 }
 
 /// Labels by the sweep's name: letters, digits and hyphens are safe in every engine.

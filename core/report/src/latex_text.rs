@@ -1,5 +1,8 @@
 //! Text for pdfLaTeX: every character becomes ASCII that any TeX compiles, without packages.
 
+use std::collections::BTreeSet;
+
+use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::{canonical_combining_class, decompose_canonical};
 
 use crate::latex_symbols::{ACCENTS, FORMS};
@@ -14,7 +17,8 @@ pub(crate) fn escape(text: &str) -> String {
 pub(crate) fn escape_characters(text: &str) -> String {
     let mut out = String::new();
     let mut before = None;
-    for c in text.chars() {
+    // Letters and accents of their own become one, for which TeX has a command.
+    for c in text.nfc() {
         // TeX would set a dash for two hyphens, and other characters for these pairs.
         if matches!(
             (before, c),
@@ -35,7 +39,20 @@ fn character(c: char) -> String {
     if c == ' ' || c.is_ascii_graphic() {
         return c.to_string();
     }
-    accented(c).unwrap_or_else(|| format!("U+{:04X}", u32::from(c)))
+    accented(c).unwrap_or_else(|| code_point(c))
+}
+
+/// Stands for a character of which TeX's own fonts have no form.
+fn code_point(c: char) -> String {
+    format!("U+{:04X}", u32::from(c))
+}
+
+/// The characters of texts that are printed as code points.
+pub(crate) fn lacking<'a>(texts: impl Iterator<Item = &'a str>) -> BTreeSet<char> {
+    texts
+        .flat_map(|text| one_line(text).nfc().collect::<Vec<_>>())
+        .filter(|c| character(*c) == code_point(*c))
+        .collect()
 }
 
 /// A letter with its accents; those that plain TeX lacks are dropped. Of other characters, none.
@@ -87,6 +104,7 @@ mod tests {
             escape("Erdős, Škoda, naïve, Ångström, Łódź"),
             "Erd\\H{o}s, \\v{S}koda, na\\\"{\\i}ve, \\r{A}ngstr\\\"{o}m, \\L{}\\'{o}d\\'{z}"
         );
+        assert_eq!(escape("re\u{301}sume\u{301}"), "r\\'{e}sum\\'{e}", "accents as characters of their own");
         assert_eq!(escape("ẽ ṩ ą"), "\\~{e} \\.{\\d{s}} a", "an ogonek is no part of TeX's own encoding");
     }
 

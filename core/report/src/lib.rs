@@ -11,7 +11,7 @@
 //!
 //! let run = RunId("lsh-b16-s0-1f0c2a9b7d3e".into());
 //! let mut result = RunResult::empty(run.clone(), Status::Finished);
-//! let metrics = [(PRIMARY_METRIC.to_owned(), 0.221)].into();
+//! let metrics = [(PRIMARY_METRIC, 0.221)].into();
 //! result.test.insert(Task::within(Modality::Image), TaskResult { metrics, ..TaskResult::default() });
 //!
 //! let encoder = EncoderSummary::frozen("resnet18", EncoderWeights::Random);
@@ -43,7 +43,8 @@
 //!             selection: Selection::None,
 //!             encoders: ByModality::one(Modality::Image, encoder),
 //!             external: None,
-//!         },
+//!         }
+//!         .into(),
 //!         run,
 //!         outcome: Outcome::Finished(result),
 //!     }],
@@ -63,6 +64,7 @@ mod details;
 mod document;
 mod encodings;
 mod error;
+mod extent;
 mod facts;
 mod figure;
 mod figures;
@@ -92,11 +94,13 @@ mod wording;
 pub use compare::compare;
 pub use details::{Details, RunDetails, runs_with_queries};
 pub use error::ReportError;
+pub use extent::{run_of_each_setting, runs_of_page, shown_runs};
 pub use figure::{Figure, FileFormat};
 pub use figures::{FigureKind, FigureRequest, figure};
 pub use hashlab_eval::{Definition, Depth, MetricInfo, known_metrics};
 pub use hashlab_store::PRIMARY_METRIC;
-pub use jsonl::results_jsonl;
+pub use jsonl::{results_jsonl, results_lines};
+pub use latex::PRINTED_AS;
 pub use options::{Format, IntervalOver, Options};
 pub use page::{live_page, page, source_hash};
 pub use published::{Published, PublishedError, parse_published};
@@ -126,8 +130,7 @@ pub fn render(
         Format::Latex => latex::write(&tables::document(&layout), &report.name),
         Format::Csv => csv::write(&layout),
         Format::Json => json::write(&layout),
-        Format::Jsonl if options.times => results_jsonl(report),
-        Format::Jsonl => results_jsonl(&report.without_times()),
+        Format::Jsonl => results_lines(report, options.times, |_| None).collect(),
     })
 }
 

@@ -81,7 +81,11 @@ fn escape_characters(text: &str) -> String {
     let word = |i: usize| chars.get(i).is_some_and(|c| c.is_alphanumeric());
     let special = |i: usize, c: char| match c {
         '_' => i == 0 || !word(i - 1) || !word(i + 1),
-        _ => matches!(c, '\\' | '|' | '*' | '<' | '`'),
+        // Of a link, as in `[text](place)`; a number in brackets stays.
+        ']' => matches!(chars.get(i + 1), Some('(' | '[')),
+        // Of an entity, as in `&amp;`.
+        '&' => chars.get(i + 1) == Some(&'#') || word(i + 1),
+        _ => matches!(c, '\\' | '|' | '*' | '<' | '`' | '$' | '~'),
     };
     let mut out = String::new();
     for (i, &c) in chars.iter().enumerate() {
@@ -91,4 +95,25 @@ fn escape_characters(text: &str) -> String {
         out.push(c);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_text_whatever_they_hold() {
+        for (label, text) in [
+            ("[l](http://x)", "[l\\](http://x)"),
+            ("![l][x]", "![l\\][x]"),
+            ("&amp; &#38; A & B AT&T", "\\&amp; \\&#38; A & B AT\\&T"),
+            ("$x$ costs 5$", "\\$x\\$ costs 5\\$"),
+            ("a|b *c* <b> `d` ~e~ \\f", "a\\|b \\*c\\* \\<b> \\`d\\` \\~e\\~ \\\\f"),
+            ("snake_case _it_", "snake_case \\_it\\_"),
+            ("CIBHash [1], [0.1, 0.2]", "CIBHash [1], [0.1, 0.2]"),
+            ("line\nbreak", "line break"),
+        ] {
+            assert_eq!(escape(label), text);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use hashlab_eval::{Depth, MetricInfo, known_metrics};
+use hashlab_store::Name;
 
 use crate::error::ReportError;
 use crate::sweep_report::{ReportedRun, SweepReport};
@@ -60,5 +61,5 @@ pub(crate) fn chosen(report: &SweepReport, asked: &[String]) -> Result<Vec<Strin
 /// Names of the metrics that finished runs have.
 pub(crate) fn measured(report: &SweepReport) -> BTreeSet<&str> {
     let results = report.runs.iter().filter_map(ReportedRun::finished);
-    results.flat_map(|r| r.test.values()).flat_map(|task| task.metrics.keys().map(String::as_str)).collect()
+    results.flat_map(|r| r.test.values()).flat_map(|task| task.metrics.keys().map(Name::as_str)).collect()
 }

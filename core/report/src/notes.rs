@@ -1,8 +1,11 @@
 //! Lists below the tables: selected settings, published sources, unfinished runs.
 
+use std::collections::BTreeMap;
+
 use crate::aggregate::{Cell, Row};
 use crate::citations::numbered;
 use crate::document::Notes;
+use crate::extent::REASONS;
 use crate::layout::Layout;
 use crate::sweep_report::ReportedRun;
 use crate::wording::{joined, one_line, point};
@@ -56,14 +59,21 @@ fn unfinished(label: &str, cell: &Cell<'_>) -> Vec<String> {
 
 /// Indented lines.
 fn reasons(runs: &[&ReportedRun]) -> Vec<String> {
-    let mut reasons: Vec<(String, &ReportedRun, usize)> = Vec::new();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut reasons: Vec<(&ReportedRun, usize)> = Vec::new();
     for run in runs {
         let Some(reason) = run.reason().map(one_line) else { continue };
-        match reasons.iter_mut().find(|(known, _, _)| *known == reason) {
-            Some((_, _, count)) => *count += 1,
-            None => reasons.push((reason, run, 1)),
+        let place = *places.entry(reason).or_insert(reasons.len());
+        match reasons.get_mut(place) {
+            Some((_, count)) => *count += 1,
+            None => reasons.push((run, 1)),
         }
     }
+    let further = reasons.len().saturating_sub(REASONS);
+    let further = (further > 0).then(|| format!("  and {} more", counted(further, "reason")));
     let more = |count: usize| if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
-    reasons.into_iter().map(|(reason, run, count)| format!("  {}{}: {reason}", run.run, more(count))).collect()
+    let line = |(run, count): (&ReportedRun, usize)| {
+        format!("  {}{}: {}", run.run, more(count), one_line(run.reason().unwrap_or_default()))
+    };
+    reasons.into_iter().take(REASONS).map(line).chain(further).collect()
 }

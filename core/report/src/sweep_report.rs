@@ -1,5 +1,7 @@
 //! Data of a report: what a sweep's runs share, and what became of each of them.
 
+use std::sync::Arc;
+
 use hashlab_eval::{Definition, Depth};
 use hashlab_settings::Settings;
 use hashlab_store::{RunId, RunResult};
@@ -78,7 +80,8 @@ pub struct ReportedRun {
     /// Identity of its setting, [`RunConfig::setting`](hashlab_store::RunConfig::setting).
     pub setting: String,
     /// The keys in which the settings of its row differ, with the setting's values.
-    pub point: Settings,
+    #[serde(with = "shared")]
+    pub point: Arc<Settings>,
     /// Code length in bits.
     pub bits: usize,
     /// Seed of the run.
@@ -86,7 +89,8 @@ pub struct ReportedRun {
     /// Whether the result depends on the seed. Methods without randomness run once and have no deviation.
     pub seeded: bool,
     /// Epoch selection and encoders.
-    pub setup: Setup,
+    #[serde(with = "shared")]
+    pub setup: Arc<Setup>,
     /// Identity of the run.
     pub run: RunId,
     /// What became of it.
@@ -110,7 +114,34 @@ pub enum Outcome {
     Missing,
 }
 
+/// What runs share, written with each.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(value: &Arc<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<T>, D::Error> {
+        T::deserialize(deserializer).map(Arc::new)
+    }
+}
+
 impl ReportedRun {
+    /// Holds in common with another run what both have.
+    pub(crate) fn sharing(&mut self, other: &Self) {
+        if self.point == other.point {
+            self.point = Arc::clone(&other.point);
+        }
+        if self.setup == other.setup {
+            self.setup = Arc::clone(&other.setup);
+        }
+    }
+
     /// The result of a run that was trained and evaluated.
     pub fn finished(&self) -> Option<&RunResult> {
         match &self.outcome {

@@ -8,7 +8,7 @@ use crate::aggregate::Setting;
 use crate::facts::{builds, provenance, tally};
 use crate::layout::Layout;
 use crate::sweep_report::{ReportedRun, SweepReport};
-use crate::wording::{joined, point, short};
+use crate::wording::{self, joined, point, short};
 
 /// Mark of a cell with collapsed codes.
 pub(crate) const COLLAPSED: &str = "†";
@@ -92,7 +92,7 @@ fn doubtful_codes(layout: &Layout<'_>, label: &str, setting: &Setting<'_>) -> Ve
     if !collapsed.is_empty() {
         let share = |c: &CodeStatistics| c.most_common as f64 / c.items.max(1) as f64;
         let most = statistics().map(share).fold(0.0, f64::max);
-        let list = joined(&collapsed);
+        let list = wording::seeds(&collapsed);
         return vec![format!(
             "collapsed codes: {place}, {}: one code for {:.0} % of the items",
             seeds_of(&list),
@@ -102,7 +102,7 @@ fn doubtful_codes(layout: &Layout<'_>, label: &str, setting: &Setting<'_>) -> Ve
     let constant = seeds(|c| c.constant_bits > 0);
     let most = statistics().map(|c| c.constant_bits).max().unwrap_or(0);
     let warning = || {
-        let list = joined(&constant);
+        let list = wording::seeds(&constant);
         format!(
             "constant bits: {place}, {}: {most} of {} bits are the same in all codes",
             seeds_of(&list),
@@ -113,5 +113,5 @@ fn doubtful_codes(layout: &Layout<'_>, label: &str, setting: &Setting<'_>) -> Ve
 }
 
 fn seeds_of(list: &str) -> String {
-    format!("{} {list}", if list.contains(',') { "seeds" } else { "seed" })
+    format!("{} {list}", if list.contains([',', '–']) { "seeds" } else { "seed" })
 }

@@ -36,6 +36,19 @@ pub(crate) fn joined<T: ToString>(items: impl IntoIterator<Item = T>) -> String 
     items.into_iter().map(|i| i.to_string()).collect::<Vec<_>>().join(", ")
 }
 
+/// Joins seeds with commas; of many, neighbors become a range: `0–999`.
+pub(crate) fn seeds(seeds: &[u64]) -> String {
+    const FEW: usize = 12;
+    if seeds.len() <= FEW {
+        return joined(seeds);
+    }
+    let ranges = seeds.chunk_by(|a, b| a.checked_add(1) == Some(*b));
+    joined(ranges.flat_map(|range| match range {
+        [first, _, .., last] => vec![format!("{first}–{last}")],
+        few => few.iter().map(u64::to_string).collect(),
+    }))
+}
+
 /// A label in a list: quoted where it holds a comma itself.
 pub(crate) fn listed(label: &str) -> String {
     if label.contains(',') { format!("“{label}”") } else { label.to_owned() }
@@ -50,4 +63,17 @@ pub(crate) fn short(digest: &str) -> &str {
 /// Makes text from elsewhere (labels, error messages) fit a line: control characters become spaces.
 pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_seeds_become_ranges() {
+        assert_eq!(seeds(&[0, 1, 2]), "0, 1, 2");
+        assert_eq!(seeds(&(0..1000).collect::<Vec<_>>()), "0–999");
+        let odd: Vec<u64> = (0..10).chain([12, 13, 15]).chain([u64::MAX]).collect();
+        assert_eq!(seeds(&odd), format!("0–9, 12, 13, 15, {}", u64::MAX));
+    }
 }

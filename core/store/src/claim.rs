@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use super::lock::lock;
-use super::{Attempt, Journal, RunDir, StoreError, checkpoint, files, journal, unix_time};
+use super::{Attempt, Journal, RunDir, StoreError, checkpoint, files, journal, sealed, unix_time};
 use crate::RunResult;
 use crate::{CodeProfile, QueryResults, ShownItems};
 
@@ -95,7 +95,7 @@ impl Claim {
             return Err(StoreError::OtherRun { expected: self.run.id().clone(), got: result.run.clone() });
         }
         check_finite(result)?;
-        files::replace_json(&self.run.result_path(), result)?;
+        files::replace(&self.run.result_path(), &sealed::seal(result))?;
         self.remove_checkpoint()
     }
 
@@ -140,7 +140,7 @@ fn check_finite(result: &RunResult) -> Result<(), StoreError> {
     let curves = tasks().flat_map(|task| &task.curves);
     let curves = curves.flat_map(|(name, values)| values.iter().map(move |value| (name, *value)));
     match scalars.chain(curves).find(|(_, value)| !value.is_finite()) {
-        Some((name, value)) => Err(StoreError::NotFinite { run: result.run.clone(), name: name.clone(), value }),
+        Some((name, value)) => Err(StoreError::NotFinite { run: result.run.clone(), name: name.to_string(), value }),
         None => Ok(()),
     }
 }

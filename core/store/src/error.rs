@@ -88,6 +88,9 @@ fn help(error: &io::Error) -> &'static str {
             "\nhelp: a file is in the place of a directory: move it away, or name another directory with `--runs DIR`"
         }
         io::ErrorKind::Unsupported => NO_LOCKS,
+        _ if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
+            "\nhelp: the limit on open files, `ulimit -n`, is too low"
+        }
         // ENOLCK, for which the standard library has no kind.
         _ if error.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error()) => NO_LOCKS,
         _ => "",

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tempfile::NamedTempFile;
 
 use super::StoreError;
 
@@ -20,20 +21,11 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
 
 /// Writes the output of `fill` to `path` atomically, even if the machine loses power.
 pub(super) fn replace_by(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), StoreError> {
-    let directory = path.parent().expect("files of the store lie in a directory");
+    let directory = directory_of(path);
     let name = path.file_name().expect("files of the store have a name").to_string_lossy();
     let write = || -> io::Result<()> {
         fs::create_dir_all(directory)?;
-        let mut file = tempfile::Builder::new()
-            .prefix(&format!(".{name}-"))
-            .suffix(PARTIAL)
-            // The default is for secrets; results get the permissions of the umask, for colleagues.
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(directory)?;
-        let mut buffered = BufWriter::new(file.as_file_mut());
-        fill(&mut buffered)?;
-        buffered.flush()?;
-        drop(buffered);
+        let file = incomplete(directory, &format!(".{name}-"), fill)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|refused| refused.error)?;
         sync_directory(directory)
@@ -41,11 +33,59 @@ pub(super) fn replace_by(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::R
     write().map_err(StoreError::io("write", path))
 }
 
+/// Writes the output of `fill` to `path` atomically, under a name that begins with `prefix` until it is complete. A loss of
+/// power may damage it.
+pub(super) fn replace_derived(
+    path: &Path,
+    prefix: &str,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let file = incomplete(directory_of(path), prefix, fill)?;
+    file.persist(path).map_err(|refused| refused.error)?;
+    Ok(())
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().expect("files of the store lie in a directory")
+}
+
+/// A new file with the output of `fill`, removed unless it gets its name.
+fn incomplete(
+    directory: &Path,
+    prefix: &str,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<NamedTempFile> {
+    let mut file = tempfile::Builder::new()
+        .prefix(prefix)
+        .suffix(PARTIAL)
+        // The default is for secrets; results get the permissions of the umask, for colleagues.
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(directory)
+        .map_err(of_system)?;
+    let mut buffered = BufWriter::new(file.as_file_mut());
+    fill(&mut buffered)?;
+    buffered.flush()?;
+    drop(buffered);
+    Ok(file)
+}
+
+/// The system's own error within one of `tempfile`, which names a path of its own and keeps the system's number in its
+/// text alone.
+fn of_system(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    let number = text.split_once("(os error ").and_then(|(_, rest)| rest.split_once(')'));
+    match number.and_then(|(number, _)| number.parse().ok()) {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => error,
+    }
+}
+
 /// Checks that `directory` can be created and written, by making a file in it and removing it.
 pub(super) fn probe(directory: &Path) -> Result<(), StoreError> {
     let probe = || {
         fs::create_dir_all(directory)?;
-        tempfile::Builder::new().prefix(".probe-").suffix(PARTIAL).tempfile_in(directory)?.close()
+        let probe = tempfile::Builder::new().prefix(".probe-").suffix(PARTIAL).tempfile_in(directory);
+        probe.map_err(of_system)?.close()
     };
     probe().map_err(StoreError::io("write in", directory))
 }
@@ -98,9 +138,15 @@ fn ends_mid_line(file: &mut File) -> io::Result<bool> {
     Ok(last != *b"\n")
 }
 
+/// Reads a file. A pipe or device in its place has no end, and is an error.
+pub(super) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let kind = fs::metadata(path)?.file_type();
+    if kind.is_file() || kind.is_dir() { fs::read(path) } else { Err(io::Error::other("it is no regular file")) }
+}
+
 /// Reads a file that may be absent; one that cannot be read counts as absent, with a warning.
 pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
-    match fs::read(path) {
+    match read_regular(path) {
         Ok(bytes) => Some(bytes),
         Err(error) => {
             if error.kind() != io::ErrorKind::NotFound {
@@ -114,6 +160,9 @@ pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
 /// Reads the last `most` bytes of a text that may be absent, from the start of a line.
 pub(super) fn read_tail(path: &Path, most: u64) -> String {
     let tail = || -> io::Result<Vec<u8>> {
+        if !fs::metadata(path)?.is_file() {
+            return Ok(Vec::new());
+        }
         let mut file = File::open(path)?;
         let start = file.metadata()?.len().saturating_sub(most);
         file.seek(SeekFrom::Start(start))?;
@@ -185,4 +234,28 @@ pub fn open_log(path: &Path) -> Result<File, StoreError> {
 pub(super) fn plain_name(name: &str) -> Result<&str, StoreError> {
     let plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
     plain.then_some(name).ok_or_else(|| StoreError::BadName(name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As on some network disks; `/proc` refuses with the same error.
+    #[test]
+    fn a_directory_that_cannot_be_synced_is_no_error() {
+        let proc = Path::new("/proc");
+        assert_eq!(File::open(proc).unwrap().sync_all().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        sync_directory(proc).unwrap();
+    }
+
+    #[test]
+    fn errors_name_their_path_once() {
+        let refused = replace(Path::new("/proc/hashlab/file"), b"").unwrap_err().to_string();
+        assert!(
+            refused.starts_with("cannot write `/proc/hashlab/file`: ") && !refused.contains("at path"),
+            "{refused}"
+        );
+        let refused = probe(Path::new("/proc")).unwrap_err().to_string();
+        assert!(refused.starts_with("cannot write in `/proc`: ") && !refused.contains("at path"), "{refused}");
+    }
 }

@@ -15,22 +15,27 @@
 //!   remarks.json                tags and a note of the user (optional)
 //!   error.json                  error of the last attempt, if it failed
 //!   result.json                 written last, by rename: the run is finished if and only if it exists
+//! runs/results.index             what tables need of many results, derived from them
 //! runs/sweeps/<name>/newest      digest of the plan that was started last
 //! runs/sweeps/<name>/<plan>/     one directory per plan: the experiment file as run, command, plan, table, logs
 //! ```
 //!
-//! [`RunDir`] reads; only the [`Claim`] on a run writes its results. Damaged files count as absent, with a warning, so
+//! `result.json` holds the digest of its own text. [`RunDir`] reads; only the [`Claim`] on a run writes its results. Damaged files count as absent, with a warning, so
 //! that executing the run again repairs them.
 
 mod checkpoint;
 mod claim;
 mod error;
 mod files;
+mod index;
 mod journal;
 mod lock;
+mod name;
 mod record;
 mod remarks;
+mod results;
 mod run;
+mod sealed;
 mod shown;
 mod sweep;
 mod words;
@@ -42,6 +47,7 @@ pub use claim::Claim;
 pub use error::StoreError;
 pub use files::open_log;
 pub use journal::{Journal, Point};
+pub use name::Name;
 pub use record::{
     CodeStatistics, EncodingResult, Neighbors, PRIMARY_METRIC, QueryResults, RunConfig, RunId, RunIds, RunResult,
     SCHEMA, Status, TaskQueries, TaskResult,

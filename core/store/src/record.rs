@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use hashlab_data::{ByModality, Task};
+use hashlab_data::{ByModality, SmallMap, Task};
 use hashlab_settings::{Settings, canonical};
 use serde::{Deserialize, Serialize};
+
+use crate::Name;
 
 /// Version of the stored formats; raised when their meaning changes.
 pub const SCHEMA: u32 = 2;
@@ -149,12 +151,12 @@ impl fmt::Display for RunId {
 /// The primary metric of results that name none.
 pub const PRIMARY_METRIC: &str = "map_at_k";
 
-fn default_primary() -> String {
-    PRIMARY_METRIC.to_owned()
+fn default_primary() -> Name {
+    Name::new(PRIMARY_METRIC)
 }
 
-fn is_default_primary(name: &str) -> bool {
-    name == PRIMARY_METRIC
+fn is_default_primary(name: &Name) -> bool {
+    *name == PRIMARY_METRIC
 }
 
 /// Final status of a run.
@@ -179,7 +181,7 @@ pub struct RunResult {
     pub status: Status,
     /// Name of the primary metric, which selects and is reported first.
     #[serde(default = "default_primary", skip_serializing_if = "is_default_primary")]
-    pub primary: String,
+    pub primary: Name,
     /// Reason of the divergence: the step and the loss terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -191,10 +193,10 @@ pub struct RunResult {
     pub epochs_done: Option<usize>,
     /// Metrics on the protocol's queries, by task.
     #[serde(default)]
-    pub test: BTreeMap<Task, TaskResult>,
+    pub test: SmallMap<Task, TaskResult>,
     /// Metrics on the validation queries, by task.
     #[serde(default)]
-    pub validation: BTreeMap<Task, TaskResult>,
+    pub validation: SmallMap<Task, TaskResult>,
     /// Statistics of the codes of all items.
     #[serde(default)]
     pub codes: ByModality<CodeStatistics>,
@@ -206,14 +208,14 @@ pub struct RunResult {
     pub other_encodings: BTreeMap<String, EncodingResult>,
     /// Wall-clock seconds by stage: `train`, `encode`, `evaluate`. The only numbers that differ between repetitions.
     #[serde(default)]
-    pub seconds: BTreeMap<String, f64>,
+    pub seconds: SmallMap<Name, f64>,
     /// Attempts to execute the run, this one included.
     #[serde(default)]
     pub attempts: u32,
     /// Provenance by name: `hashlab` version, `commit`, `diff_digest`, `core_digest`, `sources_digest`,
     /// `dataset_digest`, `host`, `device`, `peak_rss_mib` …
     #[serde(default)]
-    pub provenance: BTreeMap<String, String>,
+    pub provenance: SmallMap<Name, Name>,
 }
 
 /// Metrics of one task.
@@ -221,10 +223,10 @@ pub struct RunResult {
 #[serde(deny_unknown_fields)]
 pub struct TaskResult {
     /// Metrics by name: `map_at_k`, `map_all_expected`, `precision_radius2` … Fractions, but for counts and gains.
-    pub metrics: BTreeMap<String, f64>,
+    pub metrics: SmallMap<Name, f64>,
     /// Curves by name: `precision_at`, `recall_at` over `ranks`, `radius_precision` …
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub curves: BTreeMap<String, Vec<f64>>,
+    #[serde(default, skip_serializing_if = "SmallMap::is_empty")]
+    pub curves: SmallMap<Name, Vec<f64>>,
 }
 
 /// Result of another encoding than the one that selects the epoch.
@@ -232,9 +234,9 @@ pub struct TaskResult {
 #[serde(deny_unknown_fields)]
 pub struct EncodingResult {
     /// Metrics on the protocol's queries, by task.
-    pub test: BTreeMap<Task, TaskResult>,
+    pub test: SmallMap<Task, TaskResult>,
     /// Metrics on the validation queries, by task.
-    pub validation: BTreeMap<Task, TaskResult>,
+    pub validation: SmallMap<Task, TaskResult>,
     /// Statistics of the codes of all items.
     pub codes: ByModality<CodeStatistics>,
 }
@@ -302,15 +304,23 @@ impl RunResult {
             message: None,
             epoch: None,
             epochs_done: None,
-            test: BTreeMap::new(),
-            validation: BTreeMap::new(),
+            test: SmallMap::new(),
+            validation: SmallMap::new(),
             codes: ByModality::default(),
             encoding: None,
             other_encodings: BTreeMap::new(),
-            seconds: BTreeMap::new(),
+            seconds: SmallMap::new(),
             attempts: 0,
-            provenance: BTreeMap::new(),
+            provenance: SmallMap::new(),
         }
+    }
+
+    /// The result without the curves of its tasks, which no table shows.
+    pub(crate) fn without_curves(mut self) -> Self {
+        let others = self.other_encodings.values_mut().flat_map(|found| [&mut found.test, &mut found.validation]);
+        let all = [&mut self.test, &mut self.validation].into_iter().chain(others);
+        all.flat_map(SmallMap::values_mut).for_each(|task| task.curves = SmallMap::new());
+        self
     }
 
     /// The mean of the primary metric of the validation queries over the run's tasks.
@@ -329,7 +339,7 @@ impl RunResult {
     }
 }
 
-fn mean(tasks: &BTreeMap<Task, TaskResult>, metric: &str) -> Option<f64> {
+fn mean(tasks: &SmallMap<Task, TaskResult>, metric: &str) -> Option<f64> {
     let values: Option<Vec<f64>> = tasks.values().map(|task| task.metrics.get(metric).copied()).collect();
     let values = values.filter(|values| !values.is_empty())?;
     Some(values.iter().sum::<f64>() / values.len() as f64)

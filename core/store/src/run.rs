@@ -1,13 +1,15 @@
 //! The directory of a run, for reading.
 
+use std::fmt::Display;
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::lock::lock;
-use super::{StoreError, checkpoint, files, journal, journal::Point, unix_time};
+use super::{StoreError, checkpoint, files, journal, journal::Point, sealed, unix_time};
 use crate::{CodeProfile, QueryResults, ShownItems};
 use crate::{RunConfig, RunId, RunResult, SCHEMA};
 
@@ -107,7 +109,7 @@ impl RunDir {
     /// run's.
     pub fn config(&self) -> Result<RunConfig, StoreError> {
         let path = self.config_path();
-        let bytes = std::fs::read(&path).map_err(StoreError::io("read", &path))?;
+        let bytes = files::read_regular(&path).map_err(StoreError::io("read", &path))?;
         let config: RunConfig = serde_json::from_slice(&bytes)
             .map_err(|error| StoreError::Damaged { path: path.clone(), reason: error.to_string() })?;
         if config.id() == self.id { Ok(config) } else { Err(StoreError::Changed(path)) }
@@ -115,17 +117,30 @@ impl RunDir {
 
     /// Reads the result. A damaged one counts as absent, with a warning.
     pub fn result(&self) -> Option<RunResult> {
-        let result: RunResult = files::read_json(&self.result_path())?;
+        self.read_result().inspect_err(|problem| tracing::warn!("{problem}; it counts as absent")).ok().flatten()
+    }
+
+    /// Reads the result; the error says why there is one that cannot be used.
+    pub(crate) fn read_result(&self) -> Result<Option<RunResult>, String> {
+        let path = self.result_path();
+        let bytes = match files::read_regular(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(format!("cannot read `{}`: {error}", path.display())),
+        };
+        let (text, sound) = sealed::unseal(&bytes);
+        let damaged = |reason: &dyn Display| format!("`{}` is damaged: {reason}", path.display());
+        let result: RunResult = serde_json::from_slice(&text).map_err(|error| damaged(&error))?;
         if result.schema != SCHEMA {
-            let path = self.result_path();
-            tracing::warn!("`{}` has schema {}, not {SCHEMA}; it counts as absent", path.display(), result.schema);
-            return None;
+            return Err(format!("`{}` has schema {}, not {SCHEMA}", path.display(), result.schema));
         }
         if result.run != self.id {
-            tracing::warn!("`{}` belongs to run `{}`; it counts as absent", self.result_path().display(), result.run);
-            return None;
+            return Err(format!("`{}` belongs to run `{}`", path.display(), result.run));
         }
-        Some(result)
+        if !sound {
+            return Err(damaged(&"it has changed since it was written"));
+        }
+        Ok(Some(result))
     }
 
     /// Removes the result and all files that belong to it, so that the run is executed again. Returns whether it did; a
@@ -256,9 +271,20 @@ impl RunDir {
     pub fn state(&self) -> RunState {
         // The lock is tested first: a process that released it before has written its result by then.
         let held = self.is_held();
-        if let Some(result) = self.result() {
-            RunState::Finished(Box::new(result))
-        } else if held {
+        match self.result() {
+            Some(result) => RunState::Finished(Box::new(result)),
+            None => self.state_without_result(held),
+        }
+    }
+
+    /// Returns the state of a run whose result is known to be absent or damaged: one that comes to its end meanwhile counts
+    /// as running.
+    pub fn state_of_unfinished(&self) -> RunState {
+        self.state_without_result(self.is_held())
+    }
+
+    fn state_without_result(&self, held: bool) -> RunState {
+        if held {
             RunState::Running
         } else if let Some(failure) = self.failure() {
             RunState::Failed(failure)
@@ -323,7 +349,7 @@ impl RunDir {
         [self.result_path(), self.queries_path(), self.items_path(), self.codes_path(), self.model_path()]
     }
 
-    pub(super) fn result_path(&self) -> PathBuf {
+    pub(crate) fn result_path(&self) -> PathBuf {
         self.path.join("result.json")
     }
 }

@@ -39,17 +39,28 @@ impl SweepDir {
         Ok(PlanDir { path: self.path.join(files::plain_name(digest)?) })
     }
 
-    /// Locates the plan that was started last; `None` if there is none.
+    /// Locates the plan that was started last; `None` if there is none. Where the note of it is lost or damaged, it is the
+    /// plan that was written last.
     ///
     /// # Errors
     /// [`StoreError::Io`] if the directory cannot be read.
     pub fn newest(&self) -> Result<Option<PlanDir>, StoreError> {
         let path = self.path.join(NEWEST);
-        match fs::read_to_string(&path) {
-            Ok(digest) => self.plan(digest.trim()).map(Some),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(StoreError::io("read", &path)(error)),
+        let note = files::read_regular(&path);
+        match note.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other)) {
+            Ok(digest) => match self.plan(digest.trim()) {
+                Ok(plan) if plan.plan_path().is_file() => Ok(Some(plan)),
+                _ => Ok(self.written_last()),
+            },
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(StoreError::io("read", &path)(error)),
+            Err(_) => Ok(self.written_last()),
         }
+    }
+
+    fn written_last(&self) -> Option<PlanDir> {
+        let plans = fs::read_dir(&self.path).ok()?.flatten().map(|entry| PlanDir { path: entry.path() });
+        let dated = plans.filter_map(|plan| Some((fs::metadata(plan.plan_path()).ok()?.modified().ok()?, plan)));
+        dated.max_by_key(|(written, _)| *written).map(|(_, plan)| plan)
     }
 
     /// Counts the plans.
@@ -99,7 +110,7 @@ impl PlanDir {
     /// [`StoreError::Io`] if there is none.
     pub fn read_plan(&self) -> Result<Vec<u8>, StoreError> {
         let path = self.plan_path();
-        fs::read(&path).map_err(StoreError::io("read", &path))
+        files::read_regular(&path).map_err(StoreError::io("read", &path))
     }
 
     /// Returns the path of the plan.
@@ -115,6 +126,14 @@ impl PlanDir {
         let path = self.path.join(files::plain_name(file_name)?);
         files::replace(&path, bytes)?;
         Ok(path)
+    }
+
+    /// Removes a file of the directory that may be absent.
+    ///
+    /// # Errors
+    /// [`StoreError::BadName`] if `file_name` is a path; [`StoreError::Io`] if the file cannot be removed.
+    pub fn remove(&self, file_name: &str) -> Result<(), StoreError> {
+        files::remove(&self.path.join(files::plain_name(file_name)?))
     }
 
     /// Reads a file of the directory as text; `None` if it is absent or not UTF-8.

@@ -3,6 +3,8 @@
 // The runs of the executor's tests.
 #[path = "../../exec/tests/exec/fixture.rs"]
 mod fixture;
+#[path = "results/index.rs"]
+mod index;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -118,6 +120,24 @@ fn a_damaged_result_is_no_result() {
 }
 
 #[test]
+fn a_changed_digit_of_a_result_is_noticed() {
+    let (_root, store) = store();
+    let run = prepared(&store, 0);
+    claim(&run).finish(&result(run.id(), 0.2033)).unwrap();
+    let path = run.path().join("result.json");
+    let written = fs::read_to_string(&path).unwrap();
+    fs::write(&path, written.replace("0.2033", "0.9033")).unwrap();
+    assert_eq!(run.result(), None);
+    fs::write(&path, &written).unwrap();
+    assert_eq!(run.result().unwrap().mean_test("map_at_k"), Some(0.2033));
+    // A record from before digests has none.
+    let plain = format!("{}\n}}\n", written.split(",\n  \"digest\"").next().unwrap());
+    assert!(plain.len() + 20 < written.len());
+    fs::write(&path, plain).unwrap();
+    assert!(run.result().is_some());
+}
+
+#[test]
 fn a_result_that_could_not_be_read_back_is_refused() {
     let (_root, store) = store();
     let run = prepared(&store, 0);
@@ -125,7 +145,7 @@ fn a_result_that_could_not_be_read_back_is_refused() {
     assert!(matches!(refused, Err(StoreError::NotFinite { name, .. }) if name == "map_at_k"));
     let mut endless = result(run.id(), 0.5);
     let curves = endless.test.values_mut().map(|task| &mut task.curves).next().unwrap();
-    curves.insert("precision_at".into(), vec![1.0, f64::INFINITY]);
+    curves.insert("precision_at", vec![1.0, f64::INFINITY]);
     assert!(matches!(claim(&run).finish(&endless), Err(StoreError::NotFinite { name, .. }) if name == "precision_at"));
     let stranger = claim(&run).finish(&result(&config(1).id(), 0.5));
     assert!(matches!(stranger, Err(StoreError::OtherRun { .. })));

@@ -85,7 +85,16 @@ pub struct DatasetDecl {
     /// Describes the data set with a complete `[data]` section, once per experiment. Data sets of a user's files may
     /// read them.
     pub describe: Describe,
+    /// Splits the data set, to count its training items.
+    pub train_items: CountTrainItems,
 }
+
+/// Counts the training items of a data set with a complete `[data]` section, a protocol and a `split_seed`. `None` stands
+/// for a data set that is not here.
+///
+/// # Errors
+/// The reason why it cannot be split.
+pub type CountTrainItems = Arc<dyn Fn(&Settings, &str, u64) -> Result<Option<usize>, String> + Send + Sync>;
 
 /// Describes a data set with a complete `[data]` section.
 pub type Describe = Arc<dyn Fn(&Settings) -> Result<DatasetDescription, String> + Send + Sync>;

@@ -1,7 +1,10 @@
 //! The data set of an experiment, its description and its protocol.
 
+use hashlab_settings::Violation;
+use serde_json::Value;
+
 use crate::catalog::{Catalog, DatasetDecl, DatasetDescription, ProtocolDecl};
-use crate::constraints::violations;
+use crate::constraints::{diagnostic, violations};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::layers::{Layers, Merged};
 use crate::scope::Scope;
@@ -34,7 +37,7 @@ pub(crate) fn describe(
     layers: &Layers,
     named: &Span,
 ) -> Result<DatasetDescription, Vec<Diagnostic>> {
-    let span = layers.downwards().find_map(|layer| layer.table(Section::Data)).unwrap_or(named);
+    let span = data_span(layers, named);
     let merged = Merged::new(scope, layers.around(&[]));
     let broken = violations(&merged, &[Section::Data], span);
     if !broken.is_empty() || merged.rejects_any(Section::Data) {
@@ -47,6 +50,32 @@ pub(crate) fn describe(
             diagnostic.help(line.strip_prefix("help: ").unwrap_or(line).trim_start())
         })]
     })
+}
+
+/// Counts the training items, if the data set is here. An error is shown at the first key of `[data]` that it names, or at
+/// that section.
+///
+/// # Errors
+/// The reason why the data set cannot be split.
+pub(crate) fn train_items(
+    scope: Scope<'_>,
+    dataset: &DatasetDecl,
+    protocol: &ProtocolDecl,
+    layers: &Layers,
+    named: &Span,
+) -> Result<Option<usize>, Vec<Diagnostic>> {
+    let merged = Merged::new(scope, layers.around(&[]));
+    let split_seed = merged.table(Section::General).get("split_seed").and_then(Value::as_u64).unwrap_or_default();
+    let data = merged.table(Section::Data);
+    (dataset.train_items)(&data, &protocol.name, split_seed).map_err(|message| {
+        let quoted = message.split('`').skip(1).step_by(2);
+        let keys = quoted.filter(|word| data.contains_key(*word)).map(str::to_owned).collect();
+        vec![diagnostic(&merged, Section::Data, &Violation { keys, message }, data_span(layers, named))]
+    })
+}
+
+fn data_span<'s>(layers: &'s Layers, named: &'s Span) -> &'s Span {
+    layers.downwards().find_map(|layer| layer.table(Section::Data)).unwrap_or(named)
 }
 
 /// Finds the protocol among those of the data set: the named one, or the first.

@@ -12,7 +12,7 @@ use crate::active::{Tables, active, applicable, without_inactive};
 use crate::experiment::Experiment;
 use crate::layers::{Layer, Merged};
 use crate::method_table::MethodTable;
-use crate::plan::{Plan, PlanError, PlannedRun};
+use crate::plan::{MOST_RUNS, Plan, PlanError, PlannedRun};
 use crate::row_point::{Key, differing, point};
 use crate::scope::Scope;
 use crate::section::Section;
@@ -42,15 +42,19 @@ impl Experiment {
     /// instead of their file.
     ///
     /// # Errors
-    /// If `resolve` fails, or if two rows hold one run.
+    /// If `resolve` fails, if two rows hold one run, or if there are more than [`MOST_RUNS`].
     pub fn plan(&self, resolve: Resolve<'_>) -> Result<Plan, PlanError> {
         let mut encoders = Encoders { resolve, known: BTreeMap::new() };
-        let mut expanded = Vec::new();
+        let (mut expanded, mut count) = (Vec::new(), 0_usize);
         for (index, table) in self.methods.iter().enumerate() {
             let label: Arc<str> = table.label.as_str().into();
             for point in table.points() {
                 let one = self.at_point(index, table, &point, &label, &mut encoders)?;
                 let one = one.sharing(expanded.last());
+                count = count.saturating_add(one.bits.len().saturating_mul(one.seeds.len()));
+                if count > MOST_RUNS {
+                    return Err(PlanError::TooManyRuns);
+                }
                 expanded.push(one);
             }
         }

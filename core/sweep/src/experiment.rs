@@ -95,7 +95,11 @@ impl Parsed<'_> {
             keep(found.map_err(|diagnostic| vec![diagnostic]), &mut diagnostics)
         });
         let scope = Scope { description: description.as_ref(), ..reader.scope };
-        diagnostics.extend(check_methods(scope, &layers, &mut methods));
+        let count = dataset
+            .zip(protocol.as_ref())
+            .map(|(dataset, protocol)| dataset::train_items(scope, dataset, protocol, &layers, &named_span));
+        let train_items = count.and_then(|counted| keep(counted, &mut diagnostics)).flatten();
+        diagnostics.extend(check_methods(scope, train_items, &layers, &mut methods));
         diagnostics.extend(external_runs::check(scope, &layers, &mut external, &methods));
         match (dataset, description, protocol) {
             (Some(dataset), Some(description), Some(protocol)) if diagnostics.is_empty() => Ok(Experiment {
@@ -125,10 +129,15 @@ fn keep<T>(checked: Result<T, Vec<Diagnostic>>, diagnostics: &mut Vec<Diagnostic
 }
 
 /// Chooses the modalities of every method, and checks the settings of its runs at every point of its grid.
-fn check_methods(scope: Scope<'_>, layers: &Layers, methods: &mut [MethodTable]) -> Vec<Diagnostic> {
+fn check_methods(
+    scope: Scope<'_>,
+    train_items: Option<usize>,
+    layers: &Layers,
+    methods: &mut [MethodTable],
+) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     let mut judged = BTreeSet::from([Section::Data]);
-    let mut inspected = facts::Inspected::default();
+    let mut inspected = facts::Inspected::new(train_items);
     if let (Some(dataset), Some(description)) = (scope.dataset, scope.description) {
         diagnostics.extend(modalities::check_sections(layers, dataset, description));
     }

@@ -13,9 +13,15 @@ use crate::section::Section;
 /// The key of the top level with the code lengths.
 const BITS: &str = "bits";
 
+/// The key of `[train]` with the items per step.
+const BATCH_SIZE: &str = "batch_size";
+
 /// Cache of inspected encoder sections.
-#[derive(Default)]
-pub(crate) struct Inspected(BTreeMap<(Modality, String), Result<EncoderFacts, Violations>>);
+pub(crate) struct Inspected {
+    known: BTreeMap<(Modality, String), Result<EncoderFacts, Violations>>,
+    /// Number of training items, if the data set is here.
+    train_items: Option<usize>,
+}
 
 /// Reports unusable files of a grid point's encoder sections; if there are none, the violations of its method. Expects
 /// sections that satisfy their own schemas.
@@ -25,7 +31,10 @@ pub(crate) fn check(
     inspected: &mut Inspected,
     owner: &Span,
 ) -> Vec<Diagnostic> {
-    let mut run = RunFacts::default();
+    let deep = merged.scope.method.is_some_and(|method| method.deep);
+    let batch_size = merged.table(Section::Train).get(BATCH_SIZE).and_then(|size| usize::try_from(size.as_u64()?).ok());
+    let batch_size = batch_size.filter(|_| deep);
+    let mut run = RunFacts { train_items: inspected.train_items, batch_size, ..RunFacts::default() };
     let mut found = Vec::new();
     for &modality in modalities {
         let section = Section::Encoder(modality);
@@ -45,6 +54,11 @@ pub(crate) fn check(
 }
 
 impl Inspected {
+    /// Nothing inspected yet, of a data set with `train_items`.
+    pub(crate) fn new(train_items: Option<usize>) -> Self {
+        Self { known: BTreeMap::new(), train_items }
+    }
+
     fn look(&mut self, merged: &Merged<'_>, modality: Modality) -> Result<EncoderFacts, Violations> {
         let kind = merged.scope.description.and_then(|data| data.modalities.get(modality));
         if kind.is_none_or(|kind| *kind == DataKind::Features) {
@@ -52,7 +66,7 @@ impl Inspected {
         }
         let section = merged.table(Section::Encoder(modality));
         let key = (modality, canonical(&section.clone().into()));
-        self.0.entry(key).or_insert_with(|| (merged.scope.catalog.inspect)(modality, &section)).clone()
+        self.known.entry(key).or_insert_with(|| (merged.scope.catalog.inspect)(modality, &section)).clone()
     }
 }
 

@@ -76,6 +76,7 @@
 //!             protocols: vec![protocol],
 //!         })
 //!     }),
+//!     train_items: Arc::new(|_, _, _| Ok(Some(1000))),
 //! };
 //! let catalog = Catalog {
 //!     methods: vec![itq],
@@ -137,8 +138,8 @@ mod toml_tree;
 mod typed_value;
 
 pub use catalog::{
-    Catalog, CheckRun, CodesFacts, DatasetDecl, DatasetDescription, Describe, Inspect, InspectCodes, MethodDecl,
-    ProtocolDecl,
+    Catalog, CheckRun, CodesFacts, CountTrainItems, DatasetDecl, DatasetDescription, Describe, Inspect, InspectCodes,
+    MethodDecl, ProtocolDecl,
 };
 pub use codes_path::Side;
 pub use diagnostic::{Diagnostic, Diagnostics};
@@ -146,5 +147,5 @@ pub use experiment::{Experiment, load};
 pub use external::CodesFile;
 pub use hashlab_settings::did_you_mean;
 pub use overrides::{Overrides, PREFIX};
-pub use plan::{EXTERNAL_METHOD, Plan, PlanError, PlannedExternal, PlannedRun};
+pub use plan::{EXTERNAL_METHOD, MOST_RUNS, Plan, PlanError, PlannedExternal, PlannedRun};
 pub use read_file::{ReadError, read_file};

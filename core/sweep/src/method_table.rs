@@ -63,6 +63,11 @@ pub(crate) fn method_tables(reader: &mut Reader<'_>, fields: &[Field]) -> Vec<Me
     tables
 }
 
+/// Whether a character controls what is shown around it, such as the direction of writing.
+fn controls(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 fn method_table(reader: &mut Reader<'_>, node: &Node) -> Option<MethodTable> {
     let NodeKind::Table(fields) = &node.kind else {
         let message = format!("a method must be a table, got {}", node.describe());
@@ -74,7 +79,7 @@ fn method_table(reader: &mut Reader<'_>, node: &Node) -> Option<MethodTable> {
     let label_field = fields.iter().find(|field| field.key == "label");
     let label = label_field.and_then(|field| reader.text(field));
     if let (Some(label), Some(field)) = (&label, label_field)
-        && label.chars().any(char::is_control)
+        && label.chars().any(controls)
     {
         let diagnostic = Diagnostic::new(&field.node.span, format!("`label` holds a control character: {label:?}"));
         reader.push(diagnostic.help("tables and terminals show letters, digits and signs"));

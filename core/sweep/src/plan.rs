@@ -81,6 +81,9 @@ impl PlannedRun {
     }
 }
 
+/// The most runs of a plan. More can only be a mistake, and would not fit into memory.
+pub const MOST_RUNS: usize = 1_000_000;
+
 /// Reason why there is no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
@@ -117,6 +120,13 @@ pub enum PlanError {
         /// Label of the other.
         second: String,
     },
+    /// More than [`MOST_RUNS`].
+    #[error(
+        "the experiment has more than {} runs: methods × points of grids × code lengths × seeds\n\
+         help: shorten `seeds`, `bits` or a grid, or divide the experiment into several files",
+        MOST_RUNS
+    )]
+    TooManyRuns,
     /// A stored plan cannot be read.
     #[error("line {line} of the plan: {message}")]
     Stored {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use hashlab_settings::Settings;
-use hashlab_store::{RunConfig, RunId, SCHEMA};
+use hashlab_store::{RunConfig, RunId, RunIds, SCHEMA};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -83,21 +83,28 @@ impl Plan {
         let mut lines = text.lines();
         let header: Header = parse(1, lines.next().unwrap_or_default())?;
         if header.schema != SCHEMA {
-            return Err(stored(1, format!("schema {SCHEMA} is expected, got {}", header.schema)));
+            return Err(stored_at(1, format!("schema {SCHEMA} is expected, got {}", header.schema)));
         }
         let (mut runs, mut external): (Vec<PlannedRun>, _) = (Vec::new(), Vec::new());
+        let mut ids: Option<RunIds> = None;
         for (line, text) in (2..).zip(lines) {
             if runs.len() < header.runs {
-                let next = run(line, parse(line, text)?, runs.last())?;
+                let next = run(parse(line, text)?, runs.last());
+                if !runs.last().is_some_and(|before| before.shares_template(&next)) {
+                    ids = None;
+                }
+                check_id(line, &next, ids.get_or_insert_with(|| next.template().ids()))?;
                 runs.push(next);
             } else {
                 let StoredExternal { run: stored, seeded, codes, files } = parse(line, text)?;
-                external.push(PlannedExternal { run: run(line, stored, None)?, seeded, codes, files });
+                let row = run(stored, None);
+                check_id(line, &row, &row.template().ids())?;
+                external.push(PlannedExternal { run: row, seeded, codes, files });
             }
         }
         for (announced, found) in [(header.runs, runs.len()), (header.external, external.len())] {
             if announced != found {
-                return Err(stored(1, format!("{announced} runs are announced, got {found}")));
+                return Err(stored_at(1, format!("{announced} runs are announced, got {found}")));
             }
         }
         Ok(Self {
@@ -165,13 +172,18 @@ struct StoredLine {
     config: RunConfig,
 }
 
-/// Reads a run, which shares equal parts with the one before it.
-fn run(line: usize, read: StoredLine, before: Option<&PlannedRun>) -> Result<PlannedRun, PlanError> {
-    let StoredLine { id, setting, method, label, point, config } = read;
-    let actual = config.id();
-    if actual != id {
-        return Err(stored(line, format!("run {id} has the configuration of {actual}")));
+/// Checks that a run has the identity of its configuration.
+fn check_id(line: usize, run: &PlannedRun, ids: &RunIds) -> Result<(), PlanError> {
+    let actual = ids.id(run.bits, run.seed);
+    if actual == run.id {
+        return Ok(());
     }
+    Err(stored_at(line, format!("run {} has the configuration of {actual}", run.id)))
+}
+
+/// Reads a run, which shares equal parts with the one before it.
+fn run(read: StoredLine, before: Option<&PlannedRun>) -> PlannedRun {
+    let StoredLine { id, setting, method, label, point, config } = read;
     let (bits, seed) = (config.bits, config.seed);
     let template = Arc::new(RunConfig { bits: 0, seed: 0, ..config });
     let run = PlannedRun {
@@ -184,7 +196,7 @@ fn run(line: usize, read: StoredLine, before: Option<&PlannedRun>) -> Result<Pla
         seed,
         template,
     };
-    Ok(match before {
+    match before {
         None => run,
         Some(before) => PlannedRun {
             setting: shared(&before.setting, run.setting),
@@ -193,7 +205,7 @@ fn run(line: usize, read: StoredLine, before: Option<&PlannedRun>) -> Result<Pla
             template: shared(&before.template, run.template),
             ..run
         },
-    })
+    }
 }
 
 /// `known` if it equals `new`.
@@ -202,9 +214,9 @@ fn shared<T: PartialEq + ?Sized>(known: &Arc<T>, new: Arc<T>) -> Arc<T> {
 }
 
 fn parse<T: DeserializeOwned>(line: usize, text: &str) -> Result<T, PlanError> {
-    serde_json::from_str(text).map_err(|error| stored(line, error.to_string()))
+    serde_json::from_str(text).map_err(|error| stored_at(line, error.to_string()))
 }
 
-fn stored(line: usize, message: String) -> PlanError {
+fn stored_at(line: usize, message: String) -> PlanError {
     PlanError::Stored { line, message }
 }

@@ -1,9 +1,13 @@
 //! Reader of the text of an experiment file.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::suggest::nearest;
+
+/// Largest size of an experiment file in bytes.
+const LARGEST: u64 = 64 << 20;
 
 /// Reason why a file cannot be read as text.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +45,12 @@ pub enum ReadError {
         /// The encoding that the text is likely to have.
         encoding: &'static str,
     },
+    /// More than any experiment needs, such as a device without an end.
+    #[error("{} is larger than 64 MiB\nhelp: name an experiment file", path.display())]
+    TooLarge {
+        /// The path as given.
+        path: PathBuf,
+    },
     /// Another error.
     #[error("cannot read {}: {source}", path.display())]
     Other {
@@ -64,13 +74,21 @@ pub fn read_file(path: &Path) -> Result<String, ReadError> {
     if path.is_dir() {
         return Err(ReadError::Directory { path: path_buf() });
     }
-    let bytes = std::fs::read(path).map_err(|source| match source.kind() {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|source| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             ReadError::Missing { path: path_buf(), nearest: nearest_file(path) }
         }
         io::ErrorKind::PermissionDenied => ReadError::Denied { path: path_buf() },
         _ => ReadError::Other { path: path_buf(), source },
     })?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(ReadError::TooLarge { path: path_buf() });
+    }
     text(bytes).map_err(|(offset, encoding)| ReadError::NotUtf8 { path: path_buf(), offset, encoding })
 }
 

@@ -131,12 +131,24 @@ impl Recipe {
             Rule::Drawn(draw) if draw.per_class => draw.each_class(labels, classes, split_seed)?,
             Rule::Drawn(draw) => draw.overall(labels.len(), split_seed, labelled)?,
         };
-        let split = roles.into_split_among(labels.len(), split_seed, labelled)?;
-        match &self.rule {
+        let split = roles.into_split_among(labels.len(), split_seed, labelled);
+        let split = split.and_then(|split| match &self.rule {
             Rule::Given(Given { validation_database: Some(own), .. }) => {
                 split.with_validation_database(own.clone(), labels.len(), split_seed)
             }
             _ => Ok(split),
+        });
+        split.map_err(|error| self.with_source(error))
+    }
+
+    /// An error of a given split with the files that give it.
+    fn with_source(&self, error: DataError) -> DataError {
+        match (&self.rule, error) {
+            (Rule::Given(_), DataError::Invalid(message)) => {
+                let (first, help) = message.split_once('\n').unwrap_or((&message, "help: correct these files"));
+                DataError::Invalid(format!("{first}; the split is given: {}\n{help}", self.protocol.description))
+            }
+            (_, error) => error,
         }
     }
 }

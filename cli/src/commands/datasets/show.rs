@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use candle_core::Device;
 use hashlab_app::worker::with_environment;
 use hashlab_data::{Dataset, Images, ItemData, Modality, Split};
@@ -18,6 +18,7 @@ use super::page::{Figure, Item, Page};
 use crate::args::ShowArgs;
 use crate::context::{Context, print};
 use crate::exit::bad_input;
+use crate::out;
 
 /// Items on a page.
 const ITEMS: usize = 24;
@@ -25,6 +26,7 @@ const ITEMS: usize = 24;
 const VIEWS: u32 = 2;
 
 pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitCode> {
+    out::check(&args.out)?;
     let planned = context.plan(&args.experiment)?;
     let deep = |run: &&PlannedRun| context.registry().method(&run.template().method).is_ok_and(|method| method.deep);
     let runs = &planned.plan.runs;
@@ -36,7 +38,7 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitCode> {
         let views = spec.map_or(Vec::new(), |spec| spec.views);
         page_of(config, environment, &transforms(&views, environment.images()))
     })?;
-    std::fs::write(&args.out, page.html()).with_context(|| format!("cannot write {}", args.out.display()))?;
+    out::write(&args.out, page.html().as_bytes())?;
     print(&format!("{} items in {}\n", page.items.len(), args.out.display()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -53,5 +53,5 @@ fn of_result(result: &RunResult, facts: &mut BTreeMap<String, String>) {
             );
         }
     }
-    facts.extend(result.provenance.iter().map(|(name, value)| (format!("provenance.{name}"), value.clone())));
+    facts.extend(result.provenance.iter().map(|(name, value)| (format!("provenance.{name}"), value.to_string())));
 }

@@ -1,11 +1,10 @@
 //! `hashlab show`: one run.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use hashlab_data::Task;
+use hashlab_data::{SmallMap, Task};
 use hashlab_settings::Settings;
 use hashlab_store::{RunConfig, RunDir, RunResult, RunState, TaskResult, counted};
 use serde_json::{Value, json};
@@ -90,7 +89,7 @@ fn of_result(result: &RunResult) -> Vec<(&'static str, String)> {
 }
 
 /// The primary metric of each task.
-fn metrics(tasks: &BTreeMap<Task, TaskResult>, primary: &str) -> String {
+fn metrics(tasks: &SmallMap<Task, TaskResult>, primary: &str) -> String {
     let of_task = |(task, result): (&Task, &TaskResult)| {
         result.metrics.get(primary).map(|value| format!("{} {primary} {value:.4}", task.key()))
     };

@@ -18,6 +18,9 @@ const TAIL_LINES: usize = 20;
 /// Message of Rust programs when memory is exhausted: this, the number of bytes, ` bytes failed`.
 const OUT_OF_MEMORY: &str = "memory allocation of ";
 
+/// Message of Rust programs when the stack is exhausted, after the name of the thread.
+const STACK: &str = "has overflowed its stack";
+
 /// Explains an exit without a record: the exit status, the error in the log, and the log's end. The log of this child
 /// begins at the offset `start`.
 pub(super) fn exit_report(status: ExitStatus, log: &Path, start: u64, memory_advice: &str) -> String {
@@ -26,7 +29,13 @@ pub(super) fn exit_report(status: ExitStatus, log: &Path, start: u64, memory_adv
     let out_of_memory =
         status.signal() == Some(SIGKILL) || error.as_ref().is_some_and(|error| error.starts_with(OUT_OF_MEMORY));
     let cause = error.map(|error| format!(": {error}")).unwrap_or_default();
-    let help = if out_of_memory { format!("\nhelp: {memory_advice}") } else { String::new() };
+    let help = if out_of_memory {
+        format!("\nhelp: {memory_advice}")
+    } else if cause.contains(STACK) {
+        "\nhelp: the limit on the stack, `ulimit -s`, is too low".to_owned()
+    } else {
+        String::new()
+    };
     let end: Vec<&str> = tail.lines().rev().take(TAIL_LINES).collect();
     let end: String = end.iter().rev().map(|line| format!("\n  {line}")).collect();
     let end = if end.is_empty() { end } else { format!("\nthe log ends:{end}") };
@@ -69,7 +78,7 @@ fn last_error(log: &str) -> Option<String> {
         if let Some(error) = lines[at].strip_prefix("error: ") {
             return Some(error.to_owned());
         }
-        if lines[at].starts_with(OUT_OF_MEMORY) {
+        if lines[at].starts_with(OUT_OF_MEMORY) || lines[at].ends_with(STACK) {
             return Some(lines[at].to_owned());
         }
         let (_, place) = lines[at].split_once("panicked at ")?;
@@ -110,6 +119,19 @@ mod tests {
         std::fs::write(log.path(), "").unwrap();
         assert!(report(9).ends_with("when memory is full\nhelp: take --jobs 1"));
         assert_eq!(report(11), "killed by signal 11 (SIGSEGV)");
+    }
+
+    #[test]
+    fn a_stack_that_is_too_small_is_named() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(
+            log.path(),
+            "\nthread 'main' (7) has overflowed its stack\nfatal runtime error: stack overflow\n",
+        )
+        .unwrap();
+        let report = exit_report(ExitStatus::from_raw(6), log.path(), 0, "");
+        let first = "killed by signal 6 (SIGABRT): thread 'main' (7) has overflowed its stack\nhelp: the limit on the stack, `ulimit";
+        assert!(report.starts_with(first), "{report}");
     }
 
     #[test]

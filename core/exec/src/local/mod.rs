@@ -19,6 +19,7 @@ use super::signals::{STOPPING, name};
 use super::worker::{BUSY, DONE, INTERRUPTED};
 use super::{Executor, Exit, Handle, Job, SubmitError, Update, Urgency};
 use crate::Event;
+use crate::limits::keep_exits_of_children;
 use exit_report::exit_report;
 use hashlab_store::RunDir;
 pub use options::LocalOptions;
@@ -57,6 +58,7 @@ struct Child {
 impl LocalExecutor {
     /// Creates an executor without children.
     pub fn new(options: LocalOptions) -> Self {
+        keep_exits_of_children();
         Self { options, children: BTreeMap::new(), next: 0 }
     }
 }

@@ -36,10 +36,21 @@ pub(super) struct Process {
 
 /// A child that could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot start `{program}`: {error}")]
+#[error("cannot start `{program}`: {error}{}", help(error))]
 pub(super) struct StartError {
     program: String,
     error: io::Error,
+}
+
+/// Remedies, for errors that the user can fix.
+fn help(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            "\nhelp: no more processes or threads are allowed: raise `ulimit -u`, or end others of yours"
+        }
+        io::ErrorKind::OutOfMemory => "\nhelp: close other programs, or run fewer jobs at once",
+        _ => "",
+    }
 }
 
 impl Process {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::{
     ExecEvent, Execution, Executor, JobGraph, JobId, Observer, Outcome, StopRequests, Summary, Update, Urgency,
 };
-use hashlab_store::{RunDir, RunState};
+use hashlab_store::{RunDir, RunState, counted};
 use state::{Attempt, Doom, Phase, State, Submitted};
 use watch::JournalWatch;
 
@@ -33,6 +33,8 @@ pub struct Scheduler<'a> {
     /// The urgency with which the jobs were cancelled.
     stopping: Option<Urgency>,
     since_revisit: Duration,
+    /// Failures whose reason could not be written into the run's directory.
+    unrecorded: usize,
 }
 
 /// Prepares a run's directory.
@@ -49,7 +51,17 @@ impl<'a> Scheduler<'a> {
     ) -> Self {
         let state = State::new(graph);
         let prepare = Box::new(|_: &RunDir| Ok(()));
-        Self { graph, executor, observer, stop, prepare, state, stopping: None, since_revisit: Duration::ZERO }
+        Self {
+            graph,
+            executor,
+            observer,
+            stop,
+            prepare,
+            state,
+            stopping: None,
+            since_revisit: Duration::ZERO,
+            unrecorded: 0,
+        }
     }
 
     /// Prepares each run just before it is submitted, or before the stage that reads its configuration, so that a large
@@ -69,6 +81,9 @@ impl<'a> Scheduler<'a> {
             self.read_journals(passed);
         }
         self.observer.on_event(ExecEvent::Over);
+        if let more @ 1.. = self.unrecorded.saturating_sub(1) {
+            tracing::warn!("cannot record why {} failed, either", counted(more, "more run"));
+        }
         Summary { outcomes: self.state.into_outcomes(), stop_requested: self.stopping.is_some() }
     }
 
@@ -260,7 +275,10 @@ impl<'a> Scheduler<'a> {
         match recorded {
             Some(Ok(None)) => return self.hold(id, part),
             Some(Err(error)) => {
-                tracing::warn!("cannot record why `{}` failed: {error}", self.graph.job(id).part_title(part));
+                if self.unrecorded == 0 {
+                    tracing::warn!("cannot record why `{}` failed: {error}", self.graph.job(id).part_title(part));
+                }
+                self.unrecorded += 1;
             }
             Some(Ok(Some(_))) | None => {}
         }

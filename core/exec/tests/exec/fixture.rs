@@ -1,7 +1,5 @@
 //! Runs to store and to execute.
 
-use std::collections::BTreeMap;
-
 use hashlab_data::{ByModality, Modality, Task};
 use hashlab_settings::Settings;
 use hashlab_store::{RunConfig, RunDir, RunId, RunResult, SCHEMA, Status, Store, TaskResult};
@@ -37,7 +35,7 @@ pub(crate) fn prepared(store: &Store, seed: u64) -> RunDir {
 
 /// A result with the primary metric `map`.
 pub(crate) fn result(run: &RunId, map: f64) -> RunResult {
-    let metrics = TaskResult { metrics: BTreeMap::from([("map_at_k".into(), map)]), ..TaskResult::default() };
-    let test = BTreeMap::from([(Task::within(Modality::Image), metrics)]);
+    let metrics = TaskResult { metrics: [("map_at_k", map)].into(), ..TaskResult::default() };
+    let test = [(Task::within(Modality::Image), metrics)].into();
     RunResult { epoch: Some(3), test, ..RunResult::empty(run.clone(), Status::Finished) }
 }

@@ -69,10 +69,10 @@ pub fn measure_external(
         queries.tasks.insert(task, found.queries);
         profile.distances.insert(task, found.distances);
     }
-    result.primary = options.definition.metric().to_owned();
+    result.primary = options.definition.metric().into();
     result.test = task_results(reports, true);
     result.codes = statistics(&all);
-    result.seconds = [("evaluate".to_owned(), started.elapsed().as_secs_f64())].into();
+    result.seconds = [("evaluate", started.elapsed().as_secs_f64())].into();
     Ok(ExternalResult { result, queries, profile })
 }
 

@@ -73,7 +73,7 @@ impl<'a> RunJob<'a> {
 
     fn empty_result(&self, status: Status) -> RunResult {
         let mut result = RunResult::empty(self.config.id(), status);
-        result.provenance = self.provenance.clone();
+        result.provenance = self.provenance.iter().collect();
         result
     }
 }
@@ -167,7 +167,7 @@ fn finish(job: &RunJob<'_>, mut evaluator: Evaluator<'_>, method: &dyn HashMetho
         TrainEnd::Diverged { message, seconds } => {
             let mut result = job.empty_result(Status::Diverged);
             result.message = Some(message);
-            result.seconds.insert("train".into(), seconds);
+            result.seconds.insert("train", seconds);
             Ok(RunEnd::Result { result: Box::new(result), model: None, queries: None, profile: None })
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use hashlab_data::{ByModality, Task};
+use hashlab_data::{ByModality, SmallMap, Task};
 use hashlab_eval::{BitStatistics, Report};
 use hashlab_method::HashMethod;
 use hashlab_store::{BitProfile, CodeProfile, CodeStatistics, EncodingResult, QueryResults, Status, TaskResult};
@@ -45,7 +45,7 @@ pub(super) fn evaluated(
     if training.epoch.is_some() {
         result.epochs_done = Some(section::<TrainConfig>(&job.config.train)?.epochs);
     }
-    result.primary = job.setup().options()?.definition.metric().to_owned();
+    result.primary = job.setup().options()?.definition.metric().into();
     result.validation = task_results(validation, false);
     result.test = task_results(test, true);
     result.codes = statistics(&codes);
@@ -57,7 +57,7 @@ pub(super) fn evaluated(
     let evaluate = started.elapsed().as_secs_f64();
     let encode = codes.time.as_secs_f64();
     let seconds = [("train", training.seconds), ("encode", encode), ("evaluate", evaluate)];
-    result.seconds = seconds.map(|(stage, seconds)| (stage.to_owned(), seconds)).into();
+    result.seconds = seconds.into();
     let (classes, items) = evaluator.facts();
     let model = Some(Model { state: method.state()?, classes, items });
     Ok(RunEnd::Result { result: Box::new(result), model, queries: Some(queries), profile: Some(profile) })
@@ -73,10 +73,10 @@ fn encoded_otherwise(mut evaluator: Evaluator<'_>, method: &dyn HashMethod) -> R
     Ok((name, EncodingResult { test, validation, codes: statistics(&codes) }))
 }
 
-pub(super) fn task_results(reports: BTreeMap<Task, Report>, curves: bool) -> BTreeMap<Task, TaskResult> {
+pub(super) fn task_results(reports: BTreeMap<Task, Report>, curves: bool) -> SmallMap<Task, TaskResult> {
     let result = |report: Report| TaskResult {
-        metrics: report.scalars(),
-        curves: if curves { report.curves().clone() } else { BTreeMap::new() },
+        metrics: report.scalars().into_iter().collect(),
+        curves: if curves { report.curves().clone().into_iter().collect() } else { SmallMap::new() },
     };
     reports.into_iter().map(|(task, report)| (task, result(report))).collect()
 }

@@ -15,6 +15,7 @@ use crate::details::Details;
 use crate::document::Document;
 use crate::encodings::apart;
 use crate::error::ReportError;
+use crate::extent::SETTINGS;
 use crate::figures::Figures;
 use crate::layout::Layout;
 use crate::options::{Format, Options};
@@ -44,12 +45,14 @@ struct Page<'a> {
     counts: Vec<(&'static str, usize)>,
     sections: Vec<(&'a str, &'a str)>,
     failures: Vec<Failure<'a>>,
+    further_failures: usize,
     document: &'a Document,
     selection: &'static str,
     copies: Vec<(&'static str, String)>,
     tables: Vec<String>,
     further: Vec<String>,
     all_settings: Option<String>,
+    settings_left_out: Option<String>,
     panels: Vec<PanelGroup>,
     queries: Vec<String>,
     runs: String,
@@ -94,7 +97,8 @@ fn write(
     let panels = groups(&figures, &metrics)?;
     let queries = queries::sections(&comparison, details)?;
     let several = comparison.cells().any(|(_, cell)| cell.settings.len() > 1);
-    let failures = runs.failures();
+    let settings = comparison.settings().count();
+    let (failures, further_failures) = runs.failures(report);
     let sections = [
         ("failures", "Failures", !failures.is_empty()),
         ("warnings", "Warnings", !document.warnings.is_empty()),
@@ -115,11 +119,13 @@ fn write(
         counts: runs.counts(),
         sections,
         failures,
+        further_failures,
         selection: if several { "Of several settings, the best on validation queries is shown." } else { "" },
         copies: copies(report, published)?,
         tables: table::render_all("table", shown)?,
         further: table::render_all("further", further(&layout, report).iter())?,
-        all_settings: if several { Some(all_settings(&layout)?) } else { None },
+        all_settings: if several && settings <= SETTINGS { Some(all_settings(&layout)?) } else { None },
+        settings_left_out: (settings > SETTINGS).then(|| settings_left_out(report, settings)),
         document: &document,
         panels,
         queries,
@@ -151,6 +157,15 @@ fn further(layout: &Layout<'_>, report: &SweepReport) -> Vec<crate::document::Ta
         return Vec::new();
     }
     tables::document(&Layout { metrics: &others, ..*layout }).tables
+}
+
+/// Says that settings are shown elsewhere.
+fn settings_left_out(report: &SweepReport, settings: usize) -> String {
+    let name = &report.name;
+    format!(
+        "The table of all {settings} settings, and figures of them, are left out: `hashlab table {name} --all` prints the \
+         table, `hashlab plot {name} --figure parallel --out FILE` draws a figure."
+    )
 }
 
 /// The table of all settings.

@@ -1,12 +1,16 @@
 //! The figures of a page, in groups.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use hashlab_data::Task;
+use hashlab_store::RunId;
 
 use crate::details::Details;
 use crate::document::{Content, Table};
 use crate::encodings::is_own;
 use crate::error::ReportError;
+use crate::extent::{SETTINGS, runs_of_page};
 use crate::figure::Figure;
 use crate::figures::{FigureKind, FigureRequest, Figures};
 use crate::hyperparameters::Ablation;
@@ -139,6 +143,9 @@ fn training(figures: &Figures<'_>) -> Vec<Option<Panel>> {
 }
 
 fn ablations(figures: &Figures<'_>) -> Vec<Option<Panel>> {
+    if figures.comparison.settings().count() > SETTINGS {
+        return Vec::new();
+    }
     let ablations = Ablation::of(figures.comparison, figures.details);
     let pairs = |ablation: &Ablation| -> Vec<(String, FigureRequest)> {
         let keys: Vec<&String> = ablation.keys.iter().map(|(key, _)| key).collect();
@@ -178,10 +185,11 @@ fn codes(figures: &Figures<'_>) -> Vec<Option<Panel>> {
 
 /// What the codes of the shown settings look like in numbers; none where no run counted them.
 fn code_table(figures: &Figures<'_>) -> Result<Vec<String>, ReportError> {
+    let listed: BTreeSet<RunId> = runs_of_page(figures.report).into_iter().collect();
     let mut rows = Vec::new();
     for row in &figures.comparison.rows {
         for setting in row.shown() {
-            for run in setting.runs.iter().filter(|r| r.finished().is_some()) {
+            for run in setting.runs.iter().filter(|r| r.finished().is_some() && listed.contains(&r.run)) {
                 let result = run.finished().expect("it is finished");
                 for (modality, codes) in result.codes.iter() {
                     let label = format!("{}, {} bits, seed {}", row.label, setting.bits, run.seed);

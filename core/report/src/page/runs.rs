@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use hashlab_data::Task;
+use hashlab_store::RunId;
 
 use crate::aggregate::in_plan_order;
 use crate::details::{Details, RunDetails};
+use crate::extent::{REASONS, left_out, runs_of_page};
 use crate::figure::{Figure, sparkline};
 use crate::hyperparameters::flattened;
 use crate::metrics;
@@ -19,6 +21,9 @@ use crate::wording::{NONE, fraction, one_line, point, seconds};
 pub(super) struct RunTable<'a> {
     columns: Vec<String>,
     states: Vec<&'static str>,
+    /// The runs that are left out, in words.
+    left_out: Option<String>,
+    counts: Vec<(&'static str, usize)>,
     runs: Vec<RunView<'a>>,
 }
 
@@ -37,7 +42,6 @@ struct RunView<'a> {
     test: Vec<String>,
     epoch: String,
     seconds: String,
-    reason: Option<String>,
     error: Option<&'a str>,
     differences: Vec<(String, String)>,
     loss: Option<Figure>,
@@ -53,7 +57,8 @@ struct RunView<'a> {
 pub(super) struct Failure<'a> {
     pub(super) place: String,
     pub(super) line: String,
-    pub(super) key: usize,
+    /// Names the drawer of its first run, if that has one.
+    pub(super) key: Option<usize>,
     pub(super) run: &'a str,
     pub(super) more: usize,
 }
@@ -65,7 +70,10 @@ impl<'a> RunTable<'a> {
     /// Lists a sweep's runs in plan order.
     pub(super) fn of(report: &'a SweepReport, details: &'a Details) -> Self {
         let title = report.header.primary_title();
-        let runs = in_plan_order(&report.runs);
+        let all = in_plan_order(&report.runs);
+        let listed: BTreeSet<RunId> = runs_of_page(report).into_iter().collect();
+        let counts = counts(&all, details);
+        let runs: Vec<&ReportedRun> = all.into_iter().filter(|run| listed.contains(&run.run)).collect();
         let tasks: BTreeSet<Task> =
             runs.iter().filter_map(|r| r.finished()).flat_map(|r| r.test.keys().copied()).collect();
         let test =
@@ -84,35 +92,51 @@ impl<'a> RunTable<'a> {
         };
         let runs: Vec<RunView<'_>> = runs.iter().enumerate().map(view).collect();
         let states: BTreeSet<&'static str> = runs.iter().map(|r| r.state).collect();
-        Self { columns, states: states.into_iter().collect(), runs }
+        Self { columns, states: states.into_iter().collect(), left_out: left_out(report, runs.len()), counts, runs }
     }
 
-    /// Counts runs by state, in the order of a run's life.
+    /// Counts all runs by state, in the order of a run's life.
     pub(super) fn counts(&self) -> Vec<(&'static str, usize)> {
-        let order = ["finished", "failed", "diverged", "running", "interrupted", "missing"];
-        let count = |state: &'static str| (state, self.runs.iter().filter(|r| r.state == state).count());
-        order.into_iter().map(count).filter(|(_, count)| *count > 0).collect()
+        self.counts.clone()
     }
 
-    /// The runs without metrics that say why, one entry per reason and row.
-    pub(super) fn failures(&self) -> Vec<Failure<'a>> {
-        let mut failures: Vec<(&str, usize, Failure<'a>)> = Vec::new();
-        for run in &self.runs {
-            let Some(line) = run.reason.clone() else { continue };
-            match failures
-                .iter_mut()
-                .find(|(label, bits, f)| *label == run.label && *bits == run.bits && f.line == line)
-            {
-                Some((_, _, failure)) => failure.more += 1,
+    /// The runs without metrics that say why, one entry per reason and row; and the number of further reasons.
+    pub(super) fn failures(&self, report: &'a SweepReport) -> (Vec<Failure<'a>>, usize) {
+        let keys: BTreeMap<&str, usize> = self.runs.iter().map(|run| (run.id, run.key)).collect();
+        let mut places = BTreeMap::new();
+        let mut failures: Vec<Failure<'a>> = Vec::new();
+        for run in in_plan_order(&report.runs) {
+            let Some(line) = run.reason().map(one_line) else { continue };
+            let place = *places.entry((&run.label, run.bits, line.clone())).or_insert(failures.len());
+            match failures.get_mut(place) {
+                Some(failure) => failure.more += 1,
                 None => {
-                    let place = format!("{}, {} bits, {}", run.label, run.bits, run.state);
-                    let failure = Failure { place, line, key: run.key, run: run.id, more: 0 };
-                    failures.push((run.label, run.bits, failure));
+                    let id = run.run.0.as_str();
+                    let place = format!("{}, {} bits, {}", run.label, run.bits, run.outcome.name());
+                    failures.push(Failure { place, line, key: keys.get(id).copied(), run: id, more: 0 });
                 }
             }
         }
-        failures.into_iter().map(|(_, _, failure)| failure).collect()
+        let more = failures.len().saturating_sub(REASONS);
+        failures.truncate(REASONS);
+        (failures, more)
     }
+}
+
+/// Runs by state.
+fn counts(runs: &[&ReportedRun], details: &Details) -> Vec<(&'static str, usize)> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for run in runs {
+        *counts.entry(state(run, details.get(&run.run))).or_default() += 1;
+    }
+    let order = ["finished", "failed", "diverged", "running", "interrupted", "missing"];
+    order.into_iter().filter_map(|state| Some((state, *counts.get(state)?))).collect()
+}
+
+/// The state of a run in one word.
+fn state(run: &ReportedRun, details: Option<&RunDetails>) -> &'static str {
+    let ended = matches!(run.outcome, Outcome::Finished(_) | Outcome::Diverged(_));
+    details.and_then(|d| d.state).filter(|_| !ended).unwrap_or(run.outcome.name())
 }
 
 impl<'a> RunView<'a> {
@@ -143,12 +167,11 @@ impl<'a> RunView<'a> {
             bits: run.bits,
             seed: run.seed,
             setting: point(&run.point),
-            state: details.and_then(|d| d.state).filter(|_| result.is_none()).unwrap_or(run.outcome.name()),
+            state: state(run, details),
             validation: number(result.and_then(hashlab_store::RunResult::primary_validation)),
             test: tasks.iter().map(test).collect(),
             epoch: result.and_then(|r| r.epoch).map_or(NONE.to_owned(), |epoch| epoch.to_string()),
             seconds: seconds(result.and_then(|r| r.seconds.get("train").copied())),
-            reason: run.reason().map(one_line),
             error: details.and_then(|d| d.error.as_deref()).filter(|_| result.is_none()).or(run.reason()),
             differences: own.iter().filter(differs).cloned().collect(),
             loss: details.and_then(|d| sparkline("Loss by epoch", &losses(d))),

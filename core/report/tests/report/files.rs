@@ -32,6 +32,50 @@ fn results_that_do_not_read_say_where() {
     assert!(message.starts_with("line 2 of the results file: unknown variant `ended`, expected one of"), "{message}");
 }
 
+/// A file that was cut at the end of a line looks whole.
+#[test]
+fn results_that_lost_or_doubled_lines_say_so() {
+    let text = results_jsonl(&sweep());
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let error = |text: String| SweepReport::from_jsonl(&text).expect_err("it is damaged");
+    let runs = lines.len() - 1;
+    let cut = error(lines[..3].concat());
+    assert!(matches!(cut, ReportError::Lines { announced, found: 2 } if announced == runs), "{cut}");
+    let doubled = error(text.clone() + lines[1]);
+    assert!(matches!(doubled, ReportError::RepeatedRun { line, .. } if line == runs + 2), "{doubled}");
+    let without = text.replacen(&format!("\"runs\":{runs},"), "", 1);
+    assert!(matches!(error(without), ReportError::Line { line: 1, .. }), "the number belongs to the form");
+}
+
+#[test]
+fn many_reasons_are_counted() {
+    let mut runs = Vec::new();
+    let reasons = (0..33).map(|at| Fails(Box::leak(format!("reason {at}").into_boxed_str())));
+    setting(&mut runs, "ITQ", json!({}), 16, &reasons.collect::<Vec<_>>());
+    let report = SweepReport { runs, ..sweep() };
+    let text = rendered(&report, &options(Format::Text));
+    assert!(text.contains("ITQ, 16 bits: 33 failed of 33 runs"), "{text}");
+    assert_eq!(text.matches(": reason ").count(), 20, "{text}");
+    assert!(text.contains("and 13 more reasons"), "{text}");
+    let page = hashlab_report::page(&report, &[], &Details::new()).expect("a page");
+    assert!(page.contains("<code>reason 19</code>") && !page.contains("<code>reason 20</code>"));
+    assert!(page.contains("<li>and 13 more reasons</li>"));
+}
+
+/// XeLaTeX or LuaLaTeX could set them; pdfLaTeX's own fonts cannot.
+#[test]
+fn characters_without_a_form_in_tex_are_named() {
+    let mut runs = Vec::new();
+    setting(&mut runs, "汉字 🙂 e\u{301}", json!({}), 16, &[Ends(0.5, 0.4)]);
+    let report = SweepReport { runs, ..sweep() };
+    let latex = rendered(&report, &options(Format::Latex));
+    let comment = "% pdfLaTeX's own fonts lack characters of the labels, which are printed as code points: 字 as U+5B57, \
+                   汉 as U+6C49, 🙂 as U+1F642\n";
+    assert!(latex.contains(comment), "{latex}");
+    assert!(latex.contains("U+6C49U+5B57 U+1F642 \\'{e} & "), "{latex}");
+    assert!(!rendered(&sweep(), &options(Format::Latex)).contains("code points"));
+}
+
 #[test]
 fn formats_have_names() {
     for (name, format) in Format::ALL {

@@ -1,5 +1,7 @@
 //! What a table must not hide: differences between rows, selection, doubtful codes, mixed builds.
 
+use std::sync::Arc;
+
 use hashlab_data::Modality;
 use hashlab_report::{
     Details, EncoderSummary, EncoderWeights, Finetuning, Format, Options, Selection, SweepReport, render,
@@ -13,7 +15,7 @@ use crate::{csv_column, finished, options, rendered};
 fn encoders_are_those_of_the_rows() {
     let mut sweep = sweep();
     for run in &mut sweep.runs {
-        let encoder = run.setup.encoders.get_mut(Modality::Image).expect("an image encoder");
+        let encoder = Arc::make_mut(&mut run.setup).encoders.get_mut(Modality::Image).expect("an image encoder");
         match run.label.as_str() {
             "ITQ" => encoder.cache_dtype = "f16".to_owned(),
             "LSH" if run.bits == 64 => encoder.dtype = "bf16".to_owned(),
@@ -40,7 +42,7 @@ fn encoders_that_share_nothing_are_named_apart() {
         ..EncoderSummary::frozen("resnet18", EncoderWeights::Random)
     };
     for run in sweep.runs.iter_mut().filter(|r| r.label == "CIBHash") {
-        run.setup.encoders.insert(Modality::Image, trained.clone());
+        Arc::make_mut(&mut run.setup).encoders.insert(Modality::Image, trained.clone());
     }
     let text = rendered(&sweep, &options(Format::Markdown));
     let expected = "- encoder: CIBHash: resnet18, trained with the method, 32 px, learning rate × 0.1, batch norm: \
@@ -55,7 +57,7 @@ fn labels_with_commas_stay_apart_in_lists() {
     for label in ["LSH, f32", "ITQ, f32", "LSH, f16"] {
         setting(&mut all, label, json!({}), 16, &[Ends(0.3, 0.2)]);
     }
-    let f16 = all[2].setup.encoders.get_mut(Modality::Image).expect("an image encoder");
+    let f16 = Arc::make_mut(&mut all[2].setup).encoders.get_mut(Modality::Image).expect("an image encoder");
     f16.cache_dtype = "f16".to_owned();
     let text = rendered(&SweepReport { runs: all, ..sweep() }, &options(Format::Markdown));
     let expected =
@@ -70,7 +72,7 @@ fn epoch_selection_is_that_of_the_rows() {
     let mut sweep = sweep();
     assert!(text(&sweep).contains(&format!("- selection: epoch: best validation mAP@1000; {setting}")));
     for run in sweep.runs.iter_mut().filter(|r| r.label == "HashNet") {
-        run.setup.selection = Selection::Last;
+        Arc::make_mut(&mut run.setup).selection = Selection::Last;
     }
     let mixed = text(&sweep);
     let expected = format!("- selection: epoch: CIBHash: best validation mAP@1000; HashNet: last; {setting}");
@@ -86,7 +88,8 @@ fn settings_of_a_row_that_differ_in_anything_are_told_apart() {
     setting(&mut all, "LSH", json!({ "image.image_size": 16 }), 16, &[Ends(0.3, 0.2)]);
     setting(&mut all, "LSH", json!({ "image.image_size": 32 }), 16, &[Ends(0.4, 0.3)]);
     for (run, size) in all.iter_mut().zip([16, 32]) {
-        run.setup.encoders.get_mut(Modality::Image).expect("an image encoder").image_size = Some(size);
+        Arc::make_mut(&mut run.setup).encoders.get_mut(Modality::Image).expect("an image encoder").image_size =
+            Some(size);
     }
     let sweep = SweepReport { runs: all, ..sweep() };
     let text = rendered(&sweep, &options(Format::Markdown));

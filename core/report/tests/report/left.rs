@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use hashlab_data::{ByModality, Modality};
+use hashlab_data::{ByModality, Modality, SmallMap};
 use hashlab_report::{Details, Outcome, ReportedRun, RunDetails, SweepReport};
 use hashlab_settings::Settings;
 use hashlab_store::{
-    BitProfile, CodeProfile, DistanceProfile, Neighbors, Point, QueryResults, RunConfig, SCHEMA, ShownItem, ShownItems,
-    TaskQueries,
+    BitProfile, CodeProfile, DistanceProfile, Name, Neighbors, Point, QueryResults, RunConfig, SCHEMA, ShownItem,
+    ShownItems, TaskQueries,
 };
 use serde_json::json;
 
@@ -77,7 +77,7 @@ fn leave(report: &mut SweepReport) -> Details {
     details
 }
 
-fn curves(bits: usize, quality: f64) -> BTreeMap<String, Vec<f64>> {
+fn curves(bits: usize, quality: f64) -> SmallMap<Name, Vec<f64>> {
     let ranks = [1.0, 10.0, 100.0, 1000.0];
     let share = |radius: usize| (radius as f64 / bits as f64).powi(2);
     let curves: [(&str, Vec<f64>); 6] = [
@@ -117,7 +117,7 @@ fn config(run: &ReportedRun) -> RunConfig {
         schema: SCHEMA,
         method: run.method.clone(),
         revision: 1,
-        params: run.point.clone(),
+        params: run.point.as_ref().clone(),
         bits: run.bits,
         seed: run.seed,
         dataset: "cifar10".to_owned(),

@@ -1,8 +1,8 @@
 //! Made-up sweeps that hold every kind of cell.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use hashlab_data::{ByModality, Modality, Task};
+use hashlab_data::{ByModality, Modality, SmallMap, Task};
 use hashlab_report::{
     Definition, Depth, EncoderSummary, EncoderWeights, Header, Outcome, PRIMARY_METRIC, Published, ReportedRun,
     Selection, Setup, SweepReport,
@@ -67,9 +67,9 @@ pub(crate) fn result(run: &RunId, status: Status, tasks: &[Task], test: f64, val
         let values = [(PRIMARY_METRIC, map), (EXPECTED, map - 0.1), (MISSED, 3.0)];
         values.map(|(name, value)| (name.to_owned(), value)).into()
     };
-    let measured = |map: f64| -> BTreeMap<Task, TaskResult> {
+    let measured = |map: f64| -> SmallMap<Task, TaskResult> {
         let of_task = |(i, &task): (usize, &Task)| {
-            (task, TaskResult { metrics: metrics(map - 0.1 * i as f64), curves: BTreeMap::new() })
+            (task, TaskResult { metrics: metrics(map - 0.1 * i as f64), curves: SmallMap::new() })
         };
         tasks.iter().enumerate().map(of_task).collect()
     };
@@ -84,12 +84,12 @@ pub(crate) fn result(run: &RunId, status: Status, tasks: &[Task], test: f64, val
     let finished = status == Status::Finished;
     RunResult {
         message: (!finished).then(|| "loss is NaN at step 120: pairwise NaN".to_owned()),
-        test: if finished { measured(test) } else { BTreeMap::new() },
-        validation: if finished { measured(validation) } else { BTreeMap::new() },
+        test: if finished { measured(test) } else { SmallMap::new() },
+        validation: if finished { measured(validation) } else { SmallMap::new() },
         epoch: Some(40),
         epochs_done: Some(60),
         attempts: 1,
-        seconds: BTreeMap::from([("train".to_owned(), 123.4 * (1.0 + test)), ("encode".to_owned(), 0.25)]),
+        seconds: [("train", 123.4 * (1.0 + test)), ("encode", 0.25)].into(),
         provenance: provenance.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
         ..RunResult::empty(run.clone(), status)
     }
@@ -108,7 +108,7 @@ fn setting_of(
     fates: &[Fate],
     tasks: &[Task],
 ) {
-    let point: Settings = point.as_object().expect("a table").clone();
+    let point: Arc<Settings> = point.as_object().expect("a table").clone().into();
     for (seed, fate) in (0..).zip(fates) {
         let run = RunId(format!("{}-b{bits}-s{seed}-{:012x}", label.to_lowercase(), runs.len()));
         let outcome = match *fate {
@@ -126,7 +126,7 @@ fn setting_of(
             bits,
             seed,
             seeded: true,
-            setup: setup(label),
+            setup: setup(label).into(),
             run,
             outcome,
         });
@@ -169,7 +169,7 @@ fn text_encoders(run: &mut ReportedRun) {
         _ => EncoderSummary { image_size: Some(224), ..EncoderSummary::frozen("clip_b32", weights("c")) },
     };
     let text = EncoderSummary { cache_dtype: "f16".to_owned(), ..EncoderSummary::frozen("minilm", weights("2")) };
-    run.setup.encoders = [(Modality::Image, encoder), (Modality::Text, text)].into_iter().collect();
+    Arc::make_mut(&mut run.setup).encoders = [(Modality::Image, encoder), (Modality::Text, text)].into_iter().collect();
     let codes = |most_common, constant_bits| CodeStatistics {
         items: 20_015,
         distinct: 9_000,

@@ -52,7 +52,13 @@ fn method<P: Params>(name: &str, title: &str, deep: bool, needs: Needs) -> Metho
 }
 
 fn dataset<P: Params>(name: &str, describe: Describe) -> DatasetDecl {
-    DatasetDecl { name: name.to_owned(), title: format!("Data of {name}"), settings: Schema::of::<P>(), describe }
+    DatasetDecl {
+        name: name.to_owned(),
+        title: format!("Data of {name}"),
+        settings: Schema::of::<P>(),
+        describe,
+        train_items: Arc::new(|_, _, _| Ok(None)),
+    }
 }
 
 fn fixed(kinds: &[(Modality, DataKind)]) -> Describe {

@@ -108,7 +108,13 @@ fn pairs(settings: Schema) -> DatasetDecl {
     let kinds = [(Modality::Image, DataKind::Pixels), (Modality::Text, DataKind::Texts)];
     let description = description("pairs-v1", &kinds);
     let describe = Arc::new(move |_: &_| Ok(description.clone()));
-    DatasetDecl { name: "pairs".to_owned(), title: "Pairs".to_owned(), settings, describe }
+    DatasetDecl {
+        name: "pairs".to_owned(),
+        title: "Pairs".to_owned(),
+        settings,
+        describe,
+        train_items: Arc::new(|_, _, _| Ok(None)),
+    }
 }
 
 fn planned(catalog: &Catalog, set: &[&str]) -> Plan {
