@@ -19,6 +19,8 @@ pub struct Schema {
     pub defaults: Settings,
     /// A sentence or two per key: meaning, unit, source of the default.
     pub docs: BTreeMap<String, String>,
+    /// The section as JSON Schema, for editors.
+    pub json: Value,
     types: BTreeMap<String, ValueType>,
     applies_to: BTreeMap<String, String>,
     check: Check,
@@ -31,6 +33,7 @@ impl Schema {
         let types = types::<T>();
         Self {
             defaults: defaults::<T>(),
+            json: schema_for!(T).to_value(),
             docs: properties::<T, _>(|property, _| Some(documentation(property))),
             types: types.clone(),
             applies_to: properties::<T, _>(|property, _| Some(property.get("appliesTo")?.as_str()?.to_owned())),

@@ -62,6 +62,7 @@ impl Diagnostic {
 pub struct Diagnostics {
     sources: Vec<SourceText>,
     diagnostics: Vec<Diagnostic>,
+    warnings: bool,
 }
 
 impl Diagnostics {
@@ -74,10 +75,15 @@ impl Diagnostics {
                 kept.push(diagnostic);
             }
         }
-        Self { sources, diagnostics: kept }
+        Self { sources, diagnostics: kept, warnings: false }
     }
 
-    /// The diagnostics; at least one.
+    /// As [`Diagnostics::new`], of what may be meant as it is.
+    pub(crate) fn warnings(sources: Vec<SourceText>, diagnostics: Vec<Diagnostic>) -> Self {
+        Self { warnings: true, ..Self::new(sources, diagnostics) }
+    }
+
+    /// The diagnostics; at least one, if they are errors.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.diagnostics.iter()
     }
@@ -93,7 +99,8 @@ impl Diagnostics {
 
     fn group<'a>(&'a self, diagnostic: &'a Diagnostic) -> Group<'a> {
         let source = &self.sources[diagnostic.span.source];
-        let title = Level::ERROR.primary_title(normalize_untrusted_str(&diagnostic.message));
+        let level = if self.warnings { Level::WARNING } else { Level::ERROR };
+        let title = level.primary_title(normalize_untrusted_str(&diagnostic.message));
         let span = diagnostic.span.start..diagnostic.span.end;
         let group = Group::with_title(title);
         let snippet = || Snippet::source(&source.text).annotation(AnnotationKind::Primary.span(span.clone()));

@@ -88,6 +88,8 @@ impl Experiment {
         };
         let merged = Merged::new(scope, self.layers.around(&[&table.fixed, point]));
         let general = merged.table(Section::General);
+        let mut bits: Vec<usize> = integers(&general, "bits");
+        bits.retain(|bits| !table.grid.excludes_bits(point, *bits as u64));
         let mut seeds: Vec<u64> = integers(&general, "seeds");
         if !method.seeded {
             seeds.truncate(1);
@@ -96,7 +98,7 @@ impl Experiment {
             index,
             table,
             tables: active(&merged, &table.modalities),
-            bits: integers(&general, "bits"),
+            bits,
             seeds,
             label: Arc::clone(label),
             template: Arc::new(self.config(table, &merged, encoders)?),

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::catalog::{Catalog, DatasetDecl, DatasetDescription, ProtocolDecl};
 use crate::constraints::violations;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceText, Span};
+use crate::extends::FileTree;
 use crate::external::{ExternalTable, external_tables};
 use crate::layers::{Layer, Layers, Merged, Origin};
 use crate::method_table::{MethodTable, method_tables};
@@ -13,8 +16,8 @@ use crate::overrides::{Override, Overrides};
 use crate::reader::Reader;
 use crate::scope::Scope;
 use crate::section::Section;
-use crate::toml_tree::{self, Field};
-use crate::{applicability, dataset, external_runs, facts, inactive, modalities, required};
+use crate::toml_tree::Field;
+use crate::{applicability, dataset, extends, external_runs, facts, inactive, modalities, required};
 
 /// A checked experiment, ready to be planned.
 pub struct Experiment {
@@ -26,6 +29,8 @@ pub struct Experiment {
     pub(crate) layers: Layers,
     pub(crate) methods: Vec<MethodTable>,
     pub(crate) external: Vec<ExternalTable>,
+    /// The texts that its settings come from.
+    pub(crate) sources: Vec<SourceText>,
 }
 
 impl Experiment {
@@ -44,6 +49,11 @@ impl Experiment {
         &self.description
     }
 
+    /// The texts of the files that its file extends, the nearest first.
+    pub fn bases(&self) -> impl Iterator<Item = &str> {
+        self.sources[..self.layers.files.len()].iter().skip(1).map(|source| source.text.as_str())
+    }
+
     /// The protocol.
     pub fn protocol(&self) -> &ProtocolDecl {
         &self.protocol
@@ -57,18 +67,27 @@ impl Experiment {
 /// # Errors
 /// All problems of the file, the environment and the flags; if one of them is not TOML, only those of its syntax.
 pub fn load(text: &str, origin: &Path, catalog: &Catalog, overrides: &Overrides) -> Result<Experiment, Diagnostics> {
-    let file = SourceText { path: Some(origin.display().to_string()), text: text.to_owned() };
-    let mut sources = vec![file];
-    let loaded = match (toml_tree::document(text, 0), overrides.parse(&mut sources)) {
-        (Ok(file), Ok(overrides)) => Parsed { origin, file, overrides }.check(catalog),
-        (file, overrides) => Err(file.err().into_iter().chain(overrides.err()).flatten().collect()),
+    let mut sources = Vec::new();
+    let files = extends::files(text, origin, &mut sources);
+    let loaded = match (files, overrides.parse(&mut sources)) {
+        (Ok(files), Ok(overrides)) => {
+            let file = extends::topmost_fields(&files);
+            Parsed { origin, files, file, overrides }.check(catalog)
+        }
+        (files, overrides) => Err(files.err().into_iter().chain(overrides.err()).flatten().collect()),
     };
-    loaded.map_err(|diagnostics| Diagnostics::new(sources, diagnostics))
+    match loaded {
+        Ok(experiment) => Ok(Experiment { sources, ..experiment }),
+        Err(diagnostics) => Err(Diagnostics::new(sources, diagnostics)),
+    }
 }
 
 /// The trees of an experiment.
 struct Parsed<'p> {
     origin: &'p Path,
+    /// The experiment file and those that it extends, the lowest first.
+    files: Vec<FileTree>,
+    /// The keys at the top of all of them.
     file: Vec<Field>,
     overrides: Vec<Override>,
 }
@@ -111,15 +130,17 @@ impl Parsed<'_> {
                 layers,
                 methods,
                 external,
+                sources: Vec::new(),
             }),
             _ => Err(diagnostics),
         }
     }
 
     fn layers(&self, reader: &mut Reader<'_>) -> Layers {
-        let file = reader.shared(Origin::File(self.origin.to_owned()), &self.file);
+        let files =
+            self.files.iter().map(|file| reader.shared(Origin::File(file.path.clone()), &file.fields)).collect();
         let above = |above: &Override| reader.shared(above.origin.clone(), std::slice::from_ref(&above.field));
-        Layers { file, overrides: self.overrides.iter().map(above).collect() }
+        Layers { files, overrides: self.overrides.iter().map(above).collect() }
     }
 }
 
@@ -143,8 +164,10 @@ fn check_methods(
     }
     for table in methods {
         let scope = Scope { method: Some(&scope.catalog.methods[table.method]), ..scope };
-        // An override replaces all values of a grid's axis.
-        table.axes.retain(|axis| !layers.overridden(axis.section, &axis.key));
+        let bits = bits(scope, table, layers);
+        diagnostics.extend(table.grid.check(layers, &bits));
+        table.grid.under(layers);
+        diagnostics.extend(table.grid.check_left(&bits));
         match modalities::choose(scope, table, layers) {
             Ok(chosen) => table.modalities = chosen,
             Err(diagnostic) => diagnostics.push(diagnostic),
@@ -156,6 +179,12 @@ fn check_methods(
     let rest: Vec<Section> = Section::shared().into_iter().filter(|section| !judged.contains(section)).collect();
     diagnostics.extend(violations(&Merged::new(scope, layers.around(&[])), &rest, &Span::file()));
     diagnostics
+}
+
+/// The code lengths of a method; none if they are missing or wrong.
+fn bits(scope: Scope<'_>, table: &MethodTable, layers: &Layers) -> Vec<u64> {
+    let general = Merged::new(scope, layers.around(&[&table.fixed])).table(Section::General);
+    general.get("bits").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_u64).collect()
 }
 
 /// Checks the rules between the settings of a method's runs.

@@ -1,13 +1,11 @@
-//! `grid`: the keys that a method varies, and the points that they span.
-//!
-//! [`grid`] reads and checks the axes; [`points`] alone decides which combinations of them run.
+//! `grid` and `zip`: the keys that a method varies, each on its own or several together.
 
 use serde_json::Value;
 
 use crate::applicability;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::known_keys::unknown;
-use crate::layers::{Assignment, Layer, Origin};
+use crate::layers::{Assignment, Layer};
 use crate::reader::Reader;
 use crate::section::Section;
 use crate::toml_tree::{Field, Node, NodeKind};
@@ -16,61 +14,65 @@ use crate::typed_value::check_list;
 /// Largest number of points; more are a mistake, and would take long to check.
 const MAX_POINTS: usize = 10_000;
 
-/// One key of a grid with its values in turn; never empty.
+/// The keys of a method's `[[method]]` that this module reads.
+pub(crate) const GRID: &str = "grid";
+pub(crate) const ZIP: &str = "zip";
+
+/// Keys that move together, at least one; of a `grid`, each key is an axis of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct Axis {
+    pub(crate) keys: Vec<Varied>,
+}
+
+/// One key of an axis with its values in turn. Lists of one axis are equally long, and never empty.
+#[derive(Clone, Debug)]
+pub(crate) struct Varied {
     pub(crate) section: Section,
     pub(crate) key: String,
     pub(crate) values: Vec<Assignment>,
 }
 
-/// A key of a grid as written.
-struct GridKey<'a> {
-    section: Section,
-    key: &'a str,
-    span: &'a Span,
-    node: &'a Node,
-}
-
-/// Lists the grid's points, the last axis fastest; one empty point if there is no axis.
-pub(crate) fn points(axes: &[Axis]) -> Vec<Layer> {
-    let points = axes.iter().fold(vec![Vec::new()], |points: Vec<Vec<Assignment>>, axis| {
-        let extended = |point: &Vec<Assignment>| -> Vec<Vec<Assignment>> {
-            axis.values.iter().map(|value| point.iter().chain([value]).cloned().collect()).collect()
-        };
-        points.iter().flat_map(extended).collect()
-    });
-    points.into_iter().map(|assignments| Layer { assignments, ..Layer::new(Origin::GridPoint) }).collect()
-}
-
-/// Reads the axes of a grid. Rejected keys are recorded in `fixed`, the fixed settings of the method's table.
-pub(crate) fn grid(reader: &mut Reader<'_>, field: &Field, fixed: &mut Layer) -> Vec<Axis> {
-    let keys: Vec<GridKey<'_>> = reader.table(field).iter().flat_map(grid_keys).collect();
-    if keys.is_empty() && matches!(field.node.kind, NodeKind::Table(_)) {
-        let diagnostic = Diagnostic::new(&field.span, "`grid` is empty, so it varies nothing");
-        reader.push(
-            diagnostic
-                .help("list the values of a key, e.g. `grid = { \"train.epochs\" = [50, 100] }`, or leave it out"),
-        );
+impl Axis {
+    /// The number of steps.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.first().map_or(0, |key| key.values.len())
     }
+}
+
+impl Varied {
+    /// The key as a grid writes it.
+    pub(crate) fn path(&self) -> String {
+        self.section.path(&self.key)
+    }
+}
+
+/// A key of a grid as written.
+pub(crate) struct GridKey<'a> {
+    pub(crate) section: Section,
+    pub(crate) key: &'a str,
+    pub(crate) span: &'a Span,
+    pub(crate) node: &'a Node,
+}
+
+/// Reads the axes of a method: those of `grid`, then those of `zip`. Rejected keys are recorded in `fixed`, the fixed
+/// settings of the method's table.
+pub(crate) fn axes(reader: &mut Reader<'_>, fields: &[Field], fixed: &mut Layer) -> Vec<Axis> {
     let mut axes: Vec<Axis> = Vec::new();
-    for key in keys {
-        let Some(axis) = axis(reader, &key) else {
-            fixed.rejected.push((key.section, key.key.to_owned()));
-            continue;
-        };
-        if fixed.find(axis.section, &axis.key).is_some() {
-            let message = format!("`{}` is both fixed and varied in this method", axis.section.path(&axis.key));
-            reader.push(Diagnostic::new(key.span, message).help("keep it in `grid` or outside of it"));
-        } else if axes.iter().any(|other| other.section == axis.section && other.key == axis.key) {
-            let message = format!("`{}` is varied twice in this grid", axis.section.path(&axis.key));
-            reader.push(Diagnostic::new(key.span, message));
-        } else {
-            axes.push(axis);
+    for field in fields.iter().filter(|field| field.key == GRID) {
+        for key in table_keys(reader, field, "list the values of a key, e.g. `grid = { \"train.epochs\" = [50, 100] }`")
+        {
+            axes.extend(varied(reader, &key, &axes, fixed, true).map(|one| Axis { keys: vec![one] }));
         }
     }
-    let size = axes.iter().fold(1, |size: usize, axis| size.saturating_mul(axis.values.len()));
-    if size > MAX_POINTS {
+    for field in fields.iter().filter(|field| field.key == ZIP) {
+        for group in field.node.items() {
+            let group = Field { key: ZIP.to_owned(), span: field.span.clone(), node: group.clone() };
+            axes.extend(zipped(reader, &group, &axes, fixed));
+        }
+    }
+    let size = axes.iter().fold(1, |size: usize, axis| size.saturating_mul(axis.len()));
+    let field = fields.iter().find(|field| [GRID, ZIP].contains(&field.key.as_str()));
+    if let Some(field) = field.filter(|_| size > MAX_POINTS) {
         let message = format!("the grid has {size} points, and at most {MAX_POINTS} are allowed");
         reader.push(Diagnostic::new(&field.span, message).help("vary fewer keys, or split the method into several"));
         return Vec::new();
@@ -78,8 +80,89 @@ pub(crate) fn grid(reader: &mut Reader<'_>, field: &Field, fixed: &mut Layer) ->
     axes
 }
 
+/// The keys of a table of lists, which must have some.
+fn table_keys<'f>(reader: &mut Reader<'_>, field: &'f Field, example: &str) -> Vec<GridKey<'f>> {
+    let keys: Vec<GridKey<'_>> = reader.table(field).iter().flat_map(grid_keys).collect();
+    if keys.is_empty() && matches!(field.node.kind, NodeKind::Table(_)) {
+        let diagnostic = Diagnostic::new(&field.span, format!("`{}` is empty, so it varies nothing", field.key));
+        reader.push(diagnostic.help(format!("{example}, or leave it out")));
+    }
+    keys
+}
+
+/// Reads a table of keys that move together.
+fn zipped(reader: &mut Reader<'_>, field: &Field, others: &[Axis], fixed: &mut Layer) -> Option<Axis> {
+    const EXAMPLE: &str =
+        "list the values of several keys, e.g. `zip = { tau = [0.2, 0.3], \"train.epochs\" = [50, 100] }`";
+    let keys = table_keys(reader, field, EXAMPLE);
+    let lengths: Vec<usize> = keys.iter().map(|key| key.node.items().len()).collect();
+    let known = reader.diagnostics.len();
+    let mut read: Vec<Axis> = Vec::new();
+    for key in &keys {
+        let before: Vec<Axis> = others.iter().chain(&read).cloned().collect();
+        read.extend(varied(reader, key, &before, fixed, false).map(|one| Axis { keys: vec![one] }));
+    }
+    let sound = reader.diagnostics.len() == known;
+    let axis = Axis { keys: read.into_iter().flat_map(|axis| axis.keys).collect() };
+    if let [only] = keys.as_slice() {
+        let message =
+            format!("`zip` holds `{}` alone, and there is no key to move with it", only.section.path(only.key));
+        reader.push(Diagnostic::new(only.span, message).help("add the key that moves with it, or write it in `grid`"));
+        return None;
+    }
+    let unequal = lengths.iter().position(|length| *length != lengths[0]);
+    if let Some(at) = unequal.filter(|_| sound) {
+        let name = |at: usize| keys[at].section.path(keys[at].key);
+        let message = format!(
+            "`zip` moves `{}` with {} and `{}` with {} values together",
+            name(0),
+            lengths[0],
+            name(at),
+            lengths[at]
+        );
+        reader.push(Diagnostic::new(&keys[at].node.span, message).help("give all lists of a `zip` the same length"));
+        return None;
+    }
+    if !sound || axis.keys.is_empty() {
+        return None;
+    }
+    let step = |at: usize| axis.keys.iter().map(|key| &key.values[at].value).collect::<Vec<_>>();
+    if let Some(at) = (1..axis.len()).find(|at| (0..*at).any(|before| step(before) == step(*at))) {
+        let values = step(at).into_iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
+        let message = format!("`zip` holds the values {values} more than once");
+        reader.push(Diagnostic::new(&axis.keys[0].values[at].span, message));
+        return None;
+    }
+    Some(axis)
+}
+
+/// Reads one key that is varied, unless it is fixed or varied elsewhere in the method.
+fn varied(
+    reader: &mut Reader<'_>,
+    key: &GridKey<'_>,
+    others: &[Axis],
+    fixed: &mut Layer,
+    unique: bool,
+) -> Option<Varied> {
+    let Some(varied) = values(reader, key, unique) else {
+        fixed.rejected.push((key.section, key.key.to_owned()));
+        return None;
+    };
+    let same = |other: &Varied| other.section == varied.section && other.key == varied.key;
+    if fixed.find(varied.section, &varied.key).is_some() {
+        let message = format!("`{}` is both fixed and varied in this method", varied.path());
+        reader.push(Diagnostic::new(key.span, message).help("keep it in `grid` or outside of it"));
+        return None;
+    }
+    if others.iter().flat_map(|axis| &axis.keys).any(same) {
+        reader.push(Diagnostic::new(key.span, format!("`{}` is varied twice in this grid", varied.path())));
+        return None;
+    }
+    Some(varied)
+}
+
 /// Finds the section of a grid's key: `"train.epochs" = […]` and `train = { epochs = […] }` are the same.
-fn grid_keys(field: &Field) -> Vec<GridKey<'_>> {
+pub(crate) fn grid_keys(field: &Field) -> Vec<GridKey<'_>> {
     let section_of = |name: &str| Section::varied().into_iter().find(|section| section.key() == name);
     if let (Some(section), NodeKind::Table(fields)) = (section_of(&field.key), &field.node.kind) {
         return fields.iter().map(|f| GridKey { section, key: &f.key, span: &f.span, node: &f.node }).collect();
@@ -89,8 +172,8 @@ fn grid_keys(field: &Field) -> Vec<GridKey<'_>> {
     vec![GridKey { section, key, span: &field.span, node: &field.node }]
 }
 
-/// Checks one key of a grid and each of its values.
-fn axis(reader: &mut Reader<'_>, key: &GridKey<'_>) -> Option<Axis> {
+/// Checks one key of a grid and each of its values. In a `zip`, a value may come more than once.
+fn values(reader: &mut Reader<'_>, key: &GridKey<'_>, unique: bool) -> Option<Varied> {
     let (section, scope) = (key.section, reader.scope);
     if let Some(diagnostic) = applicability::check(scope, section, key.key, key.span) {
         reader.push(diagnostic);
@@ -112,8 +195,10 @@ fn axis(reader: &mut Reader<'_>, key: &GridKey<'_>) -> Option<Axis> {
         compared.push(checked.as_ref().map_or_else(|| item.value(), |assignment| assignment.value.clone()));
         values.extend(checked);
     }
-    reader.diagnostics.extend(check_list(key.key, key.node, &compared));
-    (!values.is_empty()).then(|| Axis { section, key: key.key.to_owned(), values })
+    if unique || compared.is_empty() {
+        reader.diagnostics.extend(check_list(key.key, key.node, &compared));
+    }
+    (!values.is_empty()).then(|| Varied { section, key: key.key.to_owned(), values })
 }
 
 fn unknown_axis(reader: &Reader<'_>, key: &GridKey<'_>) -> Diagnostic {

@@ -12,7 +12,10 @@ pub(crate) fn without_effect(scope: Scope<'_>, layers: &Layers, table: &MethodTa
         active(&Merged::new(scope, layers.around(&[fixed, point])), &table.modalities)
     };
     let points = table.points();
-    let own = table.fixed.assignments.iter().chain(table.axes.iter().filter_map(|axis| axis.values.first()));
+    if points.is_empty() {
+        return Vec::new(); // which is reported on its own
+    }
+    let own = table.fixed.assignments.iter().chain(table.grid.firsts());
     let mut suspects: Vec<&Assignment> = own.collect();
     for point in &points {
         let tables = at(&table.fixed, point);

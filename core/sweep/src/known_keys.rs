@@ -11,8 +11,12 @@ pub(crate) const METHOD: &str = "method";
 /// The key of the tables of external rows.
 pub(crate) const EXTERNAL: &str = "external";
 
+/// The key that names the file below this one.
+pub(crate) const EXTENDS: &str = "extends";
+
 /// Keys of a `[[method]]`.
-const METHOD_KEYS: [&str; 8] = ["name", "label", "bits", "params", "train", "image", "text", "grid"];
+const METHOD_KEYS: [&str; 12] =
+    ["name", "label", "bits", "seeds", "params", "train", "image", "text", "grid", "zip", "when", "exclude"];
 
 /// Reports a key that a section does not have.
 pub(crate) fn unknown(scope: Scope<'_>, section: Section, key: &str, span: &Span) -> Diagnostic {
@@ -24,7 +28,7 @@ pub(crate) fn unknown(scope: Scope<'_>, section: Section, key: &str, span: &Span
     };
     let diagnostic = Diagnostic::new(span, format!("{lacks} `{key}`"));
     let tables: Vec<&str> = match section {
-        Section::General => sections(scope).into_iter().map(Section::key).chain([METHOD, EXTERNAL]).collect(),
+        Section::General => sections(scope).into_iter().map(Section::key).chain([METHOD, EXTERNAL, EXTENDS]).collect(),
         _ => Vec::new(),
     };
     let defaults = scope.defaults(section);

@@ -84,8 +84,8 @@ impl Layer {
         self.rejected.iter().any(|(table, rejected)| *table == section && rejected == key)
     }
 
-    /// The layer in words, to be written in brackets after a value.
-    fn describe(&self) -> String {
+    /// The layer in words: the file, `method …`, `grid`, the variable or the flag.
+    pub(crate) fn source(&self) -> String {
         let metadata = self.metadata();
         match &metadata.source {
             Some(source) => source.to_string(),
@@ -136,20 +136,21 @@ impl Provider for Defaults<'_> {
 /// The layers that all methods share.
 #[derive(Debug)]
 pub(crate) struct Layers {
-    pub(crate) file: Layer,
+    /// The experiment file and those that it extends, each above the one before it.
+    pub(crate) files: Vec<Layer>,
     /// Variables and flags, each above the one before it.
     pub(crate) overrides: Vec<Layer>,
 }
 
 impl Layers {
-    /// Stacks the layers, a method's own between the file and the overrides.
+    /// Stacks the layers, a method's own between the files and the overrides.
     pub(crate) fn around<'a>(&'a self, method: &[&'a Layer]) -> Vec<&'a Layer> {
-        std::iter::once(&self.file).chain(method.iter().copied()).chain(&self.overrides).collect()
+        self.files.iter().chain(method.iter().copied()).chain(&self.overrides).collect()
     }
 
     /// The layers, the uppermost first.
     pub(crate) fn downwards(&self) -> impl Iterator<Item = &Layer> {
-        self.overrides.iter().rev().chain([&self.file])
+        self.overrides.iter().rev().chain(self.files.iter().rev())
     }
 
     /// Whether a variable or a flag sets a key.
@@ -206,7 +207,7 @@ impl<'a> Merged<'a> {
     pub(crate) fn explain(&self, section: Section, key: &str) -> Option<String> {
         let value = self.value(section, key)?.deserialize::<Value>().ok()?;
         let value = if value.is_null() { "not set".to_owned() } else { format!("{value}") };
-        let origin = self.origin(section, key).map_or("default".to_owned(), |(_, layer)| layer.describe());
+        let origin = self.origin(section, key).map_or("default".to_owned(), |(_, layer)| layer.source());
         Some(format!("`{key}` is {value} ({origin})"))
     }
 

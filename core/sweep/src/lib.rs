@@ -18,14 +18,20 @@
 //! [[method]]                   # one per method, or several that compete in one row
 //! name = "…"
 //! label = "…"                  # the row in tables; default: the method's title
-//! bits = [16]                  # instead of the shared ones
+//! bits = [16]                  # instead of the shared ones; `seeds` likewise
 //! params = { beta = 0.001 }    # hyperparameters
 //! train = { epochs = 80 }      # over `[train]`, key by key; `image` and `text` likewise
 //! grid = { tau = [0.2, 0.3], "train.batch_size" = [64, 128], "image.views" = [2, 10] }
+//! zip = { beta = [0.1, 0.2], "train.epochs" = [50, 100] }      # keys that move together
+//! when = { "image.views" = { tau = 0.2 } }                     # elsewhere the key keeps its value from below
+//! exclude = [{ tau = 0.3, "train.batch_size" = 128, bits = 16 }]
 //! [[external]]                 # one per row of codes that others computed
 //! label = "…"
 //! codes = "…_{bits}_{seed}.npz#{side}"
 //! ```
+//!
+//! `extends = "base.toml"` at the top puts the file on another one, named relative to it: tables merge key by key, and
+//! every other value, lists and `[[method]]` included, replaces the one below.
 //!
 //! Later layers win: defaults, file, method, grid point, environment (`HASHLAB_SET_TRAIN__EPOCHS=5`), flags
 //! (`--set train.epochs=5`). The last two thus override the whole file, and replace a grid's axis.
@@ -115,25 +121,34 @@ mod dataset;
 mod diagnostic;
 mod expand;
 mod experiment;
+mod extends;
 mod external;
 mod external_runs;
 mod facts;
+mod flat_file;
 mod grid;
 mod inactive;
+mod json_schema;
 mod known_keys;
 mod layers;
+mod lint;
 mod method_table;
 mod modalities;
 mod overrides;
+mod partial_point;
 mod plan;
 mod plan_file;
+mod points;
 mod read_file;
 mod reader;
 mod required;
+mod resolved;
 mod row_point;
 mod scope;
 mod section;
+mod selector;
 mod suggest;
+mod toml_text;
 mod toml_tree;
 mod typed_value;
 
@@ -145,7 +160,10 @@ pub use codes_path::Side;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use experiment::{Experiment, load};
 pub use external::CodesFile;
+pub use flat_file::read_table;
 pub use hashlab_settings::did_you_mean;
+pub use json_schema::json_schema;
 pub use overrides::{Overrides, PREFIX};
 pub use plan::{EXTERNAL_METHOD, MOST_RUNS, Plan, PlanError, PlannedExternal, PlannedRun};
 pub use read_file::{ReadError, read_file};
+pub use selector::Selector;

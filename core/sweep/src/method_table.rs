@@ -5,9 +5,10 @@ use hashlab_data::Modality;
 use crate::applicability;
 use crate::catalog::MethodDecl;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::grid::{Axis, grid, points};
+use crate::grid::{GRID, ZIP};
 use crate::known_keys::{METHOD, unknown_in_method};
 use crate::layers::{Layer, Origin};
+use crate::points::{EXCLUDE, Grid, WHEN};
 use crate::reader::Reader;
 use crate::section::Section;
 use crate::suggest::did_you_mean;
@@ -24,9 +25,9 @@ pub(crate) struct MethodTable {
     pub(crate) span: Span,
     /// The fixed settings of the table.
     pub(crate) fixed: Layer,
-    /// The axes of its grid, in the order of declaration.
-    pub(crate) axes: Vec<Axis>,
-    /// The keys of the grid, including those that an override fixes.
+    /// What it varies.
+    pub(crate) grid: Grid,
+    /// The keys that vary, including those that an override fixes.
     pub(crate) varied: Vec<(Section, String)>,
     /// The modalities of its runs.
     pub(crate) modalities: Vec<Modality>,
@@ -35,7 +36,7 @@ pub(crate) struct MethodTable {
 impl MethodTable {
     /// The points of the grid: one layer of settings each.
     pub(crate) fn points(&self) -> Vec<Layer> {
-        points(&self.axes)
+        self.grid.points()
     }
 
     /// Whether the table sets or varies the encoder of a modality.
@@ -88,15 +89,14 @@ fn method_table(reader: &mut Reader<'_>, node: &Node) -> Option<MethodTable> {
     for field in fields {
         read_fixed(reader, &mut fixed, field);
     }
-    let grid_field = fields.iter().find(|field| field.key == "grid");
-    let axes = grid_field.map(|field| grid(reader, field, &mut fixed)).unwrap_or_default();
+    let grid = Grid::read(reader, fields, &mut fixed);
     Some(MethodTable {
         method: index,
         label: label.unwrap_or_else(|| method.title.clone()),
         span,
         fixed,
-        varied: axes.iter().map(|axis| (axis.section, axis.key.clone())).collect(),
-        axes,
+        varied: grid.keys(),
+        grid,
         modalities: Vec::new(),
     })
 }
@@ -122,8 +122,8 @@ fn named_method<'a>(reader: &mut Reader<'a>, node: &Node, fields: &[Field]) -> O
 /// Reads a fixed setting of a table.
 fn read_fixed(reader: &mut Reader<'_>, fixed: &mut Layer, field: &Field) {
     match field.key.as_str() {
-        "name" | "label" | "grid" => {}
-        "bits" => reader.general(fixed, field),
+        "name" | "label" | GRID | ZIP | WHEN | EXCLUDE => {}
+        "bits" | "seeds" => reader.general(fixed, field),
         "params" => reader.section(fixed, Section::Params, field),
         key => match Section::varied().into_iter().find(|section| section.key() == key) {
             Some(section) => overridden(reader, fixed, section, field),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::known_keys::{EXTERNAL, METHOD, unknown};
+use crate::known_keys::{EXTENDS, EXTERNAL, METHOD, unknown};
 use crate::layers::{Assignment, Layer, Origin};
 use crate::scope::Scope;
 use crate::section::{General, Section};
@@ -21,10 +21,10 @@ impl<'a> Reader<'a> {
         Self { scope, diagnostics: Vec::new() }
     }
 
-    /// Reads the shared keys and sections of an origin, except `[[method]]` and `[[external]]`.
+    /// Reads the shared keys and sections of an origin, except `[[method]]`, `[[external]]` and `extends`.
     pub(crate) fn shared(&mut self, origin: Origin, fields: &[Field]) -> Layer {
         let mut layer = Layer::new(origin);
-        for field in fields.iter().filter(|field| ![METHOD, EXTERNAL].contains(&field.key.as_str())) {
+        for field in fields.iter().filter(|field| ![METHOD, EXTERNAL, EXTENDS].contains(&field.key.as_str())) {
             match Section::shared().into_iter().find(|section| section.key() == field.key) {
                 Some(section) => self.section(&mut layer, section, field),
                 None => self.general(&mut layer, field),

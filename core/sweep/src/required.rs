@@ -2,7 +2,7 @@
 
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::known_keys::{EXTERNAL, METHOD};
+use crate::known_keys::{EXTENDS, EXTERNAL, METHOD};
 use crate::overrides::Override;
 use crate::section::General;
 use crate::toml_tree::{Field, NodeKind};
@@ -30,10 +30,9 @@ pub(crate) fn missing(file: &[Field], overrides: &[Override], catalog: &Catalog)
         lacks("`bits`", General::example("bits").unwrap_or_default().to_owned());
     }
     for field in overrides.iter().map(|above| &above.field) {
-        let row = [METHOD, EXTERNAL].into_iter().find(|key| field.key == *key);
-        diagnostics.extend(row.map(|key| {
-            let message =
-                format!("{} `{key}` cannot be set from outside of the file", if key == METHOD { "a" } else { "an" });
+        let own = [(METHOD, "a "), (EXTERNAL, "an "), (EXTENDS, "")].into_iter().find(|(key, _)| field.key == *key);
+        diagnostics.extend(own.map(|(key, article)| {
+            let message = format!("{article}`{key}` cannot be set from outside of the file");
             Diagnostic::new(&field.span, message).help("what all methods share can, e.g. `train.epochs`")
         }));
     }

@@ -14,6 +14,11 @@ pub(crate) const ENCODER: &str = "encoder";
 /// The encoder of data sets of features, which returns them unchanged.
 pub(crate) const NO_ENCODER: &str = "none";
 
+/// The keys at the top of the file.
+pub(crate) fn general() -> &'static Schema {
+    &GENERAL
+}
+
 static GENERAL: LazyLock<Schema> = LazyLock::new(Schema::of::<General>);
 
 /// The declarations that settings are checked against.

@@ -1,10 +1,12 @@
 //! Sweeps over a small invented catalog: diagnostics, plans and the properties of both.
 
+mod bases;
 mod catalog;
 mod diagnostics;
 mod external;
 mod facts;
 mod files;
+mod grids;
 mod known_ids;
 mod modalities;
 mod outside;
