@@ -66,6 +66,21 @@ impl JobGraph {
         &self.needs[id.0]
     }
 
+    /// The graph without runs.
+    ///
+    /// # Panics
+    /// If a stage needs a run.
+    #[must_use]
+    pub fn stages(&self) -> Self {
+        let mut stages = Self::new();
+        let mut numbers = std::collections::BTreeMap::new();
+        for id in self.ids().filter(|id| self.job(*id).is_stage()) {
+            let needs: Vec<JobId> = self.needs(id).iter().map(|need| numbers[need]).collect();
+            numbers.insert(id, stages.add(self.job(id).clone(), &needs));
+        }
+        stages
+    }
+
     /// Whether the graph holds no jobs.
     pub fn is_empty(&self) -> bool {
         self.jobs.is_empty()

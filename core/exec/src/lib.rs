@@ -39,6 +39,7 @@ mod program;
 pub mod progress;
 mod scheduler;
 mod signals;
+pub mod slurm;
 pub mod worker;
 
 pub use event::Event;
@@ -47,7 +48,7 @@ pub use fake::{Action, FakeExecutor, Script};
 pub use graph::{JobGraph, JobId};
 pub use job::{CommandLine, Cores, Job, Work};
 pub use limits::{raise_open_files, report_large_files};
-pub use local::{LocalExecutor, LocalOptions};
+pub use local::{Limits, LocalExecutor, LocalOptions};
 pub use outcome::{Completion, Execution, Outcome, ResultSummary, Score, Summary};
 pub use program::Program;
 pub use progress::{ExecEvent, Observer, Quiet};

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -93,6 +93,12 @@ pub fn emit(event: &Event) {
     }
 }
 
+/// Pause between two looks for a file that cancels a run; it may lie on a network file system.
+const WATCH: Duration = Duration::from_secs(2);
+
+/// What stands for a signal where a file asks to stop.
+const CANCELLED: usize = usize::MAX;
+
 /// Pause between two looks at the flag of work without checkpoints.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -132,6 +138,20 @@ impl StopFlag {
         self.received.load(Ordering::Relaxed) != 0
     }
 
+    /// Raises the flag once a file exists: a request to stop from a process that may be on another machine.
+    pub fn watch(&self, path: PathBuf) {
+        let received = Arc::clone(&self.received);
+        if path.exists() {
+            return received.store(CANCELLED, Ordering::Relaxed);
+        }
+        thread::spawn(move || {
+            while !path.exists() {
+                thread::sleep(WATCH);
+            }
+            received.store(CANCELLED, Ordering::Relaxed);
+        });
+    }
+
     /// Ends the process as soon as the flag is raised, until the guard is dropped: for work without checkpoints, such as
     /// a fit in one call. Files are written by renaming, so that none is left half-written.
     pub fn end_process(&self) -> EndProcess {
@@ -150,7 +170,10 @@ impl StopFlag {
 
     /// Reports the interruption to the sweep, and returns the exit code for it.
     pub fn interrupted(&self) -> i32 {
-        let signal = signals::name(self.received.load(Ordering::Relaxed) as i32).to_owned();
+        let signal = match self.received.load(Ordering::Relaxed) {
+            CANCELLED => "a request to cancel".to_owned(),
+            signal => signals::name(signal as i32).to_owned(),
+        };
         emit(&Event::Interrupted { signal });
         INTERRUPTED
     }

@@ -14,6 +14,7 @@
 //!   model.safetensors           the selected state (optional)
 //!   remarks.json                tags and a note of the user (optional)
 //!   error.json                  error of the last attempt, if it failed
+//!   cancelled                   a request to stop the run and not to begin it
 //!   result.json                 written last, by rename: the run is finished if and only if it exists
 //! runs/results.index             what tables need of many results, derived from them
 //! runs/sweeps/<name>/newest      digest of the plan that was started last

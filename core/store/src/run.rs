@@ -62,6 +62,19 @@ pub enum RunState {
     Missing,
 }
 
+impl RunState {
+    /// The state in one word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Finished(_) => "finished",
+            Self::Running => "running",
+            Self::Failed(_) => "failed",
+            Self::Interrupted { .. } => "interrupted",
+            Self::Missing => "missing",
+        }
+    }
+}
+
 impl RunDir {
     pub(super) fn new(id: RunId, path: PathBuf) -> Self {
         Self { id, path }
@@ -226,6 +239,32 @@ impl RunDir {
     /// Reads the failure of the last attempt; `None` if it did not fail, or if a new one has begun.
     pub fn failure(&self) -> Option<Failure> {
         files::read_json(&self.failure_path())
+    }
+
+    /// Asks the process that executes the run, on whatever machine, to stop it, and keeps others from beginning it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the directory cannot be written.
+    pub fn cancel(&self) -> Result<(), StoreError> {
+        files::replace(&self.cancelled_path(), b"")
+    }
+
+    /// Withdraws [`RunDir::cancel`].
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the directory cannot be written.
+    pub fn clear_cancelled(&self) -> Result<(), StoreError> {
+        files::remove(&self.cancelled_path())
+    }
+
+    /// Whether the run is cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled_path().exists()
+    }
+
+    /// Returns the path of the file that cancels the run, whether or not it exists.
+    pub fn cancelled_path(&self) -> PathBuf {
+        self.path.join("cancelled")
     }
 
     /// Records that a process died without recording an error. Returns `None`, and writes nothing, if another process

@@ -1,10 +1,10 @@
 //! The directory of a sweep: one folder per plan, with the file as run and the outputs of its runs.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::{StoreError, files};
+use super::{StoreError, files, lock};
 
 /// Name of the file that holds the digest of the plan that was started last.
 const NEWEST: &str = "newest";
@@ -128,12 +128,32 @@ impl PlanDir {
         Ok(path)
     }
 
+    /// Creates a folder in the directory, for files that other programs write.
+    ///
+    /// # Errors
+    /// [`StoreError::BadName`] if `name` is a path; [`StoreError::Io`] if the folder cannot be created.
+    pub fn folder(&self, name: &str) -> Result<PathBuf, StoreError> {
+        let path = self.path.join(files::plain_name(name)?);
+        fs::create_dir_all(&path).map_err(StoreError::io("create", &path))?;
+        Ok(path)
+    }
+
     /// Removes a file of the directory that may be absent.
     ///
     /// # Errors
     /// [`StoreError::BadName`] if `file_name` is a path; [`StoreError::Io`] if the file cannot be removed.
     pub fn remove(&self, file_name: &str) -> Result<(), StoreError> {
         files::remove(&self.path.join(files::plain_name(file_name)?))
+    }
+
+    /// Takes a lock of the directory, which the kernel releases when the process dies; `None` if another process has it.
+    ///
+    /// # Errors
+    /// [`StoreError::BadName`] if `file_name` is a path; [`StoreError::Io`] if the file cannot be opened.
+    pub fn lock(&self, file_name: &str) -> Result<Option<File>, StoreError> {
+        let path = self.path.join(files::plain_name(file_name)?);
+        fs::create_dir_all(&self.path).map_err(StoreError::io("write in", &self.path))?;
+        lock::lock(&path)
     }
 
     /// Reads a file of the directory as text; `None` if it is absent or not UTF-8.

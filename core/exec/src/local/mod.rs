@@ -1,6 +1,7 @@
 //! The local executor: child processes of this one.
 
 mod exit_report;
+mod limit;
 mod options;
 mod process;
 
@@ -22,6 +23,8 @@ use crate::Event;
 use crate::limits::keep_exits_of_children;
 use exit_report::exit_report;
 use hashlab_store::RunDir;
+pub use limit::Limits;
+use limit::{Verdict, Watch};
 pub use options::LocalOptions;
 use process::Process;
 
@@ -48,7 +51,10 @@ struct Child {
     process: Process,
     /// Whether it extracts features, rather than executing a run.
     stage: bool,
+    /// The GPU that it sees, by its number among those of the options.
+    gpu: Option<usize>,
     announced: bool,
+    watch: Watch,
     /// The most urgent request to stop, and its time.
     cancelled: Option<(Urgency, Instant)>,
     /// The signal that it reported.
@@ -60,6 +66,12 @@ impl LocalExecutor {
     pub fn new(options: LocalOptions) -> Self {
         keep_exits_of_children();
         Self { options, children: BTreeMap::new(), next: 0 }
+    }
+
+    /// The GPU with the fewest jobs, the first of several.
+    fn free_gpu(&self) -> Option<usize> {
+        let jobs = |gpu: &usize| self.children.values().filter(|child| child.gpu == Some(*gpu)).count();
+        (0..self.options.gpus.len()).min_by_key(jobs)
     }
 }
 
@@ -75,13 +87,23 @@ impl Executor for LocalExecutor {
     fn submit(&mut self, job: &Job, runs: &[RunDir]) -> Result<Handle, SubmitError> {
         let ids: Vec<OsString> = runs.iter().map(|run| run.id().to_string().into()).collect();
         let threads = self.options.share(job).threads;
-        let process = Process::start(&job.command, &ids, threads.get(), &job.log)
+        let gpu = self.free_gpu();
+        let visible = gpu.map(|gpu| self.options.gpus[gpu].as_str());
+        let process = Process::start(&job.command, &ids, threads.get(), visible, &job.log)
             .map_err(|error| SubmitError(error.to_string()))?;
         let handle = Handle(self.next);
         self.next += 1;
         self.children.insert(
             handle,
-            Child { process, stage: job.is_stage(), announced: false, cancelled: None, received: None },
+            Child {
+                process,
+                stage: job.is_stage(),
+                gpu,
+                announced: false,
+                watch: Watch::default(),
+                cancelled: None,
+                received: None,
+            },
         );
         Ok(handle)
     }
@@ -90,6 +112,7 @@ impl Executor for LocalExecutor {
         let mut updates = Vec::new();
         let mut exited = Vec::new();
         for (handle, child) in &mut self.children {
+            child.enforce(&self.options);
             // Read before the events, so that those of an exited child are complete.
             let end = child.end();
             let events = child.events();
@@ -147,6 +170,18 @@ impl Child {
         events
     }
 
+    /// Stops a child that exceeds a limit: gently, so that training leaves a checkpoint, and then by force.
+    fn enforce(&mut self, options: &LocalOptions) {
+        if self.stage {
+            return;
+        }
+        match self.watch.judge(options.limits, self.process.age(), self.process.pid()) {
+            Verdict::Nothing => {}
+            Verdict::Stop => self.process.signal(Signal::TERM),
+            Verdict::Kill => self.process.signal(Signal::KILL),
+        }
+    }
+
     fn end(&mut self) -> Option<End> {
         if let Some(status) = self.process.ended() {
             return Some(End::Exited(status));
@@ -159,6 +194,10 @@ impl Child {
         let End::Exited(status) = end else {
             return Exit::Interrupted { reason: "killed, but it hangs in the kernel".to_owned() };
         };
+        if let Some(message) = self.watch.exceeded().filter(|_| status.code() != Some(DONE) && self.cancelled.is_none())
+        {
+            return Exit::Failed { message: message.to_owned() };
+        }
         match (status.code(), status.signal()) {
             (Some(DONE), _) => Exit::Done,
             (Some(BUSY), _) => Exit::Busy,

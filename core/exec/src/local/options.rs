@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::thread;
 
+use super::Limits;
 use crate::{Cores, Job};
 
 /// Default number of processes that share a GPU: each holds a context of some hundred MiB there.
@@ -20,6 +21,11 @@ pub struct LocalOptions {
     pub threads: Option<NonZeroUsize>,
     /// Whether runs compute on a GPU, which they share with the cores.
     pub gpu: bool,
+    /// GPUs among which jobs are divided, each as `CUDA_VISIBLE_DEVICES` names it; a job sees one of them. Without any,
+    /// jobs see what this process sees.
+    pub gpus: Vec<String>,
+    /// Limits of each process that executes runs.
+    pub limits: Limits,
     /// Advice for a process that ran out of memory, e.g. the option that reduces the number of concurrent runs.
     pub memory_advice: String,
 }
@@ -41,6 +47,8 @@ impl Default for LocalOptions {
             jobs: None,
             threads,
             gpu: false,
+            gpus: Vec::new(),
+            limits: Limits::default(),
             memory_advice: "fewer runs at once need less memory".to_owned(),
         }
     }
@@ -48,7 +56,8 @@ impl Default for LocalOptions {
 
 impl LocalOptions {
     pub(super) fn capacity(&self) -> NonZeroUsize {
-        self.jobs.unwrap_or(if self.gpu { self.cores.min(GPU_JOBS) } else { self.cores })
+        let gpu_jobs = GPU_JOBS.saturating_mul(NonZeroUsize::new(self.gpus.len()).unwrap_or(NonZeroUsize::MIN));
+        self.jobs.unwrap_or(if self.gpu { self.cores.min(gpu_jobs) } else { self.cores })
     }
 
     /// Separate runs use cores better than the threads of one run, so a small run has one thread. A run on all cores

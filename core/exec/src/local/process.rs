@@ -54,11 +54,13 @@ fn help(error: &io::Error) -> &'static str {
 }
 
 impl Process {
-    /// Starts `command` with further arguments `runs`. It computes with `threads` threads and appends to `log`.
+    /// Starts `command` with further arguments `runs`. It computes with `threads` threads, sees the GPU `gpu` alone if
+    /// that is given, and appends to `log`.
     pub(super) fn start(
         command: &CommandLine,
         runs: &[OsString],
         threads: usize,
+        gpu: Option<&str>,
         log: &Path,
     ) -> Result<Self, StartError> {
         let spawn = || -> io::Result<Self> {
@@ -70,6 +72,7 @@ impl Process {
                 .args(&command.args)
                 .args(runs)
                 .envs(command.env.iter().map(|(key, value)| (key, value)))
+                .envs(gpu.map(|gpu| ("CUDA_VISIBLE_DEVICES", gpu)))
                 .env("RAYON_NUM_THREADS", threads.to_string())
                 .env(PARENT, std::process::id().to_string())
                 .stdin(Stdio::null())
@@ -104,6 +107,11 @@ impl Process {
                 Err(error)
             }
         }
+    }
+
+    /// Its number.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Time since its start.

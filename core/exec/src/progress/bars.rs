@@ -149,8 +149,8 @@ impl Observer for Bars {
                 self.print(&dropped(job, runs));
                 self.redraw();
             }
-            ExecEvent::Stopping { urgency, running } => {
-                self.print(&stopping(urgency, running));
+            ExecEvent::Stopping { urgency, running, failures } => {
+                self.print(&stopping(urgency, running, failures));
                 self.redraw();
             }
             ExecEvent::Progress { job, event: Event::Note { message }, .. } => self.print(&note(job, message)),

@@ -73,12 +73,14 @@ pub enum ExecEvent<'a> {
         /// Number of runs that need it.
         runs: usize,
     },
-    /// The user asked to stop.
+    /// The user asked to stop, or too much failed.
     Stopping {
         /// Urgency of the stop.
         urgency: Urgency,
         /// Number of running processes.
         running: usize,
+        /// The number of failures after which the sweep stops, if they are the reason.
+        failures: Option<usize>,
     },
     /// Time has passed.
     Tick,

@@ -70,7 +70,7 @@ impl<W: Write> Observer for Lines<W> {
                 }
             }
             ExecEvent::Dropped { job, runs, .. } => self.print(&dropped(job, runs)),
-            ExecEvent::Stopping { urgency, running } => self.print(&stopping(urgency, running)),
+            ExecEvent::Stopping { urgency, running, failures } => self.print(&stopping(urgency, running, failures)),
             ExecEvent::Progress { job, event: Event::Note { message }, .. } => self.print(&note(job, message)),
             ExecEvent::Tick => self.sum_up(),
             ExecEvent::Progress { .. } | ExecEvent::Exited { .. } | ExecEvent::Over => {}

@@ -76,12 +76,13 @@ pub(super) fn dropped(job: &Job, runs: usize) -> String {
 }
 
 /// Message on the effect of a request to stop.
-pub(super) fn stopping(urgency: Urgency, running: usize) -> String {
+pub(super) fn stopping(urgency: Urgency, running: usize, failures: Option<usize>) -> String {
     let processes = if running == 1 { "1 process".to_owned() } else { format!("{running} processes") };
     match urgency {
         Urgency::AtOnce => format!("stopped at once: {processes} killed"),
         Urgency::Gently => {
-            format!("stopping: {processes} will end, with a checkpoint if in training; Ctrl-C again kills them")
+            let why = failures.map(|count| format!(" after {}", counted(count, "failure"))).unwrap_or_default();
+            format!("stopping{why}: {processes} will end, with a checkpoint if in training; Ctrl-C again kills them")
         }
     }
 }

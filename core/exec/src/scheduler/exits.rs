@@ -26,7 +26,8 @@ impl Scheduler<'_> {
         }
         if self.stopping.is_some() {
             for part in self.state.open_parts(id) {
-                self.end(id, part, Outcome::NotStarted { reason: None }, Execution::Never);
+                let reason = self.gave_up();
+                self.end(id, part, Outcome::NotStarted { reason }, Execution::Never);
             }
         }
         self.rest(id);
@@ -123,7 +124,7 @@ impl Scheduler<'_> {
         (*lost > RESUBMISSIONS || self.stopping.is_some()).then(|| self.interrupted(message))
     }
 
-    /// The outcome of an interruption; without a reason if the user stopped the sweep.
+    /// The outcome of an interruption; without a reason if the sweep was stopped.
     fn interrupted(&self, reason: String) -> Outcome {
         Outcome::Interrupted { reason: self.stopping.is_none().then_some(reason) }
     }

@@ -32,6 +32,8 @@ pub struct Scheduler<'a> {
     state: State,
     /// The urgency with which the jobs were cancelled.
     stopping: Option<Urgency>,
+    /// Number of failures after which no other job is started.
+    most_failures: Option<usize>,
     since_revisit: Duration,
     /// Failures whose reason could not be written into the run's directory.
     unrecorded: usize,
@@ -59,6 +61,7 @@ impl<'a> Scheduler<'a> {
             prepare,
             state,
             stopping: None,
+            most_failures: None,
             since_revisit: Duration::ZERO,
             unrecorded: 0,
         }
@@ -69,6 +72,14 @@ impl<'a> Scheduler<'a> {
     #[must_use]
     pub fn prepare_runs(mut self, prepare: impl FnMut(&RunDir) -> Result<(), String> + 'a) -> Self {
         self.prepare = Box::new(prepare);
+        self
+    }
+
+    /// Stops gently after this many failures of runs and stages, those included that are dropped because of another.
+    /// Without it, a failure stops only the jobs that need the failed one.
+    #[must_use]
+    pub fn stop_after_failures(mut self, most: Option<usize>) -> Self {
+        self.most_failures = most;
         self
     }
 
@@ -84,7 +95,7 @@ impl<'a> Scheduler<'a> {
         if let more @ 1.. = self.unrecorded.saturating_sub(1) {
             tracing::warn!("cannot record why {} failed, either", counted(more, "more run"));
         }
-        Summary { outcomes: self.state.into_outcomes(), stop_requested: self.stopping.is_some() }
+        Summary { stop_requested: self.stop.urgency().is_some(), outcomes: self.state.into_outcomes() }
     }
 
     fn begin(&mut self) {
@@ -115,6 +126,8 @@ impl<'a> Scheduler<'a> {
         for (handle, update) in self.executor.poll() {
             self.on_update(handle, update);
         }
+        // A failure among the updates may have been the last one that is allowed.
+        self.check_stop();
         if self.stopping.is_none() {
             self.revisit();
             self.submit_ready();
@@ -125,18 +138,26 @@ impl<'a> Scheduler<'a> {
 
     /// Carries out a new request to stop.
     fn check_stop(&mut self) {
-        let requested = self.stop.urgency();
+        let failures = self.most_failures.filter(|most| self.state.failures >= *most);
+        let requested = self.stop.urgency().max(failures.map(|_| Urgency::Gently));
         let Some(urgency) = requested.filter(|_| requested > self.stopping) else { return };
         self.stopping = requested;
         let running = self.state.submitted.len();
-        self.observer.on_event(ExecEvent::Stopping { urgency, running });
+        self.observer.on_event(ExecEvent::Stopping { urgency, running, failures });
         for id in self.state.unsubmitted() {
             for part in self.state.open_parts(id) {
-                self.end(id, part, Outcome::NotStarted { reason: None }, Execution::Never);
+                let reason = self.gave_up();
+                self.end(id, part, Outcome::NotStarted { reason }, Execution::Never);
             }
             self.state.close(id);
         }
         self.state.submitted.keys().for_each(|handle| self.executor.cancel(*handle, urgency));
+    }
+
+    /// The reason of a stop, unless the user asked for it.
+    fn gave_up(&self) -> Option<String> {
+        let failures = self.state.failures;
+        self.stop.urgency().is_none().then(|| format!("stopped after {}", counted(failures, "failure")))
     }
 
     /// Submits ready jobs in the graph's order, until the next one does not fit: otherwise smaller jobs could delay a

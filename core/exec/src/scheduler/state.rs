@@ -85,6 +85,8 @@ pub(super) struct State {
     pub(super) announced: BTreeSet<(JobId, usize)>,
     /// Number of times that the executor lost each job.
     pub(super) lost: BTreeMap<JobId, usize>,
+    /// Runs and stages that failed.
+    pub(super) failures: usize,
     outcomes: Vec<Vec<Option<Outcome>>>,
     /// Number of unfinished needs of each job.
     needs: Vec<usize>,
@@ -107,6 +109,7 @@ impl State {
             used: 0,
             announced: BTreeSet::new(),
             lost: BTreeMap::new(),
+            failures: 0,
             outcomes: graph.jobs().iter().map(|job| vec![None; job.parts()]).collect(),
             needs,
             dependents: graph.dependents(),
@@ -140,6 +143,7 @@ impl State {
     pub(super) fn end(&mut self, id: JobId, part: usize, outcome: Outcome) {
         let place = &mut self.outcomes[id.index()][part];
         assert!(place.is_none(), "a part ends once");
+        self.failures += usize::from(matches!(outcome, Outcome::Failed { .. }));
         *place = Some(outcome);
     }
 

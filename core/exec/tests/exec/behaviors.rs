@@ -89,6 +89,18 @@ fn execute_run(root: &Path, behavior: &str, claim: Claim, stop: &StopFlag) -> i3
     match behavior {
         "trains" | "declines-once" => train(claim, stop, || true),
         "gated" => train(claim, stop, || gate(root).exists()),
+        "sees-gpu" => {
+            let seen = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
+            std::fs::write(root.join(format!("{}.gpu", run.id())), seen).unwrap();
+            train(claim, stop, || {
+                std::fs::read_dir(root)
+                    .unwrap()
+                    .flatten()
+                    .filter(|file| file.path().extension().is_some_and(|end| end == "gpu"))
+                    .count()
+                    >= 4
+            })
+        }
         "stubborn" => train_on(claim, || gate(root).exists()),
         "records" => {
             claim.fail("no such file\nhelp: make one").unwrap();

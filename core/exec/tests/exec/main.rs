@@ -12,6 +12,7 @@ mod properties;
 mod roles;
 mod scheduler;
 mod signals;
+mod slurm;
 mod update;
 
 /// Entry point of the processes that the tests start.

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashlab_exec::Event;
-use hashlab_exec::{Completion, ExecEvent, JobGraph, Outcome, Program, ResultSummary};
+use hashlab_exec::{
+    Completion, ExecEvent, JobGraph, Limits, LocalExecutor, LocalOptions, Outcome, Program, ResultSummary,
+};
 use hashlab_store::RunState;
 
 use crate::roles::{
-    STEPS, assert_undisturbed, execute, execute_on, job, jobs, local, message, outcomes, pack, runs, stage,
+    STEPS, assert_undisturbed, execute, execute_on, gate, graph, job, jobs, local, message, open_gate, outcomes, pack,
+    runs, stage,
 };
 
 #[test]
@@ -210,4 +214,43 @@ fn a_crash_costs_only_the_runs_that_had_begun() {
 
 fn graph_of(job: hashlab_exec::Job) -> JobGraph {
     crate::roles::graph(vec![job])
+}
+
+#[test]
+fn runs_at_once_are_divided_among_gpus() {
+    let root = tempfile::tempdir().unwrap();
+    let gpus = vec!["3".to_owned(), "GPU-7f".to_owned()];
+    let jobs_at_once = std::num::NonZeroUsize::new(4);
+    let options = LocalOptions { jobs: jobs_at_once, gpu: true, gpus, ..LocalOptions::default() };
+    let mut executor = LocalExecutor::new(options);
+    // Each waits until all four have begun.
+    let summary = execute_on(&graph(jobs(root.path(), &["sees-gpu"; 4])), &mut executor, |_| {});
+    assert_eq!(summary.completion(), Completion::Complete);
+    let seen = runs(root.path(), 4).into_iter().map(|run| root.path().join(format!("{}.gpu", run.id())));
+    let mut seen: Vec<String> = seen.map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    seen.sort();
+    assert_eq!(seen, ["3", "3", "GPU-7f", "GPU-7f"]);
+}
+
+#[test]
+fn a_run_that_exceeds_a_limit_fails_and_keeps_its_checkpoint() {
+    let root = tempfile::tempdir().unwrap();
+    let limited = |limits| LocalExecutor::new(LocalOptions { limits, ..LocalOptions::default() });
+    let time = Limits { time: Some(Duration::from_millis(300)), memory: None };
+    // It waits at a gate that nobody opens, and leaves a checkpoint when it is asked to stop.
+    let summary = execute_on(&graph(vec![job(root.path(), 0, "gated")]), &mut limited(time), |_| {});
+    let outcomes = outcomes(&summary);
+    assert!(message(outcomes[0]).starts_with("took longer than its limit of 0.3 s"), "{outcomes:?}");
+    let run = &runs(root.path(), 1)[0];
+    assert!(matches!(run.state(), RunState::Failed(_)) && run.read_checkpoint().is_some());
+
+    let memory = Limits { time: None, memory: Some(1 << 10) };
+    let summary = execute_on(&graph(vec![job(root.path(), 1, "gated")]), &mut limited(memory), |_| {});
+    assert!(message(&summary.outcomes[0][0]).contains("MiB of memory, more than its limit"), "{summary:?}");
+
+    // Without a limit it goes on from its checkpoint.
+    open_gate(&gate(root.path()));
+    let summary = execute(vec![job(root.path(), 0, "gated")], |_| {});
+    assert_eq!(summary.completion(), Completion::Complete);
+    assert_undisturbed(&runs(root.path(), 1));
 }

@@ -63,7 +63,7 @@ fn send_events(observer: &mut dyn Observer, graph: &JobGraph) {
     observer.on_event(started(4));
     end(observer, 4, &Outcome::from(&diverged));
     observer.on_event(started(5));
-    observer.on_event(ExecEvent::Stopping { urgency: Urgency::Gently, running: 1 });
+    observer.on_event(ExecEvent::Stopping { urgency: Urgency::Gently, running: 1, failures: None });
     end(observer, 5, &Outcome::Interrupted { reason: None });
     observer.on_event(ExecEvent::Over);
 }

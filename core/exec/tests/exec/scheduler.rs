@@ -322,3 +322,25 @@ fn a_large_graph_is_scheduled_at_once() {
     let summary = schedule(&graph, &mut executor);
     assert_eq!((summary.failed(), executor.submitted().len()), (20_001, 1));
 }
+
+#[test]
+fn a_sweep_may_stop_after_failures() {
+    let mut graph = JobGraph::new();
+    let titles = ["a", "b", "c", "d", "e"];
+    let ids = titles.map(|title| graph.add(stage(title), &[]));
+    let stopped = |most: Option<usize>| {
+        let mut executor = FakeExecutor::new(1);
+        executor.script("b", Script::failing("no"));
+        executor.script("d", Script::failing("no"));
+        let mut quiet = Quiet;
+        let scheduler = Scheduler::new(&graph, &mut executor, &mut quiet, StopRequests::new());
+        let summary = scheduler.stop_after_failures(most).run();
+        (summary.completion(), summary.failed(), summary.of(ids[4])[0].clone())
+    };
+    let not_started = |reason: &str| Outcome::NotStarted { reason: Some(reason.to_owned()) };
+    // The user did not stop it, so that it is incomplete.
+    assert_eq!(stopped(Some(1)), (Completion::Incomplete, 1, not_started("stopped after 1 failure")));
+    assert_eq!(stopped(Some(2)), (Completion::Incomplete, 2, not_started("stopped after 2 failures")));
+    assert_eq!(stopped(Some(3)), (Completion::Incomplete, 2, Outcome::StageDone));
+    assert_eq!(stopped(None), (Completion::Incomplete, 2, Outcome::StageDone));
+}
