@@ -28,6 +28,14 @@ test-browser:
     PAGES="$(realpath "${CARGO_TARGET_DIR:-target}/tmp/pages")" HASHLAB="$(realpath "${CARGO_TARGET_DIR:-target}/release/hashlab")" \
         npm --prefix tests/browser test
 
+# Sweeps on a real Slurm cluster of one node, which it brings up (Debian, root); `--short` without Slurm's time limit
+test-slurm *ARGS:
+    cargo build --release --package hashlab
+    scripts/slurm-node.sh up
+    SLURM_CONF="${SLURM_NODE:-/tmp/hashlab-slurm}/slurm.conf" python3 scripts/test_slurm.py \
+        --program "${CARGO_TARGET_DIR:-target}/release/hashlab" {{ ARGS }}; \
+        code=$?; scripts/slurm-node.sh down; exit $code
+
 # Tests of encoders and methods on candle's own operations, as on other devices; without those of bits that vary by batch
 test-plain:
     cargo test --release --workspace --features hashlab-kernels/plain --test golden --test torchvision --test compute \

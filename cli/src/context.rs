@@ -1,13 +1,14 @@
 //! What every subcommand works with: the workspace, and how experiments are read from arguments.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use hashlab_app::shell::quoted;
 use hashlab_app::{Dirs, ExperimentText, PlannedSweep, Registry, Workspace};
 use hashlab_data::DataDirs;
 use hashlab_exec::progress::Terminal;
-use hashlab_sweep::{Overrides, PREFIX, read_file};
+use hashlab_sweep::{Experiment, Overrides, PREFIX, read_file};
 
 use crate::args::{DirArgs, ExperimentArgs};
 use crate::exit::bad_input;
@@ -54,14 +55,68 @@ impl Context {
 
     /// Reads, checks and expands an experiment file with its overrides.
     pub(crate) fn plan(&self, args: &ExperimentArgs) -> Result<PlannedSweep> {
+        let file = File::read(args)?;
+        self.workspace.plan(file.under(args, overriding_env()))
+    }
+
+    /// Reads and checks an experiment file with its overrides.
+    pub(crate) fn load(&self, args: &ExperimentArgs) -> Result<Experiment> {
+        let file = File::read(args)?;
+        self.workspace.load(&file.under(args, overriding_env()))
+    }
+
+    /// As [`Context::plan`], whatever the environment says.
+    pub(crate) fn plan_alone(&self, args: &ExperimentArgs) -> Result<PlannedSweep> {
+        let file = File::read(args)?;
+        self.workspace.plan(file.under(args, Vec::new()))
+    }
+
+    /// As [`Context::load`], whatever the environment says.
+    pub(crate) fn load_alone(&self, args: &ExperimentArgs) -> Result<Experiment> {
+        let file = File::read(args)?;
+        self.workspace.load(&file.under(args, Vec::new()))
+    }
+
+    /// The beginning of a command that executes runs of an experiment, in the same directories.
+    pub(crate) fn program(&self, args: &ExperimentArgs) -> String {
+        let mut words = vec!["hashlab".to_owned()];
+        let dirs = self.dirs();
+        let mut option = |name: &str, value: Option<String>| {
+            words.extend(value.into_iter().flat_map(|value| [name.to_owned(), quoted(&value)]));
+        };
+        option("--runs", Some(dirs.runs.display().to_string()));
+        option("--data-dir", dirs.data_dir.as_ref().map(|dir| dir.display().to_string()));
+        option("--cache-dir", dirs.cache_dir.as_ref().map(|dir| dir.display().to_string()));
+        option("--cache-limit", dirs.cache_limit.map(|bytes| bytes.to_string()));
+        let command = reproduction(args).replacen("hashlab sweep", &format!("{} exec", words.join(" ")), 1);
+        if args.file.is_some() { command } else { command + " " + QUICKSTART.0 }
+    }
+}
+
+/// An experiment file as it was read.
+struct File {
+    origin: PathBuf,
+    text: String,
+}
+
+impl File {
+    fn read(args: &ExperimentArgs) -> Result<Self> {
         let (origin, text) = match &args.file {
             None => (PathBuf::from(QUICKSTART.0), QUICKSTART.1.to_owned()),
             Some(path) => (path.clone(), read_file(path).map_err(|error| bad_input(error.to_string()))?),
         };
-        let overrides = Overrides { env: overriding_env(), set: args.set.clone() };
-        let command = reproduction(args);
-        let color = color_on_stderr();
-        self.workspace.plan(ExperimentText { text, origin: Path::new(&origin), overrides, command, color })
+        Ok(Self { origin, text })
+    }
+
+    /// The experiment under variables and flags.
+    fn under(&self, args: &ExperimentArgs, env: Vec<(String, String)>) -> ExperimentText<'_> {
+        ExperimentText {
+            text: self.text.clone(),
+            origin: &self.origin,
+            overrides: Overrides { env, set: args.set.clone() },
+            command: reproduction(args),
+            color: color_on_stderr(),
+        }
     }
 }
 
@@ -71,16 +126,6 @@ fn reproduction(args: &ExperimentArgs) -> String {
     let file = args.file.iter().map(|path| format!(" {}", quoted(&path.display().to_string())));
     let set = args.set.iter().map(|assignment| format!(" --set {}", quoted(assignment)));
     format!("{}hashlab sweep{}{}", env.collect::<String>(), file.collect::<String>(), set.collect::<String>())
-}
-
-/// A word as a shell reads it.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "._-/=+:,@%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
 }
 
 /// The variables that override settings of experiments.

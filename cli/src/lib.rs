@@ -71,7 +71,12 @@ fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::Fetch(args) => commands::fetch::run(context, &args),
         Command::Cache(args) => commands::cache::run(context, &args),
         Command::Gc(args) => commands::gc::run(context, &args),
-        Command::Exec(args) => commands::exec::run(context, args),
+        Command::Config(args) => commands::config::run(context, &args),
+        Command::Lint(args) => commands::lint::run(context, &args),
+        Command::Status(args) => commands::status::run(context, &args),
+        Command::Cancel(args) => commands::cancel::run(context, &args),
+        Command::Exec(args) => commands::exec::run(context, &args),
+        Command::Worker(args) => commands::worker::run(context, args),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Arguments of the program; their documentation is what `--help` prints.
 
+mod cluster;
 mod codes;
 mod data;
+mod experiments;
 mod export;
 mod parse;
 mod results;
@@ -12,12 +14,16 @@ use std::path::PathBuf;
 
 use clap::builder::{OsStr, Resettable};
 use clap::{Parser, Subcommand, ValueEnum};
-use hashlab_app::Keep;
 use hashlab_app::worker::FeatureExtent;
+use hashlab_app::{Devices, Keep};
 use hashlab_kernels::device::DeviceName;
 
+pub(crate) use cluster::{CancelArgs, ClusterArgs, ExecutorArg, ProfileArgs, StatusArgs};
 pub(crate) use codes::{EncodeArgs, EvalArgs, EvalFormat, FeaturesArgs, TraceArgs};
 pub(crate) use data::{CacheArgs, CheckArgs, DatasetsArgs, DatasetsCommand, FetchArgs, ShowArgs};
+pub(crate) use experiments::{
+    ChoiceArgs, ConfigArgs, ExecArgs, FailureArgs, LimitArgs, LintArgs, PlanArgs, PlanFormat,
+};
 pub(crate) use export::{ExportArgs, Target};
 pub(crate) use results::{
     CompareArgs, CompareFormat, IntervalOver, PlotArgs, ReportArgs, TableArgs, TableFormat, TableOptions, WatchArgs,
@@ -66,7 +72,7 @@ pub(crate) struct DirArgs {
 pub(crate) enum Command {
     /// Run an experiment file's grid and print its table
     Sweep(SweepArgs),
-    /// List a sweep's runs and their status
+    /// List a sweep's runs and their status, its job graph, and an estimate of what is left
     Plan(PlanArgs),
     /// Show a run: settings, state, metrics, provenance
     Show(ShowRunArgs),
@@ -80,6 +86,16 @@ pub(crate) enum Command {
     Note(NoteArgs),
     /// Remove runs, after a question
     Rm(RmArgs),
+    /// Show an experiment's settings with the origin of each, or the JSON Schema of experiment files
+    Config(ConfigArgs),
+    /// Check experiment files, all at once
+    Lint(LintArgs),
+    /// Show the state of a sweep's runs, wherever they are executed, or submit what a cluster lost
+    Status(StatusArgs),
+    /// Cancel a sweep, or some of its runs, wherever they are executed
+    Cancel(CancelArgs),
+    /// Execute some runs of a plan, each under its lock: what schedulers, GNU parallel and xargs start
+    Exec(ExecArgs),
     /// Print the table of a sweep
     Table(TableArgs),
     /// Write a sweep as one HTML page: tables, figures, failures, queries, runs
@@ -143,9 +159,9 @@ pub(crate) enum Command {
     /// Results, logs and curves stay. Features are those of data sets, encoders or weights that no plan names; checkpoints and
     /// models are those of runs in no plan.
     Gc(GcArgs),
-    /// Execute prepared runs (a sweep starts this; of use to schedulers)
+    /// Execute prepared runs in this process (a sweep starts this)
     #[command(hide = true)]
-    Exec(ExecArgs),
+    Worker(WorkerArgs),
 }
 
 /// An experiment and what overrides it.
@@ -166,6 +182,26 @@ pub(crate) struct DeviceArgs {
     pub(crate) name: DeviceName,
 }
 
+/// Where the runs of a sweep compute.
+#[derive(clap::Args, Clone)]
+pub(crate) struct DevicesArgs {
+    /// Where to compute: cpu, cuda, cuda:N, N counting the visible GPUs from 0, or several GPUs, e.g. cuda:0,cuda:1, of
+    /// which each run gets one
+    #[arg(long = "device", value_name = "DEVICE", env = "HASHLAB_DEVICE", default_value_t)]
+    pub(crate) names: Devices,
+    /// Runs at once on each GPU [default: 4, but at most one per core in all]
+    #[arg(long, value_name = "N", value_parser = parse_jobs, conflicts_with = "jobs")]
+    pub(crate) slots: Option<std::num::NonZero<usize>>,
+}
+
+impl DevicesArgs {
+    /// Runs at once, if the user chose their number.
+    pub(crate) fn jobs(&self, jobs: Option<std::num::NonZero<usize>>) -> Option<std::num::NonZero<usize>> {
+        let devices = std::num::NonZero::new(self.names.count())?;
+        self.slots.map(|slots| slots.saturating_mul(devices)).or(jobs)
+    }
+}
+
 /// Whether files may be downloaded.
 #[derive(clap::Args, Clone, Copy)]
 pub(crate) struct NetworkArgs {
@@ -181,25 +217,24 @@ pub(crate) struct SweepArgs {
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
     #[command(flatten)]
-    pub(crate) device: DeviceArgs,
+    pub(crate) device: DevicesArgs,
     /// Runs at once [default: one per core, a thread each; on a GPU at most 4; runs that train their encoder one by one, on
     /// all cores]
     #[arg(long, short, value_name = "N", value_parser = parse_jobs)]
     pub(crate) jobs: Option<std::num::NonZero<usize>>,
-    /// Repeat the finished runs of a method, e.g. after a change of its sources (repeatable)
-    #[arg(long, value_name = "METHOD")]
-    pub(crate) rerun: Vec<String>,
+    #[command(flatten)]
+    pub(crate) choice: ChoiceArgs,
+    #[command(flatten)]
+    pub(crate) failures: FailureArgs,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
     /// Which runs keep their trained model, `model.safetensors`
     #[arg(long, value_enum, default_value_t)]
     pub(crate) keep: KeepArg,
     #[command(flatten)]
     pub(crate) table: TableOptions,
-}
-
-#[derive(clap::Args)]
-pub(crate) struct PlanArgs {
-    #[command(flatten)]
-    pub(crate) experiment: ExperimentArgs,
 }
 
 #[derive(clap::Args)]
@@ -209,7 +244,7 @@ pub(crate) struct NameArgs {
 }
 
 #[derive(clap::Args)]
-pub(crate) struct ExecArgs {
+pub(crate) struct WorkerArgs {
     /// Runs to execute, one after the other
     #[arg(required = true)]
     pub(crate) run: Vec<String>,

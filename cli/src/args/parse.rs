@@ -1,6 +1,7 @@
 //! Parsers of values.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use hashlab_eval::{Definition, Depth};
 
@@ -29,6 +30,20 @@ pub(super) fn parse_jobs(text: &str) -> Result<std::num::NonZero<usize>, String>
     text.parse().map_err(|_| "it must be a number from 1".to_owned())
 }
 
+/// Reads a duration: a number of seconds, or with a suffix s, m or h.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a time such as 90s, 30m or 2h");
+    let (number, unit) = text.split_at(text.trim_end_matches(['s', 'm', 'h']).len());
+    let seconds = match unit {
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(wrong()),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(number * seconds).ok().filter(|time| !time.is_zero()).ok_or_else(wrong)
+}
+
 /// No disk is larger.
 const MOST_BYTES: f64 = 1e18;
 
@@ -52,6 +67,16 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_take_the_usual_suffixes() {
+        for (text, seconds) in [("90", 90.0), ("90s", 90.0), ("1.5m", 90.0), ("2h", 7200.0)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for text in ["", "h", "0s", "-1s", "nan", "1d", "1ms", "1e400h"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_take_the_usual_suffixes() {

@@ -2,7 +2,10 @@
 
 mod array_files;
 pub(crate) mod cache;
+pub(crate) mod cancel;
+mod cluster;
 pub(crate) mod compare;
+pub(crate) mod config;
 pub(crate) mod datasets;
 pub(crate) mod encode;
 pub(crate) mod encoders;
@@ -14,6 +17,7 @@ pub(crate) mod features;
 pub(crate) mod fetch;
 pub(crate) mod gc;
 pub(crate) mod index;
+pub(crate) mod lint;
 pub(crate) mod methods;
 pub(crate) mod plan;
 pub(crate) mod plot;
@@ -21,7 +25,9 @@ pub(crate) mod report;
 pub(crate) mod runs;
 pub(crate) mod search;
 pub(crate) mod serve;
+pub(crate) mod status;
 pub(crate) mod sweep;
 pub(crate) mod table;
 pub(crate) mod trace;
 pub(crate) mod watch;
+pub(crate) mod worker;

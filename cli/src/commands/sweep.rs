@@ -3,41 +3,52 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use hashlab_app::{Executed, OtherSources, PlannedSweep, SweepOptions};
+use hashlab_app::{Choice, Executed, OtherSources, PlannedSweep, SweepOptions};
 use hashlab_exec::Completion;
 use hashlab_exec::progress::on_stderr;
 use hashlab_report::{Format, Options, results_jsonl, runs_of_page};
 use hashlab_store::counted;
+use hashlab_sweep::Selector;
 
-use super::{report, table};
-use crate::args::SweepArgs;
+use super::{cluster, report, table};
+use crate::args::{ExecutorArg, SweepArgs};
 use crate::context::{Context, say, warn};
 use crate::exit::bad_input;
 use crate::files::{self, Extent};
 use crate::hub::Hub;
 
 /// Exit codes beside success.
-const SOME_FAILED: u8 = 3;
-const INTERRUPTED: u8 = 130;
+pub(super) const SOME_FAILED: u8 = 3;
+pub(super) const INTERRUPTED: u8 = 130;
 
 pub(crate) fn run(context: &Context, args: &SweepArgs) -> Result<ExitCode> {
     // What would refuse the table at the end refuses the sweep at its start.
     table::options(&args.table)?.check().map_err(|error| bad_input(error.to_string()))?;
     let hub = Hub::from_env(args.network.offline);
     let planned = files::plan(context, &args.experiment, Extent::Pending, &hub, &say)?;
-    warn_of_stale_runs(context, &planned, &args.rerun)?;
+    warn_of_stale_runs(context, &planned, &args.choice.rerun)?;
     let options = SweepOptions {
-        device: args.device.name,
-        jobs: args.jobs,
+        devices: args.device.names.clone(),
+        jobs: args.device.jobs(args.jobs),
         keep: args.keep.into(),
-        rerun: args.rerun.clone(),
+        choice: Choice::from(&args.choice),
+        max_failures: args.failures.most(),
+        features_only: false,
+        limits: args.limits.into(),
         memory_advice: "fewer runs at once need less memory: `--jobs N`".to_owned(),
     };
+    if args.cluster.executor == ExecutorArg::Slurm {
+        return cluster::sweep(context, &planned, &options, args);
+    }
     let executed = planned.execute(&context.workspace, &options, on_stderr().as_mut())?;
     if executed.completion == Completion::Stopped {
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    let mut executed = executed;
+    finish(context, executed, args)
+}
+
+/// Keeps and prints the table of a sweep that has ended.
+pub(super) fn finish(context: &Context, mut executed: Executed, args: &SweepArgs) -> Result<ExitCode> {
     keep_files(context, &mut executed);
     executed.warnings.iter().for_each(|warning| warn(warning));
     table::show(context, &executed.report, &args.table)?;
@@ -45,9 +56,9 @@ pub(crate) fn run(context: &Context, args: &SweepArgs) -> Result<ExitCode> {
 }
 
 /// Says which finished runs other sources made, before anything starts.
-fn warn_of_stale_runs(context: &Context, planned: &PlannedSweep, rerun: &[String]) -> Result<()> {
+fn warn_of_stale_runs(context: &Context, planned: &PlannedSweep, rerun: &[Selector]) -> Result<()> {
     for stale in planned.stale_runs(&context.workspace)? {
-        if !rerun.contains(&stale.method) {
+        if !rerun.iter().any(|selector| selector.text() == stale.method) {
             let method = &stale.method;
             let runs = counted(stale.runs, "finished run");
             let (were, them) = if stale.runs == 1 { ("was", "it") } else { ("were", "them") };
@@ -63,7 +74,7 @@ fn warn_of_stale_runs(context: &Context, planned: &PlannedSweep, rerun: &[String
 }
 
 /// Writes the results and the table beside the plan. Where that fails, the table is still printed.
-fn keep_files(context: &Context, executed: &mut Executed) {
+pub(super) fn keep_files(context: &Context, executed: &mut Executed) {
     let Executed { dir: Some(dir), report, warnings, .. } = executed else { return };
     let mut write = || -> Result<()> {
         let table = table::text(context, report, &Options::new(Format::Markdown))?;

@@ -1,4 +1,4 @@
-//! `hashlab exec`: prepared runs, in a process of their own.
+//! `hashlab worker`: prepared runs, in a process of their own.
 
 use std::process::ExitCode;
 
@@ -6,10 +6,10 @@ use anyhow::Result;
 use hashlab_app::worker::{self, WorkerOptions};
 use hashlab_store::RunId;
 
-use crate::args::ExecArgs;
+use crate::args::WorkerArgs;
 use crate::context::Context;
 
-pub(crate) fn run(context: &Context, args: ExecArgs) -> Result<ExitCode> {
+pub(crate) fn run(context: &Context, args: WorkerArgs) -> Result<ExitCode> {
     let options = WorkerOptions {
         runs: args.run.into_iter().map(RunId).collect(),
         device: args.device.name,

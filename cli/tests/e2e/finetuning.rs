@@ -72,13 +72,7 @@ fn a_method_may_keep_its_encoder_frozen_where_the_file_trains_it() {
     let shared =
         BOTH.replace("views = 4", "views = 4\nfinetune = true").replace("{ finetune = true }", "{ finetune = false }");
     let lab = Lab::with(&shared);
-    let ids = |lab: &Lab| {
-        lab.ok(&["plan", FILE])
-            .lines()
-            .filter_map(|line| Some(line.split_whitespace().next()?.to_owned()))
-            .collect::<Vec<_>>()
-    };
-    let (mut here, mut there) = (ids(&lab), ids(&Lab::with(BOTH)));
+    let (mut here, mut there) = (lab.ids(), Lab::with(BOTH).ids());
     here.sort();
     there.sort();
     assert_eq!(here, there, "the same two runs, the other way round");

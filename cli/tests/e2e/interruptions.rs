@@ -146,7 +146,7 @@ fn ctrl_c_leaves_checkpoints_to_go_on_from() {
     for run in &victims {
         assert_eq!(run.state(), RunState::Interrupted { checkpoint: true });
     }
-    assert_eq!(lab.ok(&["plan", FILE]).matches("interrupted").count(), 2);
+    assert_eq!(lab.ok(&["plan", FILE]).matches("  interrupted  ").count(), 2);
 
     // Killed on the way from its checkpoint, a run goes on from there once more.
     let reached = victims[0].metrics().last().unwrap().step;
@@ -199,7 +199,7 @@ fn runs_executed_without_a_sweep_find_the_same() {
     let lab = Lab::with(LONG);
     for (run, other) in lab.runs().iter().zip(&UNDISTURBED.runs) {
         run.prepare(&other.config).unwrap();
-        let executed = lab.command(&["exec", &run.id().0]).env("RAYON_NUM_THREADS", "3").output().unwrap();
+        let executed = lab.command(&["worker", &run.id().0]).env("RAYON_NUM_THREADS", "3").output().unwrap();
         assert!(executed.status.success(), "{executed:?}");
     }
     lab.ok(&SWEEP);

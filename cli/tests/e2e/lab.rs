@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use hashlab_store::{RunDir, RunId, Store};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// The program.
@@ -140,9 +141,15 @@ impl Lab {
     /// The runs of the plan, in its order.
     pub(crate) fn runs(&self) -> Vec<RunDir> {
         let store = Store::open(self.path("runs"));
-        let plan = self.ok(&["plan", FILE]);
-        let ids = plan.lines().skip(1).map(|line| line.split_whitespace().next().unwrap());
-        ids.map(|id| store.run(&RunId(id.to_owned())).unwrap()).collect()
+        self.ids().into_iter().map(|id| store.run(&RunId(id)).unwrap()).collect()
+    }
+
+    /// The ids of the plan's runs, in its order.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        let jobs = self.ok(&["plan", FILE, "--format", "jsonl"]);
+        let jobs = jobs.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let runs = jobs.filter(|job| job["kind"] == "run");
+        runs.map(|run| run["job"].as_str().unwrap().to_owned()).collect()
     }
 
     /// The plan's runs of a method.

@@ -1,11 +1,13 @@
 //! The program as its users meet it: commands in, tables, messages, exit codes and files out.
 
+mod cluster;
 mod completion;
 mod crossmodal;
 mod damage;
 mod devices;
 mod environment;
 mod eval;
+mod experiment_files;
 mod exports;
 mod external;
 mod failures;

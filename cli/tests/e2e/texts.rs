@@ -100,8 +100,7 @@ fn lab(experiment: &str) -> Lab {
 /// The id of each run of the plan of an experiment.
 fn ids(lab: &Lab, experiment: &str) -> Vec<String> {
     lab.write(FILE, experiment);
-    let plan = lab.ok(&["plan", FILE]);
-    plan.lines().skip(1).map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
+    lab.ids()
 }
 
 #[test]

@@ -40,6 +40,11 @@ impl Workspace {
             };
             return Err(bad_input(format!("there is no sweep `{name}` under {root}\nhelp: {help}")));
         };
+        self.plan_of(dir)
+    }
+
+    /// Reads the plan of a directory.
+    pub(crate) fn plan_of(&self, dir: PlanDir) -> Result<(Plan, PlanDir)> {
         let damaged = |reason: String| {
             let path = dir.plan_path();
             bad_input(format!("`{}` is damaged: {reason}\nhelp: `sweep FILE` writes it anew", path.display()))

@@ -57,7 +57,7 @@ impl<'a> Launch<'a> {
         option("--data-dir", self.dirs.data_dir.clone().map(Into::into));
         option("--cache-dir", self.dirs.cache_dir.clone().map(Into::into));
         option("--cache-limit", self.dirs.cache_limit.map(|bytes| bytes.to_string().into()));
-        args.extend(["exec".into(), "--device".into(), self.device.to_string().into()]);
+        args.extend(["worker".into(), "--device".into(), self.device.to_string().into()]);
         args.extend(["--keep".into(), self.keep.name().into()]);
         for (digest, path) in used_files(config, self.weights)? {
             let mut pair = OsString::from(format!("{digest}="));

@@ -27,10 +27,13 @@
 //! assert!(error.contains("first.toml:1:11"), "{error}"); // the registry has no data set of that name
 //! ```
 
+mod choice;
 pub mod collect;
+mod devices;
 mod dirs;
 mod encode;
 mod error;
+mod estimate;
 mod external;
 mod garbage;
 mod graph;
@@ -40,25 +43,33 @@ mod missing;
 mod models;
 mod notes;
 mod page;
+mod preview;
 mod provenance;
 mod registry;
 mod retrieval;
+pub mod shell;
 mod shown;
+pub mod slurm;
 mod stale;
+mod stored;
 mod sweep;
 pub mod weights;
 pub mod worker;
 mod workspace;
 
+pub use choice::Choice;
+pub use devices::Devices;
 pub use dirs::Dirs;
 pub use encode::EncodedRun;
 pub use error::{BadInput, bad_input, explained};
+pub use estimate::Estimate;
 pub use external::ReadCodes;
 pub use garbage::Garbage;
 pub use graph::Launch;
 pub use hub_files::{MissingFiles, Need, Unlocked, sha256};
 pub use lock::{Lock, Locked};
 pub use models::Keep;
+pub use preview::{Preview, PreviewedRun, PreviewedStage, SinceLast};
 pub use provenance::Build;
 pub use registry::Registry;
 pub use retrieval::OpenModel;

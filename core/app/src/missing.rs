@@ -5,6 +5,7 @@ use hashlab_data::DataError;
 use hashlab_hub::Remote;
 use hashlab_sweep::PlannedRun;
 
+use crate::Choice;
 use crate::hub_files::Need;
 use crate::workspace::{PlannedSweep, Workspace, fetching};
 
@@ -15,7 +16,7 @@ impl PlannedSweep {
     /// # Errors
     /// If the data set's files are damaged.
     pub fn missing_data(&self, workspace: &Workspace, all: bool) -> Result<Vec<Need>> {
-        let pending = self.pending(workspace, &[])?;
+        let pending = self.pending(workspace, &Choice::default())?;
         let first = if all { self.plan.runs.first() } else { pending.first().map(|run| run.run) };
         let Some(config) = first.map(PlannedRun::template) else { return Ok(Vec::new()) };
         let entry = workspace.registry.dataset(&config.dataset)?;

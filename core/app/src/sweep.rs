@@ -1,37 +1,43 @@
 //! A sweep: pending runs, their execution, and the files that it leaves beside them.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
 use anyhow::{Context as _, Result};
 use hashlab_exec::{
-    Completion, JobGraph, JobId, LocalExecutor, LocalOptions, Observer, Scheduler, StopRequests, Summary,
+    Completion, JobGraph, JobId, Limits, LocalExecutor, LocalOptions, Observer, Scheduler, StopRequests, Summary,
 };
 use hashlab_kernels::device::{DeviceError, DeviceName};
 use hashlab_pipeline::check_batches;
 use hashlab_pipeline::run::split_of;
 use hashlab_report::{Outcome, SweepReport};
 use hashlab_settings::canonical;
-use hashlab_store::{PlanDir, RunDir, RunId, StoreError};
+use hashlab_store::{PlanDir, RunDir, RunId, RunState, StoreError};
 use hashlab_sweep::PlannedRun;
 
 use crate::collect::{self, COMMAND};
 use crate::graph::{PendingRun, job_graph};
 use crate::models::{self, Keep};
 use crate::workspace::{PlannedSweep, Workspace};
-use crate::{Launch, bad_input};
+use crate::{Choice, Devices, Launch, bad_input, stored};
 
 /// How a sweep is executed.
 pub struct SweepOptions {
-    /// Where runs compute.
-    pub device: DeviceName,
+    /// Where runs compute: one device, or several GPUs among which they are divided.
+    pub devices: Devices,
     /// Runs at once; `None` lets the machine decide.
     pub jobs: Option<NonZeroUsize>,
     /// Which models are kept.
     pub keep: Keep,
-    /// Methods whose finished runs are repeated.
-    pub rerun: Vec<String>,
+    /// The runs that are meant.
+    pub choice: Choice,
+    /// Number of failures after which nothing else is started; `None` to go on.
+    pub max_failures: Option<usize>,
+    /// Whether only the features of the runs are extracted.
+    pub features_only: bool,
+    /// Limits of a run on this machine.
+    pub limits: Limits,
     /// Advice for a process that ran out of memory.
     pub memory_advice: String,
 }
@@ -59,21 +65,14 @@ impl PlannedSweep {
         options: &SweepOptions,
         observer: &mut dyn Observer,
     ) -> Result<Executed> {
-        for method in &options.rerun {
-            workspace.registry.method(method)?;
-            if !self.plan.runs.iter().any(|run| run.template().method == *method) {
-                return Err(bad_input(format!(
-                    "the sweep has no run of `{method}`, so that `--rerun {method}` repeats nothing"
-                )));
-            }
-        }
-        let pending = self.pending(workspace, &options.rerun)?;
+        options.choice.check(workspace, &self.plan)?;
+        let pending = self.pending(workspace, &options.choice)?;
         check_data(workspace, &pending)?;
         self.measure_external(workspace)?;
-        match options.device.open() {
+        match options.devices.open() {
             // It may lie elsewhere, and nothing is left to compute.
             Err(DeviceError::Unavailable(..)) if pending.is_empty() => {}
-            opened => _ = opened?, // workers open it themselves
+            opened => opened?, // workers open it themselves
         }
         if !pending.is_empty() {
             workspace.dirs.store().check_writable().map_err(|error| unwritable(&error))?;
@@ -82,11 +81,8 @@ impl PlannedSweep {
         let stop = if pending.is_empty() { Ok(StopRequests::new()) } else { StopRequests::install() };
         let stop = stop.context("cannot listen to signals")?;
         // Nothing is given up for a sweep that could not start.
-        self.discard(workspace, &options.rerun)?;
-        let digest = self.plan.digest();
-        let sweep = workspace.dirs.store().sweep(&self.plan.name)?;
-        let dir = sweep.plan(&digest)?;
-        let recorded = self.record(&dir).and_then(|()| Ok(sweep.set_newest(&digest)?));
+        self.discard(workspace, &options.choice)?;
+        let (dir, recorded) = self.begin(workspace, &pending)?;
         let writable = recorded.is_ok();
         let mut warnings: Vec<String> = recorded.err().into_iter().map(|error| error.to_string()).collect();
         let (completion, failures) = if pending.is_empty() {
@@ -94,46 +90,122 @@ impl PlannedSweep {
         } else {
             self.run_graph(workspace, options, &dir, &pending, observer, stop)?
         };
-        let mut report = collect::report(workspace, &self.plan, self.command.clone())?;
-        add_unrecorded(&mut report, failures);
-        // Runs that others removed since.
-        let lost = report.runs.iter().any(|run| matches!(run.outcome, Outcome::Missing));
-        let completion = if completion == Completion::Complete && lost { Completion::Incomplete } else { completion };
-        if completion == Completion::Complete && options.keep == Keep::Selected {
-            let kept = models::keep_selected(&workspace.dirs.store(), &report.runs);
-            warnings.extend(kept.err().map(|error| error.to_string()));
-        }
-        warnings.extend(models::keep_mismatch(&workspace.dirs.store(), &report.runs, options.keep)?);
-        Ok(Executed { completion, dir: writable.then_some(dir), warnings, report })
+        let mut ended = self.collect(workspace, options, completion)?;
+        add_unrecorded(&mut ended.report, failures);
+        warnings.extend(ended.warnings);
+        Ok(Executed { dir: writable.then_some(dir), warnings, ..ended })
     }
 
-    /// Removes the results of methods that are to be repeated.
-    fn discard(&self, workspace: &Workspace, methods: &[String]) -> Result<()> {
+    /// Collects what the plan's runs left, and drops the models that the options do not keep.
+    ///
+    /// # Errors
+    /// If a configuration does not fit this program.
+    pub fn collect(&self, workspace: &Workspace, options: &SweepOptions, completion: Completion) -> Result<Executed> {
         let store = workspace.dirs.store();
-        for run in self.plan.runs.iter().filter(|run| methods.contains(&run.template().method)) {
-            store.run(&run.id)?.discard()?;
+        let dir = store.sweep(&self.plan.name)?.plan(&self.plan.digest())?;
+        let report = collect::report(workspace, &self.plan, self.command.clone())?;
+        // Runs that others removed since.
+        let lost = report.runs.iter().any(|run| matches!(run.outcome, Outcome::Missing));
+        let lost = lost && options.choice.only.is_empty();
+        let completion = if completion == Completion::Complete && lost { Completion::Incomplete } else { completion };
+        let mut warnings = Vec::new();
+        if completion == Completion::Complete && options.keep == Keep::Selected && options.choice.only.is_empty() {
+            let kept = models::keep_selected(&store, &report.runs);
+            warnings.extend(kept.err().map(|error| error.to_string()));
+        }
+        warnings.extend(models::keep_mismatch(&store, &report.runs, options.keep)?);
+        Ok(Executed { completion, dir: Some(dir), warnings, report })
+    }
+
+    /// Whether every run has a result.
+    ///
+    /// # Errors
+    /// If the directory of runs cannot be read.
+    pub fn is_finished(&self, workspace: &Workspace) -> Result<bool> {
+        Ok(self.pending(workspace, &Choice::default())?.is_empty())
+    }
+
+    /// Removes the results that are to be repeated.
+    pub(crate) fn discard(&self, workspace: &Workspace, choice: &Choice) -> Result<()> {
+        let store = workspace.dirs.store();
+        for run in self.plan.runs.iter().filter(|_| !choice.rerun.is_empty()) {
+            let dir = store.run(&run.id)?;
+            let state = dir.state();
+            if choice.takes(run, state.name()) && choice.repeats(run, state.name()) {
+                dir.discard()?;
+            }
         }
         Ok(())
     }
 
-    /// The runs without a result, and those that are to be repeated.
-    pub(crate) fn pending(&self, workspace: &Workspace, rerun: &[String]) -> Result<Vec<PendingRun<'_>>> {
+    /// The runs of a choice without a result, and those that are to be repeated.
+    pub(crate) fn pending(&self, workspace: &Workspace, choice: &Choice) -> Result<Vec<PendingRun<'_>>> {
+        let store = workspace.dirs.store();
+        let begun = store.begun()?;
         let mut pending = Vec::new();
-        for (run, ended) in self.plan.runs.iter().zip(self.ended(workspace)?) {
-            let method = run.template().method.as_str();
-            if ended.is_none() || rerun.iter().any(|repeated| repeated == method) {
-                pending.push(PendingRun { run, deep: workspace.registry.method(method)?.deep });
+        // Looked for anew: on a cluster, runs end while this process waits for them.
+        let ended = store.results_as(self.plan.runs.iter().map(|run| &run.id), drop)?;
+        for (run, ended) in self.plan.runs.iter().zip(ended) {
+            let state = match ended {
+                Some(()) => "finished",
+                None if begun.contains(&run.id) => store.run(&run.id)?.state_of_unfinished().name(),
+                None => RunState::Missing.name(),
+            };
+            if choice.takes(run, state) && (ended.is_none() || choice.repeats(run, state)) {
+                let deep = workspace.registry.method(&run.template().method)?.deep;
+                pending.push(PendingRun { run, deep });
             }
         }
         Ok(pending)
     }
 
-    /// Keeps the file as run, the command and the plan.
+    /// Makes the plan the newest of its name, and withdraws what cancelled its runs. Returns the plan's directory, and
+    /// the reason if it could not be written.
+    pub(crate) fn begin(&self, workspace: &Workspace, pending: &[PendingRun<'_>]) -> Result<(PlanDir, Result<()>)> {
+        let (digest, store) = (self.plan.digest(), workspace.dirs.store());
+        for run in pending {
+            store.run(&run.run.id)?.clear_cancelled()?;
+        }
+        let sweep = store.sweep(&self.plan.name)?;
+        let dir = sweep.plan(&digest)?;
+        let recorded = self.record(&dir).and_then(|()| Ok(sweep.set_newest(&digest)?));
+        Ok((dir, recorded))
+    }
+
+    /// Keeps the file as run, the files that it extends, the command, the files of encoders and the plan.
     fn record(&self, dir: &PlanDir) -> Result<()> {
         dir.write("sweep.toml", self.text.as_bytes())?;
+        for (at, base) in self.bases.iter().enumerate() {
+            dir.write(&format!("base-{}.toml", at + 1), base.as_bytes())?;
+        }
         dir.write(COMMAND, self.command.as_bytes())?;
+        dir.write(stored::FILES, &stored::files(&self.weights))?;
         dir.write_plan(|out| self.plan.write_jsonl(out))?;
         Ok(())
+    }
+
+    /// Executes some of the plan's runs that have no result, and nothing else: the report is left to the sweep.
+    ///
+    /// # Errors
+    /// As of [`PlannedSweep::execute`].
+    pub fn execute_runs(
+        &self,
+        workspace: &Workspace,
+        runs: &BTreeSet<RunId>,
+        options: &SweepOptions,
+        observer: &mut dyn Observer,
+    ) -> Result<Completion> {
+        let mut pending = self.pending(workspace, &options.choice)?;
+        pending.retain(|pending| runs.contains(&pending.run.id));
+        if pending.is_empty() {
+            return Ok(Completion::Complete);
+        }
+        check_data(workspace, &pending)?;
+        options.devices.open()?;
+        workspace.dirs.store().check_writable().map_err(|error| unwritable(&error))?;
+        let stop = StopRequests::install().context("cannot listen to signals")?;
+        let dir = workspace.dirs.store().sweep(&self.plan.name)?.plan(&self.plan.digest())?;
+        self.run_graph(workspace, options, &dir, &pending, observer, stop)
     }
 
     fn run_graph(
@@ -145,16 +217,22 @@ impl PlannedSweep {
         observer: &mut dyn Observer,
         stop: StopRequests,
     ) -> Result<(Completion, Failures)> {
-        let launch = Launch::new(workspace, &self.weights, options.device, options.keep)?;
+        let launch = Launch::new(workspace, &self.weights, options.devices.of_worker(), options.keep)?;
         let graph = job_graph(workspace, &launch, dir, pending)?;
+        let graph = if options.features_only { graph.stages() } else { graph };
+        let cores = allocated_cores().unwrap_or(LocalOptions::default().cores);
         let mut executor = LocalExecutor::new(LocalOptions {
+            cores,
             jobs: options.jobs,
-            gpu: options.device != DeviceName::Cpu,
+            gpu: options.devices.of_worker() != DeviceName::Cpu,
+            gpus: options.devices.visible()?,
+            limits: options.limits,
             memory_advice: options.memory_advice.clone(),
             ..LocalOptions::default()
         });
         let configs: BTreeMap<&RunId, &PlannedRun> = pending.iter().map(|run| (&run.run.id, run.run)).collect();
         let summary = Scheduler::new(&graph, &mut executor, observer, stop)
+            .stop_after_failures(options.max_failures)
             .prepare_runs(|dir| dir.prepare(&configs[dir.id()].config()).map_err(|error| error.to_string()))
             .run();
         Ok((summary.completion(), failures(&graph, &summary)))
@@ -182,8 +260,13 @@ fn add_unrecorded(report: &mut SweepReport, mut failures: Failures) {
     }
 }
 
+/// The processors that Slurm gave to this task: without cgroups, the system names those of the whole node.
+fn allocated_cores() -> Option<NonZeroUsize> {
+    std::env::var("SLURM_CPUS_PER_TASK").ok()?.parse().ok()
+}
+
 /// Says that no run can be kept, and what to do about it.
-fn unwritable(error: &StoreError) -> anyhow::Error {
+pub(crate) fn unwritable(error: &StoreError) -> anyhow::Error {
     let text = error.to_string();
     let help =
         if text.contains("\nhelp: ") { "" } else { "\nhelp: `--runs DIR` or HASHLAB_RUNS names another directory" };
@@ -197,7 +280,7 @@ fn templates<'p>(pending: &'p [PendingRun<'p>]) -> impl Iterator<Item = &'p Plan
 }
 
 /// Opens and splits the data once, so that what every run would fail at is said before anything starts.
-fn check_data(workspace: &Workspace, pending: &[PendingRun<'_>]) -> Result<()> {
+pub(crate) fn check_data(workspace: &Workspace, pending: &[PendingRun<'_>]) -> Result<()> {
     let mut trained: BTreeMap<String, usize> = BTreeMap::new();
     for config in templates(pending).map(|run| run.template()) {
         let parts = serde_json::json!([config.dataset, config.data, config.protocol, config.split_seed]);

@@ -89,6 +89,12 @@ impl Worker<'_> {
         let mut failed = None;
         for id in &self.options.runs {
             let dir = store.run(id)?;
+            if self.options.features.is_none() {
+                self.stop.watch(dir.cancelled_path());
+                if self.stop.is_raised() {
+                    return Ok(self.stop.interrupted());
+                }
+            }
             let ended = match self.options.features {
                 Some(features) => self.extract(&device, &dir, features),
                 None => self.run(&device, &dir),

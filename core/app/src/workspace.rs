@@ -7,7 +7,7 @@ use anyhow::Result;
 use hashlab_data::{DatasetEntry, Modality};
 use hashlab_pipeline::run::check_finetuning;
 use hashlab_settings::Settings;
-use hashlab_sweep::{Describe, Overrides, Plan, PlannedRun, load};
+use hashlab_sweep::{Describe, Experiment, Overrides, Plan, PlannedRun, load};
 
 use crate::error::bad_input;
 use crate::external::{CodesLookup, ReadCodes};
@@ -52,6 +52,8 @@ pub struct PlannedSweep {
     pub weights: EncoderFiles,
     /// The experiment file as it was read.
     pub text: String,
+    /// The texts of the files that it extends, the nearest first.
+    pub bases: Vec<String>,
     /// The command that makes the same plan.
     pub command: String,
     /// Where the files of its external rows are.
@@ -62,13 +64,50 @@ pub struct PlannedSweep {
     pub(crate) ended: OnceLock<Vec<Option<Ended>>>,
 }
 
+/// An experiment, and what was found out about its files.
+type Loaded = (Experiment, Arc<Lookup>, Arc<CodesLookup>);
+
 impl Workspace {
+    /// Reads and checks an experiment; files of its encoders may be missing.
+    ///
+    /// # Errors
+    /// [`BadInput`](crate::BadInput) with every mistake at its place; [`MissingFiles`] where all is in order but for the
+    /// files of its data set.
+    pub fn load(&self, experiment: &ExperimentText<'_>) -> Result<Experiment> {
+        Ok(self.loaded(experiment)?.0)
+    }
+
     /// Reads, checks and expands an experiment.
     ///
     /// # Errors
     /// [`BadInput`](crate::BadInput) with every mistake at its place, or with weights that cannot be had;
     /// [`MissingFiles`] where all is in order but for files that can be fetched.
     pub fn plan(&self, experiment: ExperimentText<'_>) -> Result<PlannedSweep> {
+        let (loaded, lookup, codes) = self.loaded(&experiment)?;
+        let ExperimentText { text, command, .. } = experiment;
+        let (needs, _) = lookup.hub.take();
+        if !needs.is_empty() {
+            return Err(MissingFiles { needs, command: fetching(&command) }.into());
+        }
+        let mut weights = EncoderFiles::default();
+        let mut resolve = |modality: Modality, section: &Settings| {
+            lookup.resolve(modality, section, &mut weights).map_err(|broken| broken.to_string())
+        };
+        let plan = loaded.plan(&mut resolve);
+        let plan = plan.map_err(|error| bad_input(error.to_string()))?;
+        for group in plan.runs.chunk_by(PlannedRun::shares_template) {
+            check_finetuning(group[0].template()).map_err(|error| bad_input(error.to_string()))?;
+        }
+        if let Ok(entry) = self.registry.dataset(&loaded.dataset().name) {
+            lookup.hub.check_data(entry).map_err(bad_input)?;
+        }
+        let (_, unlocked) = lookup.hub.take();
+        let bases = loaded.bases().map(str::to_owned).collect();
+        Ok(PlannedSweep { plan, weights, text, bases, command, codes, unlocked, ended: OnceLock::new() })
+    }
+
+    /// Reads and checks an experiment, and returns with it what was found out about its files.
+    fn loaded(&self, experiment: &ExperimentText<'_>) -> Result<Loaded> {
         let ExperimentText { text, origin, overrides, command, color } = experiment;
         let name = origin.file_stem().unwrap_or_default().to_string_lossy();
         self.dirs.store().sweep(&name).map_err(|error| bad_input(format!("{}: {error}", origin.display())))?;
@@ -86,33 +125,17 @@ impl Workspace {
             let codes = Arc::clone(&codes);
             Arc::new(move |path, bits| codes.inspect(path, bits))
         };
-        let missing = |needs| anyhow::Error::new(MissingFiles { needs, command: fetching(&command) });
-        let loaded = load(&text, origin, &catalog, &overrides).map_err(|wrong| match lookup.hub.take().0 {
+        let missing = |needs| anyhow::Error::new(MissingFiles { needs, command: fetching(command) });
+        let loaded = load(text, origin, &catalog, overrides).map_err(|wrong| match lookup.hub.take().0 {
             // What is wrong is that the data set's files are missing, which can be had.
             needs if lookup.hub.lacks_data() && wrong.iter().count() == 1 => missing(needs),
-            _ => bad_input(wrong.render(color)),
+            _ => bad_input(wrong.render(*color)),
         })?;
-        let (needs, _) = lookup.hub.take();
-        if !needs.is_empty() {
-            return Err(missing(needs));
-        }
-        let mut weights = EncoderFiles::default();
-        let mut resolve = |modality: Modality, section: &Settings| {
-            lookup.resolve(modality, section, &mut weights).map_err(|broken| broken.to_string())
-        };
-        let plan = loaded.plan(&mut resolve);
-        let plan = plan.map_err(|error| bad_input(error.to_string()))?;
-        for group in plan.runs.chunk_by(PlannedRun::shares_template) {
-            check_finetuning(group[0].template()).map_err(|error| bad_input(error.to_string()))?;
-        }
-        if let Ok(entry) = self.registry.dataset(&loaded.dataset().name) {
-            lookup.hub.check_data(entry).map_err(bad_input)?;
-        }
-        let (_, unlocked) = lookup.hub.take();
-        Ok(PlannedSweep { plan, weights, text, command, codes, unlocked, ended: OnceLock::new() })
+        Ok((loaded, lookup, codes))
     }
 
-    fn codes_lookup(&self, origin: &Path) -> CodesLookup {
+    /// Where the codes of an experiment's external rows are looked for.
+    pub(crate) fn codes_lookup(&self, origin: &Path) -> CodesLookup {
         let folder = origin.parent().unwrap_or(Path::new("")).to_owned();
         CodesLookup { read: self.read_codes, folder, notes: self.dirs.cache_path().join("codes") }
     }

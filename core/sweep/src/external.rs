@@ -17,7 +17,7 @@ use crate::toml_tree::{Field, Node, NodeKind};
 const KEYS: [&str; 3] = ["label", "codes", "bits"];
 
 /// What an external row's label ends with, wherever it is shown.
-const MARK: &str = " (external codes)";
+pub(crate) const MARK: &str = " (external codes)";
 
 /// One `[[external]]`, checked but for its files.
 #[derive(Clone, Debug)]

@@ -26,6 +26,7 @@ pub fn json_schema(catalog: &Catalog) -> Value {
     }
     properties.insert("data".into(), json!({ "type": "object", "description": "Settings of the data set." }));
     properties.insert("method".into(), definitions.methods(catalog));
+    properties.insert("external".into(), external());
     let datasets: Vec<Value> = catalog
         .datasets
         .iter()
@@ -52,6 +53,19 @@ fn shared_schema(catalog: &Catalog, section: Section) -> Option<&Schema> {
         Section::Encoder(modality) => catalog.encoders.get(modality),
         Section::General | Section::Params | Section::Data => None,
     }
+}
+
+/// Rows of codes that others computed.
+fn external() -> Value {
+    let properties = json!({
+        "label": described("string", "The row in tables."),
+        "codes": described("string", "Files of codes, with `{bits}`, `{seed}` and `{side}`."),
+        "bits": { "$ref": "#/properties/bits" },
+    });
+    let item = json!({
+        "type": "object", "properties": properties, "required": ["label", "codes"], "additionalProperties": false,
+    });
+    json!({ "type": "array", "items": item, "description": "Codes that others computed, one table per row." })
 }
 
 fn described(kind: &str, text: &str) -> Value {

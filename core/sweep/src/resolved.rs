@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::diagnostic::Span;
 use crate::experiment::Experiment;
+use crate::external::MARK;
 use crate::grid::{Axis, GRID, Varied, ZIP};
 use crate::layers::{Assignment, Layer, Merged, Origin};
 use crate::method_table::MethodTable;
@@ -39,6 +40,16 @@ impl Experiment {
         for table in &self.methods {
             text += "\n[[method]]\n";
             text += &self.method(Scope { method: Some(&self.catalog.methods[table.method]), ..scope }, table, defaults);
+        }
+        for row in &self.external {
+            let label = row.label.strip_suffix(MARK).unwrap_or(&row.label);
+            let place = self.at(&row.span);
+            text += "\n[[external]]\n";
+            text += &line("label", &label.into(), &place);
+            text += &line("codes", &row.codes.as_str().into(), &place);
+            if let Some(bits) = &row.bits {
+                text += &line("bits", &bits.iter().copied().map(Value::from).collect(), &place);
+            }
         }
         text
     }

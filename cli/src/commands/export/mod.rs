@@ -13,7 +13,6 @@ use hashlab_store::{Point, RunConfig, RunDir, RunResult, RunState, counted};
 use hashlab_sweep::PlannedRun;
 
 use crate::args::{ExportArgs, Target};
-use crate::commands::runs::state_word;
 use crate::context::{Context, print};
 use crate::exit::bad_input;
 
@@ -65,7 +64,7 @@ impl Exported {
             id: run.id.to_string(),
             label: run.label.to_string(),
             config: run.config(),
-            state: state_word(&state),
+            state: state.name(),
             journal: dir.metrics(),
             started: dir.attempts().last().map_or(0, |attempt| attempt.time),
             result: if let RunState::Finished(result) = state { Some(result) } else { None },

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use hashlab_store::{RunDir, RunResult, RunState};
 
-use super::{find, plain, settings_of, state_word};
+use super::{find, plain, settings_of};
 use crate::args::DiffArgs;
 use crate::context::{Context, print};
 
@@ -37,7 +37,7 @@ fn facts(run: &RunDir) -> Result<BTreeMap<String, String>> {
     let settings = settings_of(&run.config()?)?;
     let mut facts: BTreeMap<String, String> = settings.into_iter().map(|(key, value)| (key, plain(&value))).collect();
     let state = run.state();
-    facts.insert("state".into(), state_word(&state).into());
+    facts.insert("state".into(), state.name().into());
     if let RunState::Finished(result) = &state {
         of_result(result, &mut facts);
     }

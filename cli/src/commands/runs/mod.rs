@@ -9,7 +9,7 @@ pub(crate) mod show;
 use std::io::{BufRead as _, IsTerminal as _};
 
 use anyhow::Result;
-use hashlab_store::{RunConfig, RunDir, RunId, RunState, Store};
+use hashlab_store::{RunConfig, RunDir, RunId, Store};
 use serde_json::Value;
 
 use crate::context::say;
@@ -80,16 +80,5 @@ pub(super) fn plain(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         value => value.to_string(),
-    }
-}
-
-/// The state of a run in one word.
-pub(super) fn state_word(state: &RunState) -> &'static str {
-    match state {
-        RunState::Finished(_) => "finished",
-        RunState::Failed(_) => "failed",
-        RunState::Running => "running",
-        RunState::Interrupted { .. } => "interrupted",
-        RunState::Missing => "missing",
     }
 }

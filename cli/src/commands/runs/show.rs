@@ -9,7 +9,7 @@ use hashlab_settings::Settings;
 use hashlab_store::{RunConfig, RunDir, RunResult, RunState, TaskResult, counted};
 use serde_json::{Value, json};
 
-use super::{find, state_word};
+use super::find;
 use crate::args::{ShowFormat, ShowRunArgs};
 use crate::context::{Context, print};
 
@@ -28,7 +28,7 @@ fn json(run: &RunDir) -> Result<Value> {
     let remarks = run.remarks();
     Ok(json!({
         "run": run.id(),
-        "state": state_word(&state),
+        "state": state.name(),
         "config": run.config()?,
         "result": result,
         "attempts": run.attempts(),
@@ -42,7 +42,7 @@ fn json(run: &RunDir) -> Result<Value> {
 fn text(run: &RunDir) -> Result<String> {
     let (state, config, remarks) = (run.state(), run.config()?, run.remarks());
     let attempts = counted(run.attempts().len(), "attempt");
-    let mut facts = vec![("state", format!("{}, {attempts}", state_word(&state)))];
+    let mut facts = vec![("state", format!("{}, {attempts}", state.name()))];
     facts.push(("directory", run.path().display().to_string()));
     facts.extend(of_config(&config));
     match &state {

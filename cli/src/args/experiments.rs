@@ -1,0 +1,157 @@
+//! Arguments of commands on experiment files and their plans.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use hashlab_app::Choice;
+use hashlab_exec::Limits;
+use hashlab_sweep::Selector;
+
+use super::parse::{parse_duration, parse_jobs, parse_size};
+use super::{DevicesArgs, ExperimentArgs, KeepArg, ProfileArgs};
+
+#[derive(clap::Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentArgs,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: PlanFormat,
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
+}
+
+/// Output formats of a plan.
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub(crate) enum PlanFormat {
+    /// Runs with their states, then the job graph and an estimate.
+    #[default]
+    Table,
+    /// One JSON object per job.
+    Jsonl,
+    /// One shell command per run without a result, for GNU parallel or xargs.
+    Commands,
+    /// The script that `sweep --executor slurm` submits.
+    Sbatch,
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "Editors that read TOML with schemas (Even Better TOML, taplo) check files that begin with\n  \
+                        #:schema ./experiment.schema.json")]
+pub(crate) struct ConfigArgs {
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentArgs,
+    /// Show the values that nothing sets, too
+    #[arg(long)]
+    pub(crate) resolved: bool,
+    /// Print the JSON Schema of experiment files
+    #[arg(long, conflicts_with_all = ["file", "set", "resolved"])]
+    pub(crate) schema: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct LintArgs {
+    /// Experiment files, or folders of them
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Let warnings count as errors
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+/// The runs that a command is about.
+#[derive(clap::Args, Clone)]
+pub(crate) struct ChoiceArgs {
+    /// Only the runs of a method, a label, a state such as `failed` or `missing`, the beginning of a run ID, or
+    /// `key=value` of bits, seed or a grid's key; terms joined by commas must all apply (repeatable)
+    #[arg(long, value_name = "SELECTOR")]
+    pub(crate) only: Vec<Selector>,
+    /// Repeat finished runs, e.g. of a method after a change of its sources; SELECTOR as for --only (repeatable)
+    #[arg(long, value_name = "SELECTOR")]
+    pub(crate) rerun: Vec<Selector>,
+}
+
+impl From<&ChoiceArgs> for Choice {
+    fn from(args: &ChoiceArgs) -> Self {
+        Self { only: args.only.clone(), rerun: args.rerun.clone() }
+    }
+}
+
+/// What happens when runs fail.
+#[derive(clap::Args, Clone, Copy)]
+pub(crate) struct FailureArgs {
+    /// Go on when a run fails, with all that do not need it; the default
+    #[arg(long, overrides_with_all = ["fail_fast", "max_failures"])]
+    pub(crate) keep_going: bool,
+    /// Stop at the first failure; the other runs end with a checkpoint
+    #[arg(long, conflicts_with = "max_failures", overrides_with = "keep_going")]
+    pub(crate) fail_fast: bool,
+    /// Stop after N failures
+    #[arg(long, value_name = "N", value_parser = parse_jobs, overrides_with = "keep_going")]
+    pub(crate) max_failures: Option<std::num::NonZero<usize>>,
+}
+
+impl FailureArgs {
+    /// The number of failures after which a sweep stops.
+    pub(crate) fn most(self) -> Option<usize> {
+        match self {
+            Self { keep_going: true, .. } => None,
+            Self { fail_fast: true, .. } => Some(1),
+            Self { max_failures, .. } => max_failures.map(std::num::NonZero::get),
+        }
+    }
+}
+
+/// Limits of a run.
+#[derive(clap::Args, Clone, Copy)]
+pub(crate) struct LimitArgs {
+    /// Stop a run that takes longer, e.g. 90s, 30m or 2h: it fails, and goes on from its checkpoint if it is started again
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) time_limit: Option<Duration>,
+    /// Stop a run that uses more memory, e.g. 4G: it fails
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) memory_limit: Option<u64>,
+}
+
+impl From<LimitArgs> for Limits {
+    fn from(args: LimitArgs) -> Self {
+        Self { time: args.time_limit, memory: args.memory_limit }
+    }
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  hashlab exec first.toml --run itq-b16-s0-1f0c2a9b7d3e\n  \
+                        hashlab plan first.toml --format commands | parallel -j 4")]
+pub(crate) struct ExecArgs {
+    /// Experiment file, or the name of a sweep under the directory of runs
+    pub(crate) target: String,
+    /// Run to execute; SELECTOR as for `sweep --only` (repeatable)
+    #[arg(long, value_name = "SELECTOR", required_unless_present_any = ["index", "pack", "table"])]
+    pub(crate) run: Vec<Selector>,
+    /// Run by its number in the plan, counted from 0, e.g. of an array job (repeatable)
+    #[arg(long, value_name = "N")]
+    pub(crate) index: Vec<usize>,
+    /// Override a setting of an experiment file, as for `sweep`
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    #[command(flatten)]
+    pub(crate) device: DevicesArgs,
+    /// Runs at once, as for `sweep`
+    #[arg(long, short, value_name = "N", value_parser = parse_jobs)]
+    pub(crate) jobs: Option<std::num::NonZero<usize>>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    /// Which runs keep their trained model
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) keep: KeepArg,
+    /// Runs of a task of a cluster, as the sweep wrote them down
+    #[arg(long, value_name = "NAME:INDEX", hide = true, conflicts_with_all = ["run", "index"])]
+    pub(crate) pack: Option<String>,
+    /// Only extract the features that the runs need
+    #[arg(long, hide = true)]
+    pub(crate) features: bool,
+    /// Only write the sweep's table and page
+    #[arg(long, hide = true)]
+    pub(crate) table: bool,
+}

@@ -1,0 +1,96 @@
+//! Sweeps on a Slurm cluster: submission, following, and what other commands on them share.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use hashlab_app::slurm::{self, Cluster, Followed};
+use hashlab_app::{Choice, Devices, Keep, PlannedSweep, SweepOptions, bad_input};
+use hashlab_exec::slurm::SlurmProfile;
+use hashlab_exec::{Completion, StopRequests};
+use hashlab_store::counted;
+use hashlab_sweep::read_file;
+
+use super::sweep::{INTERRUPTED, SOME_FAILED, finish};
+use crate::args::{ProfileArgs, SweepArgs};
+use crate::context::{Context, color_on_stderr, say};
+
+/// Reads the profile that is named, or the user's; the defaults if there is none.
+pub(super) fn profile(args: &ProfileArgs) -> Result<SlurmProfile> {
+    let path = match &args.slurm {
+        Some(path) => path.clone(),
+        None => match default_path().filter(|path| path.is_file()) {
+            Some(path) => path,
+            None => return Ok(SlurmProfile::default()),
+        },
+    };
+    let text = read_file(&path).map_err(|error| bad_input(error.to_string()))?;
+    slurm::profile(&text, &path, color_on_stderr())
+}
+
+fn default_path() -> Option<PathBuf> {
+    let config = std::env::var_os("XDG_CONFIG_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let config = config.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".config")))?;
+    Some(config.join("hashlab/slurm.toml"))
+}
+
+/// Options of commands that execute nothing themselves.
+pub(super) fn options(keep: Keep) -> SweepOptions {
+    SweepOptions {
+        devices: Devices::default(),
+        jobs: None,
+        keep,
+        choice: Choice::default(),
+        max_failures: None,
+        features_only: false,
+        limits: Default::default(),
+        memory_advice: String::new(),
+    }
+}
+
+/// Submits a sweep, and follows it to its end.
+pub(super) fn sweep(
+    context: &Context,
+    planned: &PlannedSweep,
+    options: &SweepOptions,
+    args: &SweepArgs,
+) -> Result<ExitCode> {
+    let mut profile = profile(&args.cluster.profile)?;
+    profile.jobs = options.jobs.or(profile.jobs);
+    let mut cluster = planned.cluster(&context.workspace, options, profile)?;
+    // A signal from here on leaves jobs that run on.
+    let stop = StopRequests::install().context("cannot listen to signals")?;
+    let name = &planned.plan.name;
+    let runs = cluster.open_runs(true)?;
+    if !runs.is_empty() {
+        let taken = cluster.submit(&runs, true)?;
+        tell(&format!("{} submitted", counted(taken, "run")));
+        if taken < runs.len() {
+            tell(&format!("Slurm takes no more jobs for now: {} left", counted(runs.len() - taken, "run")));
+        }
+    }
+    if args.cluster.detach {
+        tell(&format!("`hashlab status {name}` shows their state, `hashlab cancel {name}` cancels them"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    match cluster.follow(&stop, &mut tell)? {
+        Followed::Left => {
+            tell(&format!("jobs run on: `hashlab cancel {name}` cancels them, the same command follows them again"));
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+        Followed::Cancelled => {
+            tell("the sweep was cancelled; the same command submits what is left");
+            Ok(ExitCode::from(SOME_FAILED))
+        }
+        Followed::Ended(completion) => {
+            let executed = planned.collect(&context.workspace, options, completion)?;
+            let code = finish(context, executed, args)?;
+            Ok(if completion == Completion::Incomplete { ExitCode::from(SOME_FAILED) } else { code })
+        }
+    }
+}
+
+/// Prints a line of progress.
+fn tell(line: &str) {
+    let _ = say(&format!("{line}\n"));
+}

@@ -1,0 +1,115 @@
+//! The devices of a sweep: one, or several GPUs among which runs are divided.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::Result;
+use hashlab_kernels::device::{DeviceError, DeviceName};
+
+use crate::error::bad_input;
+
+/// Devices as `--device` names them: `cpu`, `cuda:1`, or `cuda:0,cuda:1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Devices(Vec<DeviceName>);
+
+impl Default for Devices {
+    fn default() -> Self {
+        Self(vec![DeviceName::Cpu])
+    }
+}
+
+impl FromStr for Devices {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names: Vec<DeviceName> = text.split(',').map(|name| name.trim().parse()).collect::<Result<_, _>>()?;
+        let repeated = names.iter().enumerate().any(|(at, name)| names[..at].contains(name));
+        match names.len() > 1 && (names.contains(&DeviceName::Cpu) || repeated) {
+            true => Err("several devices are different GPUs, e.g. `cuda:0,cuda:1`".to_owned()),
+            false => Ok(Self(names)),
+        }
+    }
+}
+
+impl fmt::Display for Devices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+impl Devices {
+    /// The number of devices.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Opens every device, so that what each run would fail at is said before anything starts.
+    pub(crate) fn open(&self) -> Result<(), DeviceError> {
+        self.0.iter().try_for_each(|device| device.open().map(drop))
+    }
+
+    /// The device as the process of a run names it. Of several GPUs it sees one.
+    pub(crate) fn of_worker(&self) -> DeviceName {
+        match self.0.as_slice() {
+            [one] => *one,
+            _ => DeviceName::Cuda(0),
+        }
+    }
+
+    /// Several GPUs as `CUDA_VISIBLE_DEVICES` names them; none for a single device.
+    ///
+    /// # Errors
+    /// [`BadInput`](crate::BadInput) if one is not among those that the environment makes visible.
+    pub(crate) fn visible(&self) -> Result<Vec<String>> {
+        let listed = std::env::var("CUDA_VISIBLE_DEVICES").ok().filter(|list| !list.trim().is_empty());
+        self.among(listed.as_deref())
+    }
+
+    fn among(&self, listed: Option<&str>) -> Result<Vec<String>> {
+        if self.0.len() < 2 {
+            return Ok(Vec::new());
+        }
+        let listed: Option<Vec<&str>> = listed.map(|list| list.split(',').map(str::trim).collect());
+        let numbers = self.0.iter().filter_map(|device| match device {
+            DeviceName::Cuda(number) => Some(*number),
+            DeviceName::Cpu => None,
+        });
+        let visible = |number: usize| match &listed {
+            None => Ok(number.to_string()),
+            Some(listed) => listed.get(number).map(|name| (*name).to_owned()).ok_or_else(|| {
+                let list = listed.join(",");
+                bad_input(format!(
+                    "there is no `cuda:{number}`: CUDA_VISIBLE_DEVICES={list} makes {} visible",
+                    listed.len()
+                ))
+            }),
+        };
+        numbers.map(visible).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_devices_are_different_gpus() {
+        let read = |text: &str| text.parse::<Devices>().map(|devices| devices.to_string());
+        assert_eq!(read("cpu"), Ok("cpu".into()));
+        assert_eq!(read("cuda:1, cuda:0"), Ok("cuda:1,cuda:0".into()));
+        for wrong in ["", "cuda,", "cpu,cuda", "cuda:1,cuda:1", "cuda,cuda:0", "tpu"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn gpus_are_counted_among_the_visible_ones() {
+        let among = |text: &str, listed| text.parse::<Devices>().unwrap().among(listed);
+        assert_eq!(among("cuda:1", Some("4,6")).unwrap(), Vec::<String>::new(), "the process of a run counts itself");
+        assert_eq!(among("cuda:0,cuda:1", None).unwrap(), ["0", "1"]);
+        assert_eq!(among("cuda:1,cuda:0", Some("4, GPU-7f")).unwrap(), ["GPU-7f", "4"]);
+        let error = among("cuda:0,cuda:2", Some("4,6")).unwrap_err().to_string();
+        assert_eq!(error, "there is no `cuda:2`: CUDA_VISIBLE_DEVICES=4,6 makes 2 visible");
+    }
+}

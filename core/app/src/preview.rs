@@ -1,0 +1,107 @@
+//! What a sweep would do: its job graph, the state of its runs, and an estimate of what is left.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use hashlab_exec::JobId;
+use hashlab_kernels::device::DeviceName;
+use hashlab_store::{RunId, RunState};
+use hashlab_sweep::PlannedRun;
+
+use crate::estimate::{Estimate, Estimates};
+use crate::graph::job_graph;
+use crate::{Choice, Keep, Launch, PlannedSweep, Workspace};
+
+/// A sweep before it is executed.
+pub struct Preview<'p> {
+    /// Extractions of features that runs without a result need, each after those that it needs itself.
+    pub stages: Vec<PreviewedStage>,
+    /// The runs, in the order of the plan, then the external rows.
+    pub runs: Vec<PreviewedRun<'p>>,
+    /// The difference from the plan of the same name that was started last, if that is another one.
+    pub since_last: Option<SinceLast>,
+}
+
+/// An extraction of features.
+pub struct PreviewedStage {
+    /// Its subject.
+    pub title: String,
+    /// Indices of the stages that it needs.
+    pub needs: Vec<usize>,
+}
+
+/// A run.
+pub struct PreviewedRun<'p> {
+    /// The run.
+    pub run: &'p PlannedRun,
+    /// Its state in one word.
+    pub state: &'static str,
+    /// Indices of the stages that it needs; none if it has a result.
+    pub needs: Vec<usize>,
+    /// What it is likely to take, if earlier runs tell.
+    pub estimate: Option<Estimate>,
+}
+
+/// Runs that a change of the experiment adds and drops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SinceLast {
+    /// Runs of both plans.
+    pub kept: usize,
+    /// Runs of this plan alone.
+    pub added: usize,
+    /// Runs of the other plan alone.
+    pub dropped: usize,
+}
+
+impl PlannedSweep {
+    /// Describes what executing the sweep would do, without doing any of it.
+    ///
+    /// # Errors
+    /// If the directory of runs cannot be read.
+    pub fn preview(&self, workspace: &Workspace) -> Result<Preview<'_>> {
+        let store = workspace.dirs.store();
+        let sweep = store.sweep(&self.plan.name)?;
+        let pending = self.pending(workspace, &Choice::default())?;
+        let launch = Launch::new(workspace, &self.weights, DeviceName::Cpu, Keep::default())?;
+        let graph = job_graph(workspace, &launch, &sweep.plan(&self.plan.digest())?, &pending)?;
+        let numbers: BTreeMap<JobId, usize> =
+            graph.ids().filter(|id| graph.job(*id).is_stage()).enumerate().map(|(at, id)| (id, at)).collect();
+        let needs_of = |id: JobId| graph.needs(id).iter().map(|need| numbers[need]).collect::<Vec<_>>();
+        let stages =
+            numbers.keys().map(|id| PreviewedStage { title: graph.job(*id).title.to_string(), needs: needs_of(*id) });
+        let mut needs: BTreeMap<&RunId, Vec<usize>> = BTreeMap::new();
+        for id in graph.ids() {
+            needs.extend(graph.job(id).dirs().iter().map(|dir| (dir.id(), needs_of(id))));
+        }
+        let (begun, estimates) = (store.begun()?, Estimates::of(&store, &self.plan)?);
+        let all: Vec<&PlannedRun> =
+            self.plan.runs.iter().chain(self.plan.external.iter().map(|row| &row.run)).collect();
+        let ended = store.results_as(all.iter().map(|run| &run.id), drop)?;
+        let mut runs = Vec::new();
+        for (run, ended) in all.into_iter().zip(ended) {
+            let state = match ended {
+                Some(()) => "finished",
+                None if begun.contains(&run.id) => store.run(&run.id)?.state_of_unfinished().name(),
+                None => RunState::Missing.name(),
+            };
+            runs.push(PreviewedRun {
+                run,
+                state,
+                needs: needs.remove(&run.id).unwrap_or_default(),
+                estimate: estimates.for_run(run.template()),
+            });
+        }
+        Ok(Preview { stages: stages.collect(), runs, since_last: self.since_last(workspace)? })
+    }
+
+    fn since_last(&self, workspace: &Workspace) -> Result<Option<SinceLast>> {
+        let newest = workspace.dirs.store().sweep(&self.plan.name)?.newest()?;
+        // A damaged plan is written anew by the next sweep.
+        let Some(Ok((last, _))) = newest.map(|dir| workspace.plan_of(dir)) else { return Ok(None) };
+        let now: BTreeSet<&RunId> = self.plan.runs.iter().map(|run| &run.id).collect();
+        let then: BTreeSet<&RunId> = last.runs.iter().map(|run| &run.id).collect();
+        let kept = now.intersection(&then).count();
+        let since = SinceLast { kept, added: now.len() - kept, dropped: then.len() - kept };
+        Ok(Some(since).filter(|since| since.added + since.dropped > 0))
+    }
+}

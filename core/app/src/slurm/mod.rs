@@ -1,0 +1,140 @@
+//! Sweeps on a Slurm cluster: what is submitted, what became of it, and what is submitted again.
+//!
+//! A run's state is that of its directory. The queue only says which runs some task may still bring to an end; a run that
+//! is neither finished nor in a task that lives is submitted again. So submitting and following can be killed at any
+//! point, and any other process, on any login node, goes on from the files.
+
+mod follow;
+mod ledger;
+mod look;
+mod submit;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+
+use anyhow::Result;
+use hashlab_exec::slurm::{Slurm, SlurmProfile};
+use hashlab_settings::{Schema, parse};
+use hashlab_store::{PlanDir, RunId};
+use hashlab_sweep::read_table;
+
+use crate::error::bad_input;
+use crate::sweep::{check_data, unwritable};
+use crate::{PlannedSweep, SweepOptions, Workspace};
+pub use follow::Followed;
+use ledger::Ledger;
+pub use look::{Look, RunLook};
+
+/// Name of the file that keeps a second process from submitting the same plan.
+const LOCK: &str = "slurm.lock";
+
+/// Name of the file by which `cancel` tells a process that follows a sweep.
+const CANCELLED: &str = "slurm.cancelled";
+
+/// A sweep on a cluster.
+pub struct Cluster<'a> {
+    workspace: &'a Workspace,
+    sweep: &'a PlannedSweep,
+    options: &'a SweepOptions,
+    dir: PlanDir,
+    slurm: Slurm,
+    ledger: Ledger,
+    /// The runs that are meant; `None` for all.
+    chosen: Option<BTreeSet<RunId>>,
+    /// The right to submit.
+    turn: Option<File>,
+}
+
+impl<'a> Cluster<'a> {
+    /// Reads what was submitted before. With `profile`, tasks get its resources and those of the options; without, what
+    /// they had then.
+    ///
+    /// # Errors
+    /// If the files of the sweep cannot be read.
+    pub fn open(
+        workspace: &'a Workspace,
+        sweep: &'a PlannedSweep,
+        options: &'a SweepOptions,
+        profile: Option<SlurmProfile>,
+    ) -> Result<Self> {
+        let dir = workspace.dirs.store().sweep(&sweep.plan.name)?.plan(&sweep.plan.digest())?;
+        let mut ledger = Ledger::read(&dir)?;
+        if let Some(profile) = profile {
+            ledger.flags = [
+                ("--device", options.devices.to_string()),
+                ("--keep", options.keep.name().to_owned()),
+                ("--jobs", profile.slots().to_string()),
+            ]
+            .into_iter()
+            .flat_map(|(flag, value)| [flag.to_owned(), value])
+            .collect();
+            let time = options.limits.time.map(|limit| format!("{}s", limit.as_secs_f64()));
+            let memory = options.limits.memory.map(|limit| limit.to_string());
+            for (flag, value) in [("--time-limit", time), ("--memory-limit", memory)] {
+                ledger.flags.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
+            }
+            ledger.profile = profile;
+        }
+        Ok(Self { workspace, sweep, options, dir, slurm: Slurm::default(), ledger, chosen: None, turn: None })
+    }
+
+    /// Whether anything was submitted before.
+    pub fn was_submitted(&self) -> bool {
+        !self.ledger.submissions.is_empty()
+    }
+
+    /// Takes the right to submit, until this is dropped.
+    ///
+    /// # Errors
+    /// If another process has it.
+    pub fn take_turn(&mut self) -> Result<()> {
+        let Some(lock) = self.dir.lock(LOCK)? else {
+            let name = &self.sweep.plan.name;
+            return Err(bad_input(format!(
+                "another process submits and follows this sweep\nhelp: `hashlab status {name}` shows its state"
+            )));
+        };
+        self.turn = Some(lock);
+        self.dir.remove(CANCELLED)?;
+        // What another process submitted in the meantime.
+        let Ledger { submissions, .. } = Ledger::read(&self.dir)?;
+        self.ledger.submissions = submissions;
+        Ok(())
+    }
+}
+
+impl PlannedSweep {
+    /// Takes the right to submit the sweep to a cluster, and writes the plan down for its tasks, after the checks of a
+    /// local sweep.
+    ///
+    /// # Errors
+    /// If the data cannot be opened, or the plan cannot be written.
+    pub fn cluster<'a>(
+        &'a self,
+        workspace: &'a Workspace,
+        options: &'a SweepOptions,
+        profile: SlurmProfile,
+    ) -> Result<Cluster<'a>> {
+        options.choice.check(workspace, &self.plan)?;
+        let pending = self.pending(workspace, &options.choice)?;
+        check_data(workspace, &pending)?;
+        workspace.dirs.store().check_writable().map_err(|error| unwritable(&error))?;
+        let mut cluster = Cluster::open(workspace, self, options, Some(profile))?;
+        cluster.chosen = Some(pending.iter().map(|pending| pending.run.id.clone()).collect());
+        cluster.take_turn()?;
+        self.discard(workspace, &options.choice)?;
+        self.measure_external(workspace)?;
+        self.begin(workspace, &pending)?.1?;
+        Ok(cluster)
+    }
+}
+
+/// Reads a profile.
+///
+/// # Errors
+/// [`BadInput`](crate::BadInput) with every mistake at its place.
+pub fn profile(text: &str, path: &std::path::Path, color: bool) -> Result<SlurmProfile> {
+    let settings = read_table(text, path, &Schema::of::<SlurmProfile>());
+    let settings = settings.map_err(|wrong| bad_input(wrong.render(color)))?;
+    parse(&settings).map_err(|wrong| bad_input(wrong.to_string()))
+}
