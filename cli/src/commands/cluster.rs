@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use hashlab_app::slurm::{self, Cluster, Followed};
+use hashlab_app::slurm::{self, Followed};
 use hashlab_app::{Choice, Devices, Keep, PlannedSweep, SweepOptions, bad_input};
 use hashlab_exec::slurm::SlurmProfile;
 use hashlab_exec::{Completion, StopRequests};

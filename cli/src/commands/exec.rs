@@ -33,7 +33,7 @@ pub(crate) fn run(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
     if args.table {
         let finished = planned.is_finished(&context.workspace)?;
         let completion = if finished { Completion::Complete } else { Completion::Incomplete };
-        let executed = planned.collect(&context.workspace, &options, completion)?;
+        let mut executed = planned.collect(&context.workspace, &options, completion)?;
         keep_files(context, &mut executed);
         executed.warnings.iter().for_each(|warning| warn(warning));
         return Ok(ExitCode::SUCCESS);

@@ -58,7 +58,7 @@ impl Estimates {
                 continue;
             }
             let RunState::Finished(result) = dir.state() else { continue };
-            if result.provenance.get("host") != Some(&host) {
+            if result.provenance.get("host").is_none_or(|made_on| *made_on != host.as_str()) {
                 continue;
             }
             let memory = result.provenance.get("peak_rss_mib").and_then(|peak| peak.parse().ok());

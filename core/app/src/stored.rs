@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
 use hashlab_store::PlanDir;
@@ -46,6 +46,18 @@ impl Workspace {
         let text = dir.read("sweep.toml").unwrap_or_default();
         // External rows are measured by the sweep that knows where their files lie.
         let codes = Arc::new(self.codes_lookup(Path::new("")));
-        Ok((PlannedSweep { plan, weights, text, bases: Vec::new(), command, codes, unlocked: Vec::new() }, dir))
+        Ok((
+            PlannedSweep {
+                plan,
+                weights,
+                text,
+                bases: Vec::new(),
+                command,
+                codes,
+                unlocked: Vec::new(),
+                ended: OnceLock::new(),
+            },
+            dir,
+        ))
     }
 }

@@ -205,7 +205,7 @@ impl PlannedSweep {
         workspace.dirs.store().check_writable().map_err(|error| unwritable(&error))?;
         let stop = StopRequests::install().context("cannot listen to signals")?;
         let dir = workspace.dirs.store().sweep(&self.plan.name)?.plan(&self.plan.digest())?;
-        self.run_graph(workspace, options, &dir, &pending, observer, stop)
+        Ok(self.run_graph(workspace, options, &dir, &pending, observer, stop)?.0)
     }
 
     fn run_graph(
