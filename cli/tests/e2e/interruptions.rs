@@ -7,7 +7,7 @@ use hashlab_store::{RunDir, RunState};
 use rustix::process::Signal;
 
 use crate::findings::Findings;
-use crate::lab::{FILE, Lab, PROGRAM, Started, files_named, signal_worker, until};
+use crate::lab::{FILE, Lab, PROGRAM, Started, TINY, files_named, signal_worker, until};
 
 /// Long enough to be interrupted anywhere; about a second.
 const LONG: &str = r#"dataset = "shapes"
