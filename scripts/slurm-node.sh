@@ -100,10 +100,17 @@ down() {
 
 case ${1:-} in
 up) up ;;
-kill) kill -KILL "$(pid_of slurmctld)" ;;
+kill)
+    # Slurm writes its state some seconds late: a task that began in between would be begun twice after the crash, and the
+    # node drained. So no task begins just before it.
+    scontrol update PartitionName=main State=DOWN
+    sleep 6
+    kill -KILL "$(pid_of slurmctld)"
+    ;;
 start)
     slurmctld
     wait_for_node
+    scontrol update PartitionName=main State=UP
     ;;
 down) down ;;
 *)

@@ -254,7 +254,7 @@ def main() -> None:
         (many_runs, MANY),
     ]
     if not args.short:
-        scenarios.append((time_limit, SLOW.replace("EPOCHS", "1500")))
+        scenarios.append((time_limit, SLOW.replace("EPOCHS", "700")))
     for scenario, experiment in scenarios:
         if args.only in (None, scenario.__name__):
             print(f"{scenario.__name__}: {' '.join(scenario.__doc__.split())}", flush=True)
