@@ -160,7 +160,7 @@ fn a_frozen_run_keeps_the_encoder_out_of_its_checkpoint_and_model() {
     let end = execute_config(&config(&PROBE, 0), &PROBE, &mut stopper).unwrap();
     let RunEnd::Result { model: Some(model), .. } = end else { panic!("it has a model") };
     let checkpoint = read(&stopper.checkpoint.unwrap());
-    for state in [checkpoint.method, model] {
+    for state in [checkpoint.method, model.state] {
         assert_eq!(state.keys().collect::<Vec<_>>(), ["head.bias", "head.weight"]);
     }
 }
