@@ -85,7 +85,12 @@ pub(crate) struct AnchorMap {
 
 impl AnchorMap {
     /// Starts with zeros, to be replaced by a fit or [`AnchorMap::load_state`].
+    ///
+    /// # Errors
+    /// As of [`AnchorParams::check_facts`], for any number of training items.
     pub(crate) fn zeros(params: AnchorParams, columns: usize, cx: &BuildContext) -> Result<Self> {
+        let broken = params.check_facts(columns, &RunFacts { bits: cx.bits, ..RunFacts::default() });
+        ensure!(broken.is_empty(), "{broken}");
         let zeros = |rows, columns| Tensor::zeros((rows, columns), DType::F32, &cx.device);
         let bandwidth = Tensor::zeros(1, DType::F32, &cx.device)?;
         let (mean, anchors, map) =

@@ -12,6 +12,8 @@ fn age(run: &RunDir, key: &str) {
     let path = run.path().join("result.json");
     let mut result: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     result["provenance"][key] = "0123456789abcdef".into();
+    // A result without the digest of its own text is taken as it is.
+    result.as_object_mut().unwrap().remove("digest");
     fs::write(path, result.to_string()).unwrap();
 }
 

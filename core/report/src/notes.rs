@@ -70,7 +70,7 @@ fn reasons(runs: &[&ReportedRun]) -> Vec<String> {
         }
     }
     let further = reasons.len().saturating_sub(REASONS);
-    let further = (further > 0).then(|| format!("  and {} more", counted(further, "reason")));
+    let further = (further > 0).then(|| format!("  and {}", counted(further, "more reason")));
     let more = |count: usize| if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
     let line = |(run, count): (&ReportedRun, usize)| {
         format!("  {}{}: {}", run.run, more(count), one_line(run.reason().unwrap_or_default()))

@@ -149,9 +149,8 @@ impl Grid {
         let points = if self.excludes.is_empty() { Vec::new() } else { self.applying() };
         let length =
             |exclude: &PartialPoint| exclude.bits.as_ref().is_none_or(|named| named.iter().any(|n| bits.contains(n)));
-        let idle = |exclude: &&PartialPoint| {
-            !exclude.overridden(layers) && !(length(exclude) && points.iter().any(|point| exclude.holds(point)))
-        };
+        let leaves_out = |exclude: &PartialPoint| length(exclude) && points.iter().any(|point| exclude.holds(point));
+        let idle = |exclude: &&PartialPoint| !exclude.overridden(layers) && !leaves_out(exclude);
         let report = |exclude: &PartialPoint| {
             let diagnostic =
                 Diagnostic::new(&exclude.span, "this `exclude` leaves out nothing: no point has these values");

@@ -65,6 +65,6 @@ fn same(value: &Value, text: &str) -> bool {
     match value {
         Value::String(word) => word == text,
         Value::Number(number) => number.as_f64().is_some() && number.as_f64() == text.parse().ok(),
-        other => other.to_string() == text,
+        other => format!("{other}") == text,
     }
 }

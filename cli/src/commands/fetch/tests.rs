@@ -298,7 +298,7 @@ impl<S: DatasetSource> DatasetSource for OnPaper<S> {
     }
 
     fn open(_: &S::Settings, _: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
-        Err(DataError::Invalid("on paper".into()))
+        Err(DataError::Missing { what: "the data".into(), looked: Vec::new(), help: "it is on paper".into() })
     }
 }
 

@@ -16,7 +16,8 @@ mod tests {
     #[test]
     fn indices_stay_below_the_limit() {
         assert_eq!(chunks(0, 64), []);
-        assert_eq!(chunks(64, 64), [0..64], "the largest index is 63");
+        assert_eq!(chunks(64, 64).first(), Some(&(0..64)), "the largest index is 63");
+        assert_eq!(chunks(64, 64).len(), 1);
         assert_eq!(chunks(65, 64), [0..64, 64..65]);
         assert_eq!(chunks(300, 64).len(), 5);
         assert_eq!(chunks(3, 0), [0..1, 1..2, 2..3], "a limit that makes no sense is one");

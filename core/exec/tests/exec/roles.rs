@@ -1,5 +1,6 @@
 //! Processes that the tests start, and the files that they share.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -144,13 +145,17 @@ impl Sweep {
     pub(crate) fn start_as(mut program: Command, root: &Path, behaviors: &[&str]) -> Self {
         let log = root.join("sweep.log");
         let line = command(&self::program(), root, &format!("sweep {}", behaviors.join(" ")));
-        let child = program
-            .args(line.args)
-            .envs(line.env)
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
+        program.args(line.args).envs(line.env);
+        program.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
+        // A copied program is busy until every process that another test forked meanwhile has closed the copy.
+        let mut busy = 0;
+        let child = loop {
+            match program.spawn() {
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && busy < 100 => busy += 1,
+                spawned => break spawned.unwrap(),
+            }
+            thread::sleep(Duration::from_millis(20));
+        };
         Self { child, log }
     }
 

@@ -44,7 +44,9 @@ fn memory_is_the_largest_seeds() {
         result.provenance.insert("peak_rss_mib".to_owned(), peak.to_owned());
     }
     assert_eq!(csv_column(&sweep, &[], "peak_memory_mib", false)[0], "1203");
-    finished(&mut sweep).for_each(|result| drop(result.provenance.remove("peak_rss_mib")));
+    finished(&mut sweep).for_each(|result| {
+        result.provenance.remove("peak_rss_mib");
+    });
     assert_eq!(csv_column(&sweep, &[], "peak_memory_mib", false)[0], "", "older runs did not note it");
     assert!(rendered(&sweep, &options(Format::Text)).contains(" / –"));
 }
