@@ -145,7 +145,7 @@ impl Summary for Measure<'_> {
     }
 }
 
-/// Metrics by name, see [`known_metrics`](crate::known_metrics): of every query, and their means.
+/// Metrics by name, see [`known_metrics`]: of every query, and their means.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     primary: &'static str,

@@ -144,12 +144,12 @@ pub(super) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     if kind.is_file() || kind.is_dir() { fs::read(path) } else { Err(io::Error::other("it is no regular file")) }
 }
 
-/// Reads a file that may be absent; one that cannot be read counts as absent, with a warning.
+/// Reads a file that may be absent, with or without its directory; one that cannot be read counts as absent, with a warning.
 pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
     match read_regular(path) {
         Ok(bytes) => Some(bytes),
         Err(error) => {
-            if error.kind() != io::ErrorKind::NotFound {
+            if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
                 tracing::warn!("cannot read `{}`: {error}; it counts as absent", path.display());
             }
             None

@@ -73,7 +73,7 @@ const INDEX: &str = "results.index";
 fn found(dir: &RunDir) -> Found {
     match Stamp::of(&dir.result_path()) {
         Ok(stamp) => Found::File(stamp),
-        Err(error) if error.kind() == ErrorKind::NotFound => Found::Nothing,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Found::Nothing,
         Err(_) => Found::Unknown,
     }
 }

@@ -138,7 +138,7 @@ impl RunDir {
         let path = self.result_path();
         let bytes = match files::read_regular(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
             Err(error) => return Err(format!("cannot read `{}`: {error}", path.display())),
         };
         let (text, sound) = sealed::unseal(&bytes);

@@ -46,8 +46,8 @@ pub fn life(state: &str) -> Life {
     }
 }
 
-/// Reads the lines of `squeue` in [`QUEUE_FORMAT`]. A pending array that is listed in one line (`2-5,8%2`) becomes one
-/// task per index. Lines of another form are left out.
+/// Reads the lines of `squeue` in the format that is asked for. A pending array that is listed in one line (`2-5,8%2`)
+/// becomes one task per index. Lines of another form are left out.
 pub fn queued_tasks(text: &str) -> Vec<QueuedTask> {
     let mut tasks = Vec::new();
     for line in text.lines() {
@@ -66,7 +66,7 @@ pub fn queued_tasks(text: &str) -> Vec<QueuedTask> {
     tasks
 }
 
-/// Reads the lines of `sacct` in [`ACCOUNT_FORMAT`]: the states of tasks by job and index.
+/// Reads the lines of `sacct` in the format that is asked for: the states of tasks by job and index.
 pub fn ended_states(text: &str) -> BTreeMap<(u64, Option<u64>), String> {
     let mut states = BTreeMap::new();
     for line in text.lines() {
