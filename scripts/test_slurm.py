@@ -97,10 +97,10 @@ class Lab:
         print(f"    the table and the metrics of {len(found[0])} runs equal those of the local sweep", flush=True)
 
     def findings(self, runs: str):
-        """What each run found, without times and provenance."""
+        """What each run found, without times, provenance and the digest of both."""
         for path in (self.folder / runs / "store").glob("*/*/result.json"):
             text = path.read_text()
-            yield path.parent.name, re.sub(r'"(seconds|provenance)": \{[^}]*\}|"attempts": \d+', "", text)
+            yield path.parent.name, re.sub(r'"(seconds|provenance)": \{[^}]*\}|"attempts": \d+|"digest": "\w+"', "", text)
 
     def finished(self) -> int:
         return len(list((self.folder / "cluster" / "store").glob("*/*/result.json")))
