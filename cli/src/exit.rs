@@ -37,6 +37,11 @@ pub(crate) fn code(done: Result<ExitCode>) -> ExitCode {
     if bad.is_some() || error.chain().any(named) { ExitCode::from(2) } else { ExitCode::from(1) }
 }
 
+/// An error with its advice in one line, for pages.
+pub(crate) fn one_line(error: &anyhow::Error) -> String {
+    explained(error).replace("\nhelp: ", "; ").replace('\n', " ")
+}
+
 /// Whether a diagnostic begins with `error`, in color or without.
 fn has_own_head(text: &str) -> bool {
     let plain =

@@ -1,11 +1,16 @@
 //! A small HTTP server for one user of this machine: one request per connection, with limits on size and time.
 
+use std::fmt::Display;
 use std::io::{self, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use serde_json::Value;
+
+use crate::context::{print, warn};
+use crate::exit::bad_input;
 
 /// Longest head of a request, in bytes.
 const HEAD: usize = 16 << 10;
@@ -87,6 +92,22 @@ impl Response {
         stream.write_all(head.as_bytes())?;
         stream.write_all(&self.body)
     }
+}
+
+/// Opens a server's port on the loopback interface, prints where `subject` is, and opens a browser if it is asked to.
+///
+/// # Errors
+/// [`BadInput`](hashlab_app::BadInput) if the port is taken.
+pub(crate) fn listen(subject: &dyn Display, port: u16, browser: bool) -> Result<TcpListener> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
+        bad_input(format!("cannot listen on port {port}: {error}\nhelp: `--port 0` takes a free one"))
+    })?;
+    let address = format!("http://{}/", listener.local_addr()?);
+    print(&format!("{subject} at {address}; Ctrl-C ends it\n"))?;
+    if browser && let Err(error) = open::that_detached(&address) {
+        warn(&format!("no browser was opened: {error}"));
+    }
+    Ok(listener)
 }
 
 /// Answers requests, one at a time, until the listener fails. Receiving them is the work of other threads, so that a slow

@@ -28,8 +28,8 @@ pub(crate) use export::{ExportArgs, Target};
 pub(crate) use results::{
     CompareArgs, CompareFormat, IntervalOver, PlotArgs, ReportArgs, TableArgs, TableFormat, TableOptions, WatchArgs,
 };
-pub(crate) use retrieval::{IndexArgs, SearchArgs, SearchFormat, ServeArgs, Unreadable};
-pub(crate) use runs::{DiffArgs, GcArgs, LogsArgs, NoteArgs, RmArgs, ShowFormat, ShowRunArgs, TagArgs};
+pub(crate) use retrieval::{IndexArgs, SearchArgs, ServeArgs, Unreadable};
+pub(crate) use runs::{DiffArgs, GcArgs, LogsArgs, NoteArgs, RmArgs, ShowRunArgs, TagArgs, TextOrJson};
 
 use parse::{parse_jobs, parse_size, parse_weights};
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::DeviceArgs;
+use super::runs::TextOrJson;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  hashlab index cibhash-b64-s0-0f3a5c7e9b12 photos --out photos.index\n  \
@@ -52,7 +53,7 @@ pub(crate) struct SearchArgs {
     pub(crate) top: std::num::NonZero<usize>,
     /// Output format
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: SearchFormat,
+    pub(crate) format: TextOrJson,
     /// Write the results as a page with the pictures, too
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
@@ -70,14 +71,6 @@ pub(crate) struct QueryArgs {
     /// Image to search for
     #[arg(long, value_name = "FILE")]
     pub(crate) image: Option<PathBuf>,
-}
-
-/// Output formats of a search.
-#[derive(Clone, Copy, Default, ValueEnum)]
-pub(crate) enum SearchFormat {
-    #[default]
-    Text,
-    Json,
 }
 
 #[derive(clap::Args)]

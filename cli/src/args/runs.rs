@@ -16,12 +16,12 @@ pub(crate) struct ShowRunArgs {
     pub(crate) run: RunArg,
     /// Output format; JSON holds configuration, result and attempts
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: ShowFormat,
+    pub(crate) format: TextOrJson,
 }
 
-/// Output formats of a run.
+/// Output for people or for programs.
 #[derive(Clone, Copy, Default, ValueEnum)]
-pub(crate) enum ShowFormat {
+pub(crate) enum TextOrJson {
     #[default]
     Text,
     Json,

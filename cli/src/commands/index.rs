@@ -41,7 +41,7 @@ pub(crate) fn run(context: &Context, args: &IndexArgs) -> Result<ExitCode> {
     let tally = context.workspace.with_model(&run, &device, |model| {
         check_modality(model, modality)?;
         let mut writer = Writer::open(&args.out, &facts(model, modality))?;
-        let (new, tally) = missing(sources, &writer, modality);
+        let (new, tally) = missing(sources, &writer);
         Shown::new().during(|progress| add(model, modality, &mut writer, &new, tally, args.unreadable, progress))
     })?;
     report(&args.out, modality, &tally)?;
@@ -74,7 +74,7 @@ fn check_modality(model: &OpenModel<'_>, modality: Modality) -> Result<()> {
 }
 
 /// The sources that the index lacks. A file that changed since it was encoded is counted, and stays as it was.
-fn missing(sources: Vec<Source>, writer: &Writer, modality: Modality) -> (Vec<Source>, Tally) {
+fn missing(sources: Vec<Source>, writer: &Writer) -> (Vec<Source>, Tally) {
     let mut known: BTreeMap<&Path, Stamp> = BTreeMap::new();
     let mut texts: BTreeSet<&str> = BTreeSet::new();
     for item in writer.items() {
@@ -99,7 +99,6 @@ fn missing(sources: Vec<Source>, writer: &Writer, modality: Modality) -> (Vec<So
             is_new
         }
     };
-    debug_assert!(matches!(modality, Modality::Image | Modality::Text));
     let new: Vec<Source> = sources.into_iter().filter(is_new).collect();
     (new, tally)
 }

@@ -5,13 +5,15 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::args::{SearchArgs, SearchFormat};
+use crate::args::{SearchArgs, TextOrJson};
 use crate::context::{Context, print, warn};
 use crate::exit::bad_input;
+use crate::out;
 use crate::retrieval::page::{self, Pictures};
 use crate::retrieval::searcher::{Found, Searcher, with_searcher};
 
 pub(crate) fn run(context: &Context, args: &SearchArgs) -> Result<ExitCode> {
+    args.html.as_deref().map_or(Ok(()), out::check)?;
     let device = args.device.name.open()?;
     with_searcher(&context.workspace, &args.index, &device, |searcher| {
         let found = match (&args.query.text, &args.query.image) {
@@ -27,12 +29,11 @@ pub(crate) fn run(context: &Context, args: &SearchArgs) -> Result<ExitCode> {
             warn("the text is longer than the encoder takes; the rest of it does not count");
         }
         if let Some(path) = &args.html {
-            let written = std::fs::write(path, page::of_search(searcher, &found, Pictures::Embedded)?);
-            written.map_err(|error| bad_input(format!("cannot write {}: {error}", path.display())))?;
+            out::write(path, page::of_search(searcher, &found, Pictures::Embedded)?.as_bytes())?;
         }
         print(&match args.format {
-            SearchFormat::Text => text(searcher, &found),
-            SearchFormat::Json => format!("{:#}\n", json(searcher, &found)),
+            TextOrJson::Text => text(searcher, &found),
+            TextOrJson::Json => format!("{:#}\n", json(searcher, &found)),
         })
     })?;
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,5 @@
 //! `hashlab serve`: an index behind a page on this machine's loopback interface.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -8,25 +7,16 @@ use hashlab_image::thumbnail;
 
 use super::search::json;
 use crate::args::ServeArgs;
-use crate::context::{Context, print, warn};
-use crate::exit::bad_input;
+use crate::context::Context;
+use crate::exit::{bad_input, one_line};
 use crate::retrieval::page::{self, Pictures, SIDE};
 use crate::retrieval::searcher::{Found, Searcher, with_searcher};
-use crate::server::{Request, Response, serve};
+use crate::server::{Request, Response, listen, serve};
 
 pub(crate) fn run(context: &Context, args: &ServeArgs) -> Result<ExitCode> {
     let device = args.device.name.open()?;
     with_searcher(&context.workspace, &args.index, &device, |searcher| {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).map_err(|error| {
-            bad_input(format!("cannot listen on port {}: {error}\nhelp: `--port 0` takes a free one", args.port))
-        })?;
-        let address = format!("http://{}/", listener.local_addr()?);
-        print(&format!("{} at {address}; Ctrl-C ends it\n", args.index.display()))?;
-        if args.open
-            && let Err(error) = open::that_detached(&address)
-        {
-            warn(&format!("no browser was opened: {error}"));
-        }
+        let listener = listen(&args.index.display(), args.port, args.open)?;
         let site = Site { searcher, top: args.top.get() };
         Ok(serve(&listener, |request| site.answer(request))?)
     })?;
@@ -47,7 +37,7 @@ impl Site<'_> {
             ("POST", "/search") => self.reply(self.image(request).map(|found| json(self.searcher, &found))),
             ("POST", "/results") => match self.image(request).and_then(|found| page::results(self.searcher, &found)) {
                 Ok(html) => Response::html(html),
-                Err(error) => Response::refusal(400, &page::reason(&error)),
+                Err(error) => Response::refusal(400, &one_line(&error)),
             },
             ("GET", path) => match path.strip_prefix("/picture/").and_then(|item| item.parse().ok()) {
                 Some(item) => self.picture(item),
@@ -65,7 +55,7 @@ impl Site<'_> {
         };
         match page::of_site(self.searcher, found, Pictures::Served) {
             Ok(html) => Response::html(html),
-            Err(error) => Response::refusal(500, &page::reason(&error)),
+            Err(error) => Response::refusal(500, &one_line(&error)),
         }
     }
 
@@ -90,7 +80,7 @@ impl Site<'_> {
     fn reply(&self, found: Result<serde_json::Value>) -> Response {
         match found {
             Ok(found) => Response::json(200, &found),
-            Err(error) => Response::json(400, &serde_json::json!({ "error": page::reason(&error) })),
+            Err(error) => Response::json(400, &serde_json::json!({ "error": one_line(&error) })),
         }
     }
 
@@ -103,6 +93,6 @@ impl Site<'_> {
             let image = hashlab_image::decode(&std::fs::read(path)?)?;
             anyhow::Ok(thumbnail(&image, SIDE)?)
         };
-        picture().map_or_else(|error| Response::refusal(404, &page::reason(&error)), Response::jpeg)
+        picture().map_or_else(|error| Response::refusal(404, &one_line(&error)), Response::jpeg)
     }
 }

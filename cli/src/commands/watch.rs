@@ -1,6 +1,5 @@
 //! `hashlab watch`: the page of a sweep on this machine's loopback interface, while its runs go on.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -8,23 +7,13 @@ use hashlab_report::{live_page, runs_of_page};
 use hashlab_sweep::Plan;
 
 use crate::args::WatchArgs;
-use crate::context::{Context, print, warn};
-use crate::exit::bad_input;
-use crate::retrieval::page::reason;
-use crate::server::{Request, Response, serve};
+use crate::context::Context;
+use crate::exit::one_line;
+use crate::server::{Request, Response, listen, serve};
 
 pub(crate) fn run(context: &Context, args: &WatchArgs) -> Result<ExitCode> {
     context.workspace.newest_plan(&args.sweep)?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).map_err(|error| {
-        bad_input(format!("cannot listen on port {}: {error}\nhelp: `--port 0` takes a free one", args.port))
-    })?;
-    let address = format!("http://{}/", listener.local_addr()?);
-    print(&format!("{} at {address}; Ctrl-C ends it\n", args.sweep))?;
-    if args.open
-        && let Err(error) = open::that_detached(&address)
-    {
-        warn(&format!("no browser was opened: {error}"));
-    }
+    let listener = listen(&args.sweep, args.port, args.open)?;
     serve(&listener, |request| answer(context, &args.sweep, request))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -36,7 +25,7 @@ fn answer(context: &Context, sweep: &str, request: &Request) -> Response {
         ("GET", _) => return Response::refusal(404, "there is no such page"),
         _ => return Response::refusal(405, "the page is read with GET"),
     };
-    done.unwrap_or_else(|error| Response::refusal(500, &reason(&error)))
+    done.unwrap_or_else(|error| Response::refusal(500, &one_line(&error)))
 }
 
 /// The page of the plan that was started last. Its state is taken first: what changes meanwhile is shown by the next one.

@@ -6,13 +6,13 @@ use anyhow::Result;
 use askama::Template;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hashlab_app::explained;
 use hashlab_data::Modality;
 use hashlab_image::thumbnail;
 use hashlab_report::source_hash;
 use hashlab_store::counted;
 
 use super::searcher::{Found, Searcher};
+use crate::exit::one_line;
 
 /// Longer side of a picture in pixels.
 pub(crate) const SIDE: usize = 256;
@@ -88,7 +88,7 @@ pub(crate) fn of_site(searcher: &Searcher<'_>, found: Option<Result<Found>>, pic
     let (found, refused) = match found {
         None => (None, None),
         Some(Ok(found)) => (Some(found), None),
-        Some(Err(error)) => (None, Some(reason(&error))),
+        Some(Err(error)) => (None, Some(one_line(&error))),
     };
     let form = Form {
         script: SCRIPT,
@@ -107,11 +107,6 @@ pub(crate) fn of_site(searcher: &Searcher<'_>, found: Option<Result<Found>>, pic
 /// If the template fails.
 pub(crate) fn results(searcher: &Searcher<'_>, found: &Found) -> Result<String> {
     Ok(results_of(searcher, found, Pictures::Served).render()?)
-}
-
-/// An error as one line for people.
-pub(crate) fn reason(error: &anyhow::Error) -> String {
-    explained(error).replace("\nhelp: ", "; ").replace('\n', " ")
 }
 
 fn page(

@@ -56,6 +56,14 @@ fn files_of_a_folder_are_checked_together() {
     let missing = lab.run(&["lint", "nowhere.toml"]);
     assert_eq!(missing.code, Some(2));
     assert!(missing.stderr.contains("there is no file nowhere.toml"), "{}", missing.stderr);
+    // What must be fetched by hand is no mistake of a file.
+    let absent = "dataset = \"cub200\"\nbits = [16]\nseeds = [0]\n[image]\nencoder = \"filterbank\"\n[[method]]\nname = \"lsh\"\n";
+    lab.write("absent.toml", absent);
+    let without = lab.run(&["lint", "absent.toml"]);
+    assert_eq!(without.stdout, "1 file: 0 with errors, 0 with warnings, 1 without their data set\n", "{without:#?}");
+    assert_eq!((without.code, without.stderr.contains("`cub200` is not here")), (Some(0), true), "{without:#?}");
+    lab.write("absent.toml", absent.replace("bits = [16]", "bits = 0"));
+    assert_eq!(lab.run(&["lint", "absent.toml"]).code, Some(2));
     std::fs::create_dir_all(lab.path("empty")).unwrap();
     assert!(lab.refused(&["lint", "empty"]).contains("there is no experiment file"));
 }

@@ -19,7 +19,8 @@ use crate::exit::bad_input;
 pub(crate) fn run(context: &Context, args: &ExportArgs) -> Result<ExitCode> {
     let (plan, _) = context.workspace.newest_plan(&args.sweep)?;
     let store = context.dirs().store();
-    let runs = plan.runs.iter().map(|run| Ok(Exported::read(run, &store.run(&run.id)?))).collect::<Result<Vec<_>>>()?;
+    let all = plan.runs.iter().chain(plan.external.iter().map(|row| &row.run));
+    let runs = all.map(|run| Ok(Exported::read(run, &store.run(&run.id)?))).collect::<Result<Vec<_>>>()?;
     let place = match (args.to, &args.out, &args.url) {
         (Target::Mlflow, _, Some(url)) => {
             mlflow::send(url, &plan.name, &runs)?;

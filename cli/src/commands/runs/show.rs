@@ -10,14 +10,14 @@ use hashlab_store::{RunConfig, RunDir, RunResult, RunState, TaskResult, counted}
 use serde_json::{Value, json};
 
 use super::find;
-use crate::args::{ShowFormat, ShowRunArgs};
+use crate::args::{ShowRunArgs, TextOrJson};
 use crate::context::{Context, print};
 
 pub(crate) fn run(context: &Context, args: &ShowRunArgs) -> Result<ExitCode> {
     let run = find(&context.dirs().store(), &args.run.run)?;
     print(&match args.format {
-        ShowFormat::Text => text(&run)?,
-        ShowFormat::Json => format!("{:#}\n", json(&run)?),
+        TextOrJson::Text => text(&run)?,
+        TextOrJson::Json => format!("{:#}\n", json(&run)?),
     })?;
     Ok(ExitCode::SUCCESS)
 }
