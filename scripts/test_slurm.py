@@ -196,7 +196,6 @@ def warned(lab: Lab) -> None:
     lab.profile(runs_per_task=2, jobs=2)
     follower = lab.start(*lab.sweep())
     until("runs have begun", lambda: len(lab.attempts()) >= 2)
-    time.sleep(3)
     for task in tasks("RUNNING"):
         slurm("scancel", "--signal=USR1", "--batch", task)
     follower.send_signal(signal.SIGINT)
@@ -250,7 +249,8 @@ def main() -> None:
     scenarios = [
         (failing_tasks, SLOW.replace("EPOCHS", "8")),
         (cancelled, slow),
-        (warned, slow),
+        # Long enough that a fast machine has begun runs and not ended them when the signal comes.
+        (warned, SLOW.replace("EPOCHS", "800")),
         (many_runs, MANY),
     ]
     if not args.short:
