@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
 use signal_hook::iterator::Signals;
 
@@ -26,6 +27,18 @@ fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// Unblocks the signals of [`STOPPING`] in this thread and those that it starts: a parent process may have blocked them,
+/// and a blocked signal reaches no handler.
+fn unblock() {
+    let mut signals = SigSet::empty();
+    for signal in STOPPING.into_iter().filter_map(|signal| Signal::try_from(signal).ok()) {
+        signals.add(signal);
+    }
+    if let Err(error) = signals.thread_unblock() {
+        tracing::warn!("signals that the parent process blocked stay blocked: {error}");
+    }
 }
 
 /// Names a signal, e.g. `SIGTERM`.
@@ -53,6 +66,7 @@ impl StopRequests {
     /// # Errors
     /// An error of the operating system.
     pub fn install() -> io::Result<Self> {
+        unblock();
         let requests = Self::new();
         let mut signals = Signals::new(handled())?;
         let shared = requests.clone();
@@ -85,6 +99,7 @@ impl StopRequests {
 /// Installs handlers that store the last signal in `received`. A second SIGINT kills the process.
 pub(super) fn note_in(received: &Arc<AtomicUsize>) -> io::Result<()> {
     use signal_hook::flag;
+    unblock();
     let interrupted = Arc::new(AtomicBool::new(false));
     // The order matters: the signal that raises the flag must find it down.
     flag::register_conditional_default(SIGINT, Arc::clone(&interrupted))?;

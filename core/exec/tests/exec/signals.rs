@@ -107,6 +107,20 @@ fn signals_that_are_ignored_at_the_start_stay_ignored() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn signals_that_are_blocked_at_the_start_stop_a_sweep() {
+    let root = tempfile::tempdir().unwrap();
+    let run = &runs(root.path(), 1)[0];
+    let mut command = std::process::Command::new("env"); // of coreutils
+    command.args(["--block-signal=TERM,USR1"]).arg(std::env::current_exe().unwrap());
+    let mut sweep = Sweep::start_as(command, root.path(), &["gated"]);
+    eventually("the run waits", || at_gate(run));
+    sweep.signal(Signal::TERM);
+    assert_eq!(sweep.wait(), Some(STOPPED), "{}", sweep.printed());
+    assert_eq!(run.state(), RunState::Interrupted { checkpoint: true });
+}
+
+#[test]
 fn the_limit_on_open_files_is_raised() {
     let printed = shell("ulimit -Sn 64", Path::new("/"), "raises-limit");
     assert!(printed.contains("opened true"), "{printed}");
