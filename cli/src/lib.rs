@@ -20,6 +20,7 @@ pub use hashlab_app::Registry;
 
 use args::{Args, Command};
 use context::Context;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 /// The sources that this program was built from.
 const BUILD: hashlab_app::Build = hashlab_app::Build {
@@ -92,6 +93,8 @@ fn log_to_stderr() {
     });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // The time of each stage, where a level shows its span: `run` at `info`, `train`, `epoch` … at `debug`.
+        .with_span_events(FmtSpan::CLOSE)
         .with_ansi(context::color_on_stderr())
         .log_internal_errors(false)
         .with_writer(std::io::stderr)

@@ -124,6 +124,7 @@ impl Worker<'_> {
 
     /// Fills the feature cache with what the run needs.
     fn extract(&self, device: &Device, dir: &RunDir, features: FeatureExtent) -> Result<i32> {
+        let _span = tracing::info_span!("features", extent = features.name(), run = %dir.id()).entered();
         let config = dir.config()?;
         let method = self.workspace.registry.method(&config.method)?;
         let mut progress = |name: &str, at: Progress| {
@@ -149,6 +150,7 @@ impl Worker<'_> {
     fn run(&self, device: &Device, dir: &RunDir) -> Result<i32> {
         let Some(claim) = dir.try_claim()? else { return Ok(worker::BUSY) };
         worker::emit(&Event::Claimed);
+        let _span = tracing::info_span!("run", id = %dir.id()).entered();
         match self.train_and_evaluate(device, dir, &claim) {
             Ok(None) => Ok(worker::INTERRUPTED),
             Ok(Some(found)) => {

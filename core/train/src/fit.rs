@@ -142,6 +142,7 @@ impl<'a> Trainer<'a> {
 
     /// Trains to the end of the current epoch, or of the training.
     fn epoch(&mut self, steps: usize) -> Result<Option<TrainEnd>> {
+        let _span = tracing::debug_span!("epoch", epoch = self.position.epoch + 1).entered();
         let context = EpochContext { epoch: self.position.epoch, epochs: self.job.config.epochs, steps };
         self.job.method.begin_epoch(&context)?;
         let orders = self.orders(context.epoch);
@@ -259,7 +260,8 @@ impl<'a> Trainer<'a> {
         self.job.method.end_epoch(&context)?;
         self.report(epoch)?;
         if self.validation_due(epoch) {
-            let map = (self.job.validate)(&*self.job.method as &dyn HashMethod)?;
+            let method = &*self.job.method as &dyn HashMethod;
+            let map = tracing::debug_span!("validate").in_scope(|| (self.job.validate)(method))?;
             self.validated = true;
             self.job.observer.validation(epoch, map)?;
             if self.position.best.is_none_or(|(_, best)| map > best) {

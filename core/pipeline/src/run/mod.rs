@@ -103,7 +103,7 @@ fn run_fitted(job: &RunJob<'_>, split: &Split, mut method: Box<dyn Fitted>) -> R
     let started = Instant::now();
     let labels = job.setup().labels().map(|labels| multi_hot(labels, &split.train, device)).transpose()?;
     let features = Features::from(plain.try_map(|_, rows| rows.gather(&split.train, device))?);
-    method.fit(&TrainSet { features, labels })?;
+    tracing::debug_span!("fit").in_scope(|| method.fit(&TrainSet { features, labels }))?;
     let seconds = started.elapsed().as_secs_f64();
     let inputs = plain.map(|_, rows| FeatureInputs { rows, device });
     let evaluator = job.setup().evaluator(split, inputs.map(|_, inputs| inputs as &dyn Inputs), method.as_ref())?;
@@ -151,6 +151,7 @@ fn train(
     let resume = job.checkpoint.take();
     let mut validate = |method: &dyn HashMethod| evaluator.validate(method);
     let seed = job.config.seed;
+    let _span = tracing::debug_span!("train").entered();
     fit(Fit { method, config: &config, seed, data, validate: &mut validate, observer: job.observer, resume })
 }
 

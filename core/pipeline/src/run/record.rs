@@ -30,8 +30,9 @@ pub(super) fn evaluated(
     method: &dyn HashMethod,
     training: Training,
 ) -> Result<RunEnd> {
-    let codes = evaluator.encode(method)?;
+    let codes = tracing::debug_span!("encode").in_scope(|| evaluator.encode(method))?;
     let started = Instant::now();
+    let _span = tracing::debug_span!("evaluate").entered();
     let validation = evaluator.measure(method, &codes, Queries::Validation)?;
     let (mut test, mut queries) = (BTreeMap::new(), QueryResults::default());
     let mut profile = CodeProfile { bits: bit_profiles(&codes), ..CodeProfile::default() };
