@@ -346,6 +346,10 @@ bits = [16, 17, 128]
 [[method]]
 name = "dgh"
 bits = [64]
+
+[[method]]
+name = "itq"
+bits = [81]
 "#;
     let lab = Lab::with(methods);
     let said = lab.refused(&["plan", FILE]);
@@ -353,7 +357,12 @@ bits = [64]
     assert_snapshot!(said);
     // The largest that the data allow.
     let fits = methods.replace("= 32 }", "= 31 }").replace("= 82 }", "= 81 }").replace("= 16 }", "= 17 }");
-    lab.write(FILE, fits.replace("bits = [16, 17, 128]", "bits = [16]").replace("bits = [64]", "bits = [16]"));
+    lab.write(
+        FILE,
+        fits.replace("bits = [16, 17, 128]", "bits = [16]")
+            .replace("bits = [64]", "bits = [16]")
+            .replace("bits = [81]", "bits = [80]"),
+    );
     lab.ok(&["plan", FILE]);
 }
 
