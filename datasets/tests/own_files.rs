@@ -100,6 +100,15 @@ fn captions_that_not_every_item_has_are_counted() {
 }
 
 #[test]
+fn captions_as_labels_are_noticed() {
+    let settings =
+        json!({"files": "photos.jsonl", "root": "photos", "image": "file", "labels": ["captions"], "queries": 8});
+    let found = open("table", settings).findings();
+    let expected = "40 of 40 items share no label with another; are the labels names or captions?";
+    assert!(found.iter().any(|line| line == expected), "{found:?}");
+}
+
+#[test]
 fn lists_give_the_split_and_their_order() {
     let dataset = open(
         "image_list",

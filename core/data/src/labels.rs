@@ -67,7 +67,10 @@ impl Labels {
 
     /// The classes of item `index`, ascending.
     pub fn classes_of(&self, index: usize) -> Vec<usize> {
-        (0..self.classes).filter(|&class| self.has(index, class)).collect()
+        let words = self.item(index).iter().enumerate().filter(|(_, word)| **word != 0);
+        words
+            .flat_map(|(at, word)| (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| 64 * at + bit))
+            .collect()
     }
 
     /// The items of class `class`, ascending.

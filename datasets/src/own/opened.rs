@@ -19,6 +19,9 @@ const MOST_CLASSES: usize = 1 << 16;
 /// End of a finding about items that are left out.
 const LEFT_OUT: &str = "; left out";
 
+/// End of a finding about items whose labels no other item has.
+const NAMES: &str = "; are the labels names or captions?";
+
 /// Names shown in a message before the rest is counted.
 const NAMED: usize = 3;
 
@@ -120,6 +123,10 @@ impl Opened {
             false => Labels::multi(all.classes(), kept.iter().map(|&item| all.classes_of(item as usize))),
         };
         check_labels(&labels)?;
+        let alone = items_alone(&labels);
+        if 2 * alone > labels.len() {
+            findings.push(format!("{alone} of {} items share no label with another{NAMES}", labels.len()));
+        }
         let captions_per_item =
             captions.as_ref().and_then(|captions| kept.iter().map(|&item| captions.count(item as usize)).min());
         for recipe in &mut recipes {
@@ -148,10 +155,10 @@ impl Opened {
         Ok(opened)
     }
 
-    /// The description, for a plan. Says which items are left out: it is made once per experiment, runs open the data
-    /// set each.
+    /// The description, for a plan. Warns of items that are left out and of labels that are none: it is made once per
+    /// experiment, runs open the data set each.
     pub(crate) fn described(self) -> DatasetInfo {
-        for line in self.findings.iter().filter(|line| line.ends_with(LEFT_OUT)) {
+        for line in self.findings.iter().filter(|line| line.ends_with(LEFT_OUT) || line.ends_with(NAMES)) {
             tracing::warn!("{line}");
         }
         self.info
@@ -229,6 +236,16 @@ fn help(what: &str) -> &'static str {
 fn some(items: &[u32], name: impl Fn(u32) -> String) -> String {
     let named: Vec<String> = items.iter().take(NAMED).map(|&item| name(item)).collect();
     named.join(", ") + if items.len() > NAMED { ", …" } else { "" }
+}
+
+/// Number of items with labels of which no other item has one.
+fn items_alone(labels: &Labels) -> usize {
+    let mut sizes = vec![0_usize; labels.classes()];
+    for item in 0..labels.len() {
+        labels.classes_of(item).iter().for_each(|&class| sizes[class] += 1);
+    }
+    let alone = |classes: Vec<usize>| !classes.is_empty() && classes.iter().all(|&class| sizes[class] == 1);
+    (0..labels.len()).filter(|&item| alone(labels.classes_of(item))).count()
 }
 
 fn check_labels(labels: &Labels) -> Result<(), DataError> {
