@@ -1,7 +1,8 @@
 //! What every subcommand works with: the workspace, and how experiments are read from arguments.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use hashlab_app::shell::quoted;
@@ -123,7 +124,9 @@ impl File {
 /// The command that makes the same plan: the file, and what overrides it.
 fn reproduction(args: &ExperimentArgs) -> String {
     let env = overriding_env().into_iter().map(|(name, value)| format!("{name}={} ", quoted(&value)));
-    let file = args.file.iter().map(|path| format!(" {}", quoted(&path.display().to_string())));
+    // A name that begins like an option is a path with `./`.
+    let path = |path: &PathBuf| Path::new(if path.as_os_str().as_bytes().starts_with(b"-") { "." } else { "" }).join(path);
+    let file = args.file.iter().map(|file| format!(" {}", quoted(&path(file).display().to_string())));
     let set = args.set.iter().map(|assignment| format!(" --set {}", quoted(assignment)));
     format!("{}hashlab sweep{}{}", env.collect::<String>(), file.collect::<String>(), set.collect::<String>())
 }

@@ -42,7 +42,7 @@ pub(crate) fn plan(
                     record(args, &planned.unlocked, say);
                     return Ok(planned);
                 }
-                MissingFiles { needs, command: planned.fetching() }
+                MissingFiles { needs, absence: None, command: planned.fetching() }
             }
             Err(error) => error.downcast::<MissingFiles>()?,
         };
@@ -59,15 +59,18 @@ fn bring(
     hub: &Hub,
     say: &dyn Fn(&str) -> Result<()>,
 ) -> Result<()> {
-    let MissingFiles { needs, command } = missing;
+    let MissingFiles { needs, absence, command } = missing;
     if hub.is_offline() {
         let absent: Vec<Need> = needs.iter().filter(|need| hub.cached(&need.remote).is_none()).cloned().collect();
         if !absent.is_empty() {
-            return Err(MissingFiles { needs: absent, command }.into());
+            return Err(MissingFiles { needs: absent, absence, command }.into());
         }
     }
     let dir = context.dirs().data.target();
     let size: f64 = needs.iter().filter_map(|need| need.remote.megabytes).sum();
+    if let Some(absence) = absence {
+        say(&format!("{absence}\n"))?;
+    }
     say(&format!("fetching {} ({size:.1} MB) into {}:\n", counted(needs.len(), "file"), dir.display()))?;
     let mut lock = Lock::beside(&origin(args))?;
     for need in needs {

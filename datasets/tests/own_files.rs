@@ -267,6 +267,8 @@ fn wrong_input_names_file_and_line_and_what_to_do() {
     file("other.txt", "a.png 1 0\nb.png 0 1\n");
     file("empty.txt", "\n");
     file("ragged.csv", "file,kind\na.png,cat\nb.png\n");
+    file("open.csv", "file,kind\na.png,cat\nb.png,\"dog\nc.png,cat\n");
+    file("doubled.csv", "file,kind,kind\na.png,cat,dog\n");
     file("bad.jsonl", "{\"file\": \"a.png\", \"kind\": \"cat\"}\n{\"file\": 3}\n");
     file("not.parquet", "PAR1 but no more");
     let mut said = String::new();
@@ -281,6 +283,8 @@ fn wrong_input_names_file_and_line_and_what_to_do() {
     case("image_list", json!({"files": "short.txt"}));
     let table = |file: &str| json!({"files": file, "image": "file", "labels": ["kind"], "queries": 1});
     case("table", table("ragged.csv"));
+    case("table", table("open.csv"));
+    case("table", table("doubled.csv"));
     case("table", table("bad.jsonl"));
     case("table", json!({"files": "ragged.csv", "image": "path", "labels": ["kind"], "queries": 1}));
     case("table", table("short.txt"));

@@ -3,11 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use hashlab_app::{Choice, Executed, OtherSources, PlannedSweep, SweepOptions};
+use hashlab_app::{Choice, Executed, PlannedSweep, SweepOptions};
 use hashlab_exec::Completion;
 use hashlab_exec::progress::on_stderr;
 use hashlab_report::{Format, Options, results_jsonl, runs_of_page};
-use hashlab_store::counted;
 use hashlab_sweep::Selector;
 
 use super::{cluster, report, table};
@@ -59,15 +58,7 @@ pub(super) fn finish(context: &Context, mut executed: Executed, args: &SweepArgs
 fn warn_of_stale_runs(context: &Context, planned: &PlannedSweep, rerun: &[Selector]) -> Result<()> {
     for stale in planned.stale_runs(&context.workspace)? {
         if !rerun.iter().any(|selector| selector.text() == stale.method) {
-            let method = &stale.method;
-            let runs = counted(stale.runs, "finished run");
-            let (were, them) = if stale.runs == 1 { ("was", "it") } else { ("were", "them") };
-            let sources = match stale.sources {
-                OtherSources::Method => "the method",
-                OtherSources::Core => "hashlab's core",
-            };
-            let made = format!("{were} made by other sources of {sources}");
-            warn(&format!("{runs} of `{method}` {made}; `--rerun {method}` repeats {them}"));
+            warn(&stale.in_words());
         }
     }
     Ok(())

@@ -115,7 +115,7 @@ pub(super) fn from_file(path: &Path) -> Result<SweepReport> {
     SweepReport::read_jsonl(BufReader::new(file)).map_err(refused)
 }
 
-/// The report of the plan that was started last, with a word about older ones.
+/// The report of the plan that was started last, with a word about older ones and about results of other sources.
 pub(super) fn newest(context: &Context, name: &str) -> Result<SweepReport> {
     let (plan, dir) = context.workspace.newest_plan(name)?;
     let plans = context.dirs().store().sweep(name)?.plans();
@@ -125,7 +125,9 @@ pub(super) fn newest(context: &Context, name: &str) -> Result<SweepReport> {
             "`{name}` was planned in {plans} ways; this is the newest. `table {folder}/PLAN/results.jsonl` prints another"
         ));
     }
-    context.workspace.report(&plan, &dir)
+    let report = context.workspace.report(&plan, &dir)?;
+    context.workspace.stale_results(&report)?.iter().for_each(|stale| warn(&stale.in_words()));
+    Ok(report)
 }
 
 /// The options of a table as arguments give them.

@@ -59,8 +59,12 @@ fn what_another_user_keeps_is_not_taken_for_absent() {
     }
     let said = other(&["datasets", "cifar10", "--data-dir", "mine"]);
     assert!(said.stdout.contains("no permission to look at mine/cifar10"), "{said:#?}");
-    mode("runs", 0o755);
+    // A folder that can be looked at, and its files cannot.
     mode("mine", 0o755);
+    mode("mine/cifar10", 0o700);
+    let said = other(&["datasets", "cifar10", "--data-dir", "mine"]);
+    assert!(said.stdout.contains("no permission to look at mine/cifar10"), "{said:#?}");
+    mode("runs", 0o755);
 }
 
 /// Found at the start, not by every run.

@@ -461,3 +461,32 @@ fn an_encoder_to_describe_that_is_none() {
 fn no_jobs_at_once() {
     assert_snapshot!(Lab::with(TINY).refused(&["sweep", FILE, "--jobs", "0"]));
 }
+
+/// What keeps a data set from being read comes before what could be fetched in its place.
+#[test]
+fn a_dataset_that_is_there_in_part_or_in_another_form() {
+    let shapes = "dataset = \"shapes\"";
+    let text = TINY.replace(shapes, "dataset = \"cifar10\"").replace("[data]\nitems = 300\nsize = 16\n", "");
+    for (there, expected) in [
+        ("cifar10/cifar-10-batches-py/data_batch_1", "mine/cifar10/cifar-10-batches-py is not read"),
+        ("cifar10/cifar-10-python.tar.gz", "mine/cifar10/cifar-10-python.tar.gz is not read"),
+        ("cifar10/cifar-10-batches-bin/data_batch_1.bin", "looked at mine/cifar10/cifar-10-batches-bin/test_batch.bin"),
+    ] {
+        let lab = Lab::with(&text);
+        std::fs::create_dir_all(lab.path(&format!("mine/{there}")).parent().unwrap()).unwrap();
+        lab.write(&format!("mine/{there}"), "not read");
+        let said = lab.refused(&["sweep", FILE, "--data-dir", "mine"]);
+        assert!(said.contains(expected) && said.contains("`hashlab fetch tiny.toml`"), "{there}: {said}");
+        assert_eq!(lab.refused(&["features", FILE, "--data-dir", "mine", "--out", "out"]), said);
+        assert!(!lab.path("runs/store").exists(), "nothing has started: {said}");
+    }
+}
+
+/// Rows that look alike are the same row.
+#[test]
+fn labels_that_nobody_can_tell_apart() {
+    for label in ["LSH ", " LSH", "LSH\\u200b", "LS\\u00adH", "LSH\\u2060", "\\ufeffLSH"] {
+        let said = sweep_with("name = \"itq\"", &format!("name = \"itq\"\nlabel = \"{label}\""));
+        assert!(said.starts_with("error: `label` "), "{label}: {said}");
+    }
+}

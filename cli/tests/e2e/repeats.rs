@@ -112,3 +112,16 @@ fn all_models_are_kept_or_none() {
     assert_eq!((all.len(), all.iter().filter(|(_, selected)| !selected).count()), (8, 2), "{all:?}");
     assert_eq!(kept(&["--keep", "none"]), []);
 }
+
+/// A result is given up for its successor, not for the attempt.
+#[test]
+fn a_repetition_that_fails_keeps_the_result() {
+    let lab = Lab::with(TINY);
+    let before = lab.ok(&["sweep", FILE, "--no-times"]);
+    lab.write("file", "no folder");
+    let ended = lab.run(&["sweep", FILE, "--no-times", "--rerun", "cibhash", "--cache-dir", "file"]);
+    assert_ne!(ended.code, Some(0), "the failure is told: {ended:#?}");
+    assert!(lab.runs().iter().all(|run| run.result().is_some()));
+    assert!(lab.runs_of("cibhash").iter().all(|run| run.model_path().is_file()));
+    assert_eq!(lab.ok(&["table", NAME, "--no-times"]), before);
+}

@@ -80,3 +80,29 @@ fn the_epoch_is_selected_as_each_row_says() {
     let epochs = |method: &str| lab.runs_of(method).iter().map(|run| run.result().unwrap().epoch).collect::<Vec<_>>();
     assert_eq!((epochs("nsh"), epochs("lsh")), (vec![Some(4); 2], vec![None; 2]));
 }
+
+/// Their ranking is that of ties, whatever its number.
+#[test]
+fn codes_that_collapsed_in_training_are_flagged_everywhere() {
+    let lab = with_methods(
+        "[[method]]\nname = \"hashnet\"\ntrain = { learning_rate = 10.0 }\n[[method]]\nname = \"lsh\"\n",
+    );
+    let ended = lab.run(&["sweep", FILE, "--no-times"]);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let table = ended.stdout;
+    let warning = fact(&table, "warning");
+    assert!(warning.starts_with("collapsed codes: HashNet, 16 bits, seeds 0, 1: one code for "), "{warning}");
+    let (hashnet, lsh) = (rows(&table, "HashNet"), rows(&table, "LSH"));
+    assert!(hashnet.len() == 2 && hashnet.iter().all(|row| row.ends_with(" †")), "{table}");
+    assert!(lsh.len() == 2 && lsh.iter().all(|row| !row.contains('†')), "{table}");
+    assert!(table.contains("† collapsed codes, see the warnings"), "{table}");
+    for format in ["markdown", "latex"] {
+        assert!(lab.ok(&["table", NAME, "--format", format]).contains("collapsed codes: HashNet"), "{format}");
+    }
+    let csv = lab.ok(&["table", NAME, "--format", "csv"]);
+    assert_eq!(csv.lines().filter(|line| line.contains(",complete,collapsed,")).count(), 1, "{csv}");
+    for run in lab.runs_of("hashnet") {
+        let log = std::fs::read_to_string(run.log_path()).unwrap();
+        assert!(log.contains(" collapsed: ") && log.contains("its ranking is that of ties"), "{log}");
+    }
+}

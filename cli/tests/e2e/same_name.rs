@@ -70,3 +70,13 @@ fn an_interrupted_plan_keeps_the_files_of_the_others() {
     assert_eq!(lab.ok(&["table", &format!("runs/sweeps/{NAME}/{before}/results.jsonl")]), finished);
     assert!(lab.ok(&["table", NAME]).contains("missing"));
 }
+
+/// What is printed runs when it is pasted.
+#[test]
+fn the_command_of_a_file_that_looks_like_an_option() {
+    let lab = Lab::with(TINY);
+    lab.write("-dash.toml", TINY);
+    let table = lab.ok(&["sweep", "--", "-dash.toml"]);
+    assert_eq!(command(&table), "hashlab sweep ./-dash.toml");
+    lab.ok(&["sweep", "./-dash.toml"]);
+}

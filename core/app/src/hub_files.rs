@@ -41,6 +41,9 @@ impl fmt::Display for Need {
 pub struct MissingFiles {
     /// The files.
     pub needs: Vec<Need>,
+    /// What the data set says of its absence: the places that were looked at, and what is there in part or in another
+    /// form.
+    pub absence: Option<String>,
     /// The command that fetches them.
     pub command: String,
 }
@@ -51,6 +54,9 @@ impl fmt::Display for MissingFiles {
         writeln!(f, "{are} not here that the experiment needs")?;
         for need in &self.needs {
             writeln!(f, "  {need}")?;
+        }
+        if let Some(absence) = &self.absence {
+            writeln!(f, "{absence}")?;
         }
         write!(f, "help: `{}` downloads {them}", self.command)
     }
@@ -76,8 +82,8 @@ struct Found {
     /// Number of lookups without success.
     misses: usize,
     unlocked: Vec<Unlocked>,
-    /// Whether the data set could not be described for want of public files.
-    lacks_data: bool,
+    /// What the data set says where it could not be described for want of public files.
+    absence: Option<String>,
 }
 
 impl HubFiles {
@@ -122,17 +128,21 @@ impl HubFiles {
         Ok(())
     }
 
-    /// Keeps account of the public files of a data set that are absent.
-    pub(crate) fn note_data(&self, entry: &DatasetEntry) {
+    /// Keeps account of the public files of a data set that are absent. `error` is why it has no description.
+    pub(crate) fn note_data(&self, entry: &DatasetEntry, error: &str) {
+        // Its advice is that for a download by hand.
+        let absence = error.split("\nhelp: ").next().unwrap_or_default();
         for remote in entry.published.iter().flat_map(|published| published.remotes()) {
-            let absent = self.find(format!("data set `{}`", entry.summary.name), remote).is_err();
-            self.found.lock().unwrap_or_else(PoisonError::into_inner).lacks_data |= absent;
+            if self.find(format!("data set `{}`", entry.summary.name), remote).is_err() {
+                let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+                found.absence = Some(absence.to_owned());
+            }
         }
     }
 
-    /// Whether public files of the data set are absent without which it has no description.
-    pub(crate) fn lacks_data(&self) -> bool {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).lacks_data
+    /// What the data set says of its absence, if public files are absent without which it has no description.
+    pub(crate) fn absence(&self) -> Option<String> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).absence.clone()
     }
 
     /// Number of lookups without success.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use hashlab_store::{Name, RunResult};
+use hashlab_report::SweepReport;
+use hashlab_store::{Name, RunResult, counted};
 
 use crate::provenance::{CORE, SOURCES};
 use crate::{PlannedSweep, Workspace};
@@ -47,8 +48,7 @@ impl PlannedSweep {
         if let Some(known) = self.ended.get() {
             return Ok(known);
         }
-        let fact = |result: &RunResult, key: &str| result.provenance.get(key).copied();
-        let ended = |result: RunResult| Ended { sources: fact(&result, SOURCES), core: fact(&result, CORE) };
+        let ended = |result: RunResult| Ended::of(&result);
         let runs = self.plan.runs.iter().map(|run| &run.id);
         let found = workspace.dirs.store().results_as(runs, ended)?;
         Ok(self.ended.get_or_init(|| found))
@@ -59,19 +59,34 @@ impl PlannedSweep {
     /// # Errors
     /// If a method is not registered.
     pub fn stale_runs(&self, workspace: &Workspace) -> Result<Vec<StaleRuns>> {
+        let ended = self.plan.runs.iter().zip(self.ended(workspace)?);
+        workspace.stale(ended.filter_map(|(run, ended)| Some((run.template().method.as_str(), (*ended)?))))
+    }
+}
+
+impl Workspace {
+    /// Finds the results of a report that other sources of their method or of core made, by method.
+    ///
+    /// # Errors
+    /// If a method is not registered.
+    pub fn stale_results(&self, report: &SweepReport) -> Result<Vec<StaleRuns>> {
+        let known = |method: &str| self.registry.method(method).is_ok();
+        let runs = report.runs.iter().filter(|run| known(&run.method));
+        self.stale(runs.filter_map(|run| Some((run.method.as_str(), Ended::of(run.finished()?)))))
+    }
+
+    fn stale<'a>(&self, results: impl Iterator<Item = (&'a str, Ended)>) -> Result<Vec<StaleRuns>> {
         let mut digests: BTreeMap<&str, String> = BTreeMap::new();
         let mut stale: BTreeMap<(&str, OtherSources), usize> = BTreeMap::new();
-        for (run, ended) in self.plan.runs.iter().zip(self.ended(workspace)?) {
-            let Some(ended) = ended else { continue };
-            let method = run.template().method.as_str();
+        for (method, ended) in results {
             if !digests.contains_key(method) {
-                digests.insert(method, workspace.registry.method(method)?.source_digest());
+                digests.insert(method, self.registry.method(method)?.source_digest());
             }
             let differs = |then: Option<Name>, now: &str| then.is_some_and(|then| then != now);
             let other = if differs(ended.sources, &digests[method]) {
                 Some(OtherSources::Method)
             } else {
-                workspace.build.core_digest.filter(|now| differs(ended.core, now)).map(|_| OtherSources::Core)
+                self.build.core_digest.filter(|now| differs(ended.core, now)).map(|_| OtherSources::Core)
             };
             if let Some(other) = other {
                 *stale.entry((method, other)).or_default() += 1;
@@ -79,5 +94,26 @@ impl PlannedSweep {
         }
         let stale = stale.into_iter();
         Ok(stale.map(|((method, sources), runs)| StaleRuns { method: method.to_owned(), sources, runs }).collect())
+    }
+}
+
+impl Ended {
+    fn of(result: &RunResult) -> Self {
+        let fact = |key: &str| result.provenance.get(key).copied();
+        Self { sources: fact(SOURCES), core: fact(CORE) }
+    }
+}
+
+impl StaleRuns {
+    /// What a user is told, with the command that repeats the runs.
+    pub fn in_words(&self) -> String {
+        let Self { method, sources, runs } = self;
+        let (were, them) = if *runs == 1 { ("was", "it") } else { ("were", "them") };
+        let sources = match sources {
+            OtherSources::Method => "the method",
+            OtherSources::Core => "hashlab's core",
+        };
+        let runs = counted(*runs, "finished run");
+        format!("{runs} of `{method}` {were} made by other sources of {sources}; `--rerun {method}` repeats {them}")
     }
 }

@@ -87,7 +87,7 @@ impl Workspace {
         let ExperimentText { text, command, .. } = experiment;
         let (needs, _) = lookup.hub.take();
         if !needs.is_empty() {
-            return Err(MissingFiles { needs, command: fetching(&command) }.into());
+            return Err(MissingFiles { needs, absence: None, command: fetching(&command) }.into());
         }
         let mut weights = EncoderFiles::default();
         let mut resolve = |modality: Modality, section: &Settings| {
@@ -125,10 +125,13 @@ impl Workspace {
             let codes = Arc::clone(&codes);
             Arc::new(move |path, bits| codes.inspect(path, bits))
         };
-        let missing = |needs| anyhow::Error::new(MissingFiles { needs, command: fetching(command) });
+        let missing = |needs| {
+            let absence = lookup.hub.absence();
+            anyhow::Error::new(MissingFiles { needs, absence, command: fetching(command) })
+        };
         let loaded = load(text, origin, &catalog, overrides).map_err(|wrong| match lookup.hub.take().0 {
             // What is wrong is that the data set's files are missing, which can be had.
-            needs if lookup.hub.lacks_data() && wrong.iter().count() == 1 => missing(needs),
+            needs if lookup.hub.absence().is_some() && wrong.iter().count() == 1 => missing(needs),
             _ => bad_input(wrong.render(*color)),
         })?;
         Ok((loaded, lookup, codes))
@@ -156,5 +159,5 @@ pub(crate) fn fetching(sweep: &str) -> String {
 
 /// Describes a data set; where that fails, keeps account of its public files that are absent.
 fn noting_absence(describe: Describe, entry: DatasetEntry, lookup: Arc<Lookup>) -> Describe {
-    Arc::new(move |settings| describe(settings).inspect_err(|_| lookup.hub.note_data(&entry)))
+    Arc::new(move |settings| describe(settings).inspect_err(|error| lookup.hub.note_data(&entry, error)))
 }

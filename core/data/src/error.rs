@@ -1,7 +1,7 @@
 //! Errors of data sets.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An error of a data set.
 #[derive(Debug, thiserror::Error)]
@@ -41,13 +41,17 @@ pub enum DataError {
 
 /// One line per searched place.
 fn places(looked: &[PathBuf]) -> String {
-    let place = |path: &PathBuf| match path.metadata() {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            format!("\n  no permission to look at {}", path.display())
-        }
-        _ => format!("\n  looked at {}", path.display()),
+    let place = |path: &PathBuf| match denied(path) {
+        true => format!("\n  no permission to look at {}", path.display()),
+        false => format!("\n  looked at {}", path.display()),
     };
     looked.iter().map(place).collect()
+}
+
+/// Whether a file, or what a folder holds, may not be looked at.
+fn denied(path: &Path) -> bool {
+    let looked = path.metadata().and_then(|found| if found.is_dir() { path.read_dir().map(drop) } else { Ok(()) });
+    looked.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::RunId;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// An error of the operating system.
-    #[error("cannot {action} `{}`: {error}{}", path.display(), help(error))]
+    #[error("cannot {action} `{}`: {error}{}", path.display(), help(action, error))]
     Io {
         /// The failed action, e.g. `write`.
         action: &'static str,
@@ -75,7 +75,7 @@ impl StoreError {
 }
 
 /// Remedies, for errors that the user can fix.
-fn help(error: &io::Error) -> &'static str {
+fn help(action: &str, error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "\nhelp: free space on that disk, then run the same command again: finished runs are kept"
@@ -87,7 +87,7 @@ fn help(error: &io::Error) -> &'static str {
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             "\nhelp: a file is in the place of a directory: move it away, or name another directory with `--runs DIR`"
         }
-        io::ErrorKind::Unsupported => NO_LOCKS,
+        io::ErrorKind::Unsupported if action == "lock" => NO_LOCKS,
         _ if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
             "\nhelp: the limit on open files, `ulimit -n`, is too low"
         }

@@ -93,8 +93,9 @@ impl Store {
         for shard in files::list(&self.root.join("store"))? {
             let names = files::list(&shard)?;
             let names = names.iter().filter_map(|run| run.file_name()?.to_str());
-            // A run that is being removed has a hidden name.
-            runs.extend(names.filter(|name| !name.starts_with('.')).map(|name| RunId(name.to_owned())));
+            // A run that is being removed has a hidden name. A copy that somebody made has another one than a run's.
+            let visible = names.filter(|name| !name.starts_with('.')).map(|name| RunId(name.to_owned()));
+            runs.extend(visible.filter(|id| shard(id).is_some()));
         }
         Ok(runs)
     }

@@ -69,6 +69,13 @@ fn controls(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Whether a label looks like one without a blank at its end, or without a character that shows nothing. Joiners stay:
+/// some scripts need them.
+fn looks_like_another(label: &str) -> bool {
+    let unseen = |c| matches!(c, '\u{a0}' | '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
+    label.trim() != label || label.is_empty() || label.chars().any(unseen)
+}
+
 fn method_table(reader: &mut Reader<'_>, node: &Node) -> Option<MethodTable> {
     let NodeKind::Table(fields) = &node.kind else {
         let message = format!("a method must be a table, got {}", node.describe());
@@ -79,11 +86,16 @@ fn method_table(reader: &mut Reader<'_>, node: &Node) -> Option<MethodTable> {
     reader.scope.method = Some(method);
     let label_field = fields.iter().find(|field| field.key == "label");
     let label = label_field.and_then(|field| reader.text(field));
-    if let (Some(label), Some(field)) = (&label, label_field)
-        && label.chars().any(controls)
-    {
-        let diagnostic = Diagnostic::new(&field.node.span, format!("`label` holds a control character: {label:?}"));
-        reader.push(diagnostic.help("tables and terminals show letters, digits and signs"));
+    if let (Some(label), Some(field)) = (&label, label_field) {
+        let problem = match () {
+            () if label.chars().any(controls) => Some("holds a control character"),
+            () if looks_like_another(label) => Some("is empty, or holds blanks or signs that nobody sees"),
+            () => None,
+        };
+        if let Some(problem) = problem {
+            let diagnostic = Diagnostic::new(&field.node.span, format!("`label` {problem}: {label:?}"));
+            reader.push(diagnostic.help("tables and terminals show letters, digits and signs"));
+        }
     }
     let mut fixed = Layer::new(Origin::Method(method.name.clone()));
     for field in fields {

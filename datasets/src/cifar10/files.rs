@@ -81,14 +81,14 @@ impl Files {
             }
             if absent.len() < paths.len() {
                 let looked = absent.into_iter().cloned().collect();
-                incomplete.get_or_insert(("part of data set `cifar10`", looked));
+                incomplete.get_or_insert(("part of data set `cifar10`".to_owned(), looked));
             }
         }
-        let unread = unread(&places).map_or(String::new(), |path| {
-            format!("{} is not read; the parquet files and the unpacked binary version are\n", path.display())
+        let what = unread(&places).map_or("data set `cifar10`".to_owned(), |path| {
+            format!("{} is not read, and another version of data set `cifar10`", path.display())
         });
-        let (what, looked) = incomplete.unwrap_or(("data set `cifar10`", places));
-        Err(DataError::Missing { what: what.into(), looked, help: unread + MISSING_HELP })
+        let (what, looked) = incomplete.unwrap_or((what, places));
+        Err(DataError::Missing { what, looked, help: MISSING_HELP.into() })
     }
 
     /// Reads the labels of all items, without their pixels.

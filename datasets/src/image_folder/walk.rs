@@ -48,11 +48,12 @@ fn enter(dir: &Path, prefix: &str, above: &mut Vec<PathBuf>, walk: &mut Walk) ->
             continue;
         }
         let kind = entry.file_type().map_err(unreadable(&path))?;
-        // A link that leads nowhere counts as the file that its name says.
-        let is_dir = if kind.is_symlink() { path.is_dir() } else { kind.is_dir() };
-        if is_dir {
+        let kind = if kind.is_symlink() { path.metadata().ok().map(|found| found.file_type()) } else { Some(kind) };
+        // A link that leads nowhere counts as the file that its name says. Pipes and devices may have no end.
+        let is_file = kind.is_none_or(|kind| kind.is_file());
+        if kind.is_some_and(|kind| kind.is_dir()) {
             enter(&path, &format!("{prefix}{name}/"), above, walk)?;
-        } else if is_image(&name) {
+        } else if is_file && is_image(&name) {
             walk.images.push(format!("{prefix}{name}"));
         } else {
             walk.others += 1;
@@ -87,9 +88,12 @@ mod tests {
         symlink(at("elsewhere"), at("cat/link")).unwrap();
         symlink(at("elsewhere/d.gif"), at("cat/e.gif")).unwrap();
         symlink(at("gone"), at("cat/f.png")).unwrap();
+        // What is no file has no end, or waits for one who writes.
+        assert!(std::process::Command::new("mkfifo").arg(at("cat/g.png")).status().unwrap().success());
+        symlink("/dev/zero", at("cat/h.png")).unwrap();
         let walk = images_below(&at("cat")).unwrap();
         assert_eq!(walk.images, ["a.png", "b.JPG", "e.gif", "f.png", "link/d.gif", "small/c.webp"]);
-        assert_eq!(walk.others, 1);
+        assert_eq!(walk.others, 3);
         symlink(at("cat"), at("cat/small/again")).unwrap();
         let circle = images_below(&at("cat")).unwrap_err().to_string();
         assert!(circle.contains("small/again") && circle.contains("leads back to"), "{circle}");

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use hashlab_data::DataError;
 use rayon::prelude::*;
 
-use super::places::unreadable;
+use super::places::{damaged, unreadable};
 
 /// A digest of content.
 pub(crate) type Digest = [u8; 32];
@@ -72,6 +72,9 @@ pub(crate) fn digest_files(
             let Ok(metadata) = fs::metadata(&path) else {
                 return Ok((([0; STAMP], Known { digest: [0; 32], state: State::Missing }), false));
             };
+            if !metadata.is_file() {
+                return Err(damaged(&path, "this is no file but a folder, pipe or device", "correct the path"));
+            }
             let stamp = stamp(&path, &metadata);
             let remembered = notes.as_ref().and_then(|notes| notes.get(index, &stamp));
             match remembered.filter(|known| !decode || known.state != State::Unknown) {

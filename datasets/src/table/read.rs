@@ -1,7 +1,7 @@
 //! Reading of rows, one after the other.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use hashlab_data::DataError;
@@ -63,14 +63,21 @@ fn csv_rows(
     };
     let header = reader.headers().map_err(broken)?.clone();
     let find = |name: &String| {
-        let position = header.iter().position(|column| column.trim_start_matches('\u{feff}') == name);
-        position.ok_or_else(|| no_column(path, name, header.iter().collect()))
+        let named = |column: &str| column.trim_start_matches('\u{feff}') == name;
+        if header.iter().filter(|column| named(column)).count() > 1 {
+            return Err(damaged_line(path, 1, format!("two columns are named `{name}`"), "rename one of them"));
+        }
+        header.iter().position(named).ok_or_else(|| no_column(path, name, header.iter().collect()))
     };
     let image = columns.image.as_ref().map(find).transpose()?;
     let captions = columns.captions.iter().map(find).collect::<Result<Vec<_>, _>>()?;
     let labels = columns.labels.iter().map(find).collect::<Result<Vec<_>, _>>()?;
     let mut record = csv::StringRecord::new();
+    let mut last = csv::Position::new();
     while reader.read_record(&mut record).map_err(broken)? {
+        if let Some(start) = record.position() {
+            last = start.clone();
+        }
         let cell = |at: &usize| match &record[*at] {
             "" => Cell::new(),
             text => vec![Value::Text(text.to_owned())],
@@ -81,6 +88,21 @@ fn csv_rows(
             captions: captions.iter().map(cell).collect(),
             labels: labels.iter().map(cell).collect(),
         })?;
+    }
+    check_quotes(path, &last)
+}
+
+/// Checks that the last row of a file, at `last`, is one line, or closes its quotes: a quote that is not closed turns the
+/// rest of the file into one cell.
+fn check_quotes(path: &Path, last: &csv::Position) -> Result<(), DataError> {
+    let mut file = File::open(path).map_err(unreadable(path))?;
+    let mut row = Vec::new();
+    file.seek(SeekFrom::Start(last.byte())).and_then(|_| file.read_to_end(&mut row)).map_err(unreadable(path))?;
+    let row = row.trim_ascii();
+    let quotes = row.iter().filter(|byte| **byte == b'"').count();
+    if row.contains(&b'\n') && quotes % 2 == 1 {
+        let problem = "a quote is opened and not closed, so that all that follows would be one cell";
+        return Err(damaged_line(path, last.line() as usize, problem, "close it, or double the quotes inside of a cell"));
     }
     Ok(())
 }

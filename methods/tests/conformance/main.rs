@@ -137,6 +137,33 @@ fn relaxed_codes_are_finite_and_of_the_asked_length() {
 }
 
 #[test]
+fn the_first_weights_are_drawn_by_the_seed() {
+    for method in METHODS.iter().filter(|method| method.deep && method.info.seeded) {
+        let of = |seed: u64| state_bits(&build(method, seed).as_method().state().unwrap());
+        assert_eq!(of(0), of(0), "{}", method.info.name);
+        assert_ne!(of(0), of(1), "{}", method.info.name);
+    }
+}
+
+/// A batch norm that sees its batch, a mean over the call's items: codes would change with the company of an item.
+#[test]
+fn the_code_of_an_item_is_that_of_the_item_alone() {
+    for method in METHODS {
+        let built = trained(method, 0);
+        for modality in modalities(method) {
+            let all = encode_as(method, built.as_method(), *modality);
+            for item in [0, ITEMS as u32 + 6] {
+                let alone = built.as_method().encode(&plain(method, &Modality::ALL, &[item]), *modality).unwrap();
+                let of_all = all.narrow(0, item as usize, 1).unwrap();
+                let difference = (&alone - &of_all).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+                let largest = of_all.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+                assert!(difference <= 1e-4 * largest, "{}: {difference} of {largest}", method.info.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_method_of_any_modality_does_with_texts_what_it_does_with_images() {
     let items: Vec<u32> = (0..ITEMS as u32).collect();
     for method in METHODS.iter().filter(|method| method.info.needs.fixed().is_none()) {

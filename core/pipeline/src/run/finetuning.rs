@@ -24,8 +24,8 @@ pub fn check_finetuning(config: &RunConfig) -> Result<()> {
     match frozen.filter(|_| finetuned.values().any(|on| *on)) {
         None => Ok(()),
         Some((modality, _)) => bail!(
-            "method `{}` reads several modalities, and `finetune` trains the encoders of all or none: that of {modality}s \
-             is frozen\nhelp: set `finetune` in [image] and in [text], or in neither",
+            "`finetune` must be set in [image] and in [text], or in neither: of method `{}`, the encoder of {modality}s is \
+             frozen and the other one is trained",
             config.method
         ),
     }
