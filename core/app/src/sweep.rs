@@ -13,7 +13,7 @@ use hashlab_pipeline::check_batches;
 use hashlab_pipeline::run::split_of;
 use hashlab_report::{Outcome, SweepReport};
 use hashlab_settings::canonical;
-use hashlab_store::{PlanDir, RunDir, RunId, RunState, StoreError};
+use hashlab_store::{PlanDir, RunDir, RunId, RunState, StoreError, counted};
 use hashlab_sweep::PlannedRun;
 
 use crate::collect::{self, COMMAND};
@@ -80,16 +80,17 @@ impl PlannedSweep {
         // From here on, a signal leaves runs that go on from where they were.
         let stop = if pending.is_empty() { Ok(StopRequests::new()) } else { StopRequests::install() };
         let stop = stop.context("cannot listen to signals")?;
-        // Nothing is given up for a sweep that could not start.
-        self.discard(workspace, &options.choice)?;
+        self.set_aside(workspace, &options.choice)?;
         let (dir, recorded) = self.begin(workspace, &pending)?;
         let writable = recorded.is_ok();
         let mut warnings: Vec<String> = recorded.err().into_iter().map(|error| error.to_string()).collect();
-        let (completion, failures) = if pending.is_empty() {
-            (Completion::Complete, BTreeMap::new())
+        let ran = if pending.is_empty() {
+            Ok((Completion::Complete, BTreeMap::new()))
         } else {
-            self.run_graph(workspace, options, &dir, &pending, observer, stop)?
+            self.run_graph(workspace, options, &dir, &pending, observer, stop)
         };
+        warnings.extend(put_back(workspace, &pending)?);
+        let (completion, failures) = ran?;
         let mut ended = self.collect(workspace, options, completion)?;
         add_unrecorded(&mut ended.report, failures);
         warnings.extend(ended.warnings);
@@ -125,14 +126,14 @@ impl PlannedSweep {
         Ok(self.pending(workspace, &Choice::default())?.is_empty())
     }
 
-    /// Removes the results that are to be repeated.
-    pub(crate) fn discard(&self, workspace: &Workspace, choice: &Choice) -> Result<()> {
+    /// Sets the results aside that are to be repeated.
+    pub(crate) fn set_aside(&self, workspace: &Workspace, choice: &Choice) -> Result<()> {
         let store = workspace.dirs.store();
         for run in self.plan.runs.iter().filter(|_| !choice.rerun.is_empty()) {
             let dir = store.run(&run.id)?;
             let state = dir.state();
             if choice.takes(run, state.name()) && choice.repeats(run, state.name()) {
-                dir.discard()?;
+                dir.set_aside()?;
             }
         }
         Ok(())
@@ -277,6 +278,17 @@ pub(crate) fn unwritable(error: &StoreError) -> anyhow::Error {
 fn templates<'p>(pending: &'p [PendingRun<'p>]) -> impl Iterator<Item = &'p PlannedRun> {
     let groups = pending.chunk_by(|a, b| a.run.shares_template(b.run));
     groups.map(|group| group[0].run)
+}
+
+/// Puts results back whose repetition left none; returns what is said of them.
+pub(crate) fn put_back(workspace: &Workspace, pending: &[PendingRun<'_>]) -> Result<Option<String>> {
+    let store = workspace.dirs.store();
+    let mut back = 0;
+    for pending in pending {
+        back += usize::from(store.run(&pending.run.id)?.put_back()?);
+    }
+    let results = counted(back, "result");
+    Ok((back > 0).then(|| format!("{results} of before stay, as their runs were not repeated to the end")))
 }
 
 /// Opens and splits the data once, so that what every run would fail at is said before anything starts.

@@ -284,13 +284,15 @@ struct Recorder<'a> {
     journal: Journal,
     stop: &'a StopFlag,
     epochs: usize,
+    /// Whether a checkpoint could not be kept.
+    unkept: bool,
 }
 
 impl<'a> Recorder<'a> {
     fn open(claim: &'a Claim, checkpoint: Option<&Checkpoint>, stop: &'a StopFlag, config: &RunConfig) -> Result<Self> {
         let resumed = checkpoint.map(|checkpoint| checkpoint.position.epoch as u64);
         let epochs = section::<TrainConfig>(&config.train)?.epochs;
-        Ok(Self { claim, journal: claim.journal(resumed)?, stop, epochs })
+        Ok(Self { claim, journal: claim.journal(resumed)?, stop, epochs, unkept: false })
     }
 }
 
@@ -310,7 +312,18 @@ impl TrainObserver for Recorder<'_> {
     }
 
     fn checkpoint(&mut self, bytes: &[u8]) -> Result<()> {
-        self.claim.write_checkpoint(bytes).context("cannot keep a checkpoint")
+        match self.claim.write_checkpoint(bytes) {
+            // The run needs none unless it stops here.
+            Err(error) if !self.stop.is_raised() => {
+                if !std::mem::replace(&mut self.unkept, true) {
+                    let message = format!("goes on without a checkpoint: {}", explained(&anyhow!(error)));
+                    tracing::warn!("{message}");
+                    worker::emit(&Event::Note { message });
+                }
+                Ok(())
+            }
+            written => written.context("cannot keep a checkpoint"),
+        }
     }
 
     fn stopped(&self) -> bool {

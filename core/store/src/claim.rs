@@ -96,6 +96,7 @@ impl Claim {
         }
         check_finite(result)?;
         files::replace(&self.run.result_path(), &sealed::seal(result))?;
+        self.run.remove_previous()?;
         self.remove_checkpoint()
     }
 

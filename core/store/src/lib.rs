@@ -32,6 +32,7 @@ mod index;
 mod journal;
 mod lock;
 mod name;
+mod previous;
 mod record;
 mod remarks;
 mod results;

@@ -156,23 +156,6 @@ impl RunDir {
         Ok(Some(result))
     }
 
-    /// Removes the result and all files that belong to it, so that the run is executed again. Returns whether it did; a
-    /// run that another process executes keeps its result.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] if a file cannot be removed.
-    pub fn discard(&self) -> Result<bool, StoreError> {
-        if !self.result_path().exists() {
-            return Ok(false);
-        }
-        let Some(_lock) = lock(&self.lock_path())? else { return Ok(false) };
-        checkpoint::remove_all(&self.path)?;
-        for path in self.files_of_result() {
-            files::remove(&path)?;
-        }
-        Ok(true)
-    }
-
     /// Removes the run with everything in its directory. Returns whether it did; a run that another process executes stays.
     ///
     /// # Errors
@@ -384,7 +367,7 @@ impl RunDir {
     }
 
     /// The result, and the files that belong to it.
-    fn files_of_result(&self) -> [PathBuf; 5] {
+    pub(super) fn files_of_result(&self) -> [PathBuf; 5] {
         [self.result_path(), self.queries_path(), self.items_path(), self.codes_path(), self.model_path()]
     }
 

@@ -304,8 +304,30 @@ fn what_people_look_at_is_kept_and_discarded_with_the_result() {
     claim.finish(&result(run.id(), 0.5)).unwrap();
     assert_eq!((run.items(), run.codes()), (Some(items), Some(codes)));
     drop(claim);
-    assert!(run.discard().unwrap());
+    assert!(run.set_aside().unwrap());
     assert_eq!((run.items(), run.codes()), (None, None));
+    assert!(run.put_back().unwrap());
+    assert_eq!((run.items().is_some(), run.codes().is_some()), (true, true));
+    assert_eq!(run.result().unwrap().run, *run.id());
+    assert!(!run.put_back().unwrap(), "nothing is aside");
+}
+
+#[test]
+fn a_result_that_was_set_aside_waits_for_its_successor() {
+    let (_folder, store) = store();
+    let run = prepared(&store, 0);
+    claim(&run).finish(&result(run.id(), 0.5)).unwrap();
+    assert!(run.set_aside().unwrap());
+    let again = claim(&run);
+    assert!(!run.put_back().unwrap(), "another process executes the run");
+    again.write_checkpoint(b"half").unwrap();
+    drop(again);
+    assert!(!run.put_back().unwrap(), "it goes on from its checkpoint");
+    let again = claim(&run);
+    again.finish(&result(run.id(), 0.75)).unwrap();
+    drop(again);
+    assert!(!run.put_back().unwrap());
+    assert!(!run.path().join("previous").exists());
 }
 
 #[test]

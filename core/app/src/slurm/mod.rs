@@ -122,7 +122,7 @@ impl PlannedSweep {
         let mut cluster = Cluster::open(workspace, self, options, Some(profile))?;
         cluster.chosen = Some(pending.iter().map(|pending| pending.run.id.clone()).collect());
         cluster.take_turn()?;
-        self.discard(workspace, &options.choice)?;
+        self.set_aside(workspace, &options.choice)?;
         self.measure_external(workspace)?;
         self.begin(workspace, &pending)?.1?;
         Ok(cluster)
