@@ -10,6 +10,7 @@ from pathlib import Path
 from lab import Bases, Failed, Lab, is_zombie, kill, until
 
 ROOT = Path(os.environ.get("SLURM_NODE", "/tmp/hashlab-slurm"))
+NODE = os.uname().nodename.split(".")[0]
 SCRIPT = Path(__file__).resolve().parent.parent / "slurm-node.sh"
 PROFILE = 'cpus = 1\nmem = "200M"\ntime = "10"\nwarning = 60\nmax_running = 3\nruns_per_task = {pack}\n'
 
@@ -101,7 +102,17 @@ def controller_is_killed(lab: Lab, rng: random.Random, bases: Bases) -> None:
     if rng.random() < 0.5:
         process.kill()
     subprocess.run([SCRIPT, "start"], check=True, capture_output=True)
+    # A task whose end the controller had not stored counts as running until the node registers anew.
+    restart_node_daemon()
     lab.end(process, (0, 2, 3, -signal.SIGKILL))
+
+
+def restart_node_daemon(pause: float = 0) -> None:
+    pid = int((ROOT / "slurmd.pid").read_text())
+    kill(pid, signal.SIGKILL)
+    until("the daemon's end", lambda: is_zombie(pid))
+    time.sleep(pause)
+    slurm("slurmd", "-N", NODE)
 
 
 def node_daemon_is_killed(lab: Lab, rng: random.Random, bases: Bases) -> None:
@@ -109,11 +120,7 @@ def node_daemon_is_killed(lab: Lab, rng: random.Random, bases: Bases) -> None:
     begin(lab, rng)
     process = submit(lab)
     wait_in_queue(lab, rng, process)
-    pid = int((ROOT / "slurmd.pid").read_text())
-    kill(pid, signal.SIGKILL)
-    until("the daemon's end", lambda: is_zombie(pid))
-    time.sleep(rng.random() * 3)
-    slurm("slurmd", "-N", os.uname().nodename.split(".")[0])
+    restart_node_daemon(rng.random() * 3)
     lab.end(process, (0, 3))
 
 
@@ -135,7 +142,7 @@ def authentication_is_killed(lab: Lab, rng: random.Random, bases: Bases) -> None
 def finish(lab: Lab) -> str:
     """The same command again, after the disturbance."""
     if slurm("sinfo", "-h", "-o", "%T").strip() in ("", "down", "drained", "draining"):
-        slurm("scontrol", "update", f"NodeName={os.uname().nodename.split('.')[0]}", "State=RESUME")
+        slurm("scontrol", "update", f"NodeName={NODE}", "State=RESUME")
     return lab.end(submit(lab), (0,))
 
 

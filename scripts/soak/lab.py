@@ -25,7 +25,7 @@ image_size = 16
 views = 4
 
 [train]
-epochs = 100
+epochs = 60
 batch_size = 32
 validate_every = 20
 
@@ -159,7 +159,7 @@ class Lab:
 
     def wait_for_moment(self, rng: random.Random, process: subprocess.Popen, span: float) -> bool:
         """Waits for a random moment of a sweep that takes `span` seconds. Returns whether the sweep still runs."""
-        looks = {"attempts": (self.attempts, 6), "epochs": (self.epochs, 220), "results": (self.results, 5)}
+        looks = {"attempts": (self.attempts, 6), "epochs": (self.epochs, 120), "results": (self.results, 5)}
         kind = rng.choice(["time", "time", *looks])
         if kind == "time":
             share, what = rng.uniform(0, 0.8) * self.left, "time"
@@ -245,7 +245,7 @@ class Bases:
         for _ in range(20):
             lab.fresh()
             process = lab.start(lab.sweep("--jobs", "2"))
-            until("epochs", lambda: lab.epochs() > 40 or process.poll() is not None)
+            until("epochs", lambda: lab.epochs() > 25 or process.poll() is not None)
             process.send_signal(signal.SIGINT)
             lab.end(process, (0, 130))
             if len(list(lab.runs.glob("store/??/*/checkpoint-*"))) == 2:

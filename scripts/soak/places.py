@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from files import TOLERATED, damage, truncate
-from lab import Bases, Lab, kill
+from lab import Bases, Lab, kill, until
 from processes import begin, jobs
 
 # Debian's package libfaketime, which changes what a process takes for the time.
@@ -41,12 +41,18 @@ def small_disk(lab: Lab, options: str):
         after.rename(lab.runs)
 
 
+def is_remounted(folder: Path) -> bool:
+    """Whether a mount could be made read-only."""
+    return subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], capture_output=True).returncode == 0
+
+
 @contextmanager
 def read_only(lab: Lab, folder: Path):
     """A directory that nobody can write, root included, by a mount on itself."""
     mount("--bind", folder, folder)
     try:
-        mount("-o", "remount,ro,bind", folder)
+        # Refused while a file is being written there.
+        until("a moment without a writer", lambda: is_remounted(folder))
         lab.note(f"  {folder.relative_to(lab.folder)} is read-only")
         yield
     finally:
