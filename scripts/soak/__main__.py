@@ -30,7 +30,7 @@ import processes
 from lab import Bases, Failed, Lab
 
 # Each kind of fault on this machine comes this often for each one on the cluster, which takes longer.
-LOCAL_ROUNDS = 6
+LOCAL_ROUNDS = 12
 
 
 def kinds(short: bool) -> list:

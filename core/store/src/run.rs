@@ -1,14 +1,13 @@
 //! The directory of a run, for reading.
 
 use std::fmt::Display;
-use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::lock::lock;
+use super::lock::{is_held, lock};
 use super::{StoreError, checkpoint, files, journal, journal::Point, sealed, unix_time};
 use crate::{CodeProfile, QueryResults, ShownItems};
 use crate::{RunConfig, RunId, RunResult, SCHEMA};
@@ -31,6 +30,9 @@ pub struct Attempt {
     pub host: String,
     /// The process there.
     pub pid: u32,
+    /// Why and how the sweep repeated the attempt before, if it did, e.g. `out of memory: alone`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
 }
 
 /// Failure of an attempt.
@@ -334,10 +336,9 @@ impl RunDir {
         }
     }
 
-    /// Whether a process executes the run. The test takes a shared lock briefly, which is why [`lock`] retries.
+    /// Whether a process executes the run.
     fn is_held(&self) -> bool {
-        let Ok(file) = File::open(self.lock_path()) else { return false };
-        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+        is_held(&self.lock_path())
     }
 
     /// The number of the last attempt that began, 0 if none did.
