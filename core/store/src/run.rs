@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lock::{is_held, lock};
 use super::{StoreError, checkpoint, files, journal, journal::Point, sealed, unix_time};
+use crate::warnings::warn_once;
 use crate::{CodeProfile, QueryResults, ShownItems};
 use crate::{RunConfig, RunId, RunResult, SCHEMA};
 
@@ -132,7 +133,7 @@ impl RunDir {
 
     /// Reads the result. A damaged one counts as absent, with a warning.
     pub fn result(&self) -> Option<RunResult> {
-        self.read_result().inspect_err(|problem| tracing::warn!("{problem}; it counts as absent")).ok().flatten()
+        self.read_result().inspect_err(|problem| warn_once(format!("{problem}; it counts as absent"))).ok().flatten()
     }
 
     /// Reads the result; the error says why there is one that cannot be used.
@@ -241,6 +242,14 @@ impl RunDir {
     /// Reads the failure of the last attempt; `None` if it did not fail, or if a new one has begun.
     pub fn failure(&self) -> Option<Failure> {
         files::read_json(&self.failure_path())
+    }
+
+    /// Forgets the failure of the last attempt: the run is about to be executed again.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the file cannot be removed.
+    pub fn forget_failure(&self) -> Result<(), StoreError> {
+        files::remove(&self.failure_path())
     }
 
     /// Asks the process that executes the run, on whatever machine, to stop it, and keeps others from beginning it.

@@ -332,3 +332,13 @@ fn a_pipe_in_the_place_of_a_lock_is_refused() {
     fs::remove_file(lock).unwrap();
     claim(&run);
 }
+
+#[test]
+fn identities_of_many_seeds_are_those_of_each() {
+    let (ids, seeds) = (config(0).ids(), [0, 7, 12_345, u64::MAX]);
+    for bits in [16, 128] {
+        let one_by_one: Vec<_> = seeds.iter().map(|seed| ids.id(bits, *seed)).collect();
+        assert_eq!(ids.of_seeds(bits, &seeds).collect::<Vec<_>>(), one_by_one);
+    }
+    assert_eq!(ids.id(16, 7), config(7).id());
+}

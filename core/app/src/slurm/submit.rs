@@ -28,7 +28,10 @@ impl Cluster<'_> {
         let mut pending = Vec::new();
         for run in sweep.plan.runs.iter().filter(|run| runs.contains(&run.id)) {
             let method = self.workspace.registry.method(&run.template().method)?;
-            self.workspace.dirs.store().run(&run.id)?.prepare(&run.config())?;
+            let dir = self.workspace.dirs.store().run(&run.id)?;
+            dir.prepare(&run.config())?;
+            // An old failure would hide that the task of the run vanished before it began.
+            dir.forget_failure()?;
             pending.push(PendingRun { run, deep: method.deep });
         }
         let limit = self.slurm.max_array_size()?;
