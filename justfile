@@ -36,6 +36,11 @@ test-slurm *ARGS:
         --program "${CARGO_TARGET_DIR:-target}/release/hashlab" {{ ARGS }}; \
         code=$?; scripts/slurm-node.sh down; exit $code
 
+# Sweeps under faults, which the same command must finish as if undisturbed, e.g. `just soak --scenarios 50 --short`
+soak *ARGS:
+    cargo build --release --package hashlab
+    python3 scripts/soak --program "${CARGO_TARGET_DIR:-target}/release/hashlab" {{ ARGS }}
+
 # Tests of encoders and methods on candle's own operations, as on other devices; without those of bits that vary by batch
 test-plain:
     cargo test --release --workspace --features hashlab-kernels/plain --test golden --test torchvision --test compute \

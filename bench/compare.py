@@ -17,6 +17,8 @@ import sys
 import time
 from dataclasses import dataclass, field
 
+import overhead
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEERS = ROOT / "bench" / "peers"
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -416,6 +418,9 @@ def arguments():
 
 def main():
     options = arguments()
+    if options.rows == ["overhead"]:
+        options.python = overhead.main(options.binaries / "hashlab", WORK)
+        return print(f"\n{machine(options)}")
     options.python = python_with_torch()
     listed = subprocess.run([options.binaries / "hashlab-bench", "encoders"], capture_output=True, text=True, check=True)
     chosen = []

@@ -28,6 +28,8 @@ pub(crate) enum PlanFormat {
     /// Runs with their states, then the job graph and an estimate.
     #[default]
     Table,
+    /// The number of runs alone, without a look at what is there of them.
+    Count,
     /// One JSON object per job.
     Jsonl,
     /// One shell command per run without a result, for GNU parallel or xargs.
@@ -103,7 +105,7 @@ impl FailureArgs {
     }
 }
 
-/// Limits of a run.
+/// Limits of runs.
 #[derive(clap::Args, Clone, Copy)]
 pub(crate) struct LimitArgs {
     /// Stop a run that takes longer, e.g. 90s, 30m or 2h: it fails, and goes on from its checkpoint if it is started again
@@ -112,6 +114,14 @@ pub(crate) struct LimitArgs {
     /// Stop a run that uses more memory, e.g. 4G: it fails
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) memory_limit: Option<u64>,
+    /// Memory of all runs together, e.g. 12G: a run waits for others if it took more than is left when runs of its size ran
+    /// before [default: what is free at the start]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) memory: Option<u64>,
+    /// Repeat a run at most N times whose failure may pass: one that ran out of memory alone, then with one thread; one that
+    /// met an error of the disk after 1, 4, 16 … seconds
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) retries: usize,
 }
 
 impl From<LimitArgs> for Limits {

@@ -44,6 +44,8 @@ pub(super) fn options(keep: Keep) -> SweepOptions {
         max_failures: None,
         features_only: false,
         limits: Default::default(),
+        retries: 0,
+        memory: None,
         memory_advice: String::new(),
     }
 }

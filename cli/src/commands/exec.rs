@@ -28,6 +28,8 @@ pub(crate) fn run(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
         max_failures: None,
         features_only: args.features,
         limits: args.limits.into(),
+        retries: args.limits.retries,
+        memory: args.limits.memory,
         memory_advice: "a smaller number of runs at once needs less memory: `--jobs N`".to_owned(),
     };
     if args.table {

@@ -17,9 +17,13 @@ use crate::context::{Context, print};
 
 pub(crate) fn run(context: &Context, args: &PlanArgs) -> Result<ExitCode> {
     let planned = context.plan(&args.experiment)?;
+    if let PlanFormat::Count = args.format {
+        print(&format!("{}\n", planned.plan.runs.len() + planned.plan.external.len()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let preview = planned.preview(&context.workspace)?;
     print(&match args.format {
-        PlanFormat::Table => table(context, &planned, &preview)?,
+        PlanFormat::Table | PlanFormat::Count => table(context, &planned, &preview)?,
         PlanFormat::Jsonl => jsonl(&preview),
         PlanFormat::Commands => commands(context, args, &preview),
         PlanFormat::Sbatch => {
@@ -64,8 +68,9 @@ fn states(preview: &Preview<'_>) -> String {
 /// The extractions of features, each with what it needs and the number of runs that need it.
 fn graph(preview: &Preview<'_>) -> String {
     let mut text = String::new();
-    for (at, stage) in preview.stages.iter().enumerate() {
-        let runs = preview.runs.iter().filter(|run| run.needs.contains(&at)).count();
+    let mut needed = vec![0; preview.stages.len()];
+    preview.runs.iter().flat_map(|run| &run.needs).for_each(|at| needed[*at] += 1);
+    for (at, (stage, runs)) in preview.stages.iter().zip(needed).enumerate() {
         let after: Vec<String> = stage.needs.iter().map(|need| format!("after job {}", need + 1)).collect();
         let after = if after.is_empty() { String::new() } else { format!(", {}", after.join(" and ")) };
         let _ = writeln!(text, "job {}: {}{after}, for {}", at + 1, stage.title, counted(runs, "run"));

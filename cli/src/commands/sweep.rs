@@ -34,6 +34,8 @@ pub(crate) fn run(context: &Context, args: &SweepArgs) -> Result<ExitCode> {
         max_failures: args.failures.most(),
         features_only: false,
         limits: args.limits.into(),
+        retries: args.limits.retries,
+        memory: args.limits.memory,
         memory_advice: "fewer runs at once need less memory: `--jobs N`".to_owned(),
     };
     if args.cluster.executor == ExecutorArg::Slurm {

@@ -257,6 +257,20 @@ fn failures_are_final_until_they_are_asked_for_again() {
     assert!(failed.iter().all(|run| matches!(run.state(), RunState::Failed(_))));
 }
 
+/// A failure of an earlier attempt does not hide that the task of the next one vanished.
+#[test]
+fn a_failed_run_whose_task_vanishes_is_submitted_again() {
+    let text = TINY.replace("items = 300", "items = 100").replace("name = \"itq\"", "name = \"itq\"\nbits = [128]");
+    let cluster = Cluster::with(&text, "runs_per_task = 1\n");
+    assert_eq!(cluster.sweep(&[]).code, Some(3));
+    cluster.0.write("lose-1", "");
+    let again = cluster.sweep(&[]);
+    assert!(again.stderr.contains("2 runs submitted\n"), "{}", again.stderr);
+    assert!(again.stderr.contains("1 in no task of 6 runs"), "{}", again.stderr);
+    assert!(again.stderr.contains("1 run submitted again\n"), "{}", again.stderr);
+    assert_eq!(cluster.0.attempts(), [1, 1, 2, 2, 1, 1]);
+}
+
 #[test]
 fn a_profile_is_checked_line_by_line() {
     let cluster = Cluster::with(TINY, "partition = \"gpu\"\ncpu = 4\nmem = 16\ntime = \"1 hour\"\n");

@@ -53,7 +53,7 @@ fn runs_killed_at_several_moments_go_on() {
     let lab = Lab::with(LONG);
     let victim = &lab.runs_of("cibhash")[0];
     for (attempt, epochs) in [(1, 0), (2, 5), (3, 40)] {
-        let sweep = lab.start(&SWEEP);
+        let sweep = lab.start(&[&SWEEP[..], &["--retries", "0"]].concat());
         until("an attempt of the victim", || at(victim, attempt, epochs));
         signal_worker(victim, Signal::KILL);
         let ended = sweep.end();

@@ -27,6 +27,7 @@ mod npy;
 mod own_data;
 mod repeats;
 mod reports;
+mod retries;
 mod retrieval;
 mod rows;
 mod runs;

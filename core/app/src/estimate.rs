@@ -29,6 +29,7 @@ pub struct Estimate {
 }
 
 /// Estimates by size.
+#[derive(Default)]
 pub(crate) struct Estimates(BTreeMap<String, Estimate>);
 
 /// The size of a run: its method, data, encoders and training. Hyperparameters and code length hardly matter.
@@ -72,6 +73,14 @@ impl Estimates {
     /// The estimate for a run; `None` if no run of its size has finished here.
     pub(crate) fn for_run(&self, config: &RunConfig) -> Option<Estimate> {
         self.0.get(&size(config)).copied()
+    }
+
+    /// The memory in bytes that a run is likely to take.
+    pub(crate) fn memory_of(&self, config: &RunConfig) -> Option<u64> {
+        if self.0.is_empty() {
+            return None;
+        }
+        self.for_run(config)?.memory_mib?.checked_mul(1 << 20)
     }
 }
 

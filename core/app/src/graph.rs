@@ -96,12 +96,13 @@ pub(crate) struct PendingRun<'p> {
 }
 
 /// Builds the graph: stages first, then runs on frozen encoders, then the runs that train their encoder and so keep all
-/// cores busy by themselves.
+/// cores busy by themselves. `memory` says what a run is likely to take, in bytes.
 pub(crate) fn job_graph(
     workspace: &Workspace,
     launch: &Launch<'_>,
     plan: &PlanDir,
     pending: &[PendingRun<'_>],
+    memory: &dyn Fn(&RunConfig) -> Option<u64>,
 ) -> Result<JobGraph> {
     let store = workspace.dirs.store();
     let mut stages = Stages { graph: JobGraph::new(), launch, workspace, plan, known: BTreeMap::new() };
@@ -118,9 +119,10 @@ pub(crate) fn job_graph(
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(Arc::new(launch.command(config, None)?)),
         };
-        let (metric, trains) = (Arc::<str>::from(metric(config)?), finetunes(config)?);
+        let (metric, trains, memory) = (Arc::<str>::from(metric(config)?), finetunes(config)?, memory(config));
         for run in group.iter().map(|pending| pending.run) {
             let job = Job::run(store.run(&run.id)?, &config.method, Arc::clone(&metric), Arc::clone(command));
+            let job = job.with_memory(memory);
             if trains {
                 training.push(job.on_all_cores());
             } else {

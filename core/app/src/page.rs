@@ -67,6 +67,7 @@ fn details(dir: &RunDir, queries: bool) -> RunDetails {
         queries: if queries { dir.queries() } else { None },
         items: if queries { dir.items() } else { None },
         error: dir.failure().map(|failure| failure.message),
+        retries: dir.attempts().into_iter().filter_map(|attempt| attempt.retry).collect(),
         log: dir.log_tail(LOG),
         directory: dir.path().display().to_string(),
     }

@@ -63,7 +63,7 @@ impl PlannedSweep {
         let sweep = store.sweep(&self.plan.name)?;
         let pending = self.pending(workspace, &Choice::default())?;
         let launch = Launch::new(workspace, &self.weights, DeviceName::Cpu, Keep::default())?;
-        let graph = job_graph(workspace, &launch, &sweep.plan(&self.plan.digest())?, &pending)?;
+        let graph = job_graph(workspace, &launch, &sweep.plan(&self.plan.digest())?, &pending, &|_| None)?;
         let numbers: BTreeMap<JobId, usize> =
             graph.ids().filter(|id| graph.job(*id).is_stage()).enumerate().map(|(at, id)| (id, at)).collect();
         let needs_of = |id: JobId| graph.needs(id).iter().map(|need| numbers[need]).collect::<Vec<_>>();

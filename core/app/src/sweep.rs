@@ -17,10 +17,11 @@ use hashlab_store::{PlanDir, RunDir, RunId, RunState, StoreError, counted};
 use hashlab_sweep::PlannedRun;
 
 use crate::collect::{self, COMMAND};
+use crate::estimate::Estimates;
 use crate::graph::{PendingRun, job_graph};
 use crate::models::{self, Keep};
 use crate::workspace::{PlannedSweep, Workspace};
-use crate::{Choice, Devices, Launch, bad_input, stored};
+use crate::{Choice, Devices, Launch, bad_input, memory, stored};
 
 /// How a sweep is executed.
 pub struct SweepOptions {
@@ -38,6 +39,10 @@ pub struct SweepOptions {
     pub features_only: bool,
     /// Limits of a run on this machine.
     pub limits: Limits,
+    /// Number of times that a run is repeated whose failure may pass.
+    pub retries: usize,
+    /// Memory in bytes of all runs together; `None` for what is free when the sweep begins.
+    pub memory: Option<u64>,
     /// Advice for a process that ran out of memory.
     pub memory_advice: String,
 }
@@ -219,7 +224,14 @@ impl PlannedSweep {
         stop: StopRequests,
     ) -> Result<(Completion, Failures)> {
         let launch = Launch::new(workspace, &self.weights, options.devices.of_worker(), options.keep)?;
-        let graph = job_graph(workspace, &launch, dir, pending)?;
+        let memory = options.memory.or_else(memory::available);
+        // What earlier runs took matters where several may run at once.
+        let sizes = if memory.is_some() && pending.len() > 1 && options.devices.of_worker() == DeviceName::Cpu {
+            Estimates::of(&workspace.dirs.store(), &self.plan)?
+        } else {
+            Estimates::default()
+        };
+        let graph = job_graph(workspace, &launch, dir, pending, &|config| sizes.memory_of(config))?;
         let graph = if options.features_only { graph.stages() } else { graph };
         let cores = allocated_cores().unwrap_or(LocalOptions::default().cores);
         let mut executor = LocalExecutor::new(LocalOptions {
@@ -227,6 +239,7 @@ impl PlannedSweep {
             jobs: options.jobs,
             gpu: options.devices.of_worker() != DeviceName::Cpu,
             gpus: options.devices.visible()?,
+            memory,
             limits: options.limits,
             memory_advice: options.memory_advice.clone(),
             ..LocalOptions::default()
@@ -234,6 +247,7 @@ impl PlannedSweep {
         let configs: BTreeMap<&RunId, &PlannedRun> = pending.iter().map(|run| (&run.run.id, run.run)).collect();
         let summary = Scheduler::new(&graph, &mut executor, observer, stop)
             .stop_after_failures(options.max_failures)
+            .retry(options.retries)
             .prepare_runs(|dir| dir.prepare(&configs[dir.id()].config()).map_err(|error| error.to_string()))
             .run();
         Ok((summary.completion(), failures(&graph, &summary)))

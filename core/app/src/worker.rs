@@ -17,6 +17,7 @@ use hashlab_store::{Claim, CodeProfile, Journal, QueryResults, RunConfig, RunDir
 use hashlab_train::{Checkpoint, TrainConfig, TrainObserver};
 
 use crate::error::explained;
+use crate::passing::passing;
 use crate::provenance::{peak_memory_mib, provenance};
 use crate::shown::shown_items;
 use crate::weights::EncoderFiles;
@@ -71,7 +72,9 @@ impl FromStr for FeatureExtent {
 pub fn execute(workspace: &Workspace, options: &WorkerOptions) -> Result<i32> {
     let stop = worker::init()?;
     let worker = Worker { workspace, options, stop: &stop };
-    worker.all().inspect_err(|error| worker::emit(&Event::failed(explained(error))))
+    worker.all().inspect_err(|error| {
+        worker::emit(&Event::Failed { run: None, message: explained(error), passing: passing(error) });
+    })
 }
 
 struct Worker<'a> {
@@ -104,7 +107,8 @@ impl Worker<'_> {
                 Ok(worker::INTERRUPTED) => return Ok(self.stop.interrupted()),
                 Ok(other) => code = other,
                 Err(error) => {
-                    worker::emit(&Event::Failed { run: Some(id.clone()), message: explained(&error) });
+                    let (run, passing) = (Some(id.clone()), passing(&error));
+                    worker::emit(&Event::Failed { run, message: explained(&error), passing });
                     failed = Some(error);
                 }
             }
@@ -148,7 +152,7 @@ impl Worker<'_> {
 
     /// Executes the run unless another process does, or has.
     fn run(&self, device: &Device, dir: &RunDir) -> Result<i32> {
-        let Some(claim) = dir.try_claim()? else { return Ok(worker::BUSY) };
+        let Some(claim) = dir.try_claim_again(worker::retry())? else { return Ok(worker::BUSY) };
         worker::emit(&Event::Claimed);
         let _span = tracing::info_span!("run", id = %dir.id()).entered();
         match self.train_and_evaluate(device, dir, &claim) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Passing;
 use hashlab_store::RunId;
 
 /// Key of an epoch's mean loss in `metrics.jsonl`.
@@ -59,6 +60,9 @@ pub enum Event {
         run: Option<RunId>,
         /// The error; its first line is a summary.
         message: String,
+        /// Why the failure may pass, if it may.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        passing: Option<Passing>,
     },
     /// A signal asked the process to stop: it writes a checkpoint and exits.
     Interrupted {
@@ -70,7 +74,7 @@ pub enum Event {
 impl Event {
     /// Reports the failure of a process's only work.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self::Failed { run: None, message: message.into() }
+        Self::Failed { run: None, message: message.into(), passing: None }
     }
 
     /// Rebuilds the events of one point of a run's journal, for executors without a pipe to the run's process.
@@ -102,7 +106,11 @@ mod tests {
     fn a_failure_names_its_run_only_where_there_are_several() {
         let text = |event| serde_json::to_string(&event).unwrap();
         assert_eq!(text(Event::failed("no")), r#"{"event":"failed","message":"no"}"#);
-        let one = Event::Failed { run: Some(RunId("lsh-b16-s0-1f0c2a9b7d3e".into())), message: "no".into() };
+        let one = Event::Failed {
+            run: Some(RunId("lsh-b16-s0-1f0c2a9b7d3e".into())),
+            message: "no".into(),
+            passing: Some(Passing::Io),
+        };
         assert_eq!(serde_json::from_str::<Event>(&text(one.clone())).unwrap(), one);
     }
 }

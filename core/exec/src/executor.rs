@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::Job;
+use super::{Job, Retry};
 use crate::Event;
 use hashlab_store::RunDir;
 
@@ -17,11 +17,18 @@ pub trait Executor {
     /// Returns the slots that a job takes; the scheduler grants at most the capacity.
     fn slots(&self, job: &Job) -> NonZeroUsize;
 
-    /// Submits a job. `runs` are its unfinished runs, prepared; empty for a stage.
+    /// Returns the memory in bytes that the submitted jobs may take together, as far as they are known; `None` without
+    /// a limit.
+    fn memory(&self) -> Option<u64> {
+        None
+    }
+
+    /// Submits a job. `runs` are its unfinished runs, prepared; empty for a stage. `retry` says why and how it is
+    /// repeated, if it is.
     ///
     /// # Errors
     /// A job that cannot be started.
-    fn submit(&mut self, job: &Job, runs: &[RunDir]) -> Result<Handle, SubmitError>;
+    fn submit(&mut self, job: &Job, runs: &[RunDir], retry: Option<Retry>) -> Result<Handle, SubmitError>;
 
     /// Returns the updates since the last call. A state that cannot be determined is no update. Every handle gets one
     /// [`Update::Exited`], its last.
@@ -65,6 +72,11 @@ pub enum Exit {
     Interrupted {
         /// The reason, e.g. `received SIGTERM`.
         reason: String,
+    },
+    /// Memory ran out.
+    OutOfMemory {
+        /// The reason; its first line is a summary.
+        message: String,
     },
     /// It ended in another way.
     Failed {

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cores, Executor, Exit, Handle, Job, SubmitError, Update, Urgency};
+use super::{Cores, Executor, Exit, Handle, Job, Retry, SubmitError, Update, Urgency};
 use crate::Event;
 use hashlab_store::RunDir;
 
@@ -92,6 +92,8 @@ pub struct FakeExecutor {
     running: BTreeMap<Handle, Playing>,
     updates: Vec<(Handle, Update)>,
     submitted: Vec<Arc<str>>,
+    retries: Vec<Retry>,
+    memory: Option<u64>,
     now: Duration,
 }
 
@@ -118,6 +120,18 @@ impl FakeExecutor {
         &self.submitted
     }
 
+    /// Limits the memory of all jobs together.
+    #[must_use]
+    pub fn with_memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
+    /// Returns the repetitions that were submitted, in order.
+    pub fn retries(&self) -> &[Retry] {
+        &self.retries
+    }
+
     /// Returns the virtual time.
     pub fn now(&self) -> Duration {
         self.now
@@ -136,8 +150,13 @@ impl Executor for FakeExecutor {
         }
     }
 
-    fn submit(&mut self, job: &Job, runs: &[RunDir]) -> Result<Handle, SubmitError> {
+    fn memory(&self) -> Option<u64> {
+        self.memory
+    }
+
+    fn submit(&mut self, job: &Job, runs: &[RunDir], retry: Option<Retry>) -> Result<Handle, SubmitError> {
         let handle = Handle(self.submitted.len() as u64);
+        self.retries.extend(retry);
         self.submitted.push(Arc::clone(&job.title));
         let mut script = self.scripts.get_mut(&*job.title).and_then(VecDeque::pop_front).unwrap_or_default();
         script.end.clone()?;

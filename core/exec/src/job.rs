@@ -45,6 +45,8 @@ pub struct Job {
     pub cores: Cores,
     /// The run whose configuration a stage reads.
     pub reads: Option<RunDir>,
+    /// Memory in bytes that its process is likely to take, if known.
+    pub memory: Option<u64>,
 }
 
 /// Work of a process.
@@ -75,6 +77,7 @@ impl Job {
             log: log.into().into(),
             cores: Cores::All,
             reads: None,
+            memory: None,
         }
     }
 
@@ -104,6 +107,7 @@ impl Job {
             command: command.into(),
             cores: Cores::One,
             reads: None,
+            memory: None,
         }
     }
 
@@ -111,6 +115,13 @@ impl Job {
     #[must_use]
     pub fn reading(mut self, dir: RunDir) -> Self {
         self.reads = Some(dir);
+        self
+    }
+
+    /// Declares the memory in bytes that the process is likely to take.
+    #[must_use]
+    pub fn with_memory(mut self, bytes: Option<u64>) -> Self {
+        self.memory = bytes;
         self
     }
 

@@ -24,6 +24,14 @@ pub const INTERRUPTED: i32 = 75;
 /// The environment variable that holds the process id of the sweep.
 pub(super) const PARENT: &str = "HASHLAB_PARENT";
 
+/// The environment variable that says why and how a job is repeated.
+pub(super) const RETRY: &str = "HASHLAB_RETRY";
+
+/// Why and how the sweep repeats this process's work, if it does.
+pub fn retry() -> Option<String> {
+    std::env::var(RETRY).ok()
+}
+
 /// Prepares the process of a run or a stage: it dies with its sweep, reports panics, turns signals into a request to
 /// stop. Call it first in the process.
 ///

@@ -28,6 +28,8 @@ pub struct RunDetails {
     pub items: Option<ShownItems>,
     /// The error of the last attempt, whole.
     pub error: Option<String>,
+    /// Why and how attempts were repeated.
+    pub retries: Vec<String>,
     /// The last lines of the log.
     pub log: String,
     /// The run's directory.

@@ -116,6 +116,14 @@ impl RunDir {
     /// # Errors
     /// [`StoreError::Io`] if the directory was not prepared or cannot be written, or if its file system has no locks.
     pub fn try_claim(&self) -> Result<Option<Claim>, StoreError> {
+        self.try_claim_again(None)
+    }
+
+    /// Claims the run as [`RunDir::try_claim`], for a repetition: `retry` says why and how, for the list of attempts.
+    ///
+    /// # Errors
+    /// As of [`RunDir::try_claim`].
+    pub fn try_claim_again(&self, retry: Option<String>) -> Result<Option<Claim>, StoreError> {
         let Some(lock) = lock(&self.lock_path())? else { return Ok(None) };
         if self.result().is_some() {
             return Ok(None);
@@ -124,7 +132,7 @@ impl RunDir {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         files::append_json(
             &self.attempts_path(),
-            &Attempt { attempt, time: unix_time(), host, pid: std::process::id() },
+            &Attempt { attempt, time: unix_time(), host, pid: std::process::id(), retry },
         )?;
         files::remove(&self.failure_path())?;
         for name in [".checkpoint-", ".result.json-", ".error.json-"] {

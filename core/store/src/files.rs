@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use tempfile::NamedTempFile;
 
 use super::StoreError;
+use crate::warnings::warn_once;
 
 /// Extension of incomplete files.
 const PARTIAL: &str = ".tmp";
@@ -150,7 +151,7 @@ pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
         Ok(bytes) => Some(bytes),
         Err(error) => {
             if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
-                tracing::warn!("cannot read `{}`: {error}; it counts as absent", path.display());
+                warn_once(format!("cannot read `{}`: {error}; it counts as absent", path.display()));
             }
             None
         }
@@ -181,7 +182,7 @@ pub(super) fn read_tail(path: &Path, most: u64) -> String {
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
     let bytes = read(path)?;
     serde_json::from_slice(&bytes)
-        .inspect_err(|error| tracing::warn!("`{}` is damaged: {error}; it counts as absent", path.display()))
+        .inspect_err(|error| warn_once(format!("`{}` is damaged: {error}; it counts as absent", path.display())))
         .ok()
 }
 

@@ -40,6 +40,7 @@ mod run;
 mod sealed;
 mod shown;
 mod sweep;
+mod warnings;
 mod words;
 
 use std::collections::BTreeSet;

@@ -122,18 +122,42 @@ impl RunIds {
         self.digest(bits, 0)
     }
 
+    /// Derives the identities of the runs of one code length. What comes before the seed is hashed once.
+    pub fn of_seeds<'i>(&'i self, bits: usize, seeds: &'i [u64]) -> impl Iterator<Item = RunId> + 'i {
+        let of_seed = |(_, number): &(String, Number)| matches!(number, Number::Seed);
+        let at = self.parts.iter().position(of_seed).expect("every configuration has a seed");
+        let mut common = blake3::Hasher::new();
+        update(&mut common, &self.parts[..at], bits, 0);
+        common.update(self.parts[at].0.as_bytes());
+        seeds.iter().map(move |&seed| {
+            let mut hasher = common.clone();
+            hasher.update(seed.to_string().as_bytes());
+            update(&mut hasher, &self.parts[at + 1..], bits, seed);
+            RunId(format!("{}-b{bits}-s{seed}-{}", self.method, self.end_digest(hasher)))
+        })
+    }
+
     fn digest(&self, bits: usize, seed: u64) -> String {
         let mut hasher = blake3::Hasher::new();
-        for (text, number) in &self.parts {
-            hasher.update(text.as_bytes());
-            let number = match number {
-                Number::Bits => bits as u64,
-                Number::Seed => seed,
-            };
-            hasher.update(number.to_string().as_bytes());
-        }
+        update(&mut hasher, &self.parts, bits, seed);
+        self.end_digest(hasher)
+    }
+
+    fn end_digest(&self, mut hasher: blake3::Hasher) -> String {
         hasher.update(self.end.as_bytes());
         hasher.finalize().to_hex()[..12].to_owned()
+    }
+}
+
+/// Hashes pieces of a configuration's text, each with the number behind it.
+fn update(hasher: &mut blake3::Hasher, parts: &[(String, Number)], bits: usize, seed: u64) {
+    for (text, number) in parts {
+        hasher.update(text.as_bytes());
+        let number = match number {
+            Number::Bits => bits as u64,
+            Number::Seed => seed,
+        };
+        hasher.update(number.to_string().as_bytes());
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::thread::{self, Builder};
 
 use crate::index::{self, Entry, Stamp};
+use crate::warnings::warn_once;
 use crate::{RunDir, RunId, RunResult, Store, StoreError};
 
 /// Results that are read anew before the index is written; a smaller store needs none.
@@ -153,9 +154,9 @@ impl<K> Lookup<'_, K> {
                 Err(problem) => unusable.push(problem),
             }
         }
-        unusable.iter().take(WARNINGS).for_each(|problem| tracing::warn!("{problem}; it counts as absent"));
+        unusable.iter().take(WARNINGS).for_each(|problem| warn_once(format!("{problem}; it counts as absent")));
         if let more @ 1.. = unusable.len().saturating_sub(WARNINGS) {
-            tracing::warn!("{more} more results are damaged or cannot be read; they count as absent");
+            warn_once(format!("{more} more results are damaged or cannot be read; they count as absent"));
         }
         records
     }

@@ -1,15 +1,15 @@
 //! The directory of a run, for reading.
 
 use std::fmt::Display;
-use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::lock::lock;
+use super::lock::{is_held, lock};
 use super::{StoreError, checkpoint, files, journal, journal::Point, sealed, unix_time};
+use crate::warnings::warn_once;
 use crate::{CodeProfile, QueryResults, ShownItems};
 use crate::{RunConfig, RunId, RunResult, SCHEMA};
 
@@ -31,6 +31,9 @@ pub struct Attempt {
     pub host: String,
     /// The process there.
     pub pid: u32,
+    /// Why and how the sweep repeated the attempt before, if it did, e.g. `out of memory: alone`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
 }
 
 /// Failure of an attempt.
@@ -130,7 +133,7 @@ impl RunDir {
 
     /// Reads the result. A damaged one counts as absent, with a warning.
     pub fn result(&self) -> Option<RunResult> {
-        self.read_result().inspect_err(|problem| tracing::warn!("{problem}; it counts as absent")).ok().flatten()
+        self.read_result().inspect_err(|problem| warn_once(format!("{problem}; it counts as absent"))).ok().flatten()
     }
 
     /// Reads the result; the error says why there is one that cannot be used.
@@ -222,6 +225,14 @@ impl RunDir {
     /// Reads the failure of the last attempt; `None` if it did not fail, or if a new one has begun.
     pub fn failure(&self) -> Option<Failure> {
         files::read_json(&self.failure_path())
+    }
+
+    /// Forgets the failure of the last attempt: the run is about to be executed again.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the file cannot be removed.
+    pub fn forget_failure(&self) -> Result<(), StoreError> {
+        files::remove(&self.failure_path())
     }
 
     /// Asks the process that executes the run, on whatever machine, to stop it, and keeps others from beginning it.
@@ -317,10 +328,9 @@ impl RunDir {
         }
     }
 
-    /// Whether a process executes the run. The test takes a shared lock briefly, which is why [`lock`] retries.
+    /// Whether a process executes the run.
     fn is_held(&self) -> bool {
-        let Ok(file) = File::open(self.lock_path()) else { return false };
-        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+        is_held(&self.lock_path())
     }
 
     /// The number of the last attempt that began, 0 if none did.

@@ -340,3 +340,27 @@ fn the_tail_of_a_log_is_made_of_whole_lines() {
     fs::write(run.log_path(), b"\xff one line without an end").unwrap();
     assert_eq!(run.log_tail(1000), "\u{fffd} one line without an end");
 }
+
+/// Opening a pipe would wait for ever.
+#[test]
+fn a_pipe_in_the_place_of_a_lock_is_refused() {
+    let (_root, store) = store();
+    let run = prepared(&store, 0);
+    let lock = run.path().join(".lock");
+    assert!(std::process::Command::new("mkfifo").arg(&lock).status().unwrap().success());
+    assert_eq!(run.state(), RunState::Missing);
+    let refused = run.try_claim().unwrap_err().to_string();
+    assert!(refused.starts_with("cannot lock `") && refused.ends_with("it is no regular file; remove it"), "{refused}");
+    fs::remove_file(lock).unwrap();
+    claim(&run);
+}
+
+#[test]
+fn identities_of_many_seeds_are_those_of_each() {
+    let (ids, seeds) = (config(0).ids(), [0, 7, 12_345, u64::MAX]);
+    for bits in [16, 128] {
+        let one_by_one: Vec<_> = seeds.iter().map(|seed| ids.id(bits, *seed)).collect();
+        assert_eq!(ids.of_seeds(bits, &seeds).collect::<Vec<_>>(), one_by_one);
+    }
+    assert_eq!(ids.id(16, 7), config(7).id());
+}

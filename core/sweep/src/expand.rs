@@ -1,6 +1,6 @@
 //! Expansion of an experiment into the runs of its plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashlab_data::{ByModality, Modality};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::active::{Tables, active, applicable, without_inactive};
 use crate::experiment::Experiment;
-use crate::layers::{Layer, Merged};
+use crate::layers::{Base, Layer, Merged};
 use crate::method_table::MethodTable;
 use crate::plan::{MOST_RUNS, Plan, PlanError, PlannedRun};
 use crate::row_point::{Key, differing, point};
@@ -48,8 +48,16 @@ impl Experiment {
         let (mut expanded, mut count) = (Vec::new(), 0_usize);
         for (index, table) in self.methods.iter().enumerate() {
             let label: Arc<str> = table.label.as_str().into();
+            let scope = Scope {
+                catalog: &self.catalog,
+                dataset: Some(&self.dataset),
+                description: Some(&self.description),
+                method: Some(&self.catalog.methods[table.method]),
+            };
+            let base = Base::new(scope, self.layers.below(&table.fixed));
             for point in table.points() {
-                let one = self.at_point(index, table, &point, &label, &mut encoders)?;
+                let merged = base.merged(&self.layers.above(&point));
+                let one = self.at_point((index, table), &point, &merged, &label, &mut encoders)?;
                 let one = one.sharing(expanded.last());
                 count = count.saturating_add(one.bits.len().saturating_mul(one.seeds.len()));
                 if count > MOST_RUNS {
@@ -59,34 +67,28 @@ impl Experiment {
             }
         }
         let differing = row_differences(&expanded);
-        let runs = expanded.iter().flat_map(|one| one.runs(&differing[one.table.label.as_str()]));
+        let runs = |one: &AtPoint<'_>| one.runs(&differing[one.table.label.as_str()]);
+        let runs = once_each(expanded.iter().map(runs).collect(), count)?;
         Ok(Plan {
             name: self.name.clone(),
             dataset: self.dataset.name.clone(),
             dataset_title: self.dataset.title.clone(),
             protocol: self.protocol.name.clone(),
             protocol_description: self.protocol.description.clone(),
-            runs: once_each(runs)?,
+            runs,
             external: self.external_runs()?,
         })
     }
 
     fn at_point<'a>(
         &'a self,
-        index: usize,
-        table: &'a MethodTable,
+        (index, table): (usize, &'a MethodTable),
         point: &Layer,
+        merged: &Merged<'_>,
         label: &Arc<str>,
         encoders: &mut Encoders<'_>,
     ) -> Result<AtPoint<'a>, PlanError> {
         let method = &self.catalog.methods[table.method];
-        let scope = Scope {
-            catalog: &self.catalog,
-            dataset: Some(&self.dataset),
-            description: Some(&self.description),
-            method: Some(method),
-        };
-        let merged = Merged::new(scope, self.layers.around(&[&table.fixed, point]));
         let general = merged.table(Section::General);
         let mut bits: Vec<usize> = integers(&general, "bits");
         bits.retain(|bits| !table.grid.excludes_bits(point, *bits as u64));
@@ -97,11 +99,11 @@ impl Experiment {
         Ok(AtPoint {
             index,
             table,
-            tables: active(&merged, &table.modalities),
+            tables: active(merged, &table.modalities),
             bits,
             seeds,
             label: Arc::clone(label),
-            template: Arc::new(self.config(table, &merged, encoders)?),
+            template: Arc::new(self.config(table, merged, encoders)?),
         })
     }
 
@@ -167,14 +169,15 @@ impl<'a> AtPoint<'a> {
         self
     }
 
-    fn runs(&self, differing: &[Key]) -> Vec<PlannedRun> {
+    /// The runs, and the digest of the configuration that they share.
+    fn runs(&self, differing: &[Key]) -> (String, Vec<PlannedRun>) {
         let ids = self.template.ids();
         let point = Arc::new(point(&self.tables, &self.table.varied, differing));
         let mut runs = Vec::with_capacity(self.bits.len() * self.seeds.len());
         for &bits in &self.bits {
             let setting: Arc<str> = ids.setting(bits).into();
-            runs.extend(self.seeds.iter().map(|&seed| PlannedRun {
-                id: ids.id(bits, seed),
+            runs.extend(ids.of_seeds(bits, &self.seeds).zip(&self.seeds).map(|(id, &seed)| PlannedRun {
+                id,
                 setting: Arc::clone(&setting),
                 method: self.index,
                 label: Arc::clone(&self.label),
@@ -184,7 +187,7 @@ impl<'a> AtPoint<'a> {
                 template: Arc::clone(&self.template),
             }));
         }
-        runs
+        (ids.setting(0), runs)
     }
 }
 
@@ -197,9 +200,13 @@ fn row_differences<'a>(expanded: &'a [AtPoint<'_>]) -> BTreeMap<&'a str, Vec<Key
     rows.into_iter().map(|(label, row)| (label, differing(&row))).collect()
 }
 
-fn integers<T: serde::de::DeserializeOwned>(general: &Settings, key: &str) -> Vec<T> {
+/// The numbers of a list, each once.
+fn integers<T: serde::de::DeserializeOwned + Ord + Copy>(general: &Settings, key: &str) -> Vec<T> {
     let value = general.get(key).cloned().unwrap_or_default();
-    serde_json::from_value(value).expect("the types of the top level were checked")
+    let mut numbers: Vec<T> = serde_json::from_value(value).expect("the types of the top level were checked");
+    let mut seen = BTreeSet::new();
+    numbers.retain(|number| seen.insert(*number));
+    numbers
 }
 
 /// Encoder sections and their resolved forms. Each different one is resolved once: weights may have to be digested.
@@ -221,10 +228,29 @@ impl Encoders<'_> {
     }
 }
 
-/// Drops repeated runs.
-fn once_each(runs: impl Iterator<Item = PlannedRun>) -> Result<Vec<PlannedRun>, PlanError> {
+/// Drops repeated runs of points, `count` in all. Runs of different configurations are different, and so are those of one
+/// point: only points of one configuration are looked at run by run.
+fn once_each(points: Vec<(String, Vec<PlannedRun>)>, count: usize) -> Result<Vec<PlannedRun>, PlanError> {
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    points.iter().for_each(|(template, _)| *times.entry(template.clone()).or_default() += 1);
     let mut labels: BTreeMap<RunId, Arc<str>> = BTreeMap::new();
-    let mut kept = Vec::new();
+    let mut kept = Vec::with_capacity(count);
+    for (template, runs) in points {
+        if times[&template] == 1 {
+            kept.extend(runs);
+        } else {
+            keep_once(runs, &mut labels, &mut kept)?;
+        }
+    }
+    Ok(kept)
+}
+
+/// Keeps the runs whose identities have no label yet.
+fn keep_once(
+    runs: Vec<PlannedRun>,
+    labels: &mut BTreeMap<RunId, Arc<str>>,
+    kept: &mut Vec<PlannedRun>,
+) -> Result<(), PlanError> {
     for run in runs {
         match labels.get(&run.id) {
             None => {
@@ -238,5 +264,5 @@ fn once_each(runs: impl Iterator<Item = PlannedRun>) -> Result<Vec<PlannedRun>, 
             }
         }
     }
-    Ok(kept)
+    Ok(())
 }

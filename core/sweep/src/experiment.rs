@@ -10,7 +10,7 @@ use crate::constraints::violations;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceText, Span};
 use crate::extends::FileTree;
 use crate::external::{ExternalTable, external_tables};
-use crate::layers::{Layer, Layers, Merged, Origin};
+use crate::layers::{Base, Layer, Layers, Merged, Origin};
 use crate::method_table::{MethodTable, method_tables};
 use crate::overrides::{Override, Overrides};
 use crate::reader::Reader;
@@ -197,8 +197,9 @@ fn check_points(
 ) -> Vec<Diagnostic> {
     let sections = scope.method.map(|method| applicability::sections(method, &table.modalities)).unwrap_or_default();
     judged.extend(&sections);
+    let base = Base::new(scope, layers.below(&table.fixed));
     let check = |point: Layer| {
-        let merged = Merged::new(scope, layers.around(&[&table.fixed, &point]));
+        let merged = base.merged(&layers.above(&point));
         let mut found = violations(&merged, &sections, &table.span);
         found.extend(modalities::check_encoders(&merged, &table.modalities, &table.span));
         if found.is_empty() && !sections.iter().any(|section| merged.rejects_any(*section)) {

@@ -148,6 +148,16 @@ impl Layers {
         self.files.iter().chain(method.iter().copied()).chain(&self.overrides).collect()
     }
 
+    /// The layers below a method's points, and the method's own.
+    pub(crate) fn below<'a>(&'a self, fixed: &'a Layer) -> Vec<&'a Layer> {
+        self.files.iter().chain([fixed]).collect()
+    }
+
+    /// A point of a method, and the layers above it.
+    pub(crate) fn above<'a>(&'a self, point: &'a Layer) -> Vec<&'a Layer> {
+        std::iter::once(point).chain(&self.overrides).collect()
+    }
+
     /// The layers, the uppermost first.
     pub(crate) fn downwards(&self) -> impl Iterator<Item = &Layer> {
         self.overrides.iter().rev().chain(self.files.iter().rev())
@@ -156,6 +166,33 @@ impl Layers {
     /// Whether a variable or a flag sets a key.
     pub(crate) fn overridden(&self, section: Section, key: &str) -> bool {
         self.overrides.iter().any(|layer| layer.find(section, key).is_some())
+    }
+}
+
+/// Layers that many points share, merged over the defaults once.
+pub(crate) struct Base<'a> {
+    scope: Scope<'a>,
+    layers: Vec<&'a Layer>,
+    figment: Figment,
+}
+
+impl<'a> Base<'a> {
+    /// Merges `layers` over the defaults, each above the one before it.
+    pub(crate) fn new(scope: Scope<'a>, layers: Vec<&'a Layer>) -> Self {
+        let base = Figment::from(Defaults(scope));
+        let figment = layers.iter().fold(base, |below, layer| below.merge(layer));
+        Self { scope, layers, figment }
+    }
+
+    /// Merges further layers over these.
+    pub(crate) fn merged<'p>(&self, above: &[&'p Layer]) -> Merged<'p>
+    where
+        'a: 'p,
+    {
+        let figment = above.iter().fold(self.figment.clone(), |below, layer| below.merge(layer));
+        let tables = figment.data().expect("settings are plain data").remove(&Profile::Default).unwrap_or_default();
+        let layers = self.layers.iter().copied().chain(above.iter().copied()).collect();
+        Merged { scope: self.scope, layers, figment, tables }
     }
 }
 
@@ -170,10 +207,7 @@ pub(crate) struct Merged<'a> {
 impl<'a> Merged<'a> {
     /// Merges `layers` over the defaults, each above the one before it.
     pub(crate) fn new(scope: Scope<'a>, layers: Vec<&'a Layer>) -> Self {
-        let base = Figment::from(Defaults(scope));
-        let figment = layers.iter().fold(base, |below, layer| below.merge(layer));
-        let tables = figment.data().expect("settings are plain data").remove(&Profile::Default).unwrap_or_default();
-        Self { scope, layers, figment, tables }
+        Base::new(scope, layers).merged(&[])
     }
 
     fn value(&self, section: Section, key: &str) -> Option<&figment::value::Value> {

@@ -43,6 +43,7 @@ fn text(run: &RunDir) -> Result<String> {
     let (state, config, remarks) = (run.state(), run.config()?, run.remarks());
     let attempts = counted(run.attempts().len(), "attempt");
     let mut facts = vec![("state", format!("{}, {attempts}", state.name()))];
+    facts.extend(run.attempts().into_iter().filter_map(|attempt| Some(("repeated", attempt.retry?))));
     facts.push(("directory", run.path().display().to_string()));
     facts.extend(of_config(&config));
     match &state {

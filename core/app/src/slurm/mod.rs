@@ -70,7 +70,11 @@ impl<'a> Cluster<'a> {
             .collect();
             let time = options.limits.time.map(|limit| format!("{}s", limit.as_secs_f64()));
             let memory = options.limits.memory.map(|limit| limit.to_string());
-            for (flag, value) in [("--time-limit", time), ("--memory-limit", memory)] {
+            let retries = Some(options.retries.to_string());
+            let all = options.memory.map(|bytes| bytes.to_string());
+            let limits =
+                [("--time-limit", time), ("--memory-limit", memory), ("--retries", retries), ("--memory", all)];
+            for (flag, value) in limits {
                 ledger.flags.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
             }
             ledger.profile = profile;

@@ -28,7 +28,10 @@ impl Cluster<'_> {
         let mut pending = Vec::new();
         for run in sweep.plan.runs.iter().filter(|run| runs.contains(&run.id)) {
             let method = self.workspace.registry.method(&run.template().method)?;
-            self.workspace.dirs.store().run(&run.id)?.prepare(&run.config())?;
+            let dir = self.workspace.dirs.store().run(&run.id)?;
+            dir.prepare(&run.config())?;
+            // An old failure would hide that the task of the run vanished before it began.
+            dir.forget_failure()?;
             pending.push(PendingRun { run, deep: method.deep });
         }
         let limit = self.slurm.max_array_size()?;
@@ -56,7 +59,7 @@ impl Cluster<'_> {
     /// The runs on whose behalf features are extracted: a task per set of encoders, as views need its plain features.
     fn feature_packs(&self, pending: &[PendingRun<'_>]) -> Result<Vec<Vec<RunId>>> {
         let launch = Launch::new(self.workspace, &self.sweep.weights, DeviceName::Cpu, self.options.keep)?;
-        let graph: JobGraph = job_graph(self.workspace, &launch, &self.dir, pending)?;
+        let graph: JobGraph = job_graph(self.workspace, &launch, &self.dir, pending, &|_| None)?;
         let mut packs: BTreeMap<JobId, Vec<RunId>> = BTreeMap::new();
         for id in graph.ids() {
             let Some(dir) = &graph.job(id).reads else { continue };

@@ -8,6 +8,7 @@ use std::process::ExitStatus;
 
 use signal_hook::consts::SIGKILL;
 
+use crate::Exit;
 use crate::limits::limits_processor_time;
 use crate::signals::name;
 
@@ -23,7 +24,7 @@ const STACK: &str = "has overflowed its stack";
 
 /// Explains an exit without a record: the exit status, the error in the log, and the log's end. The log of this child
 /// begins at the offset `start`.
-pub(super) fn exit_report(status: ExitStatus, log: &Path, start: u64, memory_advice: &str) -> String {
+pub(super) fn exit_report(status: ExitStatus, log: &Path, start: u64, memory_advice: &str) -> Exit {
     let tail = tail(log, start).unwrap_or_default();
     let error = last_error(&tail);
     let out_of_memory =
@@ -39,7 +40,8 @@ pub(super) fn exit_report(status: ExitStatus, log: &Path, start: u64, memory_adv
     let end: Vec<&str> = tail.lines().rev().take(TAIL_LINES).collect();
     let end: String = end.iter().rev().map(|line| format!("\n  {line}")).collect();
     let end = if end.is_empty() { end } else { format!("\nthe log ends:{end}") };
-    format!("{}{cause}{help}{end}", how_it_ended(status))
+    let message = format!("{}{cause}{help}{end}", how_it_ended(status));
+    if out_of_memory { Exit::OutOfMemory { message } } else { Exit::Failed { message } }
 }
 
 fn how_it_ended(status: ExitStatus) -> String {
@@ -91,6 +93,13 @@ fn last_error(log: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn message(exit: Exit) -> String {
+        match exit {
+            Exit::OutOfMemory { message } | Exit::Failed { message } => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn the_last_error_of_a_log_is_found() {
         let log = "error: old\nthread 'main' (7) panicked at src/a.rs:1:2:\nno such file\nnote: run with …\n";
@@ -110,7 +119,9 @@ mod tests {
     fn a_lack_of_memory_comes_with_advice() {
         let log = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(log.path(), "old\nwarn\nmemory allocation of 131072 bytes failed\n").unwrap();
-        let report = |status| exit_report(ExitStatus::from_raw(status), log.path(), 4, "take --jobs 1");
+        let exit = |status| exit_report(ExitStatus::from_raw(status), log.path(), 4, "take --jobs 1");
+        let report = |status| message(exit(status));
+        assert!(matches!(exit(6), Exit::OutOfMemory { .. }));
         assert_eq!(
             report(6),
             "killed by signal 6 (SIGABRT): memory allocation of 131072 bytes failed\nhelp: take --jobs 1\n\
@@ -118,7 +129,8 @@ mod tests {
         );
         std::fs::write(log.path(), "").unwrap();
         assert!(report(9).ends_with("when memory is full\nhelp: take --jobs 1"));
-        assert_eq!(report(11), "killed by signal 11 (SIGSEGV)");
+        assert!(matches!(exit(9), Exit::OutOfMemory { .. }));
+        assert_eq!(exit(11), Exit::Failed { message: "killed by signal 11 (SIGSEGV)".into() });
     }
 
     #[test]
@@ -129,14 +141,14 @@ mod tests {
             "\nthread 'main' (7) has overflowed its stack\nfatal runtime error: stack overflow\n",
         )
         .unwrap();
-        let report = exit_report(ExitStatus::from_raw(6), log.path(), 0, "");
+        let report = message(exit_report(ExitStatus::from_raw(6), log.path(), 0, ""));
         let first = "killed by signal 6 (SIGABRT): thread 'main' (7) has overflowed its stack\nhelp: the limit on the stack, `ulimit";
         assert!(report.starts_with(first), "{report}");
     }
 
     #[test]
     fn devices_are_not_read_as_logs() {
-        let report = exit_report(ExitStatus::from_raw(1 << 8), Path::new("/dev/zero"), 0, "");
+        let report = message(exit_report(ExitStatus::from_raw(1 << 8), Path::new("/dev/zero"), 0, ""));
         assert_eq!(report, "exited with code 1");
     }
 }

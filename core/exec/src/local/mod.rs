@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
-use std::thread;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -18,7 +18,7 @@ use signal_hook::consts::SIGKILL;
 
 use super::signals::{STOPPING, name};
 use super::worker::{BUSY, DONE, INTERRUPTED};
-use super::{Executor, Exit, Handle, Job, SubmitError, Update, Urgency};
+use super::{Executor, Exit, Handle, Job, Retry, SubmitError, Update, Urgency};
 use crate::Event;
 use crate::limits::keep_exits_of_children;
 use exit_report::exit_report;
@@ -26,10 +26,13 @@ use hashlab_store::RunDir;
 pub use limit::Limits;
 use limit::{Verdict, Watch};
 pub use options::LocalOptions;
-use process::Process;
+use process::{Process, Start};
 
 /// Polling interval of the children; short compared with any run, long compared with the polling.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// The same where a child is about to end.
+const ENDING: Duration = Duration::from_millis(1);
 
 /// Time after which a child without events counts as begun.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -45,6 +48,8 @@ pub struct LocalExecutor {
     options: LocalOptions,
     children: BTreeMap<Handle, Child>,
     next: u64,
+    /// A word from each child that closes its output.
+    closed: (Sender<()>, Receiver<()>),
 }
 
 struct Child {
@@ -65,7 +70,7 @@ impl LocalExecutor {
     /// Creates an executor without children.
     pub fn new(options: LocalOptions) -> Self {
         keep_exits_of_children();
-        Self { options, children: BTreeMap::new(), next: 0 }
+        Self { options, children: BTreeMap::new(), next: 0, closed: channel() }
     }
 
     /// The GPU with the fewest jobs, the first of several.
@@ -84,13 +89,27 @@ impl Executor for LocalExecutor {
         self.options.share(job).slots
     }
 
-    fn submit(&mut self, job: &Job, runs: &[RunDir]) -> Result<Handle, SubmitError> {
+    fn memory(&self) -> Option<u64> {
+        self.options.memory
+    }
+
+    fn submit(&mut self, job: &Job, runs: &[RunDir], retry: Option<Retry>) -> Result<Handle, SubmitError> {
         let ids: Vec<OsString> = runs.iter().map(|run| run.id().to_string().into()).collect();
-        let threads = self.options.share(job).threads;
         let gpu = self.free_gpu();
-        let visible = gpu.map(|gpu| self.options.gpus[gpu].as_str());
-        let process = Process::start(&job.command, &ids, threads.get(), visible, &job.log)
-            .map_err(|error| SubmitError(error.to_string()))?;
+        let start = Start {
+            command: &job.command,
+            runs: &ids,
+            threads: if retry.is_some_and(Retry::is_single_threaded) {
+                1
+            } else {
+                self.options.share(job).threads.get()
+            },
+            gpu: gpu.map(|gpu| self.options.gpus[gpu].as_str()),
+            log: &job.log,
+            retry: retry.map(Retry::describe),
+            closed: self.closed.0.clone(),
+        };
+        let process = start.process().map_err(|error| SubmitError(error.to_string()))?;
         let handle = Handle(self.next);
         self.next += 1;
         self.children.insert(
@@ -142,8 +161,11 @@ impl Executor for LocalExecutor {
     }
 
     fn pause(&mut self) -> Duration {
-        thread::sleep(PAUSE);
-        PAUSE
+        let started = Instant::now();
+        let ending = self.children.values().any(|child| child.process.ends());
+        // A child that ends is noticed at once, so that its slot is not idle: short runs would wait longer than they take.
+        let _ = self.closed.1.recv_timeout(if ending { ENDING } else { PAUSE });
+        started.elapsed()
     }
 }
 
@@ -213,8 +235,7 @@ impl Child {
             _ => {
                 let process = &self.process;
                 let advice = if self.stage { STAGE_MEMORY } else { &options.memory_advice };
-                let message = exit_report(status, &process.log, process.log_start, advice);
-                Exit::Failed { message }
+                exit_report(status, &process.log, process.log_start, advice)
             }
         }
     }

@@ -24,6 +24,8 @@ pub struct LocalOptions {
     /// GPUs among which jobs are divided, each as `CUDA_VISIBLE_DEVICES` names it; a job sees one of them. Without any,
     /// jobs see what this process sees.
     pub gpus: Vec<String>,
+    /// Memory in bytes that jobs may take together, as far as it is known what they take; `None` without a limit.
+    pub memory: Option<u64>,
     /// Limits of each process that executes runs.
     pub limits: Limits,
     /// Advice for a process that ran out of memory, e.g. the option that reduces the number of concurrent runs.
@@ -48,6 +50,7 @@ impl Default for LocalOptions {
             threads,
             gpu: false,
             gpus: Vec::new(),
+            memory: None,
             limits: Limits::default(),
             memory_advice: "fewer runs at once need less memory".to_owned(),
         }

@@ -6,8 +6,10 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -15,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::REAP;
 use crate::CommandLine;
 use crate::Event;
-use crate::worker::PARENT;
+use crate::worker::{PARENT, RETRY};
 use hashlab_store::open_log;
 
 /// Time to wait for the rest of an exited child's output: a grandchild may hold its pipe open for ever.
@@ -25,7 +27,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 pub(super) struct Process {
     child: Child,
     events: Receiver<Event>,
-    reader: JoinHandle<()>,
+    /// Whether it has closed its output, so that its events are complete.
+    closed: Arc<AtomicBool>,
     started: Instant,
     /// Time and status of its exit.
     exited: Option<(Instant, ExitStatus)>,
@@ -53,22 +56,35 @@ fn help(error: &io::Error) -> &'static str {
     }
 }
 
-impl Process {
-    /// Starts `command` with further arguments `runs`. It computes with `threads` threads, sees the GPU `gpu` alone if
-    /// that is given, and appends to `log`.
-    pub(super) fn start(
-        command: &CommandLine,
-        runs: &[OsString],
-        threads: usize,
-        gpu: Option<&str>,
-        log: &Path,
-    ) -> Result<Self, StartError> {
-        let spawn = || -> io::Result<Self> {
+/// What a child is started with.
+pub(super) struct Start<'a> {
+    pub(super) command: &'a CommandLine,
+    /// Further arguments.
+    pub(super) runs: &'a [OsString],
+    /// The threads with which it computes.
+    pub(super) threads: usize,
+    /// The only GPU that it sees, if that is limited.
+    pub(super) gpu: Option<&'a str>,
+    /// File to which it appends.
+    pub(super) log: &'a Path,
+    /// Why and how it is repeated, if it is.
+    pub(super) retry: Option<String>,
+    /// Is told when it closes its output, as it does when it ends.
+    pub(super) closed: Sender<()>,
+}
+
+impl Start<'_> {
+    pub(super) fn process(self) -> Result<Process, StartError> {
+        let Self { command, runs, threads, gpu, log, retry, closed } = self;
+        let spawn = || -> io::Result<Process> {
             let log_file = open_log_or_null(log)?;
             let log_start = log_file.metadata()?.len();
-            let child = command
-                .program
-                .command()
+            let mut program = command.program.command();
+            match retry {
+                Some(retry) => program.env(RETRY, retry),
+                None => program.env_remove(RETRY),
+            };
+            let child = program
                 .args(&command.args)
                 .args(runs)
                 .envs(command.env.iter().map(|(key, value)| (key, value)))
@@ -81,20 +97,29 @@ impl Process {
                 // Ctrl-C is sent to the sweep alone, which forwards it.
                 .process_group(0)
                 .spawn()?;
-            Self::read_from(child, log_file, log, log_start)
+            Process::read_from(child, log_file, log, log_start, closed)
         };
         spawn().map_err(|error| StartError { program: command.program.display().to_string(), error })
     }
+}
 
-    fn read_from(mut child: Child, log_file: File, log: &Path, log_start: u64) -> io::Result<Self> {
+impl Process {
+    fn read_from(mut child: Child, log_file: File, log: &Path, log_start: u64, closed: Sender<()>) -> io::Result<Self> {
         let stdout = child.stdout.take().expect("standard output is piped");
         let (sender, events) = channel();
-        let reader = thread::Builder::new().name("reader".into()).spawn(|| read(stdout, log_file, sender));
+        let has_closed = Arc::new(AtomicBool::new(false));
+        let tells = Arc::clone(&has_closed);
+        let reader = thread::Builder::new().name("reader".into()).spawn(move || {
+            read(stdout, log_file, sender);
+            tells.store(true, Ordering::Release);
+            // An executor that is gone needs no word.
+            let _ = closed.send(());
+        });
         match reader {
-            Ok(reader) => Ok(Self {
+            Ok(_) => Ok(Self {
                 child,
                 events,
-                reader,
+                closed: has_closed,
                 started: Instant::now(),
                 exited: None,
                 log: log.to_owned(),
@@ -114,6 +139,11 @@ impl Process {
         self.child.id()
     }
 
+    /// Whether it has closed its output, and so is about to end.
+    pub(super) fn ends(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Time since its start.
     pub(super) fn age(&self) -> Duration {
         self.started.elapsed()
@@ -130,7 +160,7 @@ impl Process {
             self.exited = self.child.try_wait().ok().flatten().map(|status| (Instant::now(), status));
         }
         let (at, status) = self.exited?;
-        (self.reader.is_finished() || at.elapsed() > DRAIN_TIMEOUT).then_some(status)
+        (self.ends() || at.elapsed() > DRAIN_TIMEOUT).then_some(status)
     }
 
     /// Sends a signal to it and its own children.

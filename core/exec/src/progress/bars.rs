@@ -7,7 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::board::Board;
 use super::echo::NoEcho;
-use super::phrases::{dropped, ending, note, stopping, waiting};
+use super::phrases::{dropped, ending, memory_short, note, retrying, stopping, waiting};
 use super::{ExecEvent, Observer};
 use crate::{Event, Job, JobId};
 
@@ -138,6 +138,10 @@ impl Observer for Bars {
             ExecEvent::Exited { id, .. } => self.remove(id),
             ExecEvent::Waiting { job, part, .. } => {
                 self.print(&waiting(job, part));
+            }
+            ExecEvent::Retrying { job, message, retry, .. } => self.print(&retrying(job, message, retry)),
+            ExecEvent::MemoryShort { job, needs, memory, running } => {
+                self.print(&memory_short(job, needs, memory, running));
             }
             ExecEvent::Ended { job, part, outcome, execution, .. } => {
                 if let Some(text) = ending(job, part, outcome, execution) {

@@ -61,7 +61,12 @@ impl Board {
                     self.durations.add(job.is_stage(), &job.kind, took);
                 }
             }
-            ExecEvent::Dropped { .. } | ExecEvent::Stopping { .. } | ExecEvent::Tick | ExecEvent::Over => {}
+            ExecEvent::Retrying { .. }
+            | ExecEvent::MemoryShort { .. }
+            | ExecEvent::Dropped { .. }
+            | ExecEvent::Stopping { .. }
+            | ExecEvent::Tick
+            | ExecEvent::Over => {}
         }
     }
 

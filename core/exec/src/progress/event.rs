@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use crate::Event;
-use crate::{Execution, Job, JobGraph, JobId, Outcome, Urgency};
+use crate::{Execution, Job, JobGraph, JobId, Outcome, Retry, Urgency};
 
 /// An event of a graph, or of one of its jobs (`id`, `job`). A job has one part per run.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +50,28 @@ pub enum ExecEvent<'a> {
         job: &'a Job,
         /// The run.
         part: usize,
+    },
+    /// A job failed for a reason that may pass: it will be executed again.
+    Retrying {
+        /// The job's number.
+        id: JobId,
+        /// The job.
+        job: &'a Job,
+        /// The failure.
+        message: &'a str,
+        /// The repetition.
+        retry: Retry,
+    },
+    /// A slot is free, and the memory of the next job is not; reported once.
+    MemoryShort {
+        /// The job that waits.
+        job: &'a Job,
+        /// Memory in bytes that it is likely to take.
+        needs: u64,
+        /// Memory in bytes of all jobs together.
+        memory: u64,
+        /// Number of processes that run.
+        running: usize,
     },
     /// A run or a stage ended; reported once for each.
     Ended {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use super::board::Board;
-use super::phrases::{dropped, ending, note, stopping, waiting};
+use super::phrases::{dropped, ending, memory_short, note, retrying, stopping, waiting};
 use super::{ExecEvent, Observer};
 use crate::{Event, JobGraph, JobId};
 use hashlab_store::counted;
@@ -63,6 +63,10 @@ impl<W: Write> Observer for Lines<W> {
             ExecEvent::Started { job, .. } => self.print(&format!("{} started", job.title)),
             ExecEvent::Waiting { job, part, .. } => {
                 self.print(&waiting(job, part));
+            }
+            ExecEvent::Retrying { job, message, retry, .. } => self.print(&retrying(job, message, retry)),
+            ExecEvent::MemoryShort { job, needs, memory, running } => {
+                self.print(&memory_short(job, needs, memory, running));
             }
             ExecEvent::Ended { job, part, outcome, execution, .. } => {
                 if let Some(text) = ending(job, part, outcome, execution) {

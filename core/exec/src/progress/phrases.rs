@@ -1,7 +1,7 @@
 //! Sentences of a sweep's progress.
 
 use super::span;
-use crate::{Execution, Job, Outcome, ResultSummary, Score, Urgency, Work};
+use crate::{Execution, Job, Outcome, ResultSummary, Retry, Score, Urgency, Work};
 use hashlab_store::{Status, counted};
 
 /// Describes the end of a part of a job, e.g. `nsh-b16-s0-… finished in 83 s, mAP@1000 0.613`; further lines are
@@ -57,6 +57,24 @@ fn failure(job: &Job, message: &str) -> String {
     let written = job.log.metadata().is_ok_and(|log| log.is_file() && log.len() > 0);
     let log = if written { format!("\n  log: {}", job.log.display()) } else { String::new() };
     format!("{first}{advice}{log}")
+}
+
+/// Message on a job that is repeated.
+pub(super) fn retrying(job: &Job, message: &str, retry: Retry) -> String {
+    let first = message.lines().next().unwrap_or_default();
+    format!("{} failed, and is tried again ({}): {first}", job.title, retry.describe())
+}
+
+/// Message on memory that keeps slots empty.
+pub(super) fn memory_short(job: &Job, needs: u64, memory: u64, running: usize) -> String {
+    let mib = |bytes: u64| bytes >> 20;
+    format!(
+        "{} waits for memory beside {}: it is likely to take {} MiB, and all have {} MiB (`--memory`)",
+        job.title,
+        counted(running, "job"),
+        mib(needs),
+        mib(memory)
+    )
 }
 
 /// Message on a run that another sweep executes.

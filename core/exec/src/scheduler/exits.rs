@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Attempt, Phase, Scheduler, Submitted, last_attempt};
-use crate::{ExecEvent, Execution, Exit, Handle, Outcome};
+use crate::{ExecEvent, Execution, Exit, Handle, Outcome, Passing};
 use hashlab_store::{RunDir, RunState};
 
 /// Number of times that a job is submitted again after the executor lost it.
@@ -14,6 +14,7 @@ impl Scheduler<'_> {
         let Some(submitted) = self.state.submitted.remove(&handle) else { return };
         let (id, job) = (submitted.id, self.graph.job(submitted.id));
         self.state.used -= submitted.slots;
+        self.state.memory -= submitted.memory;
         self.state.phases[id.index()] = Phase::Blocked;
         self.observer.on_event(ExecEvent::Exited { id, job });
         let again = if job.is_stage() {
@@ -22,7 +23,11 @@ impl Scheduler<'_> {
             self.judge_runs(&submitted, exit, took)
         };
         if again && self.stopping.is_none() {
-            return self.state.make_ready(id);
+            // One that pauses becomes ready by itself.
+            if self.state.phases[id.index()] == Phase::Blocked {
+                self.state.make_ready(id);
+            }
+            return;
         }
         if self.stopping.is_some() {
             for part in self.state.open_parts(id) {
@@ -35,12 +40,21 @@ impl Scheduler<'_> {
 
     /// Ends a stage. Returns whether to submit it again.
     fn judge_stage(&mut self, submitted: &Submitted, exit: Exit, took: Duration) -> bool {
-        let reported = submitted.failure().map(str::to_owned);
+        let (reported, passing) = submitted.failure().unzip();
+        let reported = reported.map(str::to_owned);
         let outcome = match exit {
             Exit::Done => Outcome::StageDone,
             Exit::Busy => Outcome::Failed { message: "another process is at its work, and it did not wait".to_owned() },
             Exit::Interrupted { reason } => self.interrupted(reason),
-            Exit::Failed { message } => Outcome::Failed { message: reported.unwrap_or(message) },
+            Exit::OutOfMemory { message } if self.retries(submitted, Some(Passing::Memory), &message) => return true,
+            Exit::OutOfMemory { message } => Outcome::Failed { message },
+            Exit::Failed { message } => {
+                let message = reported.unwrap_or(message);
+                if self.retries(submitted, passing.flatten(), &message) {
+                    return true;
+                }
+                Outcome::Failed { message }
+            }
             Exit::Unknown { message } => match self.count_loss(submitted, message) {
                 None => return true,
                 Some(outcome) => outcome,
@@ -54,12 +68,15 @@ impl Scheduler<'_> {
     /// the remaining runs.
     fn judge_runs(&mut self, submitted: &Submitted, exit: Exit, took: Duration) -> bool {
         let id = submitted.id;
-        let mut left = Vec::new();
+        let (mut left, mut passing) = (Vec::new(), Vec::new());
         for attempt in &submitted.attempts {
             let dir = &self.graph.job(id).dirs()[attempt.part];
             let failure = dir.failure().filter(|failure| failure.attempt > attempt.before);
             match (dir.result(), failure) {
                 (Some(result), _) => self.end(id, attempt.part, Outcome::from(&result), Execution::Here(took)),
+                (None, Some(failure)) if submitted.passing_of(dir.id()).is_some() => {
+                    passing.push((*attempt, failure.message));
+                }
                 (None, Some(failure)) => {
                     let outcome = Outcome::Failed { message: failure.message };
                     self.end(id, attempt.part, outcome, Execution::Here(took));
@@ -67,7 +84,8 @@ impl Scheduler<'_> {
                 (None, None) => left.push(*attempt),
             }
         }
-        match exit {
+        let again = self.retry_recorded(submitted, passing, took);
+        let others = match exit {
             Exit::Busy => {
                 left.iter().for_each(|attempt| self.hold(id, attempt.part));
                 false
@@ -79,20 +97,49 @@ impl Scheduler<'_> {
                 }
                 false
             }
-            Exit::Done => self.fail_runs(submitted, left, "ended without a result", took),
-            Exit::Failed { message } => self.fail_runs(submitted, left, &message, took),
+            Exit::Done => self.fail_runs(submitted, left, "ended without a result", None, took),
+            Exit::OutOfMemory { message } => self.fail_runs(submitted, left, &message, Some(Passing::Memory), took),
+            Exit::Failed { message } => self.fail_runs(submitted, left, &message, None, took),
             Exit::Unknown { message } => self.lose_runs(submitted, left, message, took),
-        }
+        };
+        again || others
     }
 
-    /// Fails the runs that a process left unfinished. If it had finished others before, those that it had not begun are
-    /// left for the next process.
-    fn fail_runs(&mut self, submitted: &Submitted, left: Vec<Attempt>, message: &str, took: Duration) -> bool {
+    /// Repeats runs whose failures were recorded and may pass, or ends them. Returns whether they are repeated.
+    fn retry_recorded(&mut self, submitted: &Submitted, failed: Vec<(Attempt, String)>, took: Duration) -> bool {
+        let id = submitted.id;
+        let Some((first, message)) = failed.first() else { return false };
+        let cause = submitted.passing_of(self.graph.job(id).dirs()[first.part].id());
+        if self.retries(submitted, cause, message) {
+            return true;
+        }
+        for (attempt, message) in failed {
+            self.end(id, attempt.part, Outcome::Failed { message }, Execution::Here(took));
+        }
+        false
+    }
+
+    /// Fails the runs that a process left unfinished, unless it is repeated as its failure may pass. If it had finished
+    /// others before, those that it had not begun are left for the next process.
+    fn fail_runs(
+        &mut self,
+        submitted: &Submitted,
+        left: Vec<Attempt>,
+        message: &str,
+        cause: Option<Passing>,
+        took: Duration,
+    ) -> bool {
         let id = submitted.id;
         let begun = |attempt: &Attempt| last_attempt(&self.graph.job(id).dirs()[attempt.part]) > attempt.before;
         let (begun, not_begun): (Vec<_>, Vec<_>) = left.iter().partition(|attempt| begun(attempt));
         let some_ended = left.len() < submitted.attempts.len() || !begun.is_empty();
         let failed = if some_ended { begun } else { left };
+        let Some(first) = failed.first() else { return some_ended && !not_begun.is_empty() };
+        let run = self.graph.job(id).dirs()[first.part].id();
+        let cause = cause.or_else(|| submitted.passing_of(run));
+        if self.retries(submitted, cause, submitted.failure_of(run).unwrap_or(message)) {
+            return true;
+        }
         for attempt in failed {
             let run = self.graph.job(id).dirs()[attempt.part].id();
             let message = submitted.failure_of(run).unwrap_or(message).to_owned();

@@ -2,6 +2,7 @@
 
 mod exits;
 mod needs;
+mod retries;
 mod state;
 mod watch;
 
@@ -34,6 +35,8 @@ pub struct Scheduler<'a> {
     stopping: Option<Urgency>,
     /// Number of failures after which no other job is started.
     most_failures: Option<usize>,
+    /// Number of times that a job is repeated.
+    most_retries: usize,
     since_revisit: Duration,
     /// Failures whose reason could not be written into the run's directory.
     unrecorded: usize,
@@ -62,6 +65,7 @@ impl<'a> Scheduler<'a> {
             state,
             stopping: None,
             most_failures: None,
+            most_retries: 0,
             since_revisit: Duration::ZERO,
             unrecorded: 0,
         }
@@ -83,12 +87,20 @@ impl<'a> Scheduler<'a> {
         self
     }
 
+    /// Repeats each job that failed for a reason that may pass at most so many times: see [`Retry`](crate::Retry).
+    #[must_use]
+    pub fn retry(mut self, times: usize) -> Self {
+        self.most_retries = times;
+        self
+    }
+
     /// Executes the graph, and returns when every job is done, has failed or has been stopped.
     pub fn run(mut self) -> Summary {
         self.begin();
         while self.step() {
             let passed = self.executor.pause();
             self.since_revisit += passed;
+            self.state.pass(passed);
             self.read_journals(passed);
         }
         self.observer.on_event(ExecEvent::Over);
@@ -165,7 +177,7 @@ impl<'a> Scheduler<'a> {
     fn submit_ready(&mut self) {
         let capacity = self.executor.capacity().get();
         while let Some(id) = self.state.ready.first().copied() {
-            if self.state.used + self.state.slots[id.index()] > capacity {
+            if self.state.used + self.slots(id) > capacity || !self.memory_suffices(id) {
                 return;
             }
             self.state.ready.remove(&id);
@@ -198,13 +210,14 @@ impl<'a> Scheduler<'a> {
             return self.rest(id);
         }
         let runs: Vec<RunDir> = attempts.iter().filter_map(|attempt| job.dirs().get(attempt.part)).cloned().collect();
-        match self.executor.submit(job, &runs) {
+        match self.executor.submit(job, &runs, self.state.retries.get(&id).copied()) {
             Ok(handle) => {
-                let slots = self.state.slots[id.index()];
+                let (slots, memory) = (self.slots(id), job.memory.unwrap_or(0));
                 self.state.used += slots;
+                self.state.memory += memory;
                 self.state.phases[id.index()] = Phase::Submitted;
                 let watch = JournalWatch::new(&runs);
-                self.state.submitted.insert(handle, Submitted { id, slots, attempts, failures: vec![], watch });
+                self.state.submitted.insert(handle, Submitted { id, slots, memory, attempts, failures: vec![], watch });
             }
             Err(error) => {
                 for attempt in attempts {

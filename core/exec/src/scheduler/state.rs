@@ -1,10 +1,11 @@
 //! The scheduler's records: the phase of each job.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::JournalWatch;
 use crate::Event;
-use crate::{Handle, JobGraph, JobId, Outcome};
+use crate::{Handle, JobGraph, JobId, Outcome, Passing, Retry};
 use hashlab_store::RunId;
 
 /// Phase of a job.
@@ -15,6 +16,8 @@ pub(super) enum Phase {
     /// It can be submitted.
     Ready,
     Submitted,
+    /// It failed, and pauses before it is repeated.
+    Pausing,
     /// Other processes hold its open runs.
     Held,
     /// All its parts have ended.
@@ -42,29 +45,49 @@ pub(super) struct Attempt {
 pub(super) struct Submitted {
     pub(super) id: JobId,
     pub(super) slots: usize,
+    /// Memory that it is likely to take.
+    pub(super) memory: u64,
     pub(super) attempts: Vec<Attempt>,
     /// Failures that its process reported, each with its run if there are several.
-    pub(super) failures: Vec<(Option<RunId>, String)>,
+    pub(super) failures: Vec<Reported>,
     pub(super) watch: JournalWatch,
+}
+
+/// A failure that a process reported.
+#[derive(Debug)]
+pub(super) struct Reported {
+    run: Option<RunId>,
+    message: String,
+    /// Why it may pass.
+    passing: Option<Passing>,
 }
 
 impl Submitted {
     pub(super) fn note(&mut self, event: &Event) {
         self.watch.reported();
-        if let Event::Failed { run, message } = event {
-            self.failures.push((run.clone(), message.clone()));
+        if let Event::Failed { run, message, passing } = event.clone() {
+            self.failures.push(Reported { run, message, passing });
         }
     }
 
     /// The last failure that was reported for `run`, or else for the whole process.
     pub(super) fn failure_of(&self, run: &RunId) -> Option<&str> {
-        let last = |of: Option<&RunId>| self.failures.iter().rfind(|(failed, _)| failed.as_ref() == of);
-        last(Some(run)).or_else(|| last(None)).map(|(_, message)| message.as_str())
+        self.last(run).map(|failure| failure.message.as_str())
+    }
+
+    /// Why the last failure that was reported for `run` may pass.
+    pub(super) fn passing_of(&self, run: &RunId) -> Option<Passing> {
+        self.last(run)?.passing
+    }
+
+    fn last(&self, run: &RunId) -> Option<&Reported> {
+        let last = |of: Option<&RunId>| self.failures.iter().rfind(|failure| failure.run.as_ref() == of);
+        last(Some(run)).or_else(|| last(None))
     }
 
     /// The last failure that was reported.
-    pub(super) fn failure(&self) -> Option<&str> {
-        self.failures.last().map(|(_, message)| message.as_str())
+    pub(super) fn failure(&self) -> Option<(&str, Option<Passing>)> {
+        self.failures.last().map(|failure| (failure.message.as_str(), failure.passing))
     }
 }
 
@@ -81,6 +104,14 @@ pub(super) struct State {
     pub(super) submitted: BTreeMap<Handle, Submitted>,
     /// Slots of the submitted jobs.
     pub(super) used: usize,
+    /// Memory that the submitted jobs are likely to take.
+    pub(super) memory: u64,
+    /// The last repetition of each job that was repeated.
+    pub(super) retries: BTreeMap<JobId, Retry>,
+    /// Time that is left before jobs are repeated.
+    pub(super) pausing: BTreeMap<JobId, Duration>,
+    /// Whether it was reported that a job waits for memory.
+    pub(super) memory_short: bool,
     /// Held runs that were reported to the observer.
     pub(super) announced: BTreeSet<(JobId, usize)>,
     /// Number of times that the executor lost each job.
@@ -107,6 +138,10 @@ impl State {
             doomed: BTreeMap::new(),
             submitted: BTreeMap::new(),
             used: 0,
+            memory: 0,
+            retries: BTreeMap::new(),
+            pausing: BTreeMap::new(),
+            memory_short: false,
             announced: BTreeSet::new(),
             lost: BTreeMap::new(),
             failures: 0,
@@ -159,7 +194,24 @@ impl State {
         self.held.insert(id);
     }
 
+    /// Sets a job aside until its pause is over.
+    pub(super) fn pause(&mut self, id: JobId, pause: Duration) {
+        self.phases[id.index()] = Phase::Pausing;
+        self.pausing.insert(id, pause);
+    }
+
+    /// Counts time towards the pauses of jobs.
+    pub(super) fn pass(&mut self, passed: Duration) {
+        self.pausing.values_mut().for_each(|left| *left = left.saturating_sub(passed));
+        let over: Vec<JobId> = self.pausing.iter().filter(|(_, left)| left.is_zero()).map(|(id, _)| *id).collect();
+        for id in over {
+            self.pausing.remove(&id);
+            self.make_ready(id);
+        }
+    }
+
     pub(super) fn close(&mut self, id: JobId) {
+        self.pausing.remove(&id);
         self.ready.remove(&id);
         self.held.remove(&id);
         self.phases[id.index()] = Phase::Closed;
@@ -168,7 +220,7 @@ impl State {
 
     /// The jobs that are neither submitted nor closed.
     pub(super) fn unsubmitted(&self) -> Vec<JobId> {
-        let waits = |phase: Phase| matches!(phase, Phase::Blocked | Phase::Ready | Phase::Held);
+        let waits = |phase: Phase| matches!(phase, Phase::Blocked | Phase::Ready | Phase::Held | Phase::Pausing);
         self.ids.iter().copied().filter(|id| waits(self.phases[id.index()])).collect()
     }
 

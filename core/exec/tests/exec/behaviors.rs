@@ -73,7 +73,7 @@ fn process(root: &Path, behavior: &str) -> i32 {
     let mut code = DONE;
     for id in ids {
         let run = Store::open(root).run(&RunId(id)).unwrap();
-        match run.try_claim().unwrap() {
+        match run.try_claim_again(worker::retry()).unwrap() {
             None => code = BUSY,
             Some(claim) => match execute_run(root, behavior, claim, &stop) {
                 DONE => {}
@@ -87,7 +87,11 @@ fn process(root: &Path, behavior: &str) -> i32 {
 fn execute_run(root: &Path, behavior: &str, claim: Claim, stop: &StopFlag) -> i32 {
     let run = claim.run().clone();
     match behavior {
-        "trains" | "declines-once" => train(claim, stop, || true),
+        "is-killed-once" if open_gate(&root.join("killed")) => {
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap();
+            unreachable!("it is dead")
+        }
+        "trains" | "declines-once" | "is-killed-once" => train(claim, stop, || true),
         "gated" => train(claim, stop, || gate(root).exists()),
         "sees-gpu" => {
             let seen = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();

@@ -9,6 +9,7 @@ mod fixture;
 mod outcomes;
 mod progress;
 mod properties;
+mod retries;
 mod roles;
 mod scheduler;
 mod signals;

@@ -151,7 +151,7 @@ fn a_failure_that_names_a_run_is_that_runs() {
     let id = graph.add(Job::pack("pack", dirs, "nsh", "mAP", command()), &[]);
     let mut executor = FakeExecutor::new(1);
     let script = Script::failing("exited with code 1")
-        .reporting(Event::Failed { run: Some(second), message: "no such file".into() })
+        .reporting(Event::Failed { run: Some(second), message: "no such file".into(), passing: None })
         .reporting(Event::failed("no device"));
     executor.script("pack", script);
     let summary = schedule(&graph, &mut executor);

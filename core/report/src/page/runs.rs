@@ -191,7 +191,8 @@ fn provenance<'a>(
 ) -> Vec<(&'a str, &'a str)> {
     let facts = result.into_iter().flat_map(|r| &r.provenance).map(|(key, value)| (key.as_str(), value.as_str()));
     let directory = details.map(|d| ("directory", d.directory.as_str()));
-    facts.filter(|(_, value)| !value.is_empty()).chain(directory).collect()
+    let retries = details.into_iter().flat_map(|d| &d.retries).map(|retry| ("repeated", retry.as_str()));
+    facts.filter(|(_, value)| !value.is_empty()).chain(retries).chain(directory).collect()
 }
 
 /// Every metric with its value on test and on validation queries, by task.
