@@ -27,9 +27,11 @@
 mod checkpoint;
 mod claim;
 mod error;
+mod file_system;
 mod files;
 mod index;
 mod journal;
+mod listing;
 mod lock;
 mod name;
 mod record;
@@ -46,8 +48,10 @@ use std::path::{Path, PathBuf};
 
 pub use claim::Claim;
 pub use error::StoreError;
+pub use file_system::FileSystem;
 pub use files::open_log;
 pub use journal::{Journal, Point};
+pub use listing::ListedRun;
 pub use name::Name;
 pub use record::{
     CodeStatistics, EncodingResult, Neighbors, PRIMARY_METRIC, QueryResults, RunConfig, RunId, RunIds, RunResult,
