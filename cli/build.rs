@@ -1,5 +1,5 @@
-//! Records the sources that the program is built from: the commit and, beside it, digests of the changes since and of
-//! `core`. A digest that is not known, as outside of a checkout, is not set.
+//! Records the sources that the program is built from, and the compiler: the commit and, beside it, digests of the changes
+//! since, of `core` and of Cargo.lock. What is not known, as outside of a checkout, is not set.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -36,6 +36,18 @@ fn main() {
     println!("cargo:rustc-env=HASHLAB_COMMIT={}", commit.map_or("unknown".to_owned(), |commit| commit + suffix));
     set("HASHLAB_DIFF", changes);
     set("HASHLAB_CORE", contents(&CORE));
+    set("HASHLAB_LOCK", std::fs::read_to_string("../Cargo.lock").ok());
+    if let Some(compiler) = compiler() {
+        println!("cargo:rustc-env=HASHLAB_TOOLCHAIN={compiler}");
+    }
+}
+
+/// The compiler, and what it compiles for.
+fn compiler() -> Option<String> {
+    let [compiler, target] = ["RUSTC", "TARGET"].map(std::env::var);
+    let output =
+        Command::new(compiler.ok()?).arg("--version").output().ok().filter(|output| output.status.success())?;
+    Some(format!("{} {}", String::from_utf8_lossy(&output.stdout).trim(), target.ok()?))
 }
 
 /// Sets a variable of the program to the digest of a text.

@@ -3,7 +3,7 @@
 //! `source <(COMPLETE=bash hashlab)` in a shell's start file turns it on; zsh, fish and elvish have lines of their own.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::Command;
@@ -36,7 +36,7 @@ pub(crate) fn completing(command: Command, registry: Registry) -> Command {
 /// What the values of an argument may be, by its name and that of its command.
 fn completer(command: &str, argument: &str, registry: Registry) -> Option<ArgValueCompleter> {
     Some(match (command, argument) {
-        ("index", "run") => {
+        ("index", "run") | ("open" | "reproduce", "target") => {
             ArgValueCompleter::new(|start: &OsStr| sweeps(start).into_iter().chain(runs(start)).collect::<Vec<_>>())
         }
         (_, "run" | "names" | "first" | "second") => ArgValueCompleter::new(runs),
@@ -52,9 +52,26 @@ fn completer(command: &str, argument: &str, registry: Registry) -> Option<ArgVal
     })
 }
 
+/// The store that the line means: by `--runs`, by HASHLAB_RUNS, or `runs`.
 fn store() -> Store {
-    let named = std::env::var_os("HASHLAB_RUNS").filter(|path| !path.is_empty());
-    Store::open(named.map_or_else(|| PathBuf::from("runs"), PathBuf::from))
+    let variable = std::env::var_os("HASHLAB_RUNS").filter(|path| !path.is_empty());
+    let named = named_runs(std::env::args_os()).or_else(|| variable.map(PathBuf::from));
+    Store::open(named.unwrap_or_else(|| PathBuf::from("runs")))
+}
+
+/// The directory that `--runs` names among the words of a line. The shell has not put anything in the place of a `~` yet.
+fn named_runs(words: impl IntoIterator<Item = OsString>) -> Option<PathBuf> {
+    let words: Vec<String> = words.into_iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let mut named = words.iter().enumerate().filter_map(|(at, word)| match word.strip_prefix("--runs") {
+        Some("") => words.get(at + 1).map(String::as_str),
+        Some(rest) => rest.strip_prefix('='),
+        None => None,
+    });
+    let path = named.next_back().filter(|path| !path.is_empty())?;
+    match (path.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => Some(home.join(rest)),
+        _ => Some(path.into()),
+    }
 }
 
 fn runs(start: &OsStr) -> Vec<CompletionCandidate> {
@@ -108,6 +125,16 @@ mod tests {
         let found = keys(&registry, OsStr::new("train.ep"));
         assert_eq!(values(&found), ["train.epochs=", "train.eps="]);
         assert!(values(&keys(&registry, OsStr::new("image."))).contains(&"image.encoder="));
+    }
+
+    #[test]
+    fn the_directory_of_the_line_is_meant() {
+        let named = |line: &str| named_runs(line.split(' ').map(OsString::from));
+        assert_eq!(named("hashlab -- hashlab show"), None);
+        assert_eq!(named("hashlab --runs a show"), Some("a".into()));
+        assert_eq!(named("hashlab --runs=b show ci --runs"), Some("b".into()));
+        assert_eq!(named("hashlab --runs a --runs=c/d show"), Some("c/d".into()));
+        assert_eq!(named("hashlab --runs ~/e show"), std::env::home_dir().map(|home| home.join("e")));
     }
 
     #[test]

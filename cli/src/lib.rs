@@ -28,6 +28,8 @@ const BUILD: hashlab_app::Build = hashlab_app::Build {
     commit: env!("HASHLAB_COMMIT"),
     diff_digest: option_env!("HASHLAB_DIFF"),
     core_digest: option_env!("HASHLAB_CORE"),
+    lock_digest: option_env!("HASHLAB_LOCK"),
+    toolchain: option_env!("HASHLAB_TOOLCHAIN"),
 };
 
 /// Runs the program with the arguments of the process.
@@ -47,15 +49,19 @@ fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Sweep(args) => commands::sweep::run(context, &args),
         Command::Plan(args) => commands::plan::run(context, &args),
+        Command::Ls(args) => commands::ls::run(context, &args),
+        Command::Open(args) => commands::open::run(context, &args),
         Command::Show(args) => commands::runs::show::run(context, &args),
         Command::Logs(args) => commands::runs::logs::run(context, &args),
         Command::Diff(args) => commands::runs::diff::run(context, &args),
+        Command::Reproduce(args) => commands::reproduce::run(context, &args),
         Command::Tag(args) => commands::runs::remarks::tag(context, &args),
         Command::Note(args) => commands::runs::remarks::note(context, &args),
         Command::Rm(args) => commands::runs::rm::run(context, &args),
         Command::Table(args) => commands::table::run(context, &args),
         Command::Report(args) => commands::report::run(context, &args),
         Command::Watch(args) => commands::watch::run(context, &args),
+        Command::Bundle(args) => commands::bundle::run(context, &args),
         Command::Plot(args) => commands::plot::run(context, &args),
         Command::Export(args) => commands::export::run(context, &args),
         Command::Compare(args) => commands::compare::run(context, &args),
@@ -72,6 +78,7 @@ fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::Fetch(args) => commands::fetch::run(context, &args),
         Command::Cache(args) => commands::cache::run(context, &args),
         Command::Gc(args) => commands::gc::run(context, &args),
+        Command::Doctor(args) => commands::doctor::run(context, &args),
         Command::Config(args) => commands::config::run(context, &args),
         Command::Lint(args) => commands::lint::run(context, &args),
         Command::Status(args) => commands::status::run(context, &args),

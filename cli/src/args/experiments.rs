@@ -66,7 +66,7 @@ pub(crate) struct LintArgs {
 #[derive(clap::Args, Clone)]
 pub(crate) struct ChoiceArgs {
     /// Only the runs of a method, a label, a state such as `failed` or `missing`, the beginning of a run ID, or
-    /// `key=value` of bits, seed or a grid's key; terms joined by commas must all apply (repeatable)
+    /// `key=value` or `key>number` of bits, seed or a grid's key; terms joined by commas must all apply (repeatable)
     #[arg(long, value_name = "SELECTOR")]
     pub(crate) only: Vec<Selector>,
     /// Repeat finished runs, e.g. of a method after a change of its sources; SELECTOR as for --only (repeatable)

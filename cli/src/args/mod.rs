@@ -26,10 +26,14 @@ pub(crate) use experiments::{
 };
 pub(crate) use export::{ExportArgs, Target};
 pub(crate) use results::{
-    CompareArgs, CompareFormat, IntervalOver, PlotArgs, ReportArgs, TableArgs, TableFormat, TableOptions, WatchArgs,
+    BundleArgs, CompareArgs, CompareFormat, IntervalOver, PlotArgs, ReportArgs, TableArgs, TableFormat, TableOptions,
+    WatchArgs,
 };
 pub(crate) use retrieval::{IndexArgs, SearchArgs, ServeArgs, Unreadable};
-pub(crate) use runs::{DiffArgs, GcArgs, LogsArgs, NoteArgs, RmArgs, ShowRunArgs, TagArgs, TextOrJson};
+pub(crate) use runs::{
+    DiffArgs, DoctorArgs, GcArgs, ListFormat, LogsArgs, LsArgs, NoteArgs, OpenArgs, ReproduceArgs, RmArgs, ShowRunArgs,
+    TagArgs, TextOrJson,
+};
 
 use parse::{parse_jobs, parse_size, parse_weights};
 
@@ -74,12 +78,18 @@ pub(crate) enum Command {
     Sweep(SweepArgs),
     /// List a sweep's runs and their status, its job graph, and an estimate of what is left
     Plan(PlanArgs),
+    /// List runs by settings, states, metrics, tags, or list sweeps
+    Ls(LsArgs),
+    /// Open the page of a sweep in the browser, or the directory of a run
+    Open(OpenArgs),
     /// Show a run: settings, state, metrics, provenance
     Show(ShowRunArgs),
     /// Print the log of a run
     Logs(LogsArgs),
     /// List the settings and facts in which two runs differ
     Diff(DiffArgs),
+    /// Execute runs again in a directory of their own, and compare what they find bit for bit
+    Reproduce(ReproduceArgs),
     /// Tag a run, or list its tags
     Tag(TagArgs),
     /// Write a note about a run, or print it
@@ -105,6 +115,8 @@ pub(crate) enum Command {
     /// The page of `report`, which loads itself anew when a run has got further. It reads the directory of runs alone, so that
     /// it does not matter what executes them. The server listens on the loopback interface.
     Watch(WatchArgs),
+    /// Write a sweep as one archive that others check and repeat, or check one
+    Bundle(BundleArgs),
     /// Write a figure of a sweep for a paper
     Plot(PlotArgs),
     /// Export a sweep's runs to TensorBoard, MLflow, CSV or Parquet
@@ -159,6 +171,11 @@ pub(crate) enum Command {
     /// Results, logs and curves stay. Features are those of data sets, encoders or weights that no plan names; checkpoints and
     /// models are those of runs in no plan.
     Gc(GcArgs),
+    /// Check whether this machine has what runs need, and say what to do where it has not
+    ///
+    /// File system, disk, memory, open files, processor, GPU, data, weights and Slurm; each line says `ok`, a hint, or what is
+    /// to be done.
+    Doctor(DoctorArgs),
     /// Execute prepared runs in this process (a sweep starts this)
     #[command(hide = true)]
     Worker(WorkerArgs),

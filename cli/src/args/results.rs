@@ -30,6 +30,25 @@ pub(crate) struct ReportArgs {
 }
 
 #[derive(clap::Args)]
+#[command(
+    after_help = "The archive holds the experiment file, plan, results, table, page and digests, and a README.md that says how to \
+                  repeat it; data, weights and models stay outside. Equal runs give equal bytes.\n\nExamples:\n  hashlab bundle \
+                  cifar10\n  hashlab bundle --check cifar10.tar.gz\n  tar xzf cifar10.tar.gz && cd cifar10-* && hashlab \
+                  reproduce cifar10"
+)]
+pub(crate) struct BundleArgs {
+    /// Name of a sweep under the directory of runs
+    #[arg(required_unless_present = "check")]
+    pub(crate) sweep: Option<String>,
+    /// File to write [default: the sweep's name and .tar.gz]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Check the digests of a bundle, and that its results are those of its plan
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sweep", "out"])]
+    pub(crate) check: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
 #[command(after_help = "Example:\n  hashlab watch cifar10 --open")]
 pub(crate) struct WatchArgs {
     /// Name of a sweep under the directory of runs
@@ -46,7 +65,8 @@ pub(crate) struct WatchArgs {
 pub(crate) struct PlotArgs {
     /// Name of a sweep under the directory of runs, e.g. `cifar10`, or a results.jsonl file, which has fewer figures
     pub(crate) sweep: String,
-    /// What to plot: map-bits, pr, pn, rn, radius, loss, validation, heat-map, parallel, balance, correlation, distances
+    /// What to plot: map-bits, pr, pn, rn, radius, loss, validation, heat-map, parallel, balance, correlation, bit-matrix,
+    /// distances
     #[arg(long, value_name = "FIGURE")]
     pub(crate) figure: String,
     /// File to write; its ending chooses the format: .svg, .pdf or .png
@@ -61,7 +81,7 @@ pub(crate) struct PlotArgs {
     /// Retrieval task: i2i, i2t, t2i or t2t [default: the first of the sweep]
     #[arg(long, value_name = "TASK")]
     pub(crate) task: Option<hashlab_data::Task>,
-    /// Row of loss and distances, method of heat-map and parallel [default: the first with data]
+    /// Row of loss, bit-matrix and distances, method of heat-map and parallel [default: the first with data]
     #[arg(long, value_name = "NAME")]
     pub(crate) row: Option<String>,
     /// Hyperparameter on the x axis of heat-map [default: the first that varies]

@@ -33,6 +33,6 @@ pub(crate) fn run(context: &Context, args: &CancelArgs) -> Result<ExitCode> {
     let options = cluster::options(Default::default());
     let mut cluster = Cluster::open(&context.workspace, &planned, &options, None)?;
     let cancelled = cluster.cancel(Some(&only).filter(|_| !args.run.is_empty()))?;
-    print(&format!("{} cancelled; `{}` takes them up again\n", counted(cancelled, "run"), planned.command))?;
+    print(&format!("{} cancelled; `{}` takes them up again\n", counted(cancelled, "run"), cluster.sweep_command()))?;
     Ok(ExitCode::SUCCESS)
 }

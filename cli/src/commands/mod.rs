@@ -1,12 +1,14 @@
 //! One file per subcommand.
 
 mod array_files;
+pub(crate) mod bundle;
 pub(crate) mod cache;
 pub(crate) mod cancel;
 mod cluster;
 pub(crate) mod compare;
 pub(crate) mod config;
 pub(crate) mod datasets;
+pub(crate) mod doctor;
 pub(crate) mod encode;
 pub(crate) mod encoders;
 pub(crate) mod eval;
@@ -18,10 +20,13 @@ pub(crate) mod fetch;
 pub(crate) mod gc;
 pub(crate) mod index;
 pub(crate) mod lint;
+pub(crate) mod ls;
 pub(crate) mod methods;
+pub(crate) mod open;
 pub(crate) mod plan;
 pub(crate) mod plot;
 pub(crate) mod report;
+pub(crate) mod reproduce;
 pub(crate) mod runs;
 pub(crate) mod search;
 pub(crate) mod serve;

@@ -43,7 +43,7 @@ pub(crate) fn run(context: &Context, args: &StatusArgs) -> Result<ExitCode> {
     }
     if look.count(|state| matches!(state, RunLook::Open | RunLook::Failed(_))) > 0 {
         let again = if cluster.was_submitted() { "`status --resubmit` or " } else { "" };
-        let _ = writeln!(text, "{again}`{}` executes what is left", planned.command);
+        let _ = writeln!(text, "{again}`{}` executes what is left", cluster.sweep_command());
     }
     print(&text)?;
     Ok(ExitCode::SUCCESS)

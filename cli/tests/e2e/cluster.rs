@@ -217,7 +217,10 @@ fn one_run_or_all_are_cancelled() {
     assert_eq!(detached.code, Some(0), "{detached:#?}");
     assert!(detached.stderr.contains("`hashlab status tiny` shows their state"), "{}", detached.stderr);
     let one = cluster.run(&["cancel", NAME, "--run", "lsh,seed=0"]);
-    assert!(one.stdout.starts_with("1 run cancelled; "), "{one:#?}");
+    assert_eq!(
+        one.stdout, "1 run cancelled; `hashlab sweep tiny.toml --executor slurm` takes them up again\n",
+        "the command that goes on there"
+    );
     fs::remove_file(cluster.0.path("hold")).unwrap();
     until("the others are finished", || {
         cluster.run(&["status", NAME]).stdout.contains("5 finished, 1 cancelled of 6 runs")
@@ -248,6 +251,10 @@ fn failures_are_final_until_they_are_asked_for_again() {
     assert_eq!(cluster.0.attempts(), [1; 6]);
     let status = cluster.run(&["status", NAME]);
     assert!(status.stdout.contains("tiny: 4 finished, 2 failed of 6 runs\n"), "{status:#?}");
+    assert!(
+        status.stdout.contains("`hashlab sweep tiny.toml --executor slurm` executes what is left\n"),
+        "{status:#?}"
+    );
     let again = cluster.run(&["status", NAME, "--resubmit"]);
     assert!(again.stdout.starts_with("2 runs submitted\n"), "{again:#?}");
     until("they failed again", || cluster.0.attempts() == [1, 1, 2, 2, 1, 1]);

@@ -24,6 +24,14 @@ fn runs_sweeps_methods_and_keys_are_completed() {
     assert_eq!(proposed(&lab, &["sweep", FILE, "--set", "train.epo"]), ["train.epochs="]);
     assert_eq!(proposed(&lab, &["methods", "cibh"]), ["cibhash"]);
     assert_eq!(proposed(&lab, &["sw"]), ["sweep"]);
+    assert_eq!(proposed(&lab, &["ls", "ti"]), [NAME]);
+    assert_eq!(proposed(&lab, &["open", "ti"]), [NAME]);
+    assert_eq!(proposed(&lab, &["open", "cibhash-"]), runs);
+    // The directory that the line names, not the usual one.
+    std::fs::rename(lab.path("runs"), lab.path("elsewhere")).unwrap();
+    assert_eq!(proposed(&lab, &["show", "cibhash-"]), [""; 0]);
+    assert_eq!(proposed(&lab, &["--runs", "elsewhere", "show", "cibhash-"]), runs);
+    assert_eq!(proposed(&lab, &["table", "--runs=elsewhere", "ti"]), [NAME]);
 }
 
 #[test]

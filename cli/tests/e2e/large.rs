@@ -9,8 +9,8 @@ use crate::lab::{FILE, Lab, NAME};
 const RUNS: usize = 1100;
 
 /// One method on few images under many seeds.
-fn experiment() -> String {
-    let seeds: Vec<String> = (0..RUNS).map(|seed| seed.to_string()).collect();
+fn experiment(runs: usize) -> String {
+    let seeds: Vec<String> = (0..runs).map(|seed| seed.to_string()).collect();
     format!(
         "dataset = \"shapes\"\nbits = [16]\nseeds = [{}]\n\n[data]\nitems = 100\nsize = 16\n\n[image]\nimage_size = 16\n\n\
          [[method]]\nname = \"lsh\"\n",
@@ -20,19 +20,35 @@ fn experiment() -> String {
 
 /// A finished sweep whose runs, but the first, are copies of it with another name and mAP.
 fn finished() -> (Lab, Vec<RunDir>) {
-    let lab = Lab::with(&experiment());
+    finished_of(RUNS)
+}
+
+/// So many finished runs.
+pub(crate) fn finished_many(runs: usize) -> Lab {
+    finished_of(runs).0
+}
+
+fn finished_of(runs: usize) -> (Lab, Vec<RunDir>) {
+    let lab = Lab::with(&experiment(runs));
     lab.ok(&["sweep", FILE, "--set", "seeds=[0]"]);
     let runs = lab.runs();
     let first = fs::read_to_string(runs[0].path().join("result.json")).unwrap();
     let (text, _digest) = first.split_once(",\n  \"digest\"").unwrap();
+    let config = fs::read_to_string(runs[0].path().join("config.json")).unwrap();
     let map = text.split_once("\"map_at_k\": ").unwrap().1.split([',', '\n']).next().unwrap().to_owned();
     for (seed, run) in runs.iter().enumerate().skip(1) {
         let other = text.replace(&runs[0].id().0, &run.id().0);
-        let other = other.replace(&format!("\"map_at_k\": {map}"), &format!("\"map_at_k\": 0.{:04}", 1000 + seed));
+        let other = other.replace(&format!("\"map_at_k\": {map}"), &format!("\"map_at_k\": 0.{:04}", map_of(seed)));
         fs::create_dir_all(run.path()).unwrap();
+        fs::write(run.path().join("config.json"), config.replace("\"seed\": 0", &format!("\"seed\": {seed}"))).unwrap();
         fs::write(run.path().join("result.json"), format!("{other}\n}}\n")).unwrap();
     }
     (lab, runs)
+}
+
+/// The digits behind the point of a run's mAP.
+fn map_of(seed: usize) -> usize {
+    (1000 + seed) % 10_000
 }
 
 #[test]

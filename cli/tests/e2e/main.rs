@@ -5,6 +5,7 @@ mod completion;
 mod crossmodal;
 mod damage;
 mod devices;
+mod doctor;
 mod environment;
 mod eval;
 mod experiment_files;
@@ -22,11 +23,13 @@ mod listings;
 #[allow(dead_code, reason = "its other users are tests of the program's own modules")]
 #[path = "../../src/hub/local.rs"]
 mod local;
+mod ls;
 mod mistakes;
 mod npy;
 mod own_data;
 mod repeats;
 mod reports;
+mod reproduce;
 mod retries;
 mod retrieval;
 mod rows;

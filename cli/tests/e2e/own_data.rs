@@ -54,6 +54,21 @@ fn a_folder_is_checked() {
     assert_snapshot!(lab.ok(&["datasets", "check", FILE]));
 }
 
+/// A run of images that changed since is not the same run.
+#[test]
+fn other_images_reproduce_nothing() {
+    let lab = lab(EXPERIMENT);
+    lab.ok(&["sweep", FILE]);
+    let run = lab.runs()[0].id().0.clone();
+    lab.ok(&["reproduce", &run]);
+    let photos = lab.path("photos");
+    let mut cats =
+        fs::read_dir(photos.join("cat")).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file());
+    fs::remove_file(cats.next().unwrap()).unwrap();
+    let refused = lab.refused(&["reproduce", &run]);
+    assert!(refused.contains("the data set `image_folder` here is not that of run `"), "{refused}");
+}
+
 /// A split that the sweep would refuse is refused by the plan, with its key and its files.
 #[test]
 fn a_split_that_does_not_fit_the_items_is_found_by_the_plan() {

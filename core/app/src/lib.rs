@@ -13,7 +13,7 @@
 //! let workspace = Workspace {
 //!     registry: Registry { methods: &[], datasets: &[], encoders: &[], published: &[] },
 //!     dirs: Dirs { runs: "runs".into(), data: DataDirs::of(vec![]), data_dir: None, cache_dir: None, cache_limit: None },
-//!     build: Build { version: "1.0", commit: "unknown", diff_digest: None, core_digest: None },
+//!     build: Build { version: "1.0", commit: "unknown", ..Build::default() },
 //!     read_codes: |_, _| panic!("the experiment has no external row"),
 //! };
 //! let mistaken = ExperimentText {
@@ -27,6 +27,7 @@
 //! assert!(error.contains("first.toml:1:11"), "{error}"); // the registry has no data set of that name
 //! ```
 
+pub mod bundle;
 mod choice;
 pub mod collect;
 mod devices;
@@ -39,6 +40,7 @@ mod garbage;
 mod graph;
 mod hub_files;
 mod lock;
+mod machine;
 mod memory;
 mod missing;
 mod models;
@@ -48,6 +50,7 @@ mod passing;
 mod preview;
 mod provenance;
 mod registry;
+mod reproduce;
 mod retrieval;
 pub mod shell;
 mod shown;
@@ -70,10 +73,12 @@ pub use garbage::Garbage;
 pub use graph::Launch;
 pub use hub_files::{MissingFiles, Need, Unlocked, sha256};
 pub use lock::{Lock, Locked};
+pub use machine::facts as machine_facts;
 pub use models::Keep;
 pub use preview::{Preview, PreviewedRun, PreviewedStage, SinceLast};
 pub use provenance::Build;
 pub use registry::Registry;
+pub use reproduce::{Comparison, Difference, Part, Reproduction, Target};
 pub use retrieval::OpenModel;
 pub use stale::{OtherSources, StaleRuns};
 pub use sweep::{Executed, SweepOptions};

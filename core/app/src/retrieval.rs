@@ -86,7 +86,7 @@ impl Workspace {
     }
 }
 
-fn unknown_file(run: &RunId, digest: &str) -> anyhow::Error {
+pub(crate) fn unknown_file(run: &RunId, digest: &str) -> anyhow::Error {
     bad_input(format!(
         "the weights or the tokenizer of run `{run}`, digest {digest}, are not known here\n\
          help: `plan FILE` with the run's experiment finds them, or says what is missing"

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
 use hashlab_store::PlanDir;
+use hashlab_sweep::Plan;
 
 use crate::collect::COMMAND;
 use crate::error::bad_input;
@@ -44,20 +45,20 @@ impl Workspace {
                 .collect(),
         };
         let text = dir.read("sweep.toml").unwrap_or_default();
-        // External rows are measured by the sweep that knows where their files lie.
-        let codes = Arc::new(self.codes_lookup(Path::new("")));
-        Ok((
-            PlannedSweep {
-                plan,
-                weights,
-                text,
-                bases: Vec::new(),
-                command,
-                codes,
-                unlocked: Vec::new(),
-                ended: OnceLock::new(),
-            },
-            dir,
-        ))
+        Ok((PlannedSweep { text, ..self.planned(plan, weights, command) }, dir))
+    }
+
+    /// A plan with the files that its runs need. External rows are measured by the sweep that knows where their files lie.
+    pub(crate) fn planned(&self, plan: Plan, weights: EncoderFiles, command: String) -> PlannedSweep {
+        PlannedSweep {
+            plan,
+            weights,
+            text: String::new(),
+            bases: Vec::new(),
+            command,
+            codes: Arc::new(self.codes_lookup(Path::new(""))),
+            unlocked: Vec::new(),
+            ended: OnceLock::new(),
+        }
     }
 }

@@ -19,6 +19,9 @@ pub struct BitStatistics {
     pub mean_correlation: f64,
     /// The largest magnitude.
     pub largest_correlation: f64,
+    /// The correlation of each bit with the bits before it, bit after bit: 1 with 0, 2 with 0, 2 with 1 … None of a pair with
+    /// a constant bit.
+    pub pairs: Vec<Option<f64>>,
 }
 
 /// Pairs of a query and a database item by their Hamming distance, `0..=bits`.
@@ -49,19 +52,19 @@ impl Codes {
             let both = columns[i].iter().zip(&columns[j]).map(|(a, b)| u64::from((a & b).count_ones())).sum::<u64>();
             let variance = ones[i] * (1.0 - ones[i]) * ones[j] * (1.0 - ones[j]);
             let covariance = both as f64 / items - ones[i] * ones[j];
-            (variance > 0.0).then(|| (covariance / variance.sqrt()).abs().min(1.0))
+            (variance > 0.0).then(|| (covariance / variance.sqrt()).clamp(-1.0, 1.0))
         };
+        let pairs: Vec<Option<f64>> =
+            (0..self.bits()).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| correlation(i, j)).collect();
         let (mut correlations, mut sum, mut largest) = (vec![0; BINS], 0.0, 0.0f64);
-        for i in 0..self.bits() {
-            for magnitude in (0..i).filter_map(|j| correlation(i, j)) {
-                correlations[((magnitude * BINS as f64) as usize).min(BINS - 1)] += 1;
-                sum += magnitude;
-                largest = largest.max(magnitude);
-            }
+        for magnitude in pairs.iter().flatten().map(|correlation| correlation.abs()) {
+            correlations[((magnitude * BINS as f64) as usize).min(BINS - 1)] += 1;
+            sum += magnitude;
+            largest = largest.max(magnitude);
         }
-        let pairs: u64 = correlations.iter().sum();
-        let mean_correlation = if pairs == 0 { 0.0 } else { sum / pairs as f64 };
-        BitStatistics { ones, correlations, mean_correlation, largest_correlation: largest }
+        let measured: u64 = correlations.iter().sum();
+        let mean_correlation = if measured == 0 { 0.0 } else { sum / measured as f64 };
+        BitStatistics { ones, correlations, mean_correlation, largest_correlation: largest, pairs }
     }
 
     /// The values of each bit over the codes, packed.
@@ -152,8 +155,11 @@ mod tests {
                     a.iter().zip(&b).map(|(a, b)| (a - mean(&ones(i))) * (b - mean(&ones(j)))).collect();
                 let deviation = |v: &[f64]| (mean(v) * (1.0 - mean(v))).sqrt();
                 if deviation(&a) * deviation(&b) > 0.0 {
-                    magnitudes.push((mean(&product) / deviation(&a) / deviation(&b)).abs());
+                    let correlation = mean(&product) / deviation(&a) / deviation(&b);
+                    magnitudes.push(correlation.abs());
+                    assert!((statistics.pairs[i * (i - 1) / 2 + j].unwrap() - correlation).abs() < 1e-9, "{i} and {j}");
                 } else {
+                    assert_eq!(statistics.pairs[i * (i - 1) / 2 + j], None, "{i} and {j}");
                     constant += 1;
                 }
             }

@@ -8,6 +8,7 @@ use candle_core::Device;
 use hashlab_method::State;
 use hashlab_store::RunConfig;
 use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
 
 /// A trained method: its tensors, and what it needs to be built again without its data set.
 #[derive(Clone, Debug)]
@@ -37,6 +38,24 @@ impl Model {
         ];
         let header: HashMap<String, String> = header.map(|(key, value)| (key.to_owned(), value)).into();
         Ok(safetensors::serialize(tensors, Some(header))?)
+    }
+
+    /// Digests of the tensors of a model by name, by which two models are compared: the order of a file's header is free.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is no safetensors file.
+    pub fn digests(path: &Path) -> Result<BTreeMap<String, String>> {
+        let read = || {
+            let bytes = std::fs::read(path)?;
+            let tensors = SafeTensors::deserialize(&bytes)?;
+            let digest = |(name, tensor): (String, TensorView<'_>)| {
+                let form = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
+                let digest = blake3::Hasher::new().update(form.as_bytes()).update(tensor.data()).finalize();
+                (name, digest.to_hex()[..16].to_owned())
+            };
+            anyhow::Ok(tensors.tensors().into_iter().map(digest).collect())
+        };
+        read().with_context(|| format!("`{}` cannot be read as a run's model", path.display()))
     }
 
     /// Reads a model.

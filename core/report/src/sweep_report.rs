@@ -162,7 +162,7 @@ impl ReportedRun {
 
 impl Outcome {
     /// Name in files and notes.
-    pub(crate) fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Finished(_) => "finished",
             Self::Diverged(_) => "diverged",

@@ -27,9 +27,11 @@
 mod checkpoint;
 mod claim;
 mod error;
+mod file_system;
 mod files;
 mod index;
 mod journal;
+mod listing;
 mod lock;
 mod name;
 mod previous;
@@ -48,8 +50,10 @@ use std::path::{Path, PathBuf};
 
 pub use claim::Claim;
 pub use error::StoreError;
+pub use file_system::FileSystem;
 pub use files::open_log;
 pub use journal::{Journal, Point};
+pub use listing::ListedRun;
 pub use name::Name;
 pub use record::{
     CodeStatistics, EncodingResult, Neighbors, PRIMARY_METRIC, QueryResults, RunConfig, RunId, RunIds, RunResult,
@@ -92,8 +96,8 @@ impl Store {
     /// [`StoreError::Io`] if a directory cannot be read.
     pub fn begun(&self) -> Result<BTreeSet<RunId>, StoreError> {
         let mut runs = BTreeSet::new();
-        for shard in files::list(&self.root.join("store"))? {
-            let names = files::list(&shard)?;
+        for folder in files::list(&self.root.join("store"))? {
+            let names = files::list(&folder)?;
             let names = names.iter().filter_map(|run| run.file_name()?.to_str());
             // A run that is being removed has a hidden name. A copy that somebody made has another one than a run's.
             let visible = names.filter(|name| !name.starts_with('.')).map(|name| RunId(name.to_owned()));

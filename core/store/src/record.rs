@@ -236,8 +236,9 @@ pub struct RunResult {
     /// Attempts to execute the run, this one included.
     #[serde(default)]
     pub attempts: u32,
-    /// Provenance by name: `hashlab` version, `commit`, `diff_digest`, `core_digest`, `sources_digest`,
-    /// `dataset_digest`, `host`, `device`, `peak_rss_mib` …
+    /// Provenance by name: `hashlab` version, `commit`, `diff_digest`, `core_digest`, `sources_digest`, `lock_digest`,
+    /// `toolchain`, `dataset_digest`, `argv`, `host`, `system`, `processor`, `device`, `peak_rss_mib` … Seeds are in the
+    /// configuration, attempts in a file of their own.
     #[serde(default)]
     pub provenance: SmallMap<Name, Name>,
 }

@@ -20,7 +20,7 @@ const PERCENT: usize = 2;
 const BYTES_PER_RUN: u64 = 100 << 10;
 
 /// Threads that wait for the disk.
-const WAITING: usize = 32;
+pub(crate) const WAITING: usize = 32;
 
 /// Items below which further threads cost more than they save.
 const PART: usize = 64;
@@ -183,7 +183,7 @@ impl<K> Lookup<'_, K> {
 }
 
 /// Maps items on several threads, in order. Without a thread to be had, the caller's does its work.
-fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let part = items.len().div_ceil(threads).max(PART);
     let all = |part: &[T]| part.iter().map(&work).collect::<Vec<R>>();
     if items.len() <= part {

@@ -56,6 +56,18 @@ pub struct BitProfile {
     pub mean_correlation: f64,
     /// The largest magnitude.
     pub largest_correlation: f64,
+    /// Digest of the packed codes of all items, in their order. Older runs have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Correlation of each bit with the bits before it, in hundredths, bit after bit: 1 with 0, 2 with 0, 2 with 1 … A pair
+    /// with a constant bit has none. Empty for codes longer than [`BitProfile::MOST_PAIRED`], and in older runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<Option<i8>>,
+}
+
+impl BitProfile {
+    /// The longest codes whose pairs of bits are kept: a figure of more bits shows none of them.
+    pub const MOST_PAIRED: usize = 128;
 }
 
 /// Pairs of a query and a database item by their Hamming distance, `0..=bits`.

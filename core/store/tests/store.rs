@@ -5,6 +5,8 @@
 mod fixture;
 #[path = "results/index.rs"]
 mod index;
+#[path = "results/listing.rs"]
+mod listing;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

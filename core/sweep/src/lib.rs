@@ -166,4 +166,4 @@ pub use json_schema::json_schema;
 pub use overrides::{Overrides, PREFIX};
 pub use plan::{EXTERNAL_METHOD, MOST_RUNS, Plan, PlanError, PlannedExternal, PlannedRun};
 pub use read_file::{ReadError, read_file};
-pub use selector::Selector;
+pub use selector::{Selectable, Selector};

@@ -65,6 +65,20 @@ pub struct PlannedRun {
 }
 
 impl PlannedRun {
+    /// A run outside of any experiment: the row is called after its method, and nothing varies.
+    pub fn alone(config: RunConfig) -> Self {
+        Self {
+            id: config.id(),
+            setting: config.setting().into(),
+            method: 0,
+            label: config.method.clone().into(),
+            point: Arc::default(),
+            bits: config.bits,
+            seed: config.seed,
+            template: Arc::new(RunConfig { bits: 0, seed: 0, ..config }),
+        }
+    }
+
     /// The run's configuration.
     pub fn config(&self) -> RunConfig {
         RunConfig { bits: self.bits, seed: self.seed, ..self.template().clone() }

@@ -19,7 +19,7 @@ use crate::exit::bad_input;
 const LISTED: usize = 5;
 
 /// The run that `name` means: its id, or the beginning or the last digits of the id of one run.
-fn find(store: &Store, name: &str) -> Result<RunDir> {
+pub(super) fn find(store: &Store, name: &str) -> Result<RunDir> {
     let exact = store.run(&RunId(name.to_owned())).ok().filter(|run| run.path().is_dir());
     if let Some(run) = exact {
         return Ok(run);
@@ -30,7 +30,7 @@ fn find(store: &Store, name: &str) -> Result<RunDir> {
     match found.as_slice() {
         [one] => Ok(store.run(one)?),
         [] => Err(bad_input(format!(
-            "there is no run `{name}` under {}\nhelp: `plan FILE` lists the runs of an experiment",
+            "there is no run `{name}` under {}\nhelp: `ls` lists the runs that were begun, `plan FILE` those of an experiment",
             store.root().display()
         ))),
         several => {

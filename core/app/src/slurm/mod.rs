@@ -19,8 +19,9 @@ use hashlab_store::{PlanDir, RunId};
 use hashlab_sweep::read_table;
 
 use crate::error::bad_input;
+use crate::shell::quoted;
 use crate::sweep::{check_data, unwritable};
-use crate::{PlannedSweep, SweepOptions, Workspace};
+use crate::{Devices, Keep, PlannedSweep, SweepOptions, Workspace};
 pub use follow::Followed;
 use ledger::Ledger;
 pub use look::{Look, RunLook};
@@ -85,6 +86,22 @@ impl<'a> Cluster<'a> {
     /// Whether anything was submitted before.
     pub fn was_submitted(&self) -> bool {
         !self.ledger.submissions.is_empty()
+    }
+
+    /// The command that goes on with the sweep where it was started: on the cluster, with the device and the models that
+    /// were asked for, or on this machine.
+    pub fn sweep_command(&self) -> String {
+        if !self.was_submitted() {
+            return self.sweep.command.clone();
+        }
+        let flags = self.ledger.flags.chunks_exact(2);
+        let chosen = |flag: &&[String]| match flag[0].as_str() {
+            "--device" => flag[1] != Devices::default().to_string(),
+            "--keep" => flag[1] != Keep::default().name(),
+            _ => false,
+        };
+        let flags = flags.filter(chosen).map(|flag| format!(" {} {}", flag[0], quoted(&flag[1])));
+        format!("{} --executor slurm{}", self.sweep.command, flags.collect::<String>())
     }
 
     /// Takes the right to submit, until this is dropped.

@@ -25,6 +25,13 @@ impl EncoderFiles {
         notes::known(notes).into_iter().collect()
     }
 
+    /// Adds files whose digests are not known yet.
+    pub(crate) fn extend(&mut self, others: Self) {
+        for (digest, path) in others.0 {
+            self.0.entry(digest).or_insert(path);
+        }
+    }
+
     /// Adds a file, and returns its digest.
     pub fn insert(&mut self, digest: String, path: PathBuf) -> String {
         self.0.insert(digest.clone(), path);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use hashlab_data::{ByModality, SmallMap, Task};
-use hashlab_eval::{BitStatistics, Report};
+use hashlab_eval::{BitStatistics, Codes, Report};
 use hashlab_method::HashMethod;
 use hashlab_store::{BitProfile, CodeProfile, CodeStatistics, EncodingResult, QueryResults, Status, TaskResult};
 use hashlab_train::TrainConfig;
@@ -85,9 +85,22 @@ pub(super) fn task_results(reports: BTreeMap<Task, Report>, curves: bool) -> Sma
 /// Measures balance and correlation of the bits of all codes.
 pub(super) fn bit_profiles(codes: &AllCodes) -> ByModality<BitProfile> {
     codes.codes.map(|_, codes| {
-        let BitStatistics { ones, correlations, mean_correlation, largest_correlation } = codes.bit_statistics();
-        BitProfile { ones, correlations, mean_correlation, largest_correlation }
+        let BitStatistics { ones, correlations, mean_correlation, largest_correlation, pairs } = codes.bit_statistics();
+        let hundredths = |pair: Option<f64>| pair.map(|correlation| (correlation * 100.0).round() as i8);
+        let pairs =
+            if ones.len() > BitProfile::MOST_PAIRED { vec![] } else { pairs.into_iter().map(hundredths).collect() };
+        let digest = Some(digest(codes));
+        BitProfile { ones, correlations, mean_correlation, largest_correlation, digest, pairs }
     })
+}
+
+/// Sixteen digits of the digest of packed codes.
+fn digest(codes: &Codes) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for word in codes.packed() {
+        hasher.update(&word.to_le_bytes());
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
 }
 
 /// Counts what shows a collapse of the codes.

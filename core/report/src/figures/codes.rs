@@ -6,7 +6,7 @@ use super::Figures;
 use super::curves::of_details;
 use crate::aggregate::Row;
 use crate::details::RunDetails;
-use crate::figure::{Figure, LineChart, Range, Scale, Series};
+use crate::figure::{BitMatrix, Figure, LineChart, Range, Scale, Series};
 
 impl Figures<'_> {
     pub(super) fn balance(&self, bits: usize) -> Option<Figure> {
@@ -44,6 +44,19 @@ impl Figures<'_> {
             series: self.lines(bits, |s| of_details(s, self.details, shares)),
         }
         .figure()
+    }
+
+    /// Correlations of all pairs of bits in the first run of a row that kept them: bits of different seeds have nothing to do
+    /// with each other.
+    pub(super) fn bit_matrix(&self, row: &Row<'_>, bits: usize) -> Option<Figure> {
+        let setting = row.shown().find(|s| s.bits == bits)?;
+        let mut kept = setting.runs.iter().filter_map(|run| {
+            let (modality, profile) = self.details.get(&run.run)?.codes.as_ref()?.bits.iter().next()?;
+            (!profile.pairs.is_empty()).then_some((run.seed, modality, profile))
+        });
+        let (seed, modality, profile) = kept.next()?;
+        let title = format!("Correlation of each pair of bits: {}, {bits} bits, {modality}s, seed {seed}", row.label);
+        BitMatrix { title, bits, pairs: &profile.pairs }.figure()
     }
 
     pub(super) fn distances(&self, row: &Row<'_>, bits: usize, task: Task) -> Option<Figure> {

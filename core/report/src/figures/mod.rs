@@ -7,6 +7,7 @@ mod curves;
 mod request;
 
 use hashlab_data::Task;
+use hashlab_store::BitProfile;
 
 use crate::aggregate::{Comparison, Row, Setting};
 use crate::details::Details;
@@ -59,6 +60,7 @@ impl Figures<'_> {
             FigureKind::Parallel => self.ablation(request).and_then(|ablation| self.parallel(&ablation)),
             FigureKind::Balance => self.balance(bits),
             FigureKind::Correlation => self.correlation(bits),
+            FigureKind::BitMatrix => self.row(request).and_then(|row| self.bit_matrix(row, bits)),
             FigureKind::Distances => self.row(request).and_then(|row| self.distances(row, bits, task)),
         };
         made.ok_or_else(|| nothing(self.known(request)))
@@ -102,6 +104,10 @@ impl Figures<'_> {
             FigureKind::Validation => "it needs journals of methods that validate during training".to_owned(),
             FigureKind::Balance | FigureKind::Correlation => {
                 "it needs runs that kept statistics of their codes".to_owned()
+            }
+            FigureKind::BitMatrix => {
+                let most = BitProfile::MOST_PAIRED;
+                format!("it needs runs that kept correlations of pairs of bits, as of up to {most} bits; {}", rows())
             }
             FigureKind::Distances => format!("it needs runs that kept statistics of their codes; {}", rows()),
             _ => "no finished run has its curve".to_owned(),

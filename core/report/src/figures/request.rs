@@ -32,13 +32,15 @@ pub enum FigureKind {
     Balance,
     /// Correlations between bits.
     Correlation,
+    /// Correlations of all pairs of bits of a run.
+    BitMatrix,
     /// Distances of relevant and other items.
     Distances,
 }
 
 impl FigureKind {
     /// Every kind with its name.
-    pub const ALL: [(&'static str, Self); 12] = [
+    pub const ALL: [(&'static str, Self); 13] = [
         ("map-bits", Self::MapBits),
         ("pr", Self::PrecisionRecall),
         ("pn", Self::PrecisionAt),
@@ -50,6 +52,7 @@ impl FigureKind {
         ("parallel", Self::Parallel),
         ("balance", Self::Balance),
         ("correlation", Self::Correlation),
+        ("bit-matrix", Self::BitMatrix),
         ("distances", Self::Distances),
     ];
 
@@ -94,14 +97,18 @@ impl FigureRequest {
 
     /// The options that are given and that the figure does not depend on.
     pub fn unused(&self) -> Vec<&'static str> {
-        use FigureKind::{Balance, Correlation};
+        use FigureKind::{Balance, BitMatrix, Correlation};
         use FigureKind::{Distances, HeatMap, Loss, MapBits, Parallel, Validation};
         let kind = self.kind;
         let options = [
             ("metric", self.metric.is_some(), kind == MapBits),
             ("bits", self.bits.is_some(), ![MapBits, Loss, HeatMap, Parallel].contains(&kind)),
-            ("task", self.task.is_some(), ![Loss, Validation, HeatMap, Parallel, Balance, Correlation].contains(&kind)),
-            ("row", self.row.is_some(), [Loss, Distances, HeatMap, Parallel].contains(&kind)),
+            (
+                "task",
+                self.task.is_some(),
+                ![Loss, Validation, HeatMap, Parallel, Balance, Correlation, BitMatrix].contains(&kind),
+            ),
+            ("row", self.row.is_some(), [Loss, Distances, BitMatrix, HeatMap, Parallel].contains(&kind)),
             ("x", self.keys.is_some(), kind == HeatMap),
         ];
         options.into_iter().filter(|(_, given, used)| *given && !used).map(|(name, ..)| name).collect()

@@ -39,6 +39,9 @@ struct Panel {
 /// The most choices of a panel: more would make the page heavy and nobody finds them.
 const CHOICES: usize = 60;
 
+/// Matrices of bits on a page: each has thousands of cells. `plot` draws the others.
+const MATRICES: usize = 12;
+
 /// The groups that have anything to show.
 pub(super) fn groups(figures: &Figures<'_>, metrics: &[String]) -> Result<Vec<PanelGroup>, ReportError> {
     let group = |id, heading, note, panels: Vec<Option<Panel>>, tables: Vec<String>| -> Result<_, ReportError> {
@@ -171,15 +174,19 @@ fn ablations(figures: &Figures<'_>) -> Vec<Option<Panel>> {
 }
 
 fn codes(figures: &Figures<'_>) -> Vec<Option<Panel>> {
-    let longest = figures.comparison.bits.iter().rev();
-    let distances = longest.flat_map(|&bits| {
-        by_row(figures, FigureKind::Distances)
-            .map(move |(row, request)| (format!("{row}, {bits} bits"), FigureRequest { bits: Some(bits), ..request }))
-    });
+    let by_row_and_bits = |kind: FigureKind| {
+        figures.comparison.bits.iter().rev().flat_map(move |&bits| {
+            by_row(figures, kind).map(move |(row, request)| {
+                (format!("{row}, {bits} bits"), FigureRequest { bits: Some(bits), ..request })
+            })
+        })
+    };
+    let matrices = by_row_and_bits(FigureKind::BitMatrix).take(MATRICES);
     vec![
         panel(figures, "Balance of bits", by_bits(figures, FigureKind::Balance, &[None])),
         panel(figures, "Correlation of bits", by_bits(figures, FigureKind::Correlation, &[None])),
-        panel(figures, "Hamming distances", distances),
+        panel(figures, "Correlation of each pair of bits", matrices),
+        panel(figures, "Hamming distances", by_row_and_bits(FigureKind::Distances)),
     ]
 }
 

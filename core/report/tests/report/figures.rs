@@ -65,6 +65,19 @@ fn a_heat_map_averages_over_what_it_does_not_show() {
 }
 
 #[test]
+fn a_matrix_of_bits_has_every_pair_once() {
+    let (report, details) = everything();
+    let request = FigureRequest { bits: Some(16), ..FigureRequest::new(FigureKind::BitMatrix) };
+    let svg = svg(&report, &details, &request);
+    assert!(svg.contains("16 bits, images, seed "), "{svg}");
+    let counts = svg.split(" of 120 pairs").filter_map(|text| text.rsplit(": ").next()?.parse::<usize>().ok());
+    assert_eq!(counts.sum::<usize>(), 120, "{svg}");
+    assert!(svg.contains("a constant bit: 15 of 120 pairs"), "{svg}");
+    let cells = svg.matches("h-").count();
+    assert!(cells < 120 + 12, "neighbors are one rectangle: {cells}");
+}
+
+#[test]
 fn a_figure_says_what_it_lacks() {
     let (report, details) = everything();
     let refused = |request: FigureRequest| figure(&report, &details, &request).unwrap_err().to_string();

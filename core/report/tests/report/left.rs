@@ -152,13 +152,26 @@ fn codes(bits: usize, quality: f64) -> CodeProfile {
     let ones = (0..bits).map(|bit| 0.5 + 0.2 * ((bit * 7) as f64).sin()).collect();
     let pairs = (bits * (bits - 1) / 2) as u64;
     let correlations = (0..20).map(|bin| pairs / (bin + 2)).collect();
-    let profile = BitProfile { ones, correlations, mean_correlation: 0.12, largest_correlation: 0.7 };
+    let profile = BitProfile {
+        ones,
+        correlations,
+        mean_correlation: 0.12,
+        largest_correlation: 0.7,
+        pairs: correlated(bits),
+        ..BitProfile::default()
+    };
     let hill = |center: f64| {
         (0..=bits).map(move |d| (1e4 * (-((d as f64 / bits as f64 - center) * 6.0).powi(2)).exp()) as u64)
     };
     let distances =
         DistanceProfile { queries: 200, relevant: hill(0.5 - 0.4 * quality).collect(), others: hill(0.5).collect() };
     CodeProfile { bits: ByModality::one(Modality::Image, profile), distances: [(I2I, distances)].into() }
+}
+
+/// Correlations of all pairs in hundredths; the third bit is constant.
+fn correlated(bits: usize) -> Vec<Option<i8>> {
+    let pairs = (0..bits).flat_map(|i| (0..i).map(move |j| (i, j)));
+    pairs.map(|(i, j)| (i != 2 && j != 2).then(|| (((i * 37 + j * 11) % 201) as i32 - 100) as i8)).collect()
 }
 
 fn queries() -> (Option<QueryResults>, Option<ShownItems>) {
