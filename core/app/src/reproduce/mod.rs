@@ -57,7 +57,7 @@ impl Workspace {
         let workspace = Self { dirs: Dirs { runs: into, cache_dir, ..self.dirs.clone() }, ..self.clone() };
         let own = workspace.dirs.store();
         for run in &plan.runs {
-            own.run(&run.id)?.discard()?;
+            own.run(&run.id)?.set_aside()?;
         }
         let command = format!("hashlab reproduce {}", target.name());
         let sweep = self.planned(plan, weights, command);

@@ -151,8 +151,9 @@ fn a_sweep_that_stops_repeats_nothing() {
     let mut executor = FakeExecutor::new(2);
     executor.script("bad", Script::failing("no").after(Duration::from_secs(2)));
     executor.script("full", out_of_memory());
+    let mut quiet = Quiet;
     let summary =
-        Scheduler::new(&graph, &mut executor, &mut Quiet, StopRequests::new()).stop_after_failures(Some(1)).retry(9);
+        Scheduler::new(&graph, &mut executor, &mut quiet, StopRequests::new()).stop_after_failures(Some(1)).retry(9);
     // `full` fails first and pauses for a second; then `bad` ends the sweep.
     let summary = summary.run();
     assert_eq!(summary.of(bad), [Outcome::Failed { message: "no".into() }]);
