@@ -15,6 +15,7 @@ use crate::method_table::{MethodTable, method_tables};
 use crate::overrides::{Override, Overrides};
 use crate::reader::Reader;
 use crate::scope::Scope;
+use crate::search::{self, Search};
 use crate::section::Section;
 use crate::toml_tree::Field;
 use crate::{applicability, dataset, extends, external_runs, facts, inactive, modalities, required};
@@ -162,9 +163,14 @@ fn check_methods(
     if let (Some(dataset), Some(description)) = (scope.dataset, scope.description) {
         diagnostics.extend(modalities::check_sections(layers, dataset, description));
     }
-    for table in methods {
+    for table in &mut *methods {
         let scope = Scope { method: Some(&scope.catalog.methods[table.method]), ..scope };
         let bits = bits(scope, table, layers);
+        match Search::of(&Merged::new(scope, layers.around(&[&table.fixed])), table) {
+            Ok(search) => table.grid.search = search,
+            Err(wrong) => diagnostics.extend(wrong),
+        }
+        diagnostics.extend(table.grid.limit());
         diagnostics.extend(table.grid.check(layers, &bits));
         table.grid.under(layers);
         diagnostics.extend(table.grid.check_left(&bits));
@@ -175,6 +181,7 @@ fn check_methods(
         diagnostics.extend(check_points(scope, layers, table, &mut judged, &mut inspected));
         diagnostics.extend(inactive::without_effect(scope, layers, table));
     }
+    diagnostics.extend(search::without_effect(layers, methods));
     // A section that no method reads must be valid, too.
     let rest: Vec<Section> = Section::shared().into_iter().filter(|section| !judged.contains(section)).collect();
     diagnostics.extend(violations(&Merged::new(scope, layers.around(&[])), &rest, &Span::file()));

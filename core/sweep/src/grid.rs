@@ -6,13 +6,11 @@ use crate::applicability;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::known_keys::unknown;
 use crate::layers::{Assignment, Layer};
+use crate::range::{Range, range};
 use crate::reader::Reader;
 use crate::section::Section;
 use crate::toml_tree::{Field, Node, NodeKind};
 use crate::typed_value::check_list;
-
-/// Largest number of points; more are a mistake, and would take long to check.
-const MAX_POINTS: usize = 10_000;
 
 /// The keys of a method's `[[method]]` that this module reads.
 pub(crate) const GRID: &str = "grid";
@@ -22,20 +20,49 @@ pub(crate) const ZIP: &str = "zip";
 #[derive(Clone, Debug)]
 pub(crate) struct Axis {
     pub(crate) keys: Vec<Varied>,
+    /// Its number among the axes of the file, which an override of others does not change.
+    pub(crate) number: usize,
 }
 
-/// One key of an axis with its values in turn. Lists of one axis are equally long, and never empty.
+/// One key of an axis with its values.
 #[derive(Clone, Debug)]
 pub(crate) struct Varied {
     pub(crate) section: Section,
     pub(crate) key: String,
-    pub(crate) values: Vec<Assignment>,
+    pub(crate) domain: Domain,
+}
+
+/// The values of a key.
+#[derive(Clone, Debug)]
+pub(crate) enum Domain {
+    /// Values in turn. Lists of one axis are equally long, and never empty.
+    List(Vec<Assignment>),
+    /// All numbers of a range. Its axis has no other key.
+    Range(Range),
 }
 
 impl Axis {
-    /// The number of steps.
+    /// An axis of one key.
+    fn single(key: Varied) -> Self {
+        Self { keys: vec![key], number: 0 }
+    }
+
+    /// The number of steps; a range counts as its lower end.
     pub(crate) fn len(&self) -> usize {
-        self.keys.first().map_or(0, |key| key.values.len())
+        self.keys.first().map_or(0, |key| key.list().len())
+    }
+
+    /// The assignments at a step.
+    pub(crate) fn at_step(&self, step: usize) -> impl Iterator<Item = Assignment> {
+        self.keys.iter().map(move |key| key.list()[step].clone())
+    }
+
+    /// The assignments at a number in `[0, 1)`, of which equal parts belong to equal parts of the values.
+    pub(crate) fn at_fraction(&self, fraction: f64) -> Vec<Assignment> {
+        match self.keys.as_slice() {
+            [Varied { domain: Domain::Range(range), .. }] => vec![range.at(fraction)],
+            _ => self.at_step((fraction * self.len() as f64) as usize).collect(),
+        }
     }
 }
 
@@ -43,6 +70,22 @@ impl Varied {
     /// The key as a grid writes it.
     pub(crate) fn path(&self) -> String {
         self.section.path(&self.key)
+    }
+
+    /// Its values; of a range, the lower end.
+    pub(crate) fn list(&self) -> &[Assignment] {
+        match &self.domain {
+            Domain::List(values) => values,
+            Domain::Range(range) => std::slice::from_ref(&range.low),
+        }
+    }
+
+    /// Its values as a file writes them.
+    pub(crate) fn value(&self) -> Value {
+        match &self.domain {
+            Domain::List(values) => values.iter().map(|assignment| assignment.value.clone()).collect(),
+            Domain::Range(range) => range.value(),
+        }
     }
 }
 
@@ -61,7 +104,7 @@ pub(crate) fn axes(reader: &mut Reader<'_>, fields: &[Field], fixed: &mut Layer)
     for field in fields.iter().filter(|field| field.key == GRID) {
         for key in table_keys(reader, field, "list the values of a key, e.g. `grid = { \"train.epochs\" = [50, 100] }`")
         {
-            axes.extend(varied(reader, &key, &axes, fixed, true).map(|one| Axis { keys: vec![one] }));
+            axes.extend(varied(reader, &key, &axes, fixed, true).map(Axis::single));
         }
     }
     for field in fields.iter().filter(|field| field.key == ZIP) {
@@ -70,13 +113,7 @@ pub(crate) fn axes(reader: &mut Reader<'_>, fields: &[Field], fixed: &mut Layer)
             axes.extend(zipped(reader, &group, &axes, fixed));
         }
     }
-    let size = axes.iter().fold(1, |size: usize, axis| size.saturating_mul(axis.len()));
-    let field = fields.iter().find(|field| [GRID, ZIP].contains(&field.key.as_str()));
-    if let Some(field) = field.filter(|_| size > MAX_POINTS) {
-        let message = format!("the grid has {size} points, and at most {MAX_POINTS} are allowed");
-        reader.push(Diagnostic::new(&field.span, message).help("vary fewer keys, or split the method into several"));
-        return Vec::new();
-    }
+    axes.iter_mut().enumerate().for_each(|(number, axis)| axis.number = number);
     axes
 }
 
@@ -100,10 +137,10 @@ fn zipped(reader: &mut Reader<'_>, field: &Field, others: &[Axis], fixed: &mut L
     let mut read: Vec<Axis> = Vec::new();
     for key in &keys {
         let before: Vec<Axis> = others.iter().chain(&read).cloned().collect();
-        read.extend(varied(reader, key, &before, fixed, false).map(|one| Axis { keys: vec![one] }));
+        read.extend(varied(reader, key, &before, fixed, false).map(Axis::single));
     }
     let sound = reader.diagnostics.len() == known;
-    let axis = Axis { keys: read.into_iter().flat_map(|axis| axis.keys).collect() };
+    let axis = Axis { keys: read.into_iter().flat_map(|axis| axis.keys).collect(), number: 0 };
     if let [only] = keys.as_slice() {
         let message =
             format!("`zip` holds `{}` alone, and there is no key to move with it", only.section.path(only.key));
@@ -126,11 +163,11 @@ fn zipped(reader: &mut Reader<'_>, field: &Field, others: &[Axis], fixed: &mut L
     if !sound || axis.keys.is_empty() {
         return None;
     }
-    let step = |at: usize| axis.keys.iter().map(|key| &key.values[at].value).collect::<Vec<_>>();
+    let step = |at: usize| axis.keys.iter().map(|key| &key.list()[at].value).collect::<Vec<_>>();
     if let Some(at) = (1..axis.len()).find(|at| (0..*at).any(|before| step(before) == step(*at))) {
         let values = step(at).into_iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
         let message = format!("`zip` holds the values {values} more than once");
-        reader.push(Diagnostic::new(&axis.keys[0].values[at].span, message));
+        reader.push(Diagnostic::new(&axis.keys[0].list()[at].span, message));
         return None;
     }
     Some(axis)
@@ -172,7 +209,8 @@ pub(crate) fn grid_keys(field: &Field) -> Vec<GridKey<'_>> {
     vec![GridKey { section, key, span: &field.span, node: &field.node }]
 }
 
-/// Checks one key of a grid and each of its values. In a `zip`, a value may come more than once.
+/// Checks one key of a grid and each of its values, or its range. In a `zip`, a value may come more than once, and
+/// there are no ranges.
 fn values(reader: &mut Reader<'_>, key: &GridKey<'_>, unique: bool) -> Option<Varied> {
     let (section, scope) = (key.section, reader.scope);
     if let Some(diagnostic) = applicability::check(scope, section, key.key, key.span) {
@@ -183,11 +221,19 @@ fn values(reader: &mut Reader<'_>, key: &GridKey<'_>, unique: bool) -> Option<Va
         reader.push(unknown_axis(reader, key));
         return None;
     }
-    let NodeKind::List(items) = &key.node.kind else {
-        let message = format!("`{}` in `grid` must be a list, got {}", key.key, key.node.describe());
-        let diagnostic = Diagnostic::new(&key.node.span, message);
-        reader.push(diagnostic.help("a grid lists the values to try; one value is fixed outside of it"));
-        return None;
+    let varied = |domain: Domain| Varied { section, key: key.key.to_owned(), domain };
+    let items = match &key.node.kind {
+        NodeKind::List(items) => items,
+        NodeKind::Table(fields) if unique => {
+            return range(reader, key, fields).map(|range| varied(Domain::Range(range)));
+        }
+        _ => {
+            let (table, what) = if unique { (GRID, "a list or a range") } else { (ZIP, "a list") };
+            let message = format!("`{}` in `{table}` must be {what}, got {}", key.key, key.node.describe());
+            let diagnostic = Diagnostic::new(&key.node.span, message);
+            reader.push(diagnostic.help("it holds the values to try; one value is fixed outside of it"));
+            return None;
+        }
     };
     let (mut values, mut compared): (Vec<Assignment>, Vec<Value>) = (Vec::new(), Vec::new());
     for item in items {
@@ -198,7 +244,7 @@ fn values(reader: &mut Reader<'_>, key: &GridKey<'_>, unique: bool) -> Option<Va
     if unique || compared.is_empty() {
         reader.diagnostics.extend(check_list(key.key, key.node, &compared));
     }
-    (!values.is_empty()).then(|| Varied { section, key: key.key.to_owned(), values })
+    (!values.is_empty()).then(|| varied(Domain::List(values)))
 }
 
 fn unknown_axis(reader: &Reader<'_>, key: &GridKey<'_>) -> Diagnostic {

@@ -6,6 +6,7 @@ use hashlab_data::Modality;
 use hashlab_settings::Schema;
 
 use crate::catalog::{Catalog, MethodDecl};
+use crate::range::whole_numbers;
 use crate::scope::general;
 use crate::section::Section;
 
@@ -72,6 +73,16 @@ fn described(kind: &str, text: &str) -> Value {
     json!({ "type": kind, "description": text })
 }
 
+/// The range of a number.
+fn range(end: &Value) -> Value {
+    json!({
+        "type": "object",
+        "properties": { "low": end, "high": end, "scale": { "enum": ["linear", "log"], "default": "linear" } },
+        "required": ["low", "high"],
+        "additionalProperties": false,
+    })
+}
+
 /// Where `key` is `name`, the other keys are these.
 fn chosen(key: &str, name: &str, properties: Value) -> Value {
     json!({ "if": { "properties": { key: { "const": name } }, "required": [key] }, "then": { "properties": properties } })
@@ -122,8 +133,11 @@ impl Definitions {
             "label": described("string", "The row in tables; the method's title by default."),
             "bits": { "$ref": "#/properties/bits" },
             "seeds": { "$ref": "#/properties/seeds" },
+            "search": { "$ref": "#/properties/search" },
+            "trials": { "$ref": "#/properties/trials" },
+            "search_seed": { "$ref": "#/properties/search_seed" },
             "params": described("object", "Hyperparameters."),
-            "grid": described("object", "Lists of values to try; every combination is run."),
+            "grid": described("object", "Values to try: lists, and ranges of a search."),
             "zip": { "description": "Lists of values that move together, of one length." },
             "when": {
                 "type": "object",
@@ -171,11 +185,13 @@ impl Definitions {
         chosen("name", &method.name, json!({ "params": params, "grid": grid, "zip": zip }))
     }
 
-    /// The keys of a section as lists of values to try.
+    /// The keys of a section as lists of values to try, and numbers as ranges, too.
     fn lists(&self, name: &str, schema: &Schema, prefix: &str) -> Map<String, Value> {
         let list = |key: &String| {
-            let items = json!({ "$ref": format!("#/$defs/{name}/properties/{key}") });
-            (format!("{prefix}{key}"), json!({ "type": "array", "minItems": 1, "items": items }))
+            let item = json!({ "$ref": format!("#/$defs/{name}/properties/{key}") });
+            let list = json!({ "type": "array", "minItems": 1, "items": item });
+            let ranged = schema.value_type(key).and_then(whole_numbers).is_some();
+            (format!("{prefix}{key}"), if ranged { json!({ "anyOf": [list, range(&item)] }) } else { list })
         };
         schema.defaults.keys().map(list).collect()
     }

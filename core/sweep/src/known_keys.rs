@@ -2,6 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Span};
 use crate::scope::Scope;
+use crate::search::{SEARCH, SEARCH_SEED, TRIALS};
 use crate::section::Section;
 use crate::suggest::did_you_mean;
 
@@ -15,8 +16,23 @@ pub(crate) const EXTERNAL: &str = "external";
 pub(crate) const EXTENDS: &str = "extends";
 
 /// Keys of a `[[method]]`.
-const METHOD_KEYS: [&str; 12] =
-    ["name", "label", "bits", "seeds", "params", "train", "image", "text", "grid", "zip", "when", "exclude"];
+const METHOD_KEYS: [&str; 15] = [
+    "name",
+    "label",
+    "bits",
+    "seeds",
+    "params",
+    "train",
+    "image",
+    "text",
+    "grid",
+    "zip",
+    "when",
+    "exclude",
+    SEARCH,
+    TRIALS,
+    SEARCH_SEED,
+];
 
 /// Reports a key that a section does not have.
 pub(crate) fn unknown(scope: Scope<'_>, section: Section, key: &str, span: &Span) -> Diagnostic {

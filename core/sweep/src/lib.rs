@@ -25,6 +25,11 @@
 //! zip = { beta = [0.1, 0.2], "train.epochs" = [50, 100] }      # keys that move together
 //! when = { "image.views" = { tau = 0.2 } }                     # elsewhere the key keeps its value from below
 //! exclude = [{ tau = 0.3, "train.batch_size" = 128, bits = 16 }]
+//! [[method]]
+//! name = "…"
+//! search = "sobol"             # or "random"; default: "grid". At the top of the file, for all methods
+//! trials = 20                  # number of points
+//! grid = { tau = [0.2, 0.3], beta = { low = 1e-4, high = 1e-1, scale = "log" } }
 //! [[external]]                 # one per row of codes that others computed
 //! label = "…"
 //! codes = "…_{bits}_{seed}.npz#{side}"
@@ -139,12 +144,14 @@ mod partial_point;
 mod plan;
 mod plan_file;
 mod points;
+mod range;
 mod read_file;
 mod reader;
 mod required;
 mod resolved;
 mod row_point;
 mod scope;
+mod search;
 mod section;
 mod selector;
 mod suggest;

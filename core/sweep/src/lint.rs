@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::active::active;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::experiment::Experiment;
+use crate::grid::{Domain, Varied};
 use crate::layers::{Assignment, Merged};
 use crate::method_table::MethodTable;
 use crate::plan::Plan;
@@ -63,10 +64,10 @@ impl Experiment {
 
     fn single_values(&self) -> Vec<Diagnostic> {
         let keys = self.methods.iter().flat_map(|table| &table.grid.axes).flat_map(|axis| &axis.keys);
-        let single = keys.filter(|varied| varied.values.len() == 1);
-        let report = |varied: &crate::grid::Varied| {
+        let single = keys.filter(|varied| matches!(&varied.domain, Domain::List(values) if values.len() == 1));
+        let report = |varied: &Varied| {
             let message = format!("`{}` has one value, so it varies nothing", varied.path());
-            Diagnostic::new(&varied.values[0].span, message).help("set it outside of the grid, or add values")
+            Diagnostic::new(&varied.list()[0].span, message).help("set it outside of the grid, or add values")
         };
         single.map(report).collect()
     }

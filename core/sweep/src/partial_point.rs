@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::grid::{Axis, GridKey, Varied, grid_keys};
+use crate::grid::{Axis, Domain, GridKey, Varied, grid_keys};
 use crate::layers::{Layer, Layers};
 use crate::reader::Reader;
 use crate::section::Section;
@@ -139,14 +139,19 @@ fn bits(reader: &mut Reader<'_>, field: &Field) -> Vec<u64> {
 /// Reads the values of a key, each of which must be one of the axis.
 fn term(reader: &mut Reader<'_>, key: &GridKey<'_>, varied: &Varied) -> Option<Term> {
     let expected = reader.scope.schema(key.section)?.value_type(key.key)?;
+    if let Domain::Range(_) = varied.domain {
+        let message = format!("`{}` is a range, so it has no values to name", varied.path());
+        reader.push(Diagnostic::new(key.span, message).help("name keys whose values are listed"));
+        return None;
+    }
     let single = typed_value::check(key.key, expected, key.node).is_ok();
     let nodes = if single { std::slice::from_ref(key.node) } else { key.node.items() };
     let mut values = Vec::new();
     for node in nodes {
         let value = reader.value(key.section, key.key, key.span, node)?.value;
-        if !varied.values.iter().any(|assignment| assignment.value == value) {
+        if !varied.list().iter().any(|assignment| assignment.value == value) {
             let list =
-                varied.values.iter().map(|assignment| assignment.value.to_string()).collect::<Vec<_>>().join(", ");
+                varied.list().iter().map(|assignment| assignment.value.to_string()).collect::<Vec<_>>().join(", ");
             let message = format!("`{}` is never {value} in this method", varied.path());
             reader.push(Diagnostic::new(&node.span, message).help(format!("its values: {list}")));
             return None;

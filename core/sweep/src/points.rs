@@ -6,16 +6,20 @@ use std::collections::BTreeSet;
 use hashlab_settings::canonical;
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::grid::{Axis, axes, grid_keys};
+use crate::grid::{Axis, Domain, GRID, ZIP, axes, grid_keys};
 use crate::layers::{Assignment, Layer, Layers, Origin};
 use crate::partial_point::{PartialPoint, find_varied, not_varied, partial_point};
 use crate::reader::Reader;
 use crate::row_point::Key;
+use crate::search::{Search, SearchKind};
 use crate::toml_tree::{Field, NodeKind};
 
 /// The keys of a `[[method]]` that this module reads.
 pub(crate) const WHEN: &str = "when";
 pub(crate) const EXCLUDE: &str = "exclude";
+
+/// Largest number of combinations; more are a mistake, and would take long to check.
+const MAX_POINTS: usize = 10_000;
 
 /// What a method varies.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +29,10 @@ pub(crate) struct Grid {
     excludes: Vec<PartialPoint>,
     /// Span of `exclude`.
     exclude: Option<Span>,
+    /// Span of `grid` or `zip`.
+    span: Option<Span>,
+    /// The points that are taken.
+    pub(crate) search: Search,
 }
 
 impl Grid {
@@ -32,7 +40,9 @@ impl Grid {
     pub(crate) fn read(reader: &mut Reader<'_>, fields: &[Field], fixed: &mut Layer) -> Self {
         let known = reader.diagnostics.len();
         let axes = axes(reader, fields, fixed);
-        let mut grid = Self { axes, ..Self::default() };
+        let span =
+            fields.iter().find(|field| [GRID, ZIP].contains(&field.key.as_str())).map(|field| field.span.clone());
+        let mut grid = Self { axes, span, ..Self::default() };
         if reader.diagnostics.len() > known {
             return grid; // a key whose values are wrong would be reported as one that is not varied
         }
@@ -75,13 +85,23 @@ impl Grid {
 
     /// The first value of each key.
     pub(crate) fn firsts(&self) -> impl Iterator<Item = &Assignment> {
-        self.axes.iter().flat_map(|axis| &axis.keys).filter_map(|varied| varied.values.first())
+        self.axes.iter().flat_map(|axis| &axis.keys).filter_map(|varied| varied.list().first())
     }
 
-    /// Lists the points, the last axis fastest; one empty point if nothing varies.
+    /// The lower ends of the ranges.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = &Assignment> {
+        let keys = self.axes.iter().flat_map(|axis| &axis.keys);
+        keys.filter(|varied| matches!(varied.domain, Domain::Range(_))).flat_map(|varied| varied.list())
+    }
+
+    /// Lists the points: those of a grid, the last axis fastest, or those of a search, in its order; one empty point if
+    /// nothing varies.
     pub(crate) fn points(&self) -> Vec<Layer> {
         let whole = self.excludes.iter().filter(|exclude| exclude.bits.is_none()).collect::<Vec<_>>();
-        let mut points = self.applying();
+        let mut points = match self.search.kind {
+            SearchKind::Grid => self.combinations(),
+            SearchKind::Random | SearchKind::Sobol => self.trials(),
+        };
         points.retain(|point| !whole.iter().any(|exclude| exclude.holds(point)));
         points
     }
@@ -92,14 +112,45 @@ impl Grid {
         self.excludes.iter().any(|exclude| about(exclude) && exclude.holds(point))
     }
 
-    /// The points without the keys that do not apply at them, before any is left out.
-    fn applying(&self) -> Vec<Layer> {
+    /// The points of a search, before any is left out.
+    fn trials(&self) -> Vec<Layer> {
+        let trial = |trial: usize| {
+            let mut point = Layer::new(Origin::GridPoint);
+            let values = |axis: &Axis| axis.at_fraction(self.search.fraction(trial, axis.number));
+            point.assignments = self.axes.iter().flat_map(values).collect();
+            point
+        };
+        let trials = if self.axes.is_empty() { 1 } else { self.search.trials };
+        self.applying((0..trials).map(trial).collect())
+    }
+
+    /// All combinations of the axes' values, before any is left out. A range counts as its lower end.
+    fn combinations(&self) -> Vec<Layer> {
         let start = vec![Layer::new(Origin::GridPoint)];
-        let mut points = self.axes.iter().fold(start, |points, axis| {
+        let points = self.axes.iter().fold(start, |points, axis| {
             let extended =
                 |point: &Layer| -> Vec<Layer> { (0..axis.len()).map(|at| at_step(point, axis, at)).collect() };
             points.iter().flat_map(extended).collect()
         });
+        self.applying(points)
+    }
+
+    /// The number of combinations of the axes' values.
+    fn size(&self) -> usize {
+        self.axes.iter().fold(1, |size: usize, axis| size.saturating_mul(axis.len()))
+    }
+
+    /// Reports a grid that is too large, and empties it.
+    pub(crate) fn limit(&mut self) -> Option<Diagnostic> {
+        let size = Some(self.size()).filter(|size| *size > MAX_POINTS && self.search.kind == SearchKind::Grid)?;
+        self.axes = Vec::new();
+        let message = format!("the grid has {size} points, and at most {MAX_POINTS} are allowed");
+        let diagnostic = Diagnostic::new(self.span.as_ref()?, message);
+        Some(diagnostic.help("vary fewer keys, split the method into several, or `search` at random"))
+    }
+
+    /// Points without the keys that do not apply at them.
+    fn applying(&self, mut points: Vec<Layer>) -> Vec<Layer> {
         if !self.conditions.is_empty() {
             points.iter_mut().for_each(|point| self.drop_inapplicable(point));
             // Points that differed in a dropped key alone are one.
@@ -146,7 +197,10 @@ impl Grid {
     /// Reports what leaves out nothing, or everything. `bits` are the method's code lengths. Call it before
     /// [`Grid::under`]: what only an override makes meaningless is no mistake of the file.
     pub(crate) fn check(&self, layers: &Layers, bits: &[u64]) -> Vec<Diagnostic> {
-        let points = if self.excludes.is_empty() { Vec::new() } else { self.applying() };
+        if self.excludes.is_empty() || self.size() > MAX_POINTS {
+            return Vec::new();
+        }
+        let points = self.combinations();
         let length =
             |exclude: &PartialPoint| exclude.bits.as_ref().is_none_or(|named| named.iter().any(|n| bits.contains(n)));
         let leaves_out = |exclude: &PartialPoint| length(exclude) && points.iter().any(|point| exclude.holds(point));
@@ -170,7 +224,7 @@ impl Grid {
 /// A point with the values of one more axis at a step.
 fn at_step(point: &Layer, axis: &Axis, step: usize) -> Layer {
     let mut point = point.clone();
-    point.assignments.extend(axis.keys.iter().map(|varied| varied.values[step].clone()));
+    point.assignments.extend(axis.at_step(step));
     point
 }
 

@@ -119,7 +119,7 @@ impl Experiment {
         let (zipped, single): (Vec<&Axis>, Vec<&Axis>) = table.grid.axes.iter().partition(|axis| axis.keys.len() > 1);
         for varied in single.iter().flat_map(|axis| &axis.keys) {
             let place = self.values_place(varied);
-            text += &line(&format!("{GRID}.{}", key_text(&varied.path())), &varied.list(), &place);
+            text += &line(&format!("{GRID}.{}", key_text(&varied.path())), &varied.value(), &place);
         }
         if !zipped.is_empty() {
             let tables: Vec<String> = zipped.iter().map(|axis| table_text(&axis.keys)).collect();
@@ -138,7 +138,7 @@ impl Experiment {
     }
 
     fn values_place(&self, varied: &Varied) -> String {
-        varied.values.first().map(|value| self.at(&value.span)).unwrap_or_default()
+        varied.list().first().map(|value| self.at(&value.span)).unwrap_or_default()
     }
 
     /// Where a layer sets a key.
@@ -157,13 +157,6 @@ impl Experiment {
     }
 }
 
-impl Varied {
-    /// Its values as a list.
-    fn list(&self) -> Value {
-        self.values.iter().map(|assignment| assignment.value.clone()).collect()
-    }
-}
-
 /// A key with its value and its origin. TOML has no value for a key that is not set.
 fn line(key: &str, value: &Value, place: &str) -> String {
     match value {
@@ -178,6 +171,6 @@ fn padded(text: String, place: &str) -> String {
 
 /// Keys with their lists of values, as an inline table.
 fn table_text(keys: &[Varied]) -> String {
-    let pairs = keys.iter().map(|varied| format!("{} = {}", key_text(&varied.path()), inline(&varied.list())));
+    let pairs = keys.iter().map(|varied| format!("{} = {}", key_text(&varied.path()), inline(&varied.value())));
     format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
 }

@@ -5,6 +5,8 @@ use hashlab_settings::{Params, Violations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::search::SearchKind;
+
 /// A table of settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Section {
@@ -83,11 +85,28 @@ pub(crate) struct General {
     pub(crate) bits: Vec<usize>,
     /// Seeds, one run each.
     pub(crate) seeds: Vec<u64>,
+    /// Points of a method's `grid`: all combinations of its lists (`grid`), or `trials` points of a pseudo-random
+    /// (`random`) or a Sobol sequence (`sobol`), which draw from lists and ranges.
+    pub(crate) search: SearchKind,
+    /// Number of points of a `random` or `sobol` search.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) trials: Option<usize>,
+    /// Seed of the points of a search.
+    pub(crate) search_seed: u64,
 }
 
 impl Default for General {
     fn default() -> Self {
-        Self { dataset: None, protocol: None, split_seed: 0, bits: Vec::new(), seeds: vec![0] }
+        Self {
+            dataset: None,
+            protocol: None,
+            split_seed: 0,
+            bits: Vec::new(),
+            seeds: vec![0],
+            search: SearchKind::Grid,
+            trials: None,
+            search_seed: 0,
+        }
     }
 }
 
@@ -103,6 +122,8 @@ impl General {
         match key {
             "bits" => Some("`bits = [16, 32]`: the code lengths to try"),
             "seeds" => Some("`seeds = [0, 1, 2]`: one run per seed"),
+            "search" => Some("default: grid"),
+            "trials" => Some("`trials = 20`: the number of points of a `random` or `sobol` search"),
             _ => None,
         }
     }

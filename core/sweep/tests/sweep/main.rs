@@ -13,6 +13,7 @@ mod outside;
 mod plans;
 mod points;
 mod properties;
+mod search;
 mod sections;
 
 use std::path::Path;
