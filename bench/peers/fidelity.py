@@ -91,8 +91,9 @@ class Trace:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.content = json.loads((self.folder / "trace.json").read_text())
-        # With every key, whether or not it is at its default.
-        self.config, self.count = self.content["config"], len(self.content["steps"])
+        # The configuration leaves defaults out; these parts are complete.
+        complete = {part: self.content[part] for part in ("train", "params")}
+        self.config, self.count = {**self.content["config"], **complete}, len(self.content["steps"])
 
     def terms(self, step):
         return self.content["steps"][step]["terms"]
@@ -121,7 +122,7 @@ def tensor(path):
 
 def seeds(trace, features, results):
     """Trains the peer once per run of hashlab and compares the mean mAP."""
-    config = json.loads(pathlib.Path(trace, "trace.json").read_text())["config"]
+    config = Trace(trace).config
     runs = [json.loads(line) for line in pathlib.Path(results).read_text().splitlines()[1:]]
     finished = {run["seed"]: run["outcome"]["finished"] for run in runs if "finished" in run["outcome"]}
     if missing := [run["run"] for run in runs if run["seed"] not in finished]:
