@@ -48,8 +48,9 @@ class Model(nn.Module):
 
     samplers, views = 1, (0, 0)
 
-    def __init__(self, dim, bits, params):
+    def __init__(self, dims, bits, params):
         super().__init__()
+        (dim,) = dims.values()
         switches = {"binarization": "threshold", "straight_through": "probability", "feature_dropout": 0.0}
         other = {key: params[key] for key in switches if params[key] != switches[key]}
         if other:

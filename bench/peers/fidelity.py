@@ -16,10 +16,12 @@ import sys
 import numpy
 import torch
 
+import draws
 import training
 
 LOSS_TOLERANCE = 1e-3  # relative, for every loss term of every step
 UPDATE_TOLERANCE = 1e-4, 1e-2  # relative to the update's length: for the median step, and for every step
+BUFFER_TOLERANCE = 1e-4  # relative, for what a step moves without a gradient, such as running moments
 MAP_TOLERANCE = 0.01  # the confidence interval of the difference must lie within
 CONFIDENCE = 0.95
 
@@ -34,22 +36,29 @@ def steps(folder):
 def from_the_same_weights(trace):
     """Every step starts from hashlab's weights, with the optimizer state of the peer's own steps so far."""
     model, peer = trace.peer(torch.float32)
-    worst, updates = {}, []
+    trained = {name for name, _ in model.named_parameters()}
+    judged = trained - set(getattr(model, "shifts", ()))
+    worst, updates, buffers = {}, [], [0.0]
     for step in range(trace.count):
         before, after = trace.state(step), trace.state(step + 1)
         model.load_state_dict(before)
-        for name, found in peer(*trace.batch(step, torch.float32)).items():
+        for name, found in trace.repeat(peer, step, torch.float32).items():
             ours = trace.terms(step)[name]
             worst[name] = max(worst.get(name, (-1.0,)), (relative(ours, found), step + 1, ours, found))
-        updates.append(distance(after, model.state_dict()) / distance(after, before))
+        state = model.state_dict()
+        updates.append(distance(judged, after, state) / distance(judged, after, before))
+        buffers += [distance({name}, after, state) / length(after[name]) for name in after.keys() - trained]
     for name, (difference, step, ours, found) in worst.items():
         print(f"  {name}: {difference:.1e} apart at most, at step {step} (hashlab {ours:.7g}, PyTorch {found:.7g})")
     median, largest = statistics.median(updates), max(updates)
     print(f"  updates: {median:.1e} apart in the median, {largest:.1e} at most, at step {updates.index(largest) + 1}")
+    if after.keys() - trained:
+        print(f"  tensors without a gradient: {max(buffers):.1e} apart at most")
     return (
         all(difference <= LOSS_TOLERANCE for difference, *_ in worst.values())
         and median <= UPDATE_TOLERANCE[0]
         and largest <= UPDATE_TOLERANCE[1]
+        and max(buffers) <= BUFFER_TOLERANCE
     )
 
 
@@ -63,8 +72,8 @@ def left_alone(trace):
     apart, control = [], []
     for step in range(trace.count):
         ours = trace.terms(step)["loss"]
-        found = single(*trace.batch(step, torch.float32))["loss"]
-        exact = double(*trace.batch(step, torch.float64))["loss"]
+        found = trace.repeat(single, step, torch.float32)["loss"]
+        exact = trace.repeat(double, step, torch.float64)["loss"]
         apart.append(relative(ours, found))
         control.append(relative(found, exact))
     print(f"  left alone: losses {max(apart):.1e} apart at most, {first_above(apart)}")
@@ -81,8 +90,12 @@ def relative(a, b):
     return abs(a - b) / max(abs(a), abs(b), 1e-30)
 
 
-def distance(first, second):
-    return math.sqrt(sum((first[name] - second[name]).square().sum().item() for name in first))
+def length(tensor):
+    return max(tensor.norm().item(), 1e-30)
+
+
+def distance(names, first, second):
+    return math.sqrt(sum((first[name] - second[name]).square().sum().item() for name in names))
 
 
 class Trace:
@@ -91,17 +104,21 @@ class Trace:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.content = json.loads((self.folder / "trace.json").read_text())
-        # With every key, whether or not it is at its default.
-        self.config, self.count = self.content["config"], len(self.content["steps"])
+        # The configuration leaves defaults out; these parts are complete.
+        complete = {part: self.content[part] for part in ("train", "params")}
+        self.config, self.count = {**self.content["config"], **complete}, len(self.content["steps"])
 
     def terms(self, step):
         return self.content["steps"][step]["terms"]
 
-    def batch(self, step, dtype):
-        """The views of a step, and its labels if the method saw any."""
-        views = sorted(self.folder.glob(f"steps/{step:05}_view_*.npy"))
-        labels = self.folder / f"steps/{step:05}_labels.npy"
-        return [tensor(path).to(dtype) for path in views], tensor(labels).to(dtype) if labels.exists() else None
+    def repeat(self, peer, step, dtype):
+        """A step of the peer with the recorded views, labels if the method saw any, and draws."""
+        views, labels = self.recorded(step, "view_*", dtype), self.recorded(step, "labels", dtype)
+        with draws.repeated(self.recorded(step, "draw_*", dtype)):
+            return peer(views, labels[0] if labels else None)
+
+    def recorded(self, step, what, dtype):
+        return [tensor(path).to(dtype) for path in sorted(self.folder.glob(f"steps/{step:05}_{what}.npy"))]
 
     def state(self, step):
         """The method's tensors before a step; after the last one for the step that would follow."""
@@ -109,7 +126,8 @@ class Trace:
 
     def peer(self, dtype):
         """The peer and its training, at the weights before the first step."""
-        model = training.build(self.config, self.batch(0, dtype)[0][0].shape[1])
+        views = self.recorded(0, "view_*", dtype)
+        model = training.build(self.config, {name: view.shape[1] for name, view in zip(self.content["views"], views)})
         model.load_state_dict(self.state(0))
         model.to(dtype)
         return model, training.Steps(model, self.config, self.content["training_items"])
@@ -121,31 +139,39 @@ def tensor(path):
 
 def seeds(trace, features, results):
     """Trains the peer once per run of hashlab and compares the mean mAP."""
-    config = json.loads(pathlib.Path(trace, "trace.json").read_text())["config"]
+    config = Trace(trace).config
     runs = [json.loads(line) for line in pathlib.Path(results).read_text().splitlines()[1:]]
     finished = {run["seed"]: run["outcome"]["finished"] for run in runs if "finished" in run["outcome"]}
     if missing := [run["run"] for run in runs if run["seed"] not in finished]:
         sys.exit(f"no result of {', '.join(missing)}")
-    ours = [(seed, result["test"]["i2i"]["metrics"]["map_at_k"], result["epoch"]) for seed, result in finished.items()]
     data = training.Data(features)
-    first, second = [], []
-    for seed, score, epoch in ours:
-        mine, selected = training.train(config, data, seed)
-        print(f"seed {seed}: hashlab {score:.4f} (epoch {epoch}), PyTorch {mine:.4f} (epoch {selected})", flush=True)
-        first.append(score)
-        second.append(mine)
+    ours, theirs = {}, {}
+    for seed, result in finished.items():
+        scores = {task: found["metrics"]["map_at_k"] for task, found in result["test"].items()}
+        mine, selected = training.train(config, data, seed, list(scores))
+        cells = [f"{task} hashlab {score:.4f}, PyTorch {mine[task]:.4f}" for task, score in scores.items()]
+        print(f"seed {seed}: {'; '.join(cells)} (epochs {result['epoch']}, {selected})", flush=True)
+        for task, score in scores.items():
+            ours.setdefault(task, []).append(score)
+            theirs.setdefault(task, []).append(mine[task])
+    print("| method | task | bits | seeds | hashlab | PyTorch | difference | 95 % interval |")
+    return all([compared(config, task, ours[task], theirs[task]) for task in ours])
+
+
+def compared(config, task, first, second):
+    """Prints a row of the table; whether the interval lies within the tolerance."""
     difference = statistics.mean(first) - statistics.mean(second)
     half = half_width(first, second)
     low, high = difference - half, difference + half
     cells = [
         config["method"],
+        task,
         str(config["bits"]),
         str(len(first)),
         *(f"{statistics.mean(scores):.4f} ± {statistics.stdev(scores):.4f}" for scores in (first, second)),
         f"{difference:+.4f}",
         f"{low:+.4f} … {high:+.4f}",
     ]
-    print("| method | bits | seeds | hashlab | PyTorch | difference | 95 % interval |")
     print(f"| {' | '.join(cells)} |   torch {torch.__version__}")
     return -MAP_TOLERANCE <= low and high <= MAP_TOLERANCE
 

@@ -12,8 +12,9 @@ class Model(nn.Module):
 
     views = (0,)
 
-    def __init__(self, dim, bits, params):
+    def __init__(self, dims, bits, params):
         super().__init__()
+        (dim,) = dims.values()
         if params["gradient"] != "autograd":
             raise NotImplementedError("this peer differentiates the loss; it has no gradient of the caffe layer")
         self.params = params

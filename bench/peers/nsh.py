@@ -10,8 +10,9 @@ class Model(nn.Module):
 
     samplers, views = 1, (0, 1)
 
-    def __init__(self, dim, bits, params):
+    def __init__(self, dims, bits, params):
         super().__init__()
+        (dim,) = dims.values()
         self.params = params
         self.hash, self.latent = nn.Linear(dim, bits), nn.Linear(dim, params["latent"])
 

@@ -26,7 +26,7 @@ use candle_core::{D, Tensor};
 use hashlab_method::nn::{BatchNorm, LayerNorm, Linear, Parameters, dropout, shares_label, sign, unit_rows};
 use hashlab_method::{
     Batch, BatchSpec, BuildContext, ByModality, Definition, Features, HashMethod, Loss, MethodInfo, Modality, Needs,
-    ParamGroup, Params, Progress, State, Supervision, Trained, ViewSpec,
+    ParamGroup, Params, Progress, State, Supervision, Trained, ViewSpec, draws,
 };
 use hashlab_rng::Stream;
 use schemars::JsonSchema;
@@ -205,7 +205,9 @@ fn gumbel(like: &Tensor, rng: &mut Stream) -> Result<Tensor> {
     let (n, bits) = like.dims2()?;
     let values: Vec<f32> =
         (0..n * bits * 2).map(|_| -(-rng.uniform().max(f64::MIN_POSITIVE).ln()).ln() as f32).collect();
-    Ok(Tensor::from_vec(values, (n, bits, 2), like.device())?)
+    let noise = Tensor::from_vec(values, (n, bits, 2), like.device())?;
+    draws::note(&noise);
+    Ok(noise)
 }
 
 /// A modality's network.

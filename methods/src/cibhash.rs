@@ -260,7 +260,9 @@ fn contrastive(codes: &Tensor, tau: f64) -> Result<Tensor> {
 fn uniform_like(x: &Tensor, at: &Progress) -> Result<Tensor> {
     let mut rng = at.stream("cibhash/bits");
     let values: Vec<f32> = (0..x.elem_count()).map(|_| rng.uniform() as f32).collect();
-    Ok(Tensor::from_vec(values, x.shape(), x.device())?)
+    let thresholds = Tensor::from_vec(values, x.shape(), x.device())?;
+    hashlab_method::draws::note(&thresholds);
+    Ok(thresholds)
 }
 
 #[cfg(test)]

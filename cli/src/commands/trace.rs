@@ -7,8 +7,10 @@
 //! DIR/steps/SSSSS_items.npy      positions of the step's items among the training items, u32
 //! DIR/steps/SSSSS_view_V.npy     features of their views, (items, dim)
 //! DIR/steps/SSSSS_labels.npy     multi-hot, (items, classes); only where the method may see labels
-//! DIR/trace.json                 the run's configuration, the number of training items, and each step's epoch and loss
-//!                                terms; written last
+//! DIR/steps/SSSSS_draw_DDD.npy   the method's random draws in their order, such as masks of dropout (0, or the factor
+//!                                on what is kept)
+//! DIR/trace.json                 the run's configuration, the number of training items, the modalities of the views,
+//!                                and each step's epoch and loss terms; written last
 //! ```
 
 use std::collections::BTreeMap;
@@ -19,7 +21,7 @@ use anyhow::{Context as _, Result, bail};
 use candle_core::{DType, Device, Tensor};
 use hashlab_app::worker::with_environment;
 use hashlab_cache::npy;
-use hashlab_method::State;
+use hashlab_method::{HashMethod, Modality, State, draws};
 use hashlab_pipeline::config::section;
 use hashlab_pipeline::run::{RunEnd, RunJob, finetunes, run as run_job, split_of};
 use hashlab_settings::Settings;
@@ -45,6 +47,8 @@ struct Trace<'a> {
     params: Settings,
     /// Number of training items, which with the batch size gives the length of an epoch.
     training_items: usize,
+    /// Modalities of a step's views.
+    views: &'a [Modality],
     steps: &'a [Recorded],
 }
 
@@ -73,7 +77,7 @@ pub(crate) fn run(context: &Context, args: &TraceArgs) -> Result<ExitCode> {
             extract(config, method, environment)?;
         }
         make_folder(&args.out)?;
-        let mut recorder = Recorder { out: &args.out, asked: args.steps.get(), steps: Vec::new(), end: State::new() };
+        let mut recorder = Recorder::new(&args.out, args.steps.get());
         let end = run_job(RunJob {
             config,
             method,
@@ -114,11 +118,17 @@ struct Recorder<'a> {
     out: &'a Path,
     asked: usize,
     steps: Vec<Recorded>,
+    /// Modalities of the last step's views.
+    views: Vec<Modality>,
     /// The method's tensors at the last checkpoint; a training ends with one.
     end: State,
 }
 
-impl Recorder<'_> {
+impl<'a> Recorder<'a> {
+    fn new(out: &'a Path, asked: usize) -> Self {
+        Self { out, asked, steps: Vec::new(), views: Vec::new(), end: State::new() }
+    }
+
     /// Where something of the step under way is written.
     fn path(&self, name: &str) -> PathBuf {
         self.out.join(format!("steps/{:05}_{name}.npy", self.steps.len()))
@@ -135,7 +145,7 @@ impl Recorder<'_> {
     fn finish(&self, config: &RunConfig, params: Settings, training_items: usize) -> Result<()> {
         self.write_state(&self.end)?;
         let train = section(&config.train)?;
-        let trace = Trace { config, train, params, training_items, steps: &self.steps };
+        let trace = Trace { config, train, params, training_items, views: &self.views, steps: &self.steps };
         let path = self.out.join("trace.json");
         std::fs::write(&path, serde_json::to_string_pretty(&trace)? + "\n")
             .with_context(|| format!("cannot write {}", path.display()))
@@ -143,8 +153,16 @@ impl Recorder<'_> {
 }
 
 impl TrainObserver for Recorder<'_> {
+    fn before_step(&mut self, method: &dyn HashMethod) -> Result<()> {
+        self.write_state(&method.state()?)?;
+        draws::record();
+        Ok(())
+    }
+
     fn step(&mut self, step: &StepReport<'_>) -> Result<()> {
-        self.write_state(&step.method.state()?)?;
+        for (index, draw) in draws::take().iter().enumerate() {
+            write_tensor(&self.path(&format!("draw_{index:03}")), draw)?;
+        }
         npy::write(&self.path("items"), &[step.batch.items.len()], &step.batch.items)?;
         for (index, view) in step.batch.views.iter().enumerate() {
             write_tensor(&self.path(&format!("view_{index}")), &view.x)?;
@@ -152,6 +170,7 @@ impl TrainObserver for Recorder<'_> {
         if let Some(labels) = &step.batch.labels {
             write_tensor(&self.path("labels"), labels)?;
         }
+        self.views = step.batch.views.iter().map(|view| view.modality).collect();
         let terms = step.terms()?.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         self.steps.push(Recorded { epoch: step.at.epoch, terms });
         Ok(())

@@ -5,7 +5,7 @@ use crate::lab::{FILE, Lab, NAME};
 const ITEMS: usize = 200;
 
 /// Methods for images and texts on small networks; CVH has four bits per class.
-const PAIRS: &str = r#"dataset = "features"
+pub(crate) const PAIRS: &str = r#"dataset = "features"
 bits = [8]
 seeds = [0]
 
@@ -51,7 +51,7 @@ fn npy(kind: &str, shape: &str, values: impl Iterator<Item = Vec<u8>>) -> Vec<u8
 }
 
 /// Five classes, and items that lie around their centre in both modalities.
-fn lab(experiment: &str) -> Lab {
+pub(crate) fn lab(experiment: &str) -> Lab {
     let lab = Lab::with(experiment);
     for (name, dim) in [("image", 12), ("text", 9)] {
         let value = |at: usize| {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::crossmodal::{self, PAIRS};
 use crate::lab::{FILE, Lab, TINY};
 use crate::npy::Array;
 
@@ -113,6 +114,62 @@ fn every_step_moves_the_state_to_where_the_next_begins() {
         let longest = before.iter().zip(&after).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!((longest - 1e-3).abs() < 1e-5, "{name}: {longest}");
     }
+}
+
+/// A method of images and texts, the first steps of which are recorded; `params` are its hyperparameters.
+fn traced_pairs(method: &str, params: &str) -> Lab {
+    let (shared, _) = PAIRS.split_once("[[method]]").unwrap();
+    let lab = crossmodal::lab(&format!("{shared}[[method]]\nname = \"{method}\"\nparams = {{ {params} }}\n"));
+    lab.ok(&["trace", FILE, "--out", "trace", "--steps", "3"]);
+    let trace: Value = serde_json::from_str(&lab.read("trace/trace.json")).unwrap();
+    assert_eq!(trace["views"], serde_json::json!(["image", "text"]));
+    for (view, shape) in [("view_0", [32, 12]), ("view_1", [32, 9])] {
+        assert_eq!(recorded(&lab, 0, view).shape, shape);
+    }
+    lab
+}
+
+/// Shapes of a step's draws, in their order.
+fn draws(lab: &Lab, step: usize) -> Vec<Array> {
+    let name = |index: usize| format!("draw_{index:03}");
+    let exists = |index: &usize| lab.path(&format!("trace/steps/{step:05}_{}.npy", name(*index))).exists();
+    (0..).take_while(exists).map(|index| recorded(lab, step, &name(index))).collect()
+}
+
+#[test]
+fn a_steps_random_draws_are_recorded_in_their_order() {
+    let lab = traced_pairs("bert_resnet", r#"width = 16, hash_layer = "gumbel", dropout = 0.2"#);
+    let [first, second] = [0, 1].map(|step| draws(&lab, step));
+    let shapes: Vec<&[usize]> = first.iter().map(|draw| &draw.shape[..]).collect();
+    // A mask of the projection, one of the hash layer, and noise for both states of 8 bits; of images, then of texts.
+    let of_modality: [&[usize]; 3] = [&[32, 16], &[32, 16], &[32, 8, 2]];
+    assert_eq!(shapes, of_modality.repeat(2));
+    for index in [0, 1, 3, 4] {
+        let mask = first[index].f32();
+        assert!(mask.iter().all(|value| [0.0, 1.25].contains(value)));
+        let dropped = mask.iter().filter(|value| **value == 0.0).count() as f64 / mask.len() as f64;
+        assert!((dropped - 0.2).abs() < 0.08, "{dropped}");
+        assert_ne!(first[index], second[index], "every step has draws of its own");
+    }
+    // Attention weights, both additions and the hidden layer, of two layers; then the heads' hidden layers.
+    let lab = traced_pairs("ucmfh", "width = 16, feedforward = 24, hidden = 40");
+    let layer: [&[usize]; 4] = [&[32, 4, 1], &[32, 32], &[32, 24], &[32, 32]];
+    let heads: [&[usize]; 2] = [&[32, 40]; 2];
+    let found = draws(&lab, 0);
+    let shapes: Vec<&[usize]> = found.iter().map(|draw| &draw.shape[..]).collect();
+    assert_eq!(shapes, [&layer[..], &layer, &heads].concat());
+    assert!(draws(&traced(), 0).is_empty(), "CIBHash draws nothing");
+}
+
+#[test]
+fn a_state_is_that_before_the_step_running_moments_included() {
+    let lab = traced_pairs("bert_resnet", "width = 16");
+    let moments = |step: usize| {
+        let read = |name: &str| Array::read(&lab, &format!("trace/states/{step:05}/image.hash.bn.{name}.npy")).f32();
+        (read("running_mean"), read("running_var"))
+    };
+    assert_eq!(moments(0), (vec![0.0; 8], vec![1.0; 8]));
+    assert!(moments(1).0.iter().all(|mean| *mean != 0.0));
 }
 
 #[test]

@@ -65,6 +65,7 @@
 
 mod batch;
 mod context;
+pub mod draws;
 mod entry;
 mod info;
 mod method;

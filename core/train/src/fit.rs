@@ -226,14 +226,10 @@ impl<'a> Trainer<'a> {
         if self.position.batch + 1 < steps {
             self.job.data.prefetch(&self.items(orders, self.position.batch + 1), &self.spec, &at);
         }
+        self.job.observer.before_step(&*self.job.method as &dyn HashMethod)?;
         let loss = self.job.method.loss(&batch, &at)?;
         self.losses.push(&loss, items.len(), &at)?;
-        self.job.observer.step(&StepReport {
-            at: &at,
-            batch: &batch,
-            loss: &loss,
-            method: &*self.job.method as &dyn HashMethod,
-        })?;
+        self.job.observer.step(&StepReport { at: &at, batch: &batch, loss: &loss })?;
         // Each of the stacked runs gets the gradient of its own loss.
         let total = if loss.total.rank() == 0 { loss.total.clone() } else { loss.total.sum_all()? };
         self.optimizer.step(&self.groups, &hashlab_kernels::backward(&total)?, &at, loss.runs()?)?;

@@ -9,6 +9,13 @@ use crate::deferred_losses;
 
 /// Receiver of a training's events, which keeps its checkpoints and may stop it.
 pub trait TrainObserver {
+    /// Called before the loss of a step, which moves running moments, with the state that the step starts from.
+    ///
+    /// # Errors
+    /// If the state cannot be recorded.
+    fn before_step(&mut self, _method: &dyn HashMethod) -> Result<()> {
+        Ok(())
+    }
     /// Records a step: its loss is computed, its update comes next.
     ///
     /// # Errors
@@ -50,8 +57,6 @@ pub struct StepReport<'a> {
     pub batch: &'a Batch,
     /// Loss of the batch.
     pub loss: &'a Loss,
-    /// The method, with the state that gave the loss.
-    pub method: &'a dyn HashMethod,
 }
 
 impl StepReport<'_> {

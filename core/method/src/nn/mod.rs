@@ -28,6 +28,8 @@ pub use softsort::soft_sort;
 use candle_core::{Result, Tensor};
 use hashlab_rng::Stream;
 
+use crate::draws;
+
 /// Passes gradients to `relaxed` as if `hard` were `relaxed` (Bengio et al. 2013): forward `hard`, backward identity.
 ///
 /// # Errors
@@ -61,7 +63,9 @@ pub fn with_gradient(value: &Tensor, x: &Tensor, slope: &Tensor) -> Result<Tenso
 pub fn dropout(x: &Tensor, p: f64, rng: &mut Stream) -> Result<Tensor> {
     let keep = (1.0 / (1.0 - p)) as f32;
     let mask: Vec<f32> = (0..x.elem_count()).map(|_| if rng.bernoulli(p) { 0.0 } else { keep }).collect();
-    x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?
+    let mask = Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?;
+    draws::note(&mask);
+    x * mask
 }
 
 #[cfg(test)]
