@@ -74,6 +74,8 @@ fn options(args: &ReproduceArgs, prepared: &Reproduction) -> Result<SweepOptions
         max_failures: None,
         features_only: false,
         limits: Default::default(),
+        retries: 0,
+        memory: None,
         memory_advice: "fewer runs at once need less memory: `--jobs N`".to_owned(),
     })
 }
