@@ -372,7 +372,7 @@ def machine(options):
     names = [line.split(":")[1].strip() for line in read_lines("/proc/cpuinfo") if line.startswith("model name")]
     flags = next((line.split() for line in read_lines("/proc/cpuinfo") if line.startswith("flags")), [])
     units = [unit for unit in ("avx2", "avx512f", "avx512_vpopcntdq", "amx_tile") if unit in flags]
-    script = "import importlib.metadata as m\nfor n in ('numpy', 'faiss-cpu', 'torch', 'torchvision'):\n" \
+    script = "import importlib.metadata as m\nfor n in ('numpy', 'faiss-cpu', 'torch', 'torchvision', 'optuna'):\n" \
              "    try: print(n, m.version(n))\n    except m.PackageNotFoundError: pass"
     versions = subprocess.run([options.python, "-c", script], capture_output=True, text=True).stdout.split("\n")
     processor = f"{names[0]}, {len(names)} cores" if names else "unknown"
@@ -422,6 +422,10 @@ def main():
         options.python = overhead.main(options.binaries / "hashlab", WORK)
         return print(f"\n{machine(options)}")
     options.python = python_with_torch()
+    if options.rows == ["search"]:
+        done = subprocess.run([options.python, ROOT / "bench" / "search.py", options.binaries / "hashlab-search"])
+        print(f"\n{machine(options)}")
+        sys.exit(done.returncode)
     listed = subprocess.run([options.binaries / "hashlab-bench", "encoders"], capture_output=True, text=True, check=True)
     chosen = []
     for row in rows():

@@ -273,6 +273,12 @@ pub(crate) struct WorkerArgs {
     /// Only extract the features that the runs need
     #[arg(long, value_name = "EXTENT")]
     pub(crate) features: Option<FeatureExtent>,
+    /// Stop the runs with a checkpoint after so many epochs
+    #[arg(long, value_name = "EPOCHS")]
+    pub(crate) until: Option<usize>,
+    /// Let the runs decide at the rungs of a plan whether they go on
+    #[arg(long, value_name = "NAME/DIGEST")]
+    pub(crate) rungs_of: Option<String>,
     /// Which runs keep their trained model
     #[arg(long, value_enum, default_value_t)]
     pub(crate) keep: KeepArg,

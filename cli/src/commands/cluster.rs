@@ -87,6 +87,9 @@ pub(super) fn sweep(
         Followed::Ended(completion) => {
             let executed = planned.collect(&context.workspace, options, completion)?;
             let code = finish(context, executed, args)?;
+            if planned.further > 0 && completion == Completion::Complete {
+                tell(&format!("{} left: the same command submits the next ones", counted(planned.further, "trial")));
+            }
             Ok(if completion == Completion::Incomplete { ExitCode::from(SOME_FAILED) } else { code })
         }
     }

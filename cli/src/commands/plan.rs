@@ -8,7 +8,6 @@ use hashlab_app::shell::quoted;
 use hashlab_app::slurm::Cluster;
 use hashlab_app::{Estimate, PlannedSweep, Preview, PreviewedRun};
 use hashlab_store::counted;
-use hashlab_sweep::EXTERNAL_METHOD;
 use serde_json::json;
 
 use super::cluster;
@@ -50,6 +49,7 @@ fn table(context: &Context, planned: &PlannedSweep, preview: &Preview<'_>) -> Re
     }
     text += "\n";
     text += &states(preview);
+    text += &further(planned);
     text += &graph(preview);
     text += &changes(context, planned, preview)?;
     text += &estimate(preview);
@@ -59,10 +59,17 @@ fn table(context: &Context, planned: &PlannedSweep, preview: &Preview<'_>) -> Re
 /// Counts of the runs' states.
 fn states(preview: &Preview<'_>) -> String {
     let count = |state: &str| preview.runs.iter().filter(|run| run.state == state).count();
-    let counts = ["finished", "running", "failed", "interrupted", "missing"].map(|state| (state, count(state)));
+    let counts =
+        ["finished", "running", "failed", "interrupted", "stopped", "missing"].map(|state| (state, count(state)));
     let parts: Vec<String> =
         counts.iter().filter(|(_, count)| *count > 0).map(|(state, count)| format!("{count} {state}")).collect();
     format!("runs: {}\n", parts.join(", "))
+}
+
+/// The trials that follow from results.
+fn further(planned: &PlannedSweep) -> String {
+    let trials = counted(planned.further, "further trial");
+    if planned.further == 0 { String::new() } else { format!("{trials}, proposed from the results of these\n") }
 }
 
 /// The extractions of features, each with what it needs and the number of runs that need it.
@@ -95,9 +102,9 @@ fn changes(context: &Context, planned: &PlannedSweep, preview: &Preview<'_>) -> 
     Ok(text)
 }
 
-/// The runs without a result that jobs are to execute; a sweep itself measures external rows.
+/// The runs that jobs are to execute now; a sweep itself measures external rows.
 fn left<'p>(preview: &'p Preview<'p>) -> impl Iterator<Item = &'p PreviewedRun<'p>> {
-    preview.runs.iter().filter(|run| run.state != "finished" && run.run.template().method != EXTERNAL_METHOD)
+    preview.runs.iter().filter(|run| run.due)
 }
 
 /// What the runs without a result are likely to take.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use hashlab_app::{Choice, Executed, PlannedSweep, SweepOptions};
+use hashlab_app::{Choice, Executed, PlannedSweep, Saved, SweepOptions};
 use hashlab_exec::Completion;
 use hashlab_exec::progress::on_stderr;
 use hashlab_report::{Format, Options, results_jsonl, runs_of_page};
@@ -11,7 +11,7 @@ use hashlab_sweep::Selector;
 
 use super::{cluster, report, table};
 use crate::args::{ExecutorArg, SweepArgs};
-use crate::context::{Context, say, warn};
+use crate::context::{Context, note, say, warn};
 use crate::exit::bad_input;
 use crate::files::{self, Extent};
 use crate::hub::Hub;
@@ -24,9 +24,9 @@ pub(crate) fn run(context: &Context, args: &SweepArgs) -> Result<ExitCode> {
     // What would refuse the table at the end refuses the sweep at its start.
     table::options(&args.table)?.check().map_err(|error| bad_input(error.to_string()))?;
     let hub = Hub::from_env(args.network.offline);
-    let planned = files::plan(context, &args.experiment, Extent::Pending, &hub, &say)?;
+    let mut planned = files::plan(context, &args.experiment, Extent::Pending, &hub, &say)?;
     warn_of_stale_runs(context, &planned, &args.choice.rerun)?;
-    let options = SweepOptions {
+    let mut options = SweepOptions {
         devices: args.device.names.clone(),
         jobs: args.device.jobs(args.jobs),
         keep: args.keep.into(),
@@ -41,19 +41,34 @@ pub(crate) fn run(context: &Context, args: &SweepArgs) -> Result<ExitCode> {
     if args.cluster.executor == ExecutorArg::Slurm {
         return cluster::sweep(context, &planned, &options, args);
     }
-    let executed = planned.execute(&context.workspace, &options, on_stderr().as_mut())?;
-    if executed.completion == Completion::Stopped {
-        return Ok(ExitCode::from(INTERRUPTED));
+    loop {
+        let executed = planned.execute(&context.workspace, &options, on_stderr().as_mut())?;
+        if executed.completion == Completion::Stopped {
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        let more = planned.further > 0 && executed.completion == Completion::Complete && args.choice.only.is_empty();
+        if !more {
+            return finish(context, executed, args);
+        }
+        // What was found decides what is tried next.
+        planned = files::plan(context, &args.experiment, Extent::Pending, &hub, &say)?;
+        options.choice.rerun.clear();
     }
-    finish(context, executed, args)
 }
 
 /// Keeps and prints the table of a sweep that has ended.
 pub(super) fn finish(context: &Context, mut executed: Executed, args: &SweepArgs) -> Result<ExitCode> {
     keep_files(context, &mut executed);
     executed.warnings.iter().for_each(|warning| warn(warning));
+    executed.saved.iter().filter(|saved| saved.stopped > 0).for_each(|saved| note(&savings(saved)));
     table::show(context, &executed.report, &args.table)?;
     Ok(if executed.completion == Completion::Incomplete { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// What stopping runs has saved, in words.
+fn savings(saved: &Saved) -> String {
+    let time = saved.seconds.map(|seconds| format!(", about {seconds:.0} s of training")).unwrap_or_default();
+    format!("{}{time}", saved.epochs_in_words())
 }
 
 /// Says which finished runs other sources made, before anything starts.

@@ -15,6 +15,8 @@ pub(crate) fn run(context: &Context, args: WorkerArgs) -> Result<ExitCode> {
         device: args.device.name,
         weights: args.weights.into_iter().collect(),
         features: args.features,
+        until: args.until,
+        rungs_of: args.rungs_of,
         keep: args.keep.into(),
     };
     let code = worker::execute(&context.workspace, &options)?;

@@ -22,7 +22,7 @@ pub(crate) struct RunFindings {
     pub(crate) config: RunConfig,
     result: RunResult,
     /// `metrics.jsonl`.
-    metrics: String,
+    pub(crate) metrics: String,
 }
 
 impl Findings {
@@ -34,7 +34,7 @@ impl Findings {
 }
 
 impl RunFindings {
-    fn of(run: &RunDir) -> Self {
+    pub(crate) fn of(run: &RunDir) -> Self {
         let mut result = run.result().unwrap_or_else(|| panic!("{} has no result", run.id()));
         result.seconds.clear();
         result.attempts = 0;

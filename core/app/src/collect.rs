@@ -18,6 +18,7 @@ use hashlab_sweep::{EXTERNAL_METHOD, Plan, PlannedExternal, PlannedRun, did_you_
 use hashlab_train::{Select, TrainConfig};
 
 use crate::error::bad_input;
+use crate::rungs::saved;
 use crate::{Registry, Workspace};
 
 /// Name of the file that holds the command that made a plan.
@@ -105,7 +106,11 @@ pub fn report(workspace: &Workspace, plan: &Plan, command: String) -> Result<Swe
         let outcome = outcome(&store, &begun, run, results.next().flatten())?;
         runs.push(reported(runs.len(), run, Made { name: EXTERNAL_METHOD, seeded: *seeded }, setup, outcome));
     }
-    Ok(SweepReport { name: plan.name.clone(), header: header(&workspace.registry, plan, command)?, runs })
+    let mut header = header(&workspace.registry, plan, command)?;
+    if let Some(saved) = saved(workspace, plan)?.filter(|saved| saved.stopped > 0) {
+        header.notes.push(format!("pruned by validation mAP: {}", saved.epochs_in_words()));
+    }
+    Ok(SweepReport { name: plan.name.clone(), header, runs })
 }
 
 fn header(registry: &Registry, plan: &Plan, command: String) -> Result<Header> {
@@ -159,6 +164,7 @@ fn unfinished(dir: &RunDir) -> Outcome {
         RunState::Failed(failure) => {
             Outcome::Failed { first_line: failure.message.lines().next().unwrap_or_default().to_owned() }
         }
+        RunState::Stopped { epoch } => Outcome::Stopped { epoch },
         RunState::Running | RunState::Interrupted { .. } | RunState::Missing => Outcome::Missing,
     }
 }

@@ -15,6 +15,7 @@ use hashlab_pipeline::run::finetunes;
 use hashlab_settings::canonical;
 use hashlab_store::{PlanDir, RunConfig};
 use hashlab_sweep::PlannedRun;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::weights::EncoderFiles;
@@ -47,7 +48,7 @@ impl<'a> Launch<'a> {
     }
 
     /// The command of a worker. The executor appends the runs' ids; a stage works on behalf of one run.
-    fn command(&self, config: &RunConfig, stage: Option<(FeatureExtent, &PlannedRun)>) -> Result<CommandLine> {
+    fn command(&self, config: &RunConfig, plan: &PlanDir, work: Work<'_>) -> Result<CommandLine> {
         let mut args: Vec<OsString> = vec!["--runs".into(), self.dirs.runs.clone().into()];
         let mut option = |name: &str, value: Option<OsString>| {
             if let Some(value) = value {
@@ -64,12 +65,36 @@ impl<'a> Launch<'a> {
             pair.push(path);
             args.extend(["--weights".into(), pair]);
         }
-        if let Some((extent, run)) = stage {
-            args.extend(["--features".into(), extent.name().into(), run.id.to_string().into()]);
+        match work {
+            Work::Stage(extent, run) => {
+                args.extend(["--features".into(), extent.name().into(), run.id.to_string().into()]);
+            }
+            Work::Run(Goal::Epochs(until)) => args.extend(["--until".into(), until.to_string().into()]),
+            Work::Run(Goal::Rungs) => args.extend(["--rungs-of".into(), plan.name().into()]),
+            Work::Run(Goal::End) => {}
         }
         let log = std::env::var_os("HASHLAB_LOG").unwrap_or_else(|| LOG.into());
         Ok(CommandLine { program: self.program.clone(), args, env: vec![("HASHLAB_LOG".into(), log)] })
     }
+}
+
+/// What a worker is to do.
+enum Work<'r> {
+    /// To extract features on behalf of a run.
+    Stage(FeatureExtent, &'r PlannedRun),
+    /// To execute a run.
+    Run(Goal),
+}
+
+/// How far a run is executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) enum Goal {
+    /// To its end.
+    End,
+    /// To a number of epochs.
+    Epochs(usize),
+    /// To the rung at which it decides to stop, or to its end.
+    Rungs,
 }
 
 /// The files, weights and tokenizers, that a run's encoders need.
@@ -93,6 +118,10 @@ pub(crate) struct PendingRun<'p> {
     pub(crate) run: &'p PlannedRun,
     /// Whether its method is deep, and so may want views of its own.
     pub(crate) deep: bool,
+    /// How far it is executed.
+    pub(crate) goal: Goal,
+    /// Whether it has a result, which is discarded.
+    pub(crate) repeated: bool,
 }
 
 /// Builds the graph: stages first, then runs on frozen encoders, then the runs that train their encoder and so keep all
@@ -114,15 +143,17 @@ pub(crate) fn job_graph(
     let mut training = Vec::new();
     for (group, needs) in groups().zip(needs) {
         let config = group[0].run.template();
-        let key = canonical(&json!(config.encoders));
-        let command = match commands.entry(key) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(Arc::new(launch.command(config, None)?)),
-        };
         let (metric, trains, memory) = (Arc::<str>::from(metric(config)?), finetunes(config)?, memory(config));
-        for run in group.iter().map(|pending| pending.run) {
+        for PendingRun { run, goal, .. } in group {
+            let command = match commands.entry(canonical(&json!([config.encoders, goal]))) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(Arc::new(launch.command(config, plan, Work::Run(*goal))?)),
+            };
             let job = Job::run(store.run(&run.id)?, &config.method, Arc::clone(&metric), Arc::clone(command));
-            let job = job.with_memory(memory);
+            let job = job.with_memory(memory).stopping_after(match goal {
+                Goal::Epochs(until) => Some(*until),
+                Goal::End | Goal::Rungs => None,
+            });
             if trains {
                 training.push(job.on_all_cores());
             } else {
@@ -179,7 +210,7 @@ impl Stages<'_> {
             FeatureExtent::Plain => format!("features of {} by {}", config.dataset, networks(config)?.join(" and ")),
             FeatureExtent::Views => format!("views of {} for {}", config.dataset, run.label),
         };
-        let command = self.launch.command(config, Some((extent, run)))?;
+        let command = self.launch.command(config, self.plan, Work::Stage(extent, run))?;
         let job = Job::stage(STAGE, title.as_str(), self.plan.log_path(STAGE)?, command);
         let id = self.graph.add(job.reading(self.workspace.dirs.store().run(&run.id)?), needs);
         self.known.insert(key, id);

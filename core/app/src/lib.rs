@@ -27,6 +27,7 @@
 //! assert!(error.contains("first.toml:1:11"), "{error}"); // the registry has no data set of that name
 //! ```
 
+mod asha;
 pub mod bundle;
 mod choice;
 pub mod collect;
@@ -52,6 +53,7 @@ mod provenance;
 mod registry;
 mod reproduce;
 mod retrieval;
+mod rungs;
 pub mod shell;
 mod shown;
 pub mod slurm;
@@ -80,6 +82,7 @@ pub use provenance::Build;
 pub use registry::Registry;
 pub use reproduce::{Comparison, Difference, Part, Reproduction, Target};
 pub use retrieval::OpenModel;
+pub use rungs::Saved;
 pub use stale::{OtherSources, StaleRuns};
 pub use sweep::{Executed, SweepOptions};
 pub use workspace::{ExperimentText, PlannedSweep, Workspace};

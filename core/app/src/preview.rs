@@ -36,6 +36,8 @@ pub struct PreviewedRun<'p> {
     pub run: &'p PlannedRun,
     /// Its state in one word.
     pub state: &'static str,
+    /// Whether a sweep would execute it now.
+    pub due: bool,
     /// Indices of the stages that it needs; none if it has a result.
     pub needs: Vec<usize>,
     /// What it is likely to take, if earlier runs tell.
@@ -69,6 +71,7 @@ impl PlannedSweep {
         let needs_of = |id: JobId| graph.needs(id).iter().map(|need| numbers[need]).collect::<Vec<_>>();
         let stages =
             numbers.keys().map(|id| PreviewedStage { title: graph.job(*id).title.to_string(), needs: needs_of(*id) });
+        let due: BTreeSet<&RunId> = pending.iter().map(|pending| &pending.run.id).collect();
         let mut needs: BTreeMap<&RunId, Vec<usize>> = BTreeMap::new();
         for id in graph.ids() {
             needs.extend(graph.job(id).dirs().iter().map(|dir| (dir.id(), needs_of(id))));
@@ -87,6 +90,7 @@ impl PlannedSweep {
             runs.push(PreviewedRun {
                 run,
                 state,
+                due: due.contains(&run.id),
                 needs: needs.remove(&run.id).unwrap_or_default(),
                 estimate: estimates.for_run(run.template()),
             });

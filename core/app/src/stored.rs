@@ -52,6 +52,7 @@ impl Workspace {
     pub(crate) fn planned(&self, plan: Plan, weights: EncoderFiles, command: String) -> PlannedSweep {
         PlannedSweep {
             plan,
+            further: 0,
             weights,
             text: String::new(),
             bases: Vec::new(),

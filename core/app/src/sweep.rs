@@ -14,12 +14,13 @@ use hashlab_pipeline::run::split_of;
 use hashlab_report::{Outcome, SweepReport};
 use hashlab_settings::canonical;
 use hashlab_store::{PlanDir, RunDir, RunId, RunState, StoreError, counted};
-use hashlab_sweep::PlannedRun;
+use hashlab_sweep::{PlannedRun, PruningMethod, Turn};
 
 use crate::collect::{self, COMMAND};
 use crate::estimate::Estimates;
-use crate::graph::{PendingRun, job_graph};
+use crate::graph::{Goal, PendingRun, job_graph};
 use crate::models::{self, Keep};
+use crate::rungs::{self, Saved};
 use crate::workspace::{PlannedSweep, Workspace};
 use crate::{Choice, Devices, Launch, bad_input, memory, stored};
 
@@ -57,6 +58,8 @@ pub struct Executed {
     pub warnings: Vec<String>,
     /// What the runs left.
     pub report: SweepReport,
+    /// What stopping runs has saved, if the experiment stops any.
+    pub saved: Option<Saved>,
 }
 
 impl PlannedSweep {
@@ -92,7 +95,7 @@ impl PlannedSweep {
         let ran = if pending.is_empty() {
             Ok((Completion::Complete, BTreeMap::new()))
         } else {
-            self.run_graph(workspace, options, &dir, &pending, observer, stop)
+            self.run_rungs(workspace, options, &dir, &pending, observer, &stop)
         };
         warnings.extend(put_back(workspace, &pending)?);
         let (completion, failures) = ran?;
@@ -120,7 +123,8 @@ impl PlannedSweep {
             warnings.extend(kept.err().map(|error| error.to_string()));
         }
         warnings.extend(models::keep_mismatch(&store, &report.runs, options.keep)?);
-        Ok(Executed { completion, dir: Some(dir), warnings, report })
+        let saved = rungs::saved(workspace, &self.plan)?;
+        Ok(Executed { completion, dir: Some(dir), warnings, report, saved })
     }
 
     /// Whether every run has a result.
@@ -144,8 +148,23 @@ impl PlannedSweep {
         Ok(())
     }
 
-    /// The runs of a choice without a result, and those that are to be repeated.
+    /// The runs of a choice that have something to do now: those without a result, unless they are stopped early or
+    /// wait for others, and those that are to be repeated.
     pub(crate) fn pending(&self, workspace: &Workspace, choice: &Choice) -> Result<Vec<PendingRun<'_>>> {
+        let unfinished = self.unfinished(workspace, choice)?;
+        let Some(turns) = rungs::turns(workspace, &self.plan)? else { return Ok(unfinished) };
+        let turns: BTreeMap<&RunId, Turn> = self.plan.runs.iter().map(|run| &run.id).zip(turns).collect();
+        let asha = self.plan.pruning.as_ref().is_some_and(|pruning| pruning.method == PruningMethod::Asha);
+        let due = unfinished.into_iter().filter_map(|pending| match turns[&pending.run.id] {
+            Turn::Train { .. } if asha => Some(PendingRun { goal: Goal::Rungs, ..pending }),
+            Turn::Train { until } => Some(PendingRun { goal: until.map_or(Goal::End, Goal::Epochs), ..pending }),
+            Turn::Wait | Turn::Stop => pending.repeated.then_some(pending),
+        });
+        Ok(due.collect())
+    }
+
+    /// The runs of a choice without a result, and those that are to be repeated.
+    pub(crate) fn unfinished(&self, workspace: &Workspace, choice: &Choice) -> Result<Vec<PendingRun<'_>>> {
         let store = workspace.dirs.store();
         let begun = store.begun()?;
         let mut pending = Vec::new();
@@ -159,7 +178,7 @@ impl PlannedSweep {
             };
             if choice.takes(run, state) && (ended.is_none() || choice.repeats(run, state)) {
                 let deep = workspace.registry.method(&run.template().method)?.deep;
-                pending.push(PendingRun { run, deep });
+                pending.push(PendingRun { run, deep, goal: Goal::End, repeated: ended.is_some() });
             }
         }
         Ok(pending)
@@ -212,6 +231,41 @@ impl PlannedSweep {
         let stop = StopRequests::install().context("cannot listen to signals")?;
         let dir = workspace.dirs.store().sweep(&self.plan.name)?.plan(&self.plan.digest())?;
         Ok(self.run_graph(workspace, options, &dir, &pending, observer, stop)?.0)
+    }
+
+    /// Executes what is pending, then what follows from it, until nothing is left: where runs are stopped early, those
+    /// that go on are known when all of a rung have reached it.
+    fn run_rungs(
+        &self,
+        workspace: &Workspace,
+        options: &SweepOptions,
+        dir: &PlanDir,
+        first: &[PendingRun<'_>],
+        observer: &mut dyn Observer,
+        stop: &StopRequests,
+    ) -> Result<(Completion, Failures)> {
+        let again = Choice { rerun: Vec::new(), ..options.choice.clone() };
+        let (mut completion, mut failures) = (Completion::Complete, Failures::new());
+        let mut begun: BTreeSet<(RunId, Goal)> = BTreeSet::new();
+        let mut next;
+        let mut pending = first;
+        loop {
+            begun.extend(pending.iter().map(|pending| (pending.run.id.clone(), pending.goal)));
+            let (ended, failed) = self.run_graph(workspace, options, dir, pending, observer, stop.clone())?;
+            completion = completion.and(ended);
+            failures.extend(failed);
+            let most = options.max_failures.is_some_and(|most| failures.len() >= most);
+            if self.plan.pruning.is_none() || completion == Completion::Stopped || most {
+                return Ok((completion, failures));
+            }
+            next = self.pending(workspace, &again)?;
+            // A run that failed is left for the next sweep, and holds those of its rung back.
+            next.retain(|pending| !begun.contains(&(pending.run.id.clone(), pending.goal)));
+            if next.is_empty() {
+                return Ok((completion, failures));
+            }
+            pending = &next;
+        }
     }
 
     fn run_graph(

@@ -16,9 +16,11 @@ use hashlab_pipeline::{EncoderContext, Model, RunEnvironment};
 use hashlab_store::{Claim, CodeProfile, Journal, QueryResults, RunConfig, RunDir, RunId, RunResult};
 use hashlab_train::{Checkpoint, TrainConfig, TrainObserver};
 
+use crate::asha::Rungs;
 use crate::error::explained;
 use crate::passing::passing;
 use crate::provenance::{peak_memory_mib, provenance};
+use crate::rungs::best_validation;
 use crate::shown::shown_items;
 use crate::weights::EncoderFiles;
 use crate::{Keep, Workspace};
@@ -33,6 +35,10 @@ pub struct WorkerOptions {
     pub weights: EncoderFiles,
     /// Only extract features.
     pub features: Option<FeatureExtent>,
+    /// Epochs after which the runs stop with a checkpoint; `None` for their ends.
+    pub until: Option<usize>,
+    /// The plan, as `NAME/DIGEST`, at whose rungs the runs decide whether they go on.
+    pub rungs_of: Option<String>,
     /// Which models are kept.
     pub keep: Keep,
 }
@@ -156,8 +162,12 @@ impl Worker<'_> {
         worker::emit(&Event::Claimed);
         let _span = tracing::info_span!("run", id = %dir.id()).entered();
         match self.train_and_evaluate(device, dir, &claim) {
-            Ok(None) => Ok(worker::INTERRUPTED),
-            Ok(Some(found)) => {
+            Ok(Ended::Interrupted) => Ok(worker::INTERRUPTED),
+            Ok(Ended::Stopped { epoch }) => {
+                claim.stop(epoch)?;
+                Ok(worker::DONE)
+            }
+            Ok(Ended::Found(found)) => {
                 // The result comes first: on a full disk, nothing takes its room.
                 claim.finish(&found.result)?;
                 let kept = [
@@ -186,22 +196,30 @@ impl Worker<'_> {
         }
     }
 
-    fn train_and_evaluate(&self, device: &Device, dir: &RunDir, claim: &Claim) -> Result<Option<Found>> {
+    fn train_and_evaluate(&self, device: &Device, dir: &RunDir, claim: &Claim) -> Result<Ended> {
         let config = dir.config()?;
         let method = self.workspace.registry.method(&config.method)?;
         let checkpoint = dir.read_checkpoint().map(|bytes| Checkpoint::from_bytes(&bytes, device)).transpose()?;
         let mut recorder = Recorder::open(claim, checkpoint.as_ref(), self.stop, &config)?;
+        recorder.until = self.options.until;
+        if let Some(plan) = &self.options.rungs_of {
+            recorder.rungs = Rungs::of(self.workspace, plan, dir.id(), recorder.epochs)?;
+        }
         let provenance = provenance(&self.workspace.build, &config, Some(method), device)?;
         // A fit has no checkpoint, so that nothing is gained by going on.
         let _stops = (!method.deep).then(|| self.stop.end_process());
         let end = self.with_environment(&config, device, |environment| {
             run::run(RunJob { config: &config, method, environment, observer: &mut recorder, checkpoint, provenance })
         })?;
-        let RunEnd::Result { mut result, model, queries, profile } = end else { return Ok(None) };
+        let (mut result, model, queries, profile) = match end {
+            RunEnd::Interrupted => return Ok(Ended::Interrupted),
+            RunEnd::Stopped { epoch } => return Ok(Ended::Stopped { epoch }),
+            RunEnd::Result { result, model, queries, profile } => (result, model, queries, profile),
+        };
         result.attempts = claim.attempt();
         result.provenance.extend(peak_memory_mib().map(|peak| ("peak_rss_mib", peak.to_string())));
         warn_of_collapse(&config, &result);
-        Ok(Some(Found { config, result: *result, queries, profile, model }))
+        Ok(Ended::Found(Box::new(Found { config, result: *result, queries, profile, model })))
     }
 
     fn keep_queries(&self, claim: &Claim, found: &Found) -> Result<()> {
@@ -227,6 +245,16 @@ impl Worker<'_> {
 fn keep_codes(claim: &Claim, found: &Found) -> Result<()> {
     let Some(profile) = &found.profile else { return Ok(()) };
     claim.write_codes(profile).context("the result is stored, without statistics of its codes")
+}
+
+/// How an attempt at a run ended.
+enum Ended {
+    Found(Box<Found>),
+    /// As the sweep asked, with a checkpoint after so many epochs.
+    Stopped {
+        epoch: usize,
+    },
+    Interrupted,
 }
 
 /// What a run found, and the model that found it.
@@ -290,13 +318,20 @@ struct Recorder<'a> {
     epochs: usize,
     /// Whether a checkpoint could not be kept.
     unkept: bool,
+    /// Epochs after which the training stops.
+    until: Option<usize>,
+    /// The rungs at which it decides whether it stops.
+    rungs: Option<Rungs>,
+    /// Whether it stops at the present epoch.
+    stopping: bool,
 }
 
 impl<'a> Recorder<'a> {
     fn open(claim: &'a Claim, checkpoint: Option<&Checkpoint>, stop: &'a StopFlag, config: &RunConfig) -> Result<Self> {
         let resumed = checkpoint.map(|checkpoint| checkpoint.position.epoch as u64);
         let epochs = section::<TrainConfig>(&config.train)?.epochs;
-        Ok(Self { claim, journal: claim.journal(resumed)?, stop, epochs, unkept: false })
+        let journal = claim.journal(resumed)?;
+        Ok(Self { claim, journal, stop, epochs, unkept: false, until: None, rungs: None, stopping: false })
     }
 }
 
@@ -318,7 +353,7 @@ impl TrainObserver for Recorder<'_> {
     fn checkpoint(&mut self, bytes: &[u8]) -> Result<()> {
         match self.claim.write_checkpoint(bytes) {
             // The run needs none unless it stops here.
-            Err(error) if !self.stop.is_raised() => {
+            Err(error) if !self.stop.is_raised() && !self.stopping => {
                 if !std::mem::replace(&mut self.unkept, true) {
                     let message = format!("goes on without a checkpoint: {}", explained(&anyhow!(error)));
                     tracing::warn!("{message}");
@@ -332,5 +367,12 @@ impl TrainObserver for Recorder<'_> {
 
     fn stopped(&self) -> bool {
         self.stop.is_raised()
+    }
+
+    fn stops_after(&mut self, epoch: usize) -> Result<bool> {
+        let asked = self.until.is_some_and(|until| epoch >= until);
+        let validation = || best_validation(&self.claim.run().metrics(), epoch);
+        self.stopping = asked || self.rungs.as_ref().map_or(Ok(false), |rungs| rungs.stops(epoch, validation))?;
+        Ok(self.stopping)
     }
 }

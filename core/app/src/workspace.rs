@@ -7,7 +7,8 @@ use anyhow::Result;
 use hashlab_data::{DatasetEntry, Modality};
 use hashlab_pipeline::run::check_finetuning;
 use hashlab_settings::Settings;
-use hashlab_sweep::{Describe, Experiment, Overrides, Plan, PlannedRun, load};
+use hashlab_store::{RunId, Status};
+use hashlab_sweep::{Describe, Experiment, Overrides, Plan, Planned, PlannedRun, load};
 
 use crate::error::bad_input;
 use crate::external::{CodesLookup, ReadCodes};
@@ -48,6 +49,8 @@ pub struct ExperimentText<'a> {
 pub struct PlannedSweep {
     /// The runs.
     pub plan: Plan,
+    /// Trials of searches that follow from the results of the runs.
+    pub further: usize,
     /// The files of the runs' encoders.
     pub weights: EncoderFiles,
     /// The experiment file as it was read.
@@ -93,8 +96,13 @@ impl Workspace {
         let mut resolve = |modality: Modality, section: &Settings| {
             lookup.resolve(modality, section, &mut weights).map_err(|broken| broken.to_string())
         };
-        let plan = loaded.plan(&mut resolve);
-        let plan = plan.map_err(|error| bad_input(error.to_string()))?;
+        let store = self.dirs.store();
+        let observe = |run: &RunId| {
+            let result = store.run(run).ok()?.result()?;
+            Some(result.primary_validation().filter(|_| result.status == Status::Finished))
+        };
+        let planned = loaded.plan_after(&mut resolve, &observe);
+        let Planned { plan, further } = planned.map_err(|error| bad_input(error.to_string()))?;
         for group in plan.runs.chunk_by(PlannedRun::shares_template) {
             check_finetuning(group[0].template()).map_err(|error| bad_input(error.to_string()))?;
         }
@@ -103,7 +111,7 @@ impl Workspace {
         }
         let (_, unlocked) = lookup.hub.take();
         let bases = loaded.bases().map(str::to_owned).collect();
-        Ok(PlannedSweep { plan, weights, text, bases, command, codes, unlocked, ended: OnceLock::new() })
+        Ok(PlannedSweep { plan, further, weights, text, bases, command, codes, unlocked, ended: OnceLock::new() })
     }
 
     /// Reads and checks an experiment, and returns with it what was found out about its files.

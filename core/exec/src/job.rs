@@ -63,6 +63,8 @@ pub enum Work {
         metric: Arc<str>,
         /// Number of epochs of each run, if known; a run's journal does not contain it.
         epochs: Option<usize>,
+        /// Number of epochs after which each run is to stop with a checkpoint; `None` for its end.
+        until: Option<usize>,
     },
 }
 
@@ -103,7 +105,7 @@ impl Job {
             title: title.into(),
             kind: kind.into(),
             log: first.log_path().into(),
-            work: Work::Runs { dirs, metric: metric.into(), epochs: None },
+            work: Work::Runs { dirs, metric: metric.into(), epochs: None, until: None },
             command: command.into(),
             cores: Cores::One,
             reads: None,
@@ -139,6 +141,23 @@ impl Job {
             *epochs = Some(count);
         }
         self
+    }
+
+    /// Declares the number of epochs after which each run stops. The job's command must ask for it, too.
+    #[must_use]
+    pub fn stopping_after(mut self, count: Option<usize>) -> Self {
+        if let Work::Runs { until, .. } = &mut self.work {
+            *until = count;
+        }
+        self
+    }
+
+    /// The number of epochs after which each run stops with a checkpoint; `None` for its end.
+    pub fn until(&self) -> Option<usize> {
+        match &self.work {
+            Work::Runs { until, .. } => *until,
+            Work::Stage => None,
+        }
     }
 
     /// Returns the directories of the runs; none for a stage.

@@ -10,6 +10,11 @@ use hashlab_store::{RunResult, Status};
 pub enum Outcome {
     /// The run has a result, from this sweep or another. The result may say that the run diverged.
     Finished(ResultSummary),
+    /// The run stopped with a checkpoint after the epochs that were asked of it.
+    Stopped {
+        /// Epochs done.
+        epoch: usize,
+    },
     /// The stage is done.
     StageDone,
     /// It failed.
@@ -68,7 +73,7 @@ impl From<&RunResult> for Outcome {
 impl Outcome {
     /// Whether jobs that need this one can start.
     pub fn is_success(&self) -> bool {
-        matches!(self, Self::Finished(_) | Self::StageDone)
+        matches!(self, Self::Finished(_) | Self::Stopped { .. } | Self::StageDone)
     }
 }
 
@@ -94,6 +99,18 @@ pub enum Completion {
     Incomplete,
     /// The user stopped the sweep before everything was done.
     Stopped,
+}
+
+impl Completion {
+    /// The completion of two graphs, one executed after the other.
+    #[must_use]
+    pub fn and(self, next: Self) -> Self {
+        match (self, next) {
+            (Self::Stopped, _) | (_, Self::Stopped) => Self::Stopped,
+            (Self::Incomplete, _) | (_, Self::Incomplete) => Self::Incomplete,
+            (Self::Complete, Self::Complete) => Self::Complete,
+        }
+    }
 }
 
 /// Outcomes of all jobs of a graph.

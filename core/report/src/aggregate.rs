@@ -58,6 +58,8 @@ pub(crate) enum Value {
     Failed,
     /// None finished or failed, and one at least diverged.
     Diverged,
+    /// None finished, failed or diverged, and one at least was stopped after so many epochs.
+    Stopped(usize),
     /// Nothing is known yet.
     Missing,
 }
@@ -210,6 +212,7 @@ impl Value {
             Self::Measured(_) => "partial",
             Self::Failed => "failed",
             Self::Diverged => "diverged",
+            Self::Stopped(_) => "stopped",
             Self::Missing => "missing",
         }
     }
@@ -234,7 +237,8 @@ impl Statistic {
 fn unmeasured<'a>(runs: impl Iterator<Item = &'a ReportedRun>) -> Value {
     runs.fold(Value::Missing, |worst, run| match (&run.outcome, worst) {
         (Outcome::Failed { .. }, _) | (_, Value::Failed) => Value::Failed,
-        (Outcome::Diverged(_), _) => Value::Diverged,
+        (Outcome::Diverged(_), _) | (_, Value::Diverged) => Value::Diverged,
+        (Outcome::Stopped { epoch }, _) => Value::Stopped(*epoch),
         _ => worst,
     })
 }

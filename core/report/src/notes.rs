@@ -7,7 +7,7 @@ use crate::citations::numbered;
 use crate::document::Notes;
 use crate::extent::REASONS;
 use crate::layout::Layout;
-use crate::sweep_report::ReportedRun;
+use crate::sweep_report::{Outcome, ReportedRun};
 use crate::wording::{joined, one_line, point};
 use hashlab_store::counted;
 
@@ -22,7 +22,10 @@ pub(crate) fn lists(layout: &Layout<'_>, cited: &[String]) -> Vec<Notes> {
         vec![Notes { title: "Selected", lines: selected }, Notes { title: "Published", lines: sources }]
     };
     let unfinished = layout.comparison.cells().flat_map(|(label, cell)| unfinished(label, cell)).collect();
-    let all = of_cells.into_iter().chain([Notes { title: "Not finished", lines: unfinished }]);
+    let stopped = layout.comparison.cells().filter_map(|(label, cell)| stopped(label, cell)).collect();
+    let all = of_cells
+        .into_iter()
+        .chain([Notes { title: "Stopped early", lines: stopped }, Notes { title: "Not finished", lines: unfinished }]);
     all.filter(|notes| !notes.lines.is_empty()).collect()
 }
 
@@ -38,6 +41,20 @@ fn selected(row: &Row<'_>) -> Vec<String> {
     }
     let line = |(text, bits): (String, Vec<usize>)| format!("{}, {} bits: {text}", row.label, joined(bits));
     points.into_iter().map(line).collect()
+}
+
+/// Counts the runs of a cell that were stopped, by epoch.
+fn stopped(label: &str, cell: &Cell<'_>) -> Option<String> {
+    let runs = || cell.settings.iter().flat_map(|setting| &setting.runs);
+    let mut epochs: BTreeMap<usize, usize> = BTreeMap::new();
+    for run in runs() {
+        if let Outcome::Stopped { epoch } = run.outcome {
+            *epochs.entry(epoch).or_default() += 1;
+        }
+    }
+    let parts: Vec<String> = epochs.iter().map(|(epoch, count)| format!("{count} at epoch {epoch}")).collect();
+    let of = counted(runs().count(), "run");
+    (!parts.is_empty()).then(|| format!("{label}, {} bits: {} of {of}", cell.shown().bits, parts.join(", ")))
 }
 
 /// Counts what a cell lacks, over all its settings, and quotes each distinct reason once.

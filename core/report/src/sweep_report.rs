@@ -110,6 +110,11 @@ pub enum Outcome {
         /// First line of the error.
         first_line: String,
     },
+    /// Stopped with a checkpoint before its end, as others did better on the validation queries; can go on.
+    Stopped {
+        /// Epochs done.
+        epoch: usize,
+    },
     /// Not started, running or interrupted.
     Missing,
 }
@@ -167,6 +172,7 @@ impl Outcome {
             Self::Finished(_) => "finished",
             Self::Diverged(_) => "diverged",
             Self::Failed { .. } => "failed",
+            Self::Stopped { .. } => "stopped",
             Self::Missing => "missing",
         }
     }

@@ -219,7 +219,11 @@ fn setting_name(label: &str, setting: &Setting<'_>) -> Vec<Content> {
 
 /// Writes a value of a setting, with the number of its seeds where the facts cannot state it or seeds are lacking.
 fn content(layout: &Layout<'_>, value: Value, setting: &Setting<'_>, (task, metric): (Task, &str)) -> Content {
-    let Value::Measured(statistic) = value else { return Content::plain(value.name()) };
+    let statistic = match value {
+        Value::Measured(statistic) => statistic,
+        Value::Stopped(epoch) => return Content::plain(format!("stopped at epoch {epoch}")),
+        _ => return Content::plain(value.name()),
+    };
     let Statistic { mean, n, planned, seeded, .. } = statistic;
     let spread = layout.spread(&statistic, setting, task, metric);
     let count = match layout.comparison.seeds_per_setting() {

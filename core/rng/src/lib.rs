@@ -13,7 +13,7 @@
 #![allow(clippy::disallowed_methods, reason = "this crate is where the generators live")]
 
 use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng as _, SeedableRng};
+use rand_core::{Rng as _, SeedableRng, TryRng};
 use rand_distr::Distribution;
 
 pub mod numpy;
@@ -34,6 +34,23 @@ pub fn stream(seed: u64, purpose: &str, indices: &[u64]) -> Stream {
         hasher.update(&index.to_le_bytes());
     }
     Stream(ChaCha8Rng::from_seed(*hasher.finalize().as_bytes()))
+}
+
+/// For crates that draw from a generator of `rand`.
+impl TryRng for Stream {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        self.0.try_next_u32()
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        self.0.try_next_u64()
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        self.0.try_fill_bytes(bytes)
+    }
 }
 
 impl Stream {

@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use super::lock::lock;
-use super::{Attempt, Journal, RunDir, StoreError, checkpoint, files, journal, sealed, unix_time};
+use super::{Attempt, Journal, RunDir, Stopped, StoreError, checkpoint, files, journal, sealed, unix_time};
 use crate::RunResult;
 use crate::{CodeProfile, QueryResults, ShownItems};
 
@@ -98,6 +98,14 @@ impl Claim {
         files::replace(&self.run.result_path(), &sealed::seal(result))?;
         self.run.remove_previous()?;
         self.remove_checkpoint()
+    }
+
+    /// Records that the attempt stopped after `epoch` epochs as it was asked to, with a checkpoint.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be written.
+    pub fn stop(&self, epoch: usize) -> Result<(), StoreError> {
+        files::replace_json(&self.run.stopped_path(), &Stopped { epoch, attempt: self.attempt })
     }
 
     /// Records why the attempt failed.

@@ -60,7 +60,7 @@ pub use record::{
     SCHEMA, Status, TaskQueries, TaskResult,
 };
 pub use remarks::Remarks;
-pub use run::{Attempt, Failure, RunDir, RunState};
+pub use run::{Attempt, Failure, RunDir, RunState, Stopped};
 pub use shown::{BitProfile, CodeProfile, DistanceProfile, ShownItem, ShownItems};
 pub use sweep::{PlanDir, SweepDir};
 pub use words::counted;

@@ -47,6 +47,15 @@ pub struct Failure {
     pub time: u64,
 }
 
+/// A stop of an attempt short of the run's end, with a checkpoint, so that the run may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Epochs done.
+    pub epoch: usize,
+    /// The attempt that stopped, counted from 1.
+    pub attempt: u32,
+}
+
 /// State of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunState {
@@ -56,7 +65,12 @@ pub enum RunState {
     Running,
     /// Its last attempt failed.
     Failed(Failure),
-    /// Its last attempt was stopped or killed.
+    /// Its last attempt stopped as it was asked to, with a checkpoint.
+    Stopped {
+        /// Epochs done.
+        epoch: usize,
+    },
+    /// Its last attempt was interrupted or killed.
     Interrupted {
         /// Whether the next attempt resumes, rather than starting anew.
         checkpoint: bool,
@@ -72,6 +86,7 @@ impl RunState {
             Self::Finished(_) => "finished",
             Self::Running => "running",
             Self::Failed(_) => "failed",
+            Self::Stopped { .. } => "stopped",
             Self::Interrupted { .. } => "interrupted",
             Self::Missing => "missing",
         }
@@ -235,6 +250,11 @@ impl RunDir {
         files::remove(&self.failure_path())
     }
 
+    /// Reads where the run stopped last as it was asked to; it may have gone on since.
+    pub fn stopped(&self) -> Option<Stopped> {
+        files::read_json(&self.stopped_path())
+    }
+
     /// Asks the process that executes the run, on whatever machine, to stop it, and keeps others from beginning it.
     ///
     /// # Errors
@@ -321,6 +341,8 @@ impl RunDir {
             RunState::Running
         } else if let Some(failure) = self.failure() {
             RunState::Failed(failure)
+        } else if let Some(stopped) = self.stopped().filter(|stopped| stopped.attempt == self.last_attempt()) {
+            RunState::Stopped { epoch: stopped.epoch }
         } else if !self.attempts().is_empty() {
             RunState::Interrupted { checkpoint: checkpoint::exists(&self.path) }
         } else {
@@ -364,6 +386,10 @@ impl RunDir {
         self.path.join("error.json")
     }
 
+    pub(super) fn stopped_path(&self) -> PathBuf {
+        self.path.join("stopped.json")
+    }
+
     pub(super) fn queries_path(&self) -> PathBuf {
         self.path.join("queries.json")
     }
@@ -377,8 +403,15 @@ impl RunDir {
     }
 
     /// The result, and the files that belong to it.
-    pub(super) fn files_of_result(&self) -> [PathBuf; 5] {
-        [self.result_path(), self.queries_path(), self.items_path(), self.codes_path(), self.model_path()]
+    pub(super) fn files_of_result(&self) -> [PathBuf; 6] {
+        [
+            self.result_path(),
+            self.queries_path(),
+            self.items_path(),
+            self.codes_path(),
+            self.model_path(),
+            self.stopped_path(),
+        ]
     }
 
     pub(crate) fn result_path(&self) -> PathBuf {

@@ -95,6 +95,13 @@ impl PlanDir {
         &self.path
     }
 
+    /// The names of the sweep and of the plan, as `NAME/DIGEST`.
+    pub fn name(&self) -> String {
+        let part =
+            |path: Option<&Path>| path.and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+        format!("{}/{}", part(self.path.parent()), part(Some(&self.path)))
+    }
+
     /// Writes the plan, line by line, as it may be large. It is derived from the experiment, so a damaged one is
     /// written anew.
     ///

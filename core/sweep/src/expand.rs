@@ -10,11 +10,14 @@ use serde_json::Value;
 
 use crate::active::{Tables, active, applicable, without_inactive};
 use crate::experiment::Experiment;
+use crate::generations::{self, Observe, Planned};
 use crate::layers::{Base, Layer, Merged};
 use crate::method_table::MethodTable;
 use crate::plan::{MOST_RUNS, Plan, PlanError, PlannedRun};
+use crate::pruning::Pruning;
 use crate::row_point::{Key, differing, point};
 use crate::scope::Scope;
+use crate::search::SearchKind;
 use crate::section::Section;
 
 /// The key of `[eval]` for the depth of the primary metric.
@@ -44,29 +47,39 @@ impl Experiment {
     /// # Errors
     /// If `resolve` fails, if two rows hold one run, or if there are more than [`MOST_RUNS`].
     pub fn plan(&self, resolve: Resolve<'_>) -> Result<Plan, PlanError> {
-        let mut encoders = Encoders { resolve, known: BTreeMap::new() };
-        let (mut expanded, mut count) = (Vec::new(), 0_usize);
+        Ok(self.plan_after(resolve, &|_| None)?.plan)
+    }
+
+    /// Lists the runs as [`Experiment::plan`] does, and those that a search by TPE proposes from the results of earlier
+    /// ones. The same results give the same runs.
+    ///
+    /// # Errors
+    /// As of [`Experiment::plan`].
+    pub fn plan_after(&self, resolve: Resolve<'_>, observe: Observe<'_>) -> Result<Planned, PlanError> {
+        let encoders = Encoders { resolve, known: BTreeMap::new() };
+        let mut expansion = Expansion { experiment: self, encoders, expanded: Vec::new(), count: 0 };
+        let mut further = 0;
         for (index, table) in self.methods.iter().enumerate() {
-            let label: Arc<str> = table.label.as_str().into();
-            let scope = Scope {
-                catalog: &self.catalog,
-                dataset: Some(&self.dataset),
-                description: Some(&self.description),
-                method: Some(&self.catalog.methods[table.method]),
-            };
-            let base = Base::new(scope, self.layers.below(&table.fixed));
+            if table.grid.search.kind == SearchKind::Tpe {
+                further += generations::expand(&mut expansion, index, table, observe)?;
+                continue;
+            }
+            let base = self.base(table);
             for point in table.points() {
-                let merged = base.merged(&self.layers.above(&point));
-                let one = self.at_point((index, table), &point, &merged, &label, &mut encoders)?;
-                let one = one.sharing(expanded.last());
-                count = count.saturating_add(one.bits.len().saturating_mul(one.seeds.len()));
-                if count > MOST_RUNS {
-                    return Err(PlanError::TooManyRuns);
-                }
-                expanded.push(one);
+                expansion.add((index, table), &base, &point)?;
             }
         }
-        let differing = row_differences(&expanded);
+        let plan = self.planned(&expansion.expanded, expansion.count)?;
+        Ok(Planned { plan, further })
+    }
+
+    /// What a method's points are merged over.
+    pub(crate) fn base<'a>(&'a self, table: &'a MethodTable) -> Base<'a> {
+        Base::new(self.scope(Some(table)), self.layers.below(&table.fixed))
+    }
+
+    fn planned(&self, expanded: &[AtPoint<'_>], count: usize) -> Result<Plan, PlanError> {
+        let differing = row_differences(expanded);
         let runs = |one: &AtPoint<'_>| one.runs(&differing[one.table.label.as_str()]);
         let runs = once_each(expanded.iter().map(runs).collect(), count)?;
         Ok(Plan {
@@ -75,9 +88,25 @@ impl Experiment {
             dataset_title: self.dataset.title.clone(),
             protocol: self.protocol.name.clone(),
             protocol_description: self.protocol.description.clone(),
+            pruning: self.pruning(),
             runs,
             external: self.external_runs()?,
         })
+    }
+
+    /// How runs are stopped early.
+    fn pruning(&self) -> Option<Pruning> {
+        Pruning::of(Merged::new(self.scope(None), self.layers.around(&[])).table(Section::Pruning))
+    }
+
+    /// The declarations that apply to a method's settings, or to those of all.
+    pub(crate) fn scope(&self, table: Option<&MethodTable>) -> Scope<'_> {
+        Scope {
+            catalog: &self.catalog,
+            dataset: Some(&self.dataset),
+            description: Some(&self.description),
+            method: table.map(|table| &self.catalog.methods[table.method]),
+        }
     }
 
     fn at_point<'a>(
@@ -188,6 +217,38 @@ impl<'a> AtPoint<'a> {
             }));
         }
         (ids.setting(0), runs)
+    }
+}
+
+/// An expansion under way.
+pub(crate) struct Expansion<'a, 'r> {
+    pub(crate) experiment: &'a Experiment,
+    encoders: Encoders<'r>,
+    expanded: Vec<AtPoint<'a>>,
+    count: usize,
+}
+
+impl<'a> Expansion<'a, '_> {
+    /// Adds a method's runs at a point over what its points share; returns their identities.
+    pub(crate) fn add(
+        &mut self,
+        (index, table): (usize, &'a MethodTable),
+        base: &Base<'a>,
+        point: &Layer,
+    ) -> Result<Vec<RunId>, PlanError> {
+        let merged = base.merged(&self.experiment.layers.above(point));
+        let before = self.expanded.last().filter(|before| before.index == index);
+        let label: Arc<str> = before.map_or_else(|| table.label.as_str().into(), |before| Arc::clone(&before.label));
+        let one = self.experiment.at_point((index, table), point, &merged, &label, &mut self.encoders)?;
+        let one = one.sharing(self.expanded.last());
+        self.count = self.count.saturating_add(one.bits.len().saturating_mul(one.seeds.len()));
+        if self.count > MOST_RUNS {
+            return Err(PlanError::TooManyRuns);
+        }
+        let ids = one.template.ids();
+        let runs = one.bits.iter().flat_map(|bits| one.seeds.iter().map(|seed| ids.id(*bits, *seed))).collect();
+        self.expanded.push(one);
+        Ok(runs)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::scope::Scope;
 use crate::search::{self, Search};
 use crate::section::Section;
 use crate::toml_tree::Field;
-use crate::{applicability, dataset, extends, external_runs, facts, inactive, modalities, required};
+use crate::{applicability, dataset, extends, external_runs, facts, inactive, modalities, pruning, required};
 
 /// A checked experiment, ready to be planned.
 pub struct Experiment {
@@ -209,6 +209,7 @@ fn check_points(
         let merged = base.merged(&layers.above(&point));
         let mut found = violations(&merged, &sections, &table.span);
         found.extend(modalities::check_encoders(&merged, &table.modalities, &table.span));
+        found.extend(pruning::check(&merged, &table.span));
         if found.is_empty() && !sections.iter().any(|section| merged.rejects_any(*section)) {
             found = facts::check(&merged, &table.modalities, inspected, &table.span);
         }

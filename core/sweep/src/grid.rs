@@ -6,6 +6,7 @@ use crate::applicability;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::known_keys::unknown;
 use crate::layers::{Assignment, Layer};
+use crate::parzen::TpeAxis;
 use crate::range::{Range, range};
 use crate::reader::Reader;
 use crate::section::Section;
@@ -55,6 +56,14 @@ impl Axis {
     /// The assignments at a step.
     pub(crate) fn at_step(&self, step: usize) -> impl Iterator<Item = Assignment> {
         self.keys.iter().map(move |key| key.list()[step].clone())
+    }
+
+    /// The axis as a search by TPE sees it.
+    pub(crate) fn for_tpe(&self) -> TpeAxis {
+        match self.keys.as_slice() {
+            [Varied { domain: Domain::Range(_), .. }] => TpeAxis::Numbers,
+            _ => TpeAxis::Choices(self.len()),
+        }
     }
 
     /// The assignments at a number in `[0, 1)`, of which equal parts belong to equal parts of the values.

@@ -7,7 +7,7 @@ use hashlab_settings::Schema;
 
 use crate::catalog::{Catalog, MethodDecl};
 use crate::range::whole_numbers;
-use crate::scope::general;
+use crate::scope::{general, pruning};
 use crate::section::Section;
 
 /// Renders the schema of every experiment file that a catalog allows: draft 2020-12, with documentation and defaults.
@@ -52,6 +52,7 @@ fn shared_schema(catalog: &Catalog, section: Section) -> Option<&Schema> {
         Section::Train => Some(&catalog.train),
         Section::Eval => Some(&catalog.eval),
         Section::Encoder(modality) => catalog.encoders.get(modality),
+        Section::Pruning => Some(pruning()),
         Section::General | Section::Params | Section::Data => None,
     }
 }
@@ -136,6 +137,7 @@ impl Definitions {
             "search": { "$ref": "#/properties/search" },
             "trials": { "$ref": "#/properties/trials" },
             "search_seed": { "$ref": "#/properties/search_seed" },
+            "generation": { "$ref": "#/properties/generation" },
             "params": described("object", "Hyperparameters."),
             "grid": described("object", "Values to try: lists, and ranges of a search."),
             "zip": { "description": "Lists of values that move together, of one length." },

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Span};
 use crate::scope::Scope;
-use crate::search::{SEARCH, SEARCH_SEED, TRIALS};
+use crate::search::{GENERATION, SEARCH, SEARCH_SEED, TRIALS};
 use crate::section::Section;
 use crate::suggest::did_you_mean;
 
@@ -16,7 +16,7 @@ pub(crate) const EXTERNAL: &str = "external";
 pub(crate) const EXTENDS: &str = "extends";
 
 /// Keys of a `[[method]]`.
-const METHOD_KEYS: [&str; 15] = [
+const METHOD_KEYS: [&str; 16] = [
     "name",
     "label",
     "bits",
@@ -32,6 +32,7 @@ const METHOD_KEYS: [&str; 15] = [
     SEARCH,
     TRIALS,
     SEARCH_SEED,
+    GENERATION,
 ];
 
 /// Reports a key that a section does not have.

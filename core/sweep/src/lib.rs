@@ -15,6 +15,7 @@
 //! [text]                       # encoder of the texts
 //! [train]                      # of deep methods
 //! [eval]                       # map_at: "protocol", "all" or K
+//! [pruning]                    # stops runs early
 //! [[method]]                   # one per method, or several that compete in one row
 //! name = "…"
 //! label = "…"                  # the row in tables; default: the method's title
@@ -131,6 +132,7 @@ mod external;
 mod external_runs;
 mod facts;
 mod flat_file;
+mod generations;
 mod grid;
 mod inactive;
 mod json_schema;
@@ -141,9 +143,11 @@ mod method_table;
 mod modalities;
 mod overrides;
 mod partial_point;
+mod parzen;
 mod plan;
 mod plan_file;
 mod points;
+mod pruning;
 mod range;
 mod read_file;
 mod reader;
@@ -168,9 +172,12 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use experiment::{Experiment, load};
 pub use external::CodesFile;
 pub use flat_file::read_table;
+pub use generations::{Observe, Planned};
 pub use hashlab_settings::did_you_mean;
 pub use json_schema::json_schema;
 pub use overrides::{Overrides, PREFIX};
+pub use parzen::{STARTUP, Tpe, TpeAxis};
 pub use plan::{EXTERNAL_METHOD, MOST_RUNS, Plan, PlanError, PlannedExternal, PlannedRun};
+pub use pruning::{Pruning, PruningMethod, Standing, Turn};
 pub use read_file::{ReadError, read_file};
 pub use selector::{Selectable, Selector};

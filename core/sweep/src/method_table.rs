@@ -10,7 +10,7 @@ use crate::known_keys::{METHOD, unknown_in_method};
 use crate::layers::{Layer, Origin};
 use crate::points::{EXCLUDE, Grid, WHEN};
 use crate::reader::Reader;
-use crate::search::{SEARCH, SEARCH_SEED, TRIALS};
+use crate::search::{GENERATION, SEARCH, SEARCH_SEED, TRIALS};
 use crate::section::Section;
 use crate::suggest::did_you_mean;
 use crate::toml_tree::{Field, Node, NodeKind};
@@ -136,7 +136,7 @@ fn named_method<'a>(reader: &mut Reader<'a>, node: &Node, fields: &[Field]) -> O
 fn read_fixed(reader: &mut Reader<'_>, fixed: &mut Layer, field: &Field) {
     match field.key.as_str() {
         "name" | "label" | GRID | ZIP | WHEN | EXCLUDE => {}
-        "bits" | "seeds" | SEARCH | TRIALS | SEARCH_SEED => reader.general(fixed, field),
+        "bits" | "seeds" | SEARCH | TRIALS | SEARCH_SEED | GENERATION => reader.general(fixed, field),
         "params" => reader.section(fixed, Section::Params, field),
         key => match Section::varied().into_iter().find(|section| section.key() == key) {
             Some(section) => overridden(reader, fixed, section, field),

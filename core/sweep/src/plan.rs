@@ -7,6 +7,7 @@ use hashlab_settings::Settings;
 use hashlab_store::{RunConfig, RunId};
 
 use crate::external::CodesFile;
+use crate::pruning::Pruning;
 
 /// All runs of an experiment, and their common facts.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,8 @@ pub struct Plan {
     pub protocol: String,
     /// Description of the protocol, one line: sizes and source.
     pub protocol_description: String,
+    /// How runs are stopped early; `None` if all go on to their end.
+    pub pruning: Option<Pruning>,
     /// The runs: by method, then grid point, then code length, then seed.
     pub runs: Vec<PlannedRun>,
     /// The runs of external rows: by row, then code length, then seed.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::external::CodesFile;
 use crate::plan::{Plan, PlanError, PlannedExternal, PlannedRun};
+use crate::pruning::Pruning;
 
 /// The first line.
 #[derive(Serialize, Deserialize)]
@@ -22,6 +23,8 @@ struct Header {
     dataset_title: String,
     protocol: String,
     protocol_description: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pruning: Option<Pruning>,
     /// Number of lines that follow, so that a truncated file is detected.
     runs: usize,
     /// Number of lines behind those, of external rows.
@@ -60,6 +63,7 @@ impl Plan {
             dataset_title: self.dataset_title.clone(),
             protocol: self.protocol.clone(),
             protocol_description: self.protocol_description.clone(),
+            pruning: self.pruning.clone(),
             runs: self.runs.len(),
             external: self.external.len(),
         };
@@ -113,6 +117,7 @@ impl Plan {
             dataset_title: header.dataset_title,
             protocol: header.protocol,
             protocol_description: header.protocol_description,
+            pruning: header.pruning,
             runs,
             external,
         })

@@ -9,6 +9,7 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::grid::{Axis, Domain, GRID, ZIP, axes, grid_keys};
 use crate::layers::{Assignment, Layer, Layers, Origin};
 use crate::partial_point::{PartialPoint, find_varied, not_varied, partial_point};
+use crate::parzen::{STARTUP, TpeAxis};
 use crate::reader::Reader;
 use crate::row_point::Key;
 use crate::search::{Search, SearchKind};
@@ -97,13 +98,19 @@ impl Grid {
     /// Lists the points: those of a grid, the last axis fastest, or those of a search, in its order; one empty point if
     /// nothing varies.
     pub(crate) fn points(&self) -> Vec<Layer> {
-        let whole = self.excludes.iter().filter(|exclude| exclude.bits.is_none()).collect::<Vec<_>>();
         let mut points = match self.search.kind {
             SearchKind::Grid => self.combinations(),
-            SearchKind::Random | SearchKind::Sobol => self.trials(),
+            SearchKind::Random | SearchKind::Sobol => self.trials(self.search.trials),
+            // The others follow from results.
+            SearchKind::Tpe => self.trials(self.search.trials.min(STARTUP)),
         };
-        points.retain(|point| !whole.iter().any(|exclude| exclude.holds(point)));
+        points.retain(|point| !self.leaves_out(point));
         points
+    }
+
+    /// Whether a point is left out for all code lengths.
+    pub(crate) fn leaves_out(&self, point: &Layer) -> bool {
+        self.excludes.iter().any(|exclude| exclude.bits.is_none() && exclude.holds(point))
     }
 
     /// Whether a point is left out for a code length.
@@ -113,15 +120,37 @@ impl Grid {
     }
 
     /// The points of a search, before any is left out.
-    fn trials(&self) -> Vec<Layer> {
-        let trial = |trial: usize| {
-            let mut point = Layer::new(Origin::GridPoint);
-            let values = |axis: &Axis| axis.at_fraction(self.search.fraction(trial, axis.number));
-            point.assignments = self.axes.iter().flat_map(values).collect();
-            point
-        };
-        let trials = if self.axes.is_empty() { 1 } else { self.search.trials };
-        self.applying((0..trials).map(trial).collect())
+    fn trials(&self, count: usize) -> Vec<Layer> {
+        let number = |trial: usize, axis: &Axis| self.search.fraction(trial, axis.number);
+        let trial = |trial: usize| self.at(self.axes.iter().map(|axis| number(trial, axis)));
+        let count = if self.axes.is_empty() { 1 } else { count };
+        self.applying((0..count).map(trial).collect())
+    }
+
+    /// The point at a number in `[0, 1)` per axis, with keys that may not apply at it.
+    fn at(&self, numbers: impl Iterator<Item = f64>) -> Layer {
+        let mut point = Layer::new(Origin::GridPoint);
+        let values = |(axis, number): (&Axis, f64)| axis.at_fraction(number);
+        point.assignments = self.axes.iter().zip(numbers).flat_map(values).collect();
+        point
+    }
+
+    /// The point at a number in `[0, 1)` per axis.
+    pub(crate) fn point_at(&self, numbers: &[f64]) -> Layer {
+        let mut point = self.at(numbers.iter().copied());
+        self.drop_inapplicable(&mut point);
+        point
+    }
+
+    /// For each axis, whether one of its keys has a value at a point.
+    pub(crate) fn applying_axes(&self, point: &Layer) -> Vec<bool> {
+        let applies = |axis: &Axis| axis.keys.iter().any(|varied| point.find(varied.section, &varied.key).is_some());
+        self.axes.iter().map(applies).collect()
+    }
+
+    /// The axes as a search by TPE sees them.
+    pub(crate) fn tpe_axes(&self) -> Vec<TpeAxis> {
+        self.axes.iter().map(Axis::for_tpe).collect()
     }
 
     /// All combinations of the axes' values, before any is left out. A range counts as its lower end.

@@ -6,6 +6,7 @@ use hashlab_data::DataKind;
 use hashlab_settings::{Schema, Settings};
 
 use crate::catalog::{Catalog, DatasetDecl, DatasetDescription, MethodDecl};
+use crate::pruning::Pruning;
 use crate::section::{General, Section};
 
 /// The key of `[image]` and `[text]` that names the encoder.
@@ -19,7 +20,13 @@ pub(crate) fn general() -> &'static Schema {
     &GENERAL
 }
 
+/// The keys of `[pruning]`.
+pub(crate) fn pruning() -> &'static Schema {
+    &PRUNING
+}
+
 static GENERAL: LazyLock<Schema> = LazyLock::new(Schema::of::<General>);
+static PRUNING: LazyLock<Schema> = LazyLock::new(Schema::of::<Pruning>);
 
 /// The declarations that settings are checked against.
 #[derive(Clone, Copy)]
@@ -42,6 +49,7 @@ impl<'a> Scope<'a> {
             Section::Encoder(modality) => self.catalog.encoders.get(modality),
             Section::Train => Some(&self.catalog.train),
             Section::Eval => Some(&self.catalog.eval),
+            Section::Pruning => Some(&*PRUNING),
             Section::Params => self.method.map(|method| &method.params),
         }
     }

@@ -7,12 +7,20 @@ use serde::{Deserialize, Serialize};
 use crate::diagnostic::Diagnostic;
 use crate::layers::{Assignment, Layers, Merged};
 use crate::method_table::MethodTable;
+use crate::pruning::Pruning;
 use crate::section::Section;
 
 /// The keys of a search, at the top of a file or in a method's table.
 pub(crate) const SEARCH: &str = "search";
 pub(crate) const TRIALS: &str = "trials";
 pub(crate) const SEARCH_SEED: &str = "search_seed";
+pub(crate) const GENERATION: &str = "generation";
+
+/// All of them.
+pub(crate) const KEYS: [&str; 4] = [SEARCH, TRIALS, SEARCH_SEED, GENERATION];
+
+/// Trials that TPE proposes at once, unless a file says otherwise.
+pub(crate) const DEFAULT_GENERATION: usize = 4;
 
 /// The choice of a method's points.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +33,8 @@ pub(crate) enum SearchKind {
     Random,
     /// Points of a Sobol sequence, which cover the ranges more evenly.
     Sobol,
+    /// Points that a tree-structured Parzen estimator proposes from the validation mAP of earlier ones.
+    Tpe,
 }
 
 /// The search of a method.
@@ -34,6 +44,8 @@ pub(crate) struct Search {
     /// Number of points, unless all combinations are taken.
     pub(crate) trials: usize,
     pub(crate) seed: u64,
+    /// Number of points that TPE proposes at once.
+    pub(crate) generation: usize,
 }
 
 impl Search {
@@ -42,7 +54,7 @@ impl Search {
     /// # Errors
     /// What keeps the method from being searched; nothing if that is a value which was reported before.
     pub(crate) fn of(merged: &Merged<'_>, table: &MethodTable) -> Result<Self, Vec<Diagnostic>> {
-        if [SEARCH, TRIALS, SEARCH_SEED].iter().any(|key| merged.rejects(Section::General, key)) {
+        if KEYS.iter().any(|key| merged.rejects(Section::General, key)) {
             return Err(Vec::new());
         }
         let general = merged.table(Section::General);
@@ -58,7 +70,14 @@ impl Search {
             let message = format!("`search = {}` needs a number of `trials`", read(SEARCH));
             return Err(vec![Diagnostic::new(span, message).help("`trials = 20`: the number of points to try")]);
         };
-        Ok(Self { kind, trials, seed: read(SEARCH_SEED).as_u64().unwrap_or_default() })
+        if kind == SearchKind::Tpe && Pruning::of(merged.table(Section::Pruning)).is_some() {
+            let span = merged.assignment(Section::General, SEARCH).map_or(&table.span, |set| &set.span);
+            let message = "`search = \"tpe\"` learns from runs that have ended, and `[pruning]` stops them before";
+            return Err(vec![Diagnostic::new(span, message).help("leave one of them out")]);
+        }
+        let generation = read(GENERATION).as_u64().and_then(|count| usize::try_from(count).ok());
+        let seed = read(SEARCH_SEED).as_u64().unwrap_or_default();
+        Ok(Self { kind, trials, seed, generation: generation.unwrap_or(DEFAULT_GENERATION) })
     }
 
     /// The number in `[0, 1)` that chooses the step of an axis at a trial: a function of seed, trial and axis alone, so
@@ -66,7 +85,8 @@ impl Search {
     pub(crate) fn fraction(self, trial: usize, axis: usize) -> f64 {
         match self.kind {
             SearchKind::Grid => unreachable!("a grid has no trials"),
-            SearchKind::Random => stream(self.seed, "search", &[trial as u64, axis as u64]).uniform(),
+            // The first trials of TPE are those of a random search.
+            SearchKind::Random | SearchKind::Tpe => stream(self.seed, "search", &[trial as u64, axis as u64]).uniform(),
             SearchKind::Sobol => sobol(self.seed, trial, axis),
         }
     }
@@ -74,7 +94,7 @@ impl Search {
 
 fn not_enumerable(low: &Assignment) -> Diagnostic {
     let message = format!("`{}` is a range, and a grid has every value of lists", low.path());
-    let help = "list values, or set `search = \"random\"` or `\"sobol\"` and a number of `trials`";
+    let help = "list values, or set `search = \"random\"` `\"sobol\"` or `\"tpe\"` and a number of `trials`";
     Diagnostic::new(&low.span, message).help(help)
 }
 
@@ -86,18 +106,32 @@ fn sobol(seed: u64, trial: usize, axis: usize) -> f64 {
     f64::from(sobol_burley::sample(trial as u32, (axis % axes) as u32, seed))
 }
 
-/// Reports the keys of a search that change nothing, as every method that reads them tries all combinations.
+/// Reports the keys of a search that change nothing, as no method that reads them has such a search.
 pub(crate) fn without_effect(layers: &Layers, methods: &[MethodTable]) -> Vec<Diagnostic> {
-    let keys = [TRIALS, SEARCH_SEED];
-    let of_method = methods.iter().filter(|table| table.grid.search.kind == SearchKind::Grid);
-    let own = of_method.flat_map(|table| keys.iter().filter_map(|key| table.fixed.find(Section::General, key)));
-    let all_grids = methods.iter().all(|table| table.grid.search.kind == SearchKind::Grid);
-    let shared = layers.downwards().filter(|_| all_grids);
-    let shared = shared.flat_map(|layer| keys.iter().filter_map(|key| layer.find(Section::General, key)));
-    let report = |set: &Assignment| {
-        let message = format!("`{}` changes nothing: all points of a grid are tried", set.key);
-        Diagnostic::new(&set.span, message).help("leave it out, or set `search` to \"random\" or \"sobol\"")
+    let idle = |table: &MethodTable, key: &str| match table.grid.search.kind {
+        SearchKind::Grid => true,
+        SearchKind::Random | SearchKind::Sobol => key == GENERATION,
+        SearchKind::Tpe => false,
     };
-    // An experiment with all its defaults has a seed, too.
-    own.chain(shared).filter(|set| set.key != SEARCH_SEED || set.value != 0).map(report).collect()
+    let keys = || [TRIALS, SEARCH_SEED, GENERATION].into_iter();
+    let own = methods.iter().flat_map(|table| {
+        keys().filter(|key| idle(table, key)).filter_map(|key| table.fixed.find(Section::General, key))
+    });
+    let shared = keys().filter(|key| methods.iter().all(|table| idle(table, key)));
+    let shared = shared.flat_map(|key| layers.downwards().filter_map(move |layer| layer.find(Section::General, key)));
+    let report = |set: &Assignment| {
+        let (only, searches) = match set.key.as_str() {
+            GENERATION => ("only TPE proposes points in generations", "\"tpe\""),
+            _ => ("all points of a grid are tried", "\"random\", \"sobol\" or \"tpe\""),
+        };
+        let message = format!("`{}` changes nothing: {only}", set.key);
+        Diagnostic::new(&set.span, message).help(format!("leave it out, or set `search` to {searches}"))
+    };
+    // An experiment with all its defaults has these, too.
+    let default = |set: &&Assignment| match set.key.as_str() {
+        SEARCH_SEED => set.value == 0,
+        GENERATION => set.value == DEFAULT_GENERATION,
+        _ => false,
+    };
+    own.chain(shared).filter(|set| !default(set)).map(report).collect()
 }

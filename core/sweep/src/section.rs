@@ -5,7 +5,7 @@ use hashlab_settings::{Params, Violations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::search::SearchKind;
+use crate::search::{DEFAULT_GENERATION, SearchKind};
 
 /// A table of settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +22,8 @@ pub(crate) enum Section {
     Train,
     /// `[eval]`.
     Eval,
+    /// `[pruning]`.
+    Pruning,
 }
 
 impl Section {
@@ -29,7 +31,7 @@ impl Section {
     pub(crate) fn shared() -> Vec<Self> {
         let mut sections = Self::varied();
         sections.insert(0, Self::Data);
-        sections.push(Self::Eval);
+        sections.extend([Self::Eval, Self::Pruning]);
         sections
     }
 
@@ -51,6 +53,7 @@ impl Section {
             Self::Encoder(modality) => modality.name(),
             Self::Train => "train",
             Self::Eval => "eval",
+            Self::Pruning => "pruning",
             Self::Params => "params",
         }
     }
@@ -85,14 +88,18 @@ pub(crate) struct General {
     pub(crate) bits: Vec<usize>,
     /// Seeds, one run each.
     pub(crate) seeds: Vec<u64>,
-    /// Points of a method's `grid`: all combinations of its lists (`grid`), or `trials` points of a pseudo-random
-    /// (`random`) or a Sobol sequence (`sobol`), which draw from lists and ranges.
+    /// Points of a method's `grid`: all combinations of its lists (`grid`), or `trials` points that draw from lists and
+    /// ranges: of a pseudo-random (`random`) or a Sobol sequence (`sobol`), or proposed from the validation mAP of
+    /// earlier points (`tpe`).
     pub(crate) search: SearchKind,
-    /// Number of points of a `random` or `sobol` search.
+    /// Number of points of a search that is no `grid`.
     #[schemars(range(min = 1, max = 10_000))]
     pub(crate) trials: Option<usize>,
     /// Seed of the points of a search.
     pub(crate) search_seed: u64,
+    /// `tpe`: number of points that are proposed at once, and run side by side.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) generation: usize,
 }
 
 impl Default for General {
@@ -106,6 +113,7 @@ impl Default for General {
             search: SearchKind::Grid,
             trials: None,
             search_seed: 0,
+            generation: DEFAULT_GENERATION,
         }
     }
 }
@@ -123,7 +131,7 @@ impl General {
             "bits" => Some("`bits = [16, 32]`: the code lengths to try"),
             "seeds" => Some("`seeds = [0, 1, 2]`: one run per seed"),
             "search" => Some("default: grid"),
-            "trials" => Some("`trials = 20`: the number of points of a `random` or `sobol` search"),
+            "trials" => Some("`trials = 20`: the number of points of a search"),
             _ => None,
         }
     }

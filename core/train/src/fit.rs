@@ -65,6 +65,11 @@ pub enum TrainEnd {
     },
     /// Stopped on request; a checkpoint is kept.
     Interrupted,
+    /// Stopped after an epoch, as the observer decided; a checkpoint is kept.
+    Stopped {
+        /// Epochs done.
+        epoch: usize,
+    },
     /// The loss is no longer finite; the last good checkpoint is kept.
     Diverged {
         /// Step and loss terms.
@@ -133,6 +138,10 @@ impl<'a> Trainer<'a> {
     fn run(mut self) -> Result<TrainEnd> {
         let steps = self.steps_per_epoch();
         while self.position.epoch < self.job.config.epochs {
+            if self.job.observer.stops_after(self.position.epoch)? {
+                self.save()?;
+                return Ok(TrainEnd::Stopped { epoch: self.position.epoch });
+            }
             if let Some(end) = self.epoch(steps)? {
                 return Ok(end);
             }

@@ -47,6 +47,13 @@ pub trait TrainObserver {
     fn checkpoint(&mut self, bytes: &[u8]) -> Result<()>;
     /// Whether the run was asked to stop.
     fn stopped(&self) -> bool;
+    /// Whether the training stops with a checkpoint after `epoch` epochs, short of its end.
+    ///
+    /// # Errors
+    /// If that cannot be decided.
+    fn stops_after(&mut self, _epoch: usize) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 /// A training step before its update.

@@ -49,6 +49,7 @@ fn text(run: &RunDir) -> Result<String> {
     match &state {
         RunState::Finished(result) => facts.extend(of_result(result)),
         RunState::Failed(failure) => facts.push(("error", failure.message.clone())),
+        RunState::Stopped { epoch } => facts.push(("next", format!("goes on from its checkpoint at epoch {epoch}"))),
         RunState::Interrupted { checkpoint: true } => facts.push(("next", "resumes from a checkpoint".into())),
         _ => {}
     }

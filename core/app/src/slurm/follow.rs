@@ -10,6 +10,7 @@ use hashlab_store::{RunId, counted};
 use hashlab_sweep::PlannedRun;
 
 use super::{CANCELLED, Cluster, Look, RunLook};
+use crate::rungs;
 
 /// Pause between two looks: short at first, as tests and small sweeps are.
 const PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
@@ -94,7 +95,7 @@ impl Cluster<'_> {
             // The end is looked at twice, too.
             if !submits && lost.is_empty() && self.is_over(&look) && self.still_over()? {
                 let mut chosen = look.runs.iter().filter(|(run, _)| self.is_chosen(run));
-                let done = chosen.all(|(_, state)| *state == RunLook::Finished);
+                let done = chosen.all(|(_, state)| matches!(state, RunLook::Finished | RunLook::Stopped));
                 return Ok(Followed::Ended(if done { Completion::Complete } else { Completion::Incomplete }));
             }
             let pause = PAUSES[usize::from(began.elapsed() > BEGINNING)];
@@ -142,7 +143,8 @@ impl Cluster<'_> {
 
     /// Keeps the runs that were not submitted too often since this process follows.
     fn within_limit(&mut self, runs: BTreeSet<RunId>, from: usize, say: &mut dyn FnMut(&str)) -> BTreeSet<RunId> {
-        let most = self.ledger.profile.resubmissions;
+        // A run of a further rung was not lost.
+        let most = self.ledger.profile.resubmissions + rungs::most_rungs(&self.sweep.plan);
         let counts = self.ledger.counts(from);
         let (kept, over): (BTreeSet<RunId>, BTreeSet<RunId>) =
             runs.into_iter().partition(|run| counts.get(run).copied().unwrap_or(0) < most);
@@ -161,8 +163,9 @@ impl Cluster<'_> {
     /// If a run's directory cannot be written, or the scheduler does not answer.
     pub fn cancel(&mut self, only: Option<&BTreeSet<RunId>>) -> Result<usize> {
         let look = self.look()?;
-        let unfinished =
-            |state: &RunLook| !matches!(state, RunLook::Finished | RunLook::Failed(_) | RunLook::Cancelled);
+        let unfinished = |state: &RunLook| {
+            !matches!(state, RunLook::Finished | RunLook::Stopped | RunLook::Failed(_) | RunLook::Cancelled)
+        };
         let mut cancelled = BTreeSet::new();
         for (run, state) in &look.runs {
             if unfinished(state) && only.is_none_or(|only| only.contains(&run.id)) {
@@ -230,11 +233,12 @@ impl Look<'_> {
     /// The counts in one line.
     pub fn summary(&self) -> String {
         let count = |wanted: &dyn Fn(&RunLook) -> bool| self.count(wanted);
-        let parts: [(&str, usize); 7] = [
+        let parts: [(&str, usize); 8] = [
             ("finished", count(&|look| *look == RunLook::Finished)),
             ("running", count(&|look| *look == RunLook::Running)),
             ("in tasks", count(&|look| *look == RunLook::Queued)),
             ("failed", count(&|look| matches!(look, RunLook::Failed(_)))),
+            ("stopped", count(&|look| *look == RunLook::Stopped)),
             ("cancelled", count(&|look| *look == RunLook::Cancelled)),
             ("unknown", count(&|look| *look == RunLook::Unknown)),
             ("in no task", count(&|look| *look == RunLook::Open)),

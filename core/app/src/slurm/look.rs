@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use hashlab_exec::slurm::{Life, QueuedTask, SlurmError, life};
 use hashlab_store::{RunId, RunState};
-use hashlab_sweep::PlannedRun;
+use hashlab_sweep::{PlannedRun, Turn};
 
 use super::Cluster;
 use super::ledger::Kind;
+use crate::rungs;
 
 /// State of a run of a sweep on a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum RunLook {
     Unknown,
     /// It failed, and no task will repeat it.
     Failed(String),
+    /// It is stopped early, or waits until others have come as far.
+    Stopped,
     /// It was cancelled.
     Cancelled,
     /// It is unfinished and in no task: it was never submitted, or its task ended before it.
@@ -69,8 +72,10 @@ impl<'a> Cluster<'a> {
         let living = self.living(tasks.as_deref());
         let store = self.workspace.dirs.store();
         let begun = store.begun()?;
+        let turns = rungs::turns(self.workspace, &self.sweep.plan)?;
+        let idle = |at: usize| turns.as_ref().is_some_and(|turns| matches!(turns[at], Turn::Wait | Turn::Stop));
         let mut runs = Vec::new();
-        for run in &self.sweep.plan.runs {
+        for (at, run) in self.sweep.plan.runs.iter().enumerate() {
             let dir = store.run(&run.id)?;
             let state = if begun.contains(&run.id) { dir.state() } else { RunState::Missing };
             let look = match (state, living.get(&run.id)) {
@@ -79,6 +84,7 @@ impl<'a> Cluster<'a> {
                 _ if dir.is_cancelled() => RunLook::Cancelled,
                 (_, Some(look)) => look.clone(),
                 (RunState::Failed(failure), None) => RunLook::Failed(failure.message),
+                (_, None) if idle(at) => RunLook::Stopped,
                 (_, None) => RunLook::Open,
             };
             runs.push((run, look));

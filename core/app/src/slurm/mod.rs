@@ -141,7 +141,9 @@ impl PlannedSweep {
         check_data(workspace, &pending)?;
         workspace.dirs.store().check_writable().map_err(|error| unwritable(&error))?;
         let mut cluster = Cluster::open(workspace, self, options, Some(profile))?;
-        cluster.chosen = Some(pending.iter().map(|pending| pending.run.id.clone()).collect());
+        // Not only those of the first rung.
+        let chosen = self.unfinished(workspace, &options.choice)?;
+        cluster.chosen = Some(chosen.iter().map(|pending| pending.run.id.clone()).collect());
         cluster.take_turn()?;
         self.set_aside(workspace, &options.choice)?;
         self.measure_external(workspace)?;

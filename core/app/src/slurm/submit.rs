@@ -11,7 +11,7 @@ use hashlab_store::RunId;
 
 use super::Cluster;
 use super::ledger::{Kind, Ledger, Submission};
-use crate::graph::{PendingRun, job_graph};
+use crate::graph::{Goal, PendingRun, job_graph};
 use crate::{Launch, shell};
 
 /// Folder of the tasks' output.
@@ -32,7 +32,7 @@ impl Cluster<'_> {
             dir.prepare(&run.config())?;
             // An old failure would hide that the task of the run vanished before it began.
             dir.forget_failure()?;
-            pending.push(PendingRun { run, deep: method.deep });
+            pending.push(PendingRun { run, deep: method.deep, goal: Goal::End, repeated: false });
         }
         let limit = self.slurm.max_array_size()?;
         let mut before = Vec::new();

@@ -86,7 +86,7 @@ impl Board {
     fn end(&mut self, id: JobId, job: &Job, part: usize, outcome: &Outcome) {
         self.held.remove(&(id, part));
         match outcome {
-            Outcome::Finished(_) | Outcome::StageDone => self.done += 1,
+            Outcome::Finished(_) | Outcome::Stopped { .. } | Outcome::StageDone => self.done += 1,
             Outcome::Failed { .. } => self.failed += 1,
             Outcome::Interrupted { .. } | Outcome::NotStarted { .. } => {}
         }

@@ -16,6 +16,7 @@ pub(super) fn ending(job: &Job, part: usize, outcome: &Outcome, execution: Execu
     };
     let text = match outcome {
         Outcome::Finished(result) => finished(job, result, execution, &after),
+        Outcome::Stopped { epoch } => format!("stopped at epoch {epoch} {after}, to be compared with others"),
         Outcome::StageDone => format!("done {}", after.replacen("after", "in", 1)),
         Outcome::Failed { message } => format!("FAILED {after}: {}", failure(job, message)),
         Outcome::Interrupted { reason: None } => "stopped; the same command resumes it".to_owned(),

@@ -72,17 +72,22 @@ impl Scheduler<'_> {
         for attempt in &submitted.attempts {
             let dir = &self.graph.job(id).dirs()[attempt.part];
             let failure = dir.failure().filter(|failure| failure.attempt > attempt.before);
-            match (dir.result(), failure) {
-                (Some(result), _) => self.end(id, attempt.part, Outcome::from(&result), Execution::Here(took)),
-                (None, Some(failure)) if submitted.passing_of(dir.id()).is_some() => {
+            // A run that was to stop at an epoch has no result.
+            let stopped = dir.stopped().filter(|stopped| stopped.attempt > attempt.before);
+            let outcome = match (dir.result(), failure, stopped) {
+                (Some(result), ..) => Outcome::from(&result),
+                (None, Some(failure), _) if submitted.passing_of(dir.id()).is_some() => {
                     passing.push((*attempt, failure.message));
+                    continue;
                 }
-                (None, Some(failure)) => {
-                    let outcome = Outcome::Failed { message: failure.message };
-                    self.end(id, attempt.part, outcome, Execution::Here(took));
+                (None, Some(failure), _) => Outcome::Failed { message: failure.message },
+                (None, None, Some(stopped)) => Outcome::Stopped { epoch: stopped.epoch },
+                (None, None, None) => {
+                    left.push(*attempt);
+                    continue;
                 }
-                (None, None) => left.push(*attempt),
-            }
+            };
+            self.end(id, attempt.part, outcome, Execution::Here(took));
         }
         let again = self.retry_recorded(submitted, passing, took);
         let others = match exit {

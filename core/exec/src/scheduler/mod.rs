@@ -200,6 +200,9 @@ impl<'a> Scheduler<'a> {
             match dir.state() {
                 RunState::Finished(result) => self.end(id, part, Outcome::from(&*result), Execution::Elsewhere),
                 RunState::Running => self.hold(id, part),
+                RunState::Stopped { epoch } if job.until().is_some_and(|until| epoch >= until) => {
+                    self.end(id, part, Outcome::Stopped { epoch }, Execution::Elsewhere);
+                }
                 _ => match (self.prepare)(dir) {
                     Ok(()) => attempts.push(Attempt { part, before: last_attempt(dir) }),
                     Err(message) => self.fail(id, part, message, Execution::Never),

@@ -238,7 +238,7 @@ impl State {
                         reason.as_deref().map(|reason| format!(": {}", first_line(reason))).unwrap_or_default();
                     skipped = Some(Doom::Skipped(format!("its {kind} stopped{reason}")));
                 }
-                Outcome::Finished(_) | Outcome::StageDone => {}
+                Outcome::Finished(_) | Outcome::Stopped { .. } | Outcome::StageDone => {}
             }
         }
         skipped

@@ -64,6 +64,11 @@ pub enum RunEnd {
     },
     /// Asked to stop; a checkpoint is kept.
     Interrupted,
+    /// Stopped after an epoch, as the observer decided; a checkpoint is kept.
+    Stopped {
+        /// Epochs done.
+        epoch: usize,
+    },
 }
 
 impl<'a> RunJob<'a> {
@@ -159,6 +164,7 @@ fn train(
 fn finish(job: &RunJob<'_>, mut evaluator: Evaluator<'_>, method: &dyn HashMethod, end: TrainEnd) -> Result<RunEnd> {
     match end {
         TrainEnd::Interrupted => Ok(RunEnd::Interrupted),
+        TrainEnd::Stopped { epoch } => Ok(RunEnd::Stopped { epoch }),
         TrainEnd::Done { epoch, seconds, validated } => {
             if !validated {
                 evaluator.forget();

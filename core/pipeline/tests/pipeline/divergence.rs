@@ -25,7 +25,7 @@ fn a_training_that_diverged_is_not_kept_when_it_is_stopped() {
                 assert!(model.is_none() && queries.is_none(), "no state of a diverged run is worth keeping");
                 Some(result.status)
             }
-            RunEnd::Interrupted => None,
+            RunEnd::Interrupted | RunEnd::Stopped { .. } => None,
         };
         assert_eq!((found, stopper.checkpoint.is_some()), (status, status.is_none()), "stopped after {after} steps");
     }

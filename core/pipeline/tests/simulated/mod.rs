@@ -90,7 +90,7 @@ fn execute(config: &RunConfig, environment: &RunEnvironment<'_>) -> Result<()> {
     })?;
     match end {
         RunEnd::Result { result, .. } => ensure!(result.mean_test("map_at_k") > Some(0.0), "nothing was found"),
-        RunEnd::Interrupted => bail!("nobody asked it to stop"),
+        RunEnd::Interrupted | RunEnd::Stopped { .. } => bail!("nobody asked it to stop"),
     }
     Ok(())
 }

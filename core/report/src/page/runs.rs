@@ -129,7 +129,7 @@ fn counts(runs: &[&ReportedRun], details: &Details) -> Vec<(&'static str, usize)
     for run in runs {
         *counts.entry(state(run, details.get(&run.run))).or_default() += 1;
     }
-    let order = ["finished", "failed", "diverged", "running", "interrupted", "missing"];
+    let order = ["finished", "failed", "diverged", "running", "interrupted", "stopped", "missing"];
     order.into_iter().filter_map(|state| Some((state, *counts.get(state)?))).collect()
 }
 
@@ -137,6 +137,15 @@ fn counts(runs: &[&ReportedRun], details: &Details) -> Vec<(&'static str, usize)
 fn state(run: &ReportedRun, details: Option<&RunDetails>) -> &'static str {
     let ended = matches!(run.outcome, Outcome::Finished(_) | Outcome::Diverged(_));
     details.and_then(|d| d.state).filter(|_| !ended).unwrap_or(run.outcome.name())
+}
+
+/// The selected epoch of a run, or the one at which it was stopped.
+fn epoch(run: &ReportedRun) -> Option<usize> {
+    match &run.outcome {
+        Outcome::Finished(result) | Outcome::Diverged(result) => result.epoch,
+        Outcome::Stopped { epoch } => Some(*epoch),
+        Outcome::Failed { .. } | Outcome::Missing => None,
+    }
 }
 
 impl<'a> RunView<'a> {
@@ -170,7 +179,7 @@ impl<'a> RunView<'a> {
             state: state(run, details),
             validation: number(result.and_then(hashlab_store::RunResult::primary_validation)),
             test: tasks.iter().map(test).collect(),
-            epoch: result.and_then(|r| r.epoch).map_or(NONE.to_owned(), |epoch| epoch.to_string()),
+            epoch: epoch(run).map_or(NONE.to_owned(), |epoch| epoch.to_string()),
             seconds: seconds(result.and_then(|r| r.seconds.get("train").copied())),
             error: details.and_then(|d| d.error.as_deref()).filter(|_| result.is_none()).or(run.reason()),
             differences: own.iter().filter(differs).cloned().collect(),

@@ -13,8 +13,10 @@ mod outside;
 mod plans;
 mod points;
 mod properties;
+mod pruning;
 mod search;
 mod sections;
+mod tpe;
 
 use std::path::Path;
 
