@@ -152,7 +152,7 @@ fn jsonl(preview: &Preview<'_>) -> String {
         let line = json!({ "job": name(&at), "kind": "features", "title": stage.title, "needs": needs });
         let _ = writeln!(text, "{line}");
     }
-    for PreviewedRun { run, state, needs, estimate } in &preview.runs {
+    for PreviewedRun { run, state, needs, estimate, .. } in &preview.runs {
         let estimate = estimate.map(|one| {
             json!({
                 "seconds": one.seconds, "memory_mib": one.memory_mib, "disk_bytes": one.disk_bytes, "runs": one.runs,

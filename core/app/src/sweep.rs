@@ -368,7 +368,13 @@ pub(crate) fn check_data(workspace: &Workspace, pending: &[PendingRun<'_>]) -> R
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => {
                 let dataset = workspace.registry.dataset(&config.dataset)?.open(&config.data, &workspace.dirs.data)?;
-                *new.insert(split_of(config, dataset.as_ref())?.train.len())
+                let split = split_of(config, dataset.as_ref())?;
+                let items = split.train.len();
+                if split.validation_query.is_empty() {
+                    let help = "ask for fewer queries in [data], or name `validation_query`";
+                    return Err(bad_input(format!("{items} training items leave no validation query\nhelp: {help}")));
+                }
+                *new.insert(items)
             }
         };
         let batches = check_batches(config, workspace.registry.encoders, items);

@@ -146,6 +146,7 @@ fn alone(run: &RunDir) -> Result<Plan> {
         return Err(bad_input(format!("run `{id}` is {state}, so that there is nothing to compare with")));
     }
     Ok(Plan {
+        pruning: None,
         name: run.id().0.clone(),
         dataset: config.dataset.clone(),
         dataset_title: config.dataset.clone(),
