@@ -125,7 +125,8 @@ impl File {
 fn reproduction(args: &ExperimentArgs) -> String {
     let env = overriding_env().into_iter().map(|(name, value)| format!("{name}={} ", quoted(&value)));
     // A name that begins like an option is a path with `./`.
-    let path = |path: &PathBuf| Path::new(if path.as_os_str().as_bytes().starts_with(b"-") { "." } else { "" }).join(path);
+    let path =
+        |path: &PathBuf| Path::new(if path.as_os_str().as_bytes().starts_with(b"-") { "." } else { "" }).join(path);
     let file = args.file.iter().map(|file| format!(" {}", quoted(&path(file).display().to_string())));
     let set = args.set.iter().map(|assignment| format!(" --set {}", quoted(assignment)));
     format!("{}hashlab sweep{}{}", env.collect::<String>(), file.collect::<String>(), set.collect::<String>())

@@ -37,12 +37,11 @@ pub(crate) fn plan(
     for _ in 0..ROUNDS {
         let missing = match context.plan(args) {
             Ok(planned) => {
-                let needs = planned.missing_data(&context.workspace, extent == Extent::All)?;
-                if needs.is_empty() {
+                let Some(missing) = planned.missing_data(&context.workspace, extent == Extent::All)? else {
                     record(args, &planned.unlocked, say);
                     return Ok(planned);
-                }
-                MissingFiles { needs, absence: None, command: planned.fetching() }
+                };
+                missing
             }
             Err(error) => error.downcast::<MissingFiles>()?,
         };

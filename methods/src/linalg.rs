@@ -37,22 +37,12 @@ pub(crate) fn check_dimensions(cx: &BuildContext) -> Result<()> {
     Ok(())
 }
 
-/// Violations at planning time for the errors of [`check_dimensions`] and [`check_items`].
+/// Violations at planning time for the errors of [`check_dimensions`].
 pub(crate) fn check_facts(run: &RunFacts) -> Violations {
+    let Some((_, &dim)) = run.dims.only() else { return Violations::none() };
     let bits = run.bits;
-    let dim = run.dims.only().map_or(usize::MAX, |(_, &dim)| dim);
     let message = format!("{bits} bits need at least {bits} feature dimensions, there are {dim}");
-    Violations::none().require(bits <= dim, ["bits"], message).and(check_facts_of_items(run))
-}
-
-/// Violations at planning time for the errors of [`check_items`].
-pub(crate) fn check_facts_of_items(run: &RunFacts) -> Violations {
-    let (bits, items) = (run.bits, run.train_items.unwrap_or(usize::MAX));
-    Violations::none().require(items > bits, ["bits"], too_few_items(items, bits))
-}
-
-fn too_few_items(items: usize, bits: usize) -> String {
-    format!("{bits} bits need more than {bits} training items, there are {items}")
+    Violations::none().require(bits <= dim, ["bits"], message)
 }
 
 /// Whether `items` training items have a principal direction for every bit: centered, they span at most one dimension
@@ -61,7 +51,7 @@ fn too_few_items(items: usize, bits: usize) -> String {
 /// # Errors
 /// If there are not more items than bits.
 pub(crate) fn check_items(items: usize, bits: usize) -> Result<()> {
-    ensure!(items > bits, too_few_items(items, bits));
+    ensure!(items > bits, "{bits} bits need more than {bits} training items, there are {items}");
     Ok(())
 }
 

@@ -84,9 +84,8 @@ fn the_epoch_is_selected_as_each_row_says() {
 /// Their ranking is that of ties, whatever its number.
 #[test]
 fn codes_that_collapsed_in_training_are_flagged_everywhere() {
-    let lab = with_methods(
-        "[[method]]\nname = \"hashnet\"\ntrain = { learning_rate = 10.0 }\n[[method]]\nname = \"lsh\"\n",
-    );
+    let lab =
+        with_methods("[[method]]\nname = \"hashnet\"\ntrain = { learning_rate = 10.0 }\n[[method]]\nname = \"lsh\"\n");
     let ended = lab.run(&["sweep", FILE, "--no-times"]);
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     let table = ended.stdout;

@@ -64,6 +64,11 @@ impl fmt::Display for MissingFiles {
 
 impl std::error::Error for MissingFiles {}
 
+/// What an absent data set says of itself, without its advice, which is that for a download by hand.
+pub(crate) fn absence(error: &str) -> &str {
+    error.split("\nhelp: ").next().unwrap_or_default()
+}
+
 /// A file that is here, and whose digest nothing states.
 pub type Unlocked = (Remote, PathBuf);
 
@@ -130,8 +135,7 @@ impl HubFiles {
 
     /// Keeps account of the public files of a data set that are absent. `error` is why it has no description.
     pub(crate) fn note_data(&self, entry: &DatasetEntry, error: &str) {
-        // Its advice is that for a download by hand.
-        let absence = error.split("\nhelp: ").next().unwrap_or_default();
+        let absence = absence(error);
         for remote in entry.published.iter().flat_map(|published| published.remotes()) {
             if self.find(format!("data set `{}`", entry.summary.name), remote).is_err() {
                 let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);

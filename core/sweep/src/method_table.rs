@@ -73,7 +73,9 @@ fn controls(c: char) -> bool {
 /// Whether a label looks like one without a blank at its end, or without a character that shows nothing. Joiners stay:
 /// some scripts need them.
 fn looks_like_another(label: &str) -> bool {
-    let unseen = |c| matches!(c, '\u{a0}' | '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
+    let unseen = |c| {
+        matches!(c, '\u{a0}' | '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+    };
     label.trim() != label || label.is_empty() || label.chars().any(unseen)
 }
 

@@ -94,7 +94,7 @@ impl Search {
 
 fn not_enumerable(low: &Assignment) -> Diagnostic {
     let message = format!("`{}` is a range, and a grid has every value of lists", low.path());
-    let help = "list values, or set `search = \"random\"` `\"sobol\"` or `\"tpe\"` and a number of `trials`";
+    let help = "list values, or set `search = \"random\"`, `\"sobol\"` or `\"tpe\"` and a number of `trials`";
     Diagnostic::new(&low.span, message).help(help)
 }
 

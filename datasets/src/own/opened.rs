@@ -124,7 +124,7 @@ impl Opened {
         };
         check_labels(&labels)?;
         let alone = items_alone(&labels);
-        if 2 * alone > labels.len() {
+        if 2 * alone >= labels.len() {
             findings.push(format!("{alone} of {} items share no label with another{NAMES}", labels.len()));
         }
         let captions_per_item =

@@ -102,7 +102,12 @@ fn check_quotes(path: &Path, last: &csv::Position) -> Result<(), DataError> {
     let quotes = row.iter().filter(|byte| **byte == b'"').count();
     if row.contains(&b'\n') && quotes % 2 == 1 {
         let problem = "a quote is opened and not closed, so that all that follows would be one cell";
-        return Err(damaged_line(path, last.line() as usize, problem, "close it, or double the quotes inside of a cell"));
+        return Err(damaged_line(
+            path,
+            last.line() as usize,
+            problem,
+            "close it, or double the quotes inside of a cell",
+        ));
     }
     Ok(())
 }

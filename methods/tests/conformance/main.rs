@@ -155,7 +155,8 @@ fn the_code_of_an_item_is_that_of_the_item_alone() {
             for item in [0, ITEMS as u32 + 6] {
                 let alone = built.as_method().encode(&plain(method, &Modality::ALL, &[item]), *modality).unwrap();
                 let of_all = all.narrow(0, item as usize, 1).unwrap();
-                let difference = (&alone - &of_all).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+                let difference =
+                    (&alone - &of_all).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
                 let largest = of_all.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
                 assert!(difference <= 1e-4 * largest, "{}: {difference} of {largest}", method.info.name);
             }

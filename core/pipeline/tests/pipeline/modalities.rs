@@ -130,7 +130,7 @@ fn an_encoders_features_go_with_those_of_the_data_set_unless_it_is_trained() {
     let result = result(execute(json!({ "image_size": 8 })).unwrap());
     assert_eq!(result.test.keys().map(|task| task.key()).collect::<Vec<_>>(), ["i2t", "t2i"]);
     let error = execute(json!({ "image_size": 8, "finetune": true })).err().unwrap();
-    assert!(format!("{error:#}").contains("that of texts is frozen"), "{error:#}");
+    assert!(format!("{error:#}").contains("the encoder of texts is frozen"), "{error:#}");
 }
 
 /// As after a frozen trunk: images are the network's, texts are unchanged.

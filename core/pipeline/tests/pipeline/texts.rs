@@ -181,7 +181,7 @@ fn a_run_trains_all_of_its_encoders_or_none() {
         let [image, text] = [image, text].map(|on| json!({ "finetune": on }));
         let config = config(&SEPARATE, image, text);
         let message = format!("{:#}", check_finetuning(&config).unwrap_err());
-        assert!(message.contains(&format!("that of {frozen} is frozen")), "{message}");
+        assert!(message.contains(&format!("the encoder of {frozen} is frozen")), "{message}");
         let end = execute_on(&Captioned::new(), (&config, &SEPARATE), &mut Notes::default(), None);
         assert_eq!(format!("{:#}", end.err().unwrap()), message);
     }
