@@ -1,7 +1,6 @@
 //! Finding one's way among runs: `ls` and `open`.
 
 use std::fs;
-use std::time::Instant;
 
 use insta::assert_snapshot;
 use serde_json::Value;
@@ -119,20 +118,15 @@ fn what_is_opened_is_printed() {
     assert!(refused.stderr.contains("nothing here opens ") && refused.stderr.contains("--print"), "{refused:#?}");
 }
 
-/// Ten thousand runs take less than a second; the bound is wider, as tests share the machine.
 #[test]
-fn ten_thousand_runs_are_listed_at_once() {
+fn ten_thousand_runs_are_listed_with_and_without_their_index() {
     let lab = crate::large::finished_many(10_000);
     let first = lab.ok(&["ls", "--sort=-primary", "--format", "json"]);
     assert!(lab.path("runs/results.index").exists());
-    let started = Instant::now();
     let again = lab.ok(&["ls", "--sort=-primary", "--format", "json"]);
-    let took = started.elapsed().as_secs_f64();
-    println!("10,000 runs were listed in {took:.2} s");
     assert_eq!(again, first, "the index changes nothing");
     let rows: Vec<Value> = serde_json::from_str(&again).unwrap();
     assert_eq!((rows.len(), rows[0]["primary"].as_f64()), (10_000, Some(0.9999)));
-    assert!(took < 5.0, "{took} s");
     fs::remove_file(lab.path("runs/results.index")).unwrap();
     assert_eq!(lab.ok(&["ls", "--sort=-primary", "--format", "json"]), first);
 }

@@ -39,7 +39,7 @@ pub(crate) enum Domain {
     /// Values in turn. Lists of one axis are equally long, and never empty.
     List(Vec<Assignment>),
     /// All numbers of a range. Its axis has no other key.
-    Range(Range),
+    Range(Box<Range>),
 }
 
 impl Axis {
@@ -234,7 +234,7 @@ fn values(reader: &mut Reader<'_>, key: &GridKey<'_>, unique: bool) -> Option<Va
     let items = match &key.node.kind {
         NodeKind::List(items) => items,
         NodeKind::Table(fields) if unique => {
-            return range(reader, key, fields).map(|range| varied(Domain::Range(range)));
+            return range(reader, key, fields).map(|range| varied(Domain::Range(Box::new(range))));
         }
         _ => {
             let (table, what) = if unique { (GRID, "a list or a range") } else { (ZIP, "a list") };

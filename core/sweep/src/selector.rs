@@ -150,7 +150,7 @@ fn same(value: &Value, text: &str) -> bool {
             (Some(number), Ok(text)) => number == text,
             _ => number.as_f64().is_some() && number.as_f64() == text.parse().ok(),
         },
-        Value::Array(values) => value.to_string() == text || values.iter().any(|value| same(value, text)),
+        Value::Array(values) => format!("{value}") == text || values.iter().any(|value| same(value, text)),
         other => format!("{other}") == text,
     }
 }
