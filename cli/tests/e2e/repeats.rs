@@ -5,7 +5,7 @@ use std::fs;
 use hashlab_store::RunDir;
 use serde_json::Value;
 
-use crate::lab::{FILE, Lab, NAME, TINY};
+use crate::lab::{Ended, FILE, Lab, NAME, TINY};
 
 /// Makes a run's result one of other sources, of which its provenance has the digest under a key.
 fn age(run: &RunDir, key: &str) {
@@ -124,4 +124,17 @@ fn a_repetition_that_fails_keeps_the_result() {
     assert!(lab.runs().iter().all(|run| run.result().is_some()));
     assert!(lab.runs_of("cibhash").iter().all(|run| run.model_path().is_file()));
     assert_eq!(lab.ok(&["table", NAME, "--no-times"]), before);
+}
+
+/// A limit on the size of files stands for a disk that has room for results, and not for checkpoints.
+#[test]
+fn a_checkpoint_that_cannot_be_kept_costs_nothing() {
+    let lab = Lab::with(TINY);
+    let table = lab.ok(&["sweep", FILE, "--no-times"]);
+    let hashlab = env!("CARGO_BIN_EXE_hashlab");
+    let limited = format!("ulimit -f 400; exec {hashlab} sweep {FILE} --no-times --rerun cibhash");
+    let ended = Ended::from(lab.command_of("sh", &["-c", &limited]).output().unwrap());
+    assert_eq!((ended.code, &ended.stdout), (Some(0), &table), "{}", ended.stderr);
+    assert!(ended.stderr.contains(": goes on without a checkpoint: cannot write `"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the result is stored, without the trained model: "), "{}", ended.stderr);
 }
