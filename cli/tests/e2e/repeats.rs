@@ -5,7 +5,7 @@ use std::fs;
 use hashlab_store::RunDir;
 use serde_json::Value;
 
-use crate::lab::{Ended, FILE, Lab, NAME, TINY};
+use crate::lab::{Ended, FILE, Lab, NAME, PROGRAM, TINY};
 
 /// Makes a run's result one of other sources, of which its provenance has the digest under a key.
 fn age(run: &RunDir, key: &str) {
@@ -131,8 +131,7 @@ fn a_repetition_that_fails_keeps_the_result() {
 fn a_checkpoint_that_cannot_be_kept_costs_nothing() {
     let lab = Lab::with(TINY);
     let table = lab.ok(&["sweep", FILE, "--no-times"]);
-    let hashlab = env!("CARGO_BIN_EXE_hashlab");
-    let limited = format!("ulimit -f 400; exec {hashlab} sweep {FILE} --no-times --rerun cibhash");
+    let limited = format!("ulimit -f 400; exec {PROGRAM} sweep {FILE} --no-times --rerun cibhash");
     let ended = Ended::from(lab.command_of("sh", &["-c", &limited]).output().unwrap());
     assert_eq!((ended.code, &ended.stdout), (Some(0), &table), "{}", ended.stderr);
     assert!(ended.stderr.contains(": goes on without a checkpoint: cannot write `"), "{}", ended.stderr);
