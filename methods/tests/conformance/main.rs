@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::{DType, Tensor};
 use hashlab_kernels::device;
 use hashlab_method::{
-    AnyMethod, BuildContext, ByModality, Features, HashMethod, MethodEntry, Modality, State, Supervision, TrainSet,
+    AnyMethod, BatchSpec, BuildContext, ByModality, Features, HashMethod, MethodEntry, Modality, Progress, State,
+    Supervision, TrainSet, View,
 };
 use hashlab_methods::METHODS;
 use hashlab_rng::stream;
 use hashlab_train::TrainEnd;
 
+mod learning;
 mod registry;
 mod threads;
 mod training;
@@ -53,6 +55,11 @@ fn class_of(item: u32) -> usize {
 /// Clustered features; each view adds noise of its own. Those of a method's second modality are others than of its
 /// first.
 fn features(method: &MethodEntry, modality: Modality, items: &[u32], view: u64) -> Tensor {
+    features_around(2.0, method, modality, items, view)
+}
+
+/// Features that consist of a cluster's center, times `share`, and noise.
+fn features_around(share: f64, method: &MethodEntry, modality: Modality, items: &[u32], view: u64) -> Tensor {
     let second = modalities(method).iter().position(|of| *of == modality) == Some(1);
     let [center, noise] = if second { ["centre/second", "noise/second"] } else { ["centre", "noise"] };
     let values: Vec<f32> = items
@@ -60,10 +67,17 @@ fn features(method: &MethodEntry, modality: Modality, items: &[u32], view: u64) 
         .flat_map(|&item| {
             let mut center = stream(0, center, &[class_of(item) as u64]);
             let mut noise = stream(0, noise, &[u64::from(item), view]);
-            (0..DIM).map(move |_| (2.0 * center.normal() + noise.normal()) as f32)
+            (0..DIM).map(move |_| (share * center.normal() + noise.normal()) as f32)
         })
         .collect();
     Tensor::from_vec(values, (items.len(), DIM), device::for_tests()).unwrap()
+}
+
+/// The views of a batch, whose noise is drawn anew in every epoch.
+fn views_of(spec: &BatchSpec, at: &Progress, features: impl Fn(Modality, u64) -> Tensor) -> Vec<View> {
+    let first = (at.epoch * spec.views.len()) as u64 + 1;
+    let viewed = |modality, number| View { modality, x: features(modality, number) };
+    spec.views.iter().zip(first..).map(|(view, number)| viewed(view.modality(), number)).collect()
 }
 
 /// Labels, for supervised methods.

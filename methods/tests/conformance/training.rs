@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use hashlab_kernels::device;
-use hashlab_method::{AnyMethod, Batch, BatchSpec, HashMethod, MethodEntry, Progress, TrainSet, View};
+use hashlab_method::{AnyMethod, Batch, BatchSpec, HashMethod, MethodEntry, Progress, TrainSet};
 use hashlab_methods::METHODS;
 use hashlab_train::{Checkpoint, Fit, TrainConfig, TrainData, TrainEnd, TrainObserver, fit};
 
-use crate::{ITEMS, bits, build, encode_as, features, labels, modalities, plain, state_bits};
+use crate::{ITEMS, bits, build, encode_as, features, labels, modalities, plain, state_bits, views_of};
 
 /// Batches of synthetic features.
-struct Synthetic<'a>(&'a MethodEntry);
+pub(crate) struct Synthetic<'a>(pub(crate) &'a MethodEntry);
 
 impl TrainData for Synthetic<'_> {
     fn len(&self) -> usize {
@@ -20,11 +20,8 @@ impl TrainData for Synthetic<'_> {
     }
 
     fn batch(&self, items: &[u32], spec: &BatchSpec, at: &Progress) -> Result<Batch> {
-        let first = (at.epoch * spec.views.len()) as u64 + 1;
-        let views = spec.views.iter().zip(first..);
-        let viewed = |modality, number| View { modality, x: features(self.0, modality, items, number) };
-        let views = views.map(|(view, number)| viewed(view.modality(), number));
-        Ok(Batch { items: items.to_vec(), views: views.collect(), labels: labels(self.0, items) })
+        let views = views_of(spec, at, |modality, view| features(self.0, modality, items, view));
+        Ok(Batch { items: items.to_vec(), views, labels: labels(self.0, items) })
     }
 }
 
@@ -33,7 +30,7 @@ pub(crate) struct Notes {
     stop_after: Option<usize>,
     asked: Cell<usize>,
     checkpoint: Option<Vec<u8>>,
-    losses: Vec<f64>,
+    pub(crate) losses: Vec<f64>,
 }
 
 impl Notes {

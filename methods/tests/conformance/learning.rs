@@ -1,0 +1,120 @@
+//! What a training learns: codes of items that belong together come closer, and items are known by their numbers.
+
+use anyhow::Result;
+use candle_core::{DType, Tensor};
+use hashlab_method::{AnyMethod, Batch, BatchSpec, ByModality, Features, HashMethod, MethodEntry, Modality, Progress};
+use hashlab_methods::METHODS;
+use hashlab_train::{Fit, TrainConfig, TrainData, fit};
+
+use crate::training::{Notes, Synthetic};
+use crate::{CLASSES, ITEMS, build, class_of, context, features_around, labels, modalities, views_of};
+
+/// Share of a cluster's center in the items: little enough that untrained codes find few items of a class.
+const FAINT: f64 = 0.6;
+
+/// Items whose classes are hard to tell.
+struct Faint<'a>(&'a MethodEntry);
+
+impl TrainData for Faint<'_> {
+    fn len(&self) -> usize {
+        ITEMS
+    }
+
+    fn batch(&self, items: &[u32], spec: &BatchSpec, at: &Progress) -> Result<Batch> {
+        let views = views_of(spec, at, |modality, view| features_around(FAINT, self.0, modality, items, view));
+        Ok(Batch { items: items.to_vec(), views, labels: labels(self.0, items) })
+    }
+}
+
+/// Trains for `epochs` of four steps, and returns the losses of the epochs.
+fn train(method: &MethodEntry, built: &mut AnyMethod, data: &dyn TrainData, epochs: usize) -> Vec<f64> {
+    let AnyMethod::Trained(trained) = built else { panic!("`{}` is fitted", method.info.name) };
+    let config = TrainConfig { epochs, batch_size: 16, validate_every: epochs, ..TrainConfig::default() };
+    let mut notes = Notes::new(None);
+    let (method, validate) = (trained.as_mut(), &mut |_: &dyn HashMethod| Ok(0.0));
+    fit(Fit { method, config: &config, seed: 0, data, validate, observer: &mut notes, resume: None }).unwrap();
+    notes.losses
+}
+
+/// The mean precision, over unseen items as queries, among as many of the training items as have a query's class:
+/// between modalities, where a method has two, and in the way of encoding that finds most.
+fn precision(method: &MethodEntry, built: &AnyMethod) -> f64 {
+    let built = built.as_method();
+    let others = built.other_encodings();
+    let ways = std::iter::once(None).chain(others.iter().map(|spec| spec.name));
+    ways.map(|way| precision_by(method, built, way)).fold(0.0, f64::max)
+}
+
+fn precision_by(method: &MethodEntry, built: &dyn HashMethod, way: Option<&str>) -> f64 {
+    let ends = [modalities(method)[0], *modalities(method).last().unwrap()];
+    let signs = |items: &[u32], modality: Modality| {
+        let of = |one: &Modality| (*one, features_around(FAINT, method, *one, items, 0));
+        let features: Features = modalities(method).iter().map(of).collect::<ByModality<Tensor>>().into();
+        let codes = match way {
+            None => built.encode(&features, modality),
+            Some(way) => built.encode_otherwise(way, &features, modality),
+        };
+        codes.unwrap().ge(0.0).unwrap().to_dtype(DType::F32).unwrap().affine(2.0, -1.0).unwrap()
+    };
+    let items: Vec<u32> = (0..2 * ITEMS as u32).collect();
+    let (database, queries) = items.split_at(ITEMS);
+    let similar = signs(queries, ends[0]).matmul(&signs(database, ends[1]).t().unwrap()).unwrap();
+    let nearest = ITEMS / CLASSES;
+    let found = queries.iter().zip(similar.to_vec2::<f32>().unwrap()).map(|(query, similar)| {
+        let mut ranking = database.to_vec();
+        ranking.sort_by(|a, b| similar[*b as usize].total_cmp(&similar[*a as usize]));
+        ranking[..nearest].iter().filter(|item| class_of(**item) == class_of(*query)).count()
+    });
+    found.sum::<usize>() as f64 / (nearest * ITEMS) as f64
+}
+
+/// A loss of the wrong sign falls, too; codes of the same class come closer under the right one alone.
+#[test]
+fn training_brings_items_of_a_class_together() {
+    for method in METHODS.iter().filter(|method| method.deep) {
+        let mut built = build(method, 0);
+        let before = precision(method, &built);
+        train(method, &mut built, &Faint(method), 40);
+        let after = precision(method, &built);
+        assert!(after > before + 0.05, "{}: precision {after:.3} after training, {before:.3} before", method.info.name);
+    }
+}
+
+/// The synthetic items under other numbers.
+struct Renumbered<'a>(&'a MethodEntry);
+
+/// The other number of an item, which is of another class than the item with that number.
+fn renumbered(item: u32) -> u32 {
+    (7 * item + 4) % ITEMS as u32
+}
+
+impl TrainData for Renumbered<'_> {
+    fn len(&self) -> usize {
+        ITEMS
+    }
+
+    fn batch(&self, items: &[u32], spec: &BatchSpec, at: &Progress) -> Result<Batch> {
+        let batch = Synthetic(self.0).batch(items, spec, at)?;
+        Ok(Batch { items: items.iter().map(|item| renumbered(*item)).collect(), ..batch })
+    }
+}
+
+/// A memory of all items whose rows are not those of `Batch::items` meets labels, or codes, of other items.
+#[test]
+fn the_numbers_of_items_do_not_matter() {
+    for method in METHODS.iter().filter(|method| method.deep) {
+        let losses = train(method, &mut build(method, 0), &Synthetic(method), 4);
+        let mut items = vec![0; ITEMS];
+        for item in 0..ITEMS as u32 {
+            items[renumbered(item) as usize] = item;
+        }
+        let mut cx = context(method, 0);
+        cx.labels = labels(method, &items);
+        let mut built = method.build(&method.schema().defaults, &cx).unwrap();
+        let others = train(method, &mut built, &Renumbered(method), 4);
+        for (loss, other) in losses.iter().zip(&others) {
+            let close = (loss - other).abs() <= 1e-3 * loss.abs();
+            assert!(close, "{}: losses {losses:?}, under other numbers {others:?}", method.info.name);
+        }
+    }
+}
