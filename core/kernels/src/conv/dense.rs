@@ -3,15 +3,29 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use pulp::{Simd, WithSimd};
+use pulp::{Arch, Simd, WithSimd};
 
 use super::epilogue::Epilogue;
 use super::geometry::Geometry;
 use super::rows::{Rows, by_pixels, padded};
 use super::tiles::{self, Tiles};
 
-/// Columns of a panel of packed weights; the last panel may have half of them.
-const PANEL: usize = 32;
+/// Columns of a panel of packed weights, for vectors of `lanes`; the last panel may have half of them.
+fn panel(lanes: usize) -> usize {
+    if lanes == 8 { 16 } else { 32 }
+}
+
+/// The number of lanes of an instruction set's vectors.
+struct Lanes;
+
+impl WithSimd for Lanes {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        S::F32_LANES
+    }
+}
 
 /// Number of uses of weights per read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,17 +59,18 @@ impl Weights {
         let [_, channels, out] = shape;
         match reuse == Reuse::Often && Tiles::pay(channels, out) {
             true => Self::Tiles(Tiles::new(shape, bias, weight)),
-            false => Self::Vectors(Packed::new(shape, bias, weight)),
+            false => Self::Vectors(Packed::new(Arch::new(), shape, bias, weight)),
         }
     }
 }
 
-/// Weights for vector instructions.
+/// Weights for the vectors of an instruction set.
 ///
-/// A panel holds `PANEL` output channels: for each tap, for each input channel, their weights side by side. Output
+/// A panel holds `panel` output channels: for each tap, for each input channel, their weights side by side. Output
 /// channels are padded with zeros to a multiple of half a panel.
 pub(super) struct Packed {
     panels: Vec<f32>,
+    panel: usize,
     /// Padded like the output channels.
     bias: Vec<f32>,
     depth: usize,
@@ -65,14 +80,16 @@ pub(super) struct Packed {
 impl Packed {
     /// Packs `taps` matrices of `channels` by `out`, given element by element as `weight(tap, channel, out)`.
     pub(super) fn new(
+        arch: Arch,
         [taps, channels, out]: [usize; 3],
         bias: &[f32],
         weight: impl Fn(usize, usize, usize) -> f32,
     ) -> Self {
-        let padded = out.next_multiple_of(PANEL / 2);
+        let panel = panel(arch.dispatch(Lanes));
+        let padded = out.next_multiple_of(panel / 2);
         let mut panels = Vec::with_capacity(taps * channels * padded);
-        for start in (0..padded).step_by(PANEL) {
-            let columns = start..(start + PANEL).min(padded);
+        for start in (0..padded).step_by(panel) {
+            let columns = start..(start + panel).min(padded);
             for tap in 0..taps {
                 for channel in 0..channels {
                     panels.extend(columns.clone().map(|o| if o < out { weight(tap, channel, o) } else { 0.0 }));
@@ -81,7 +98,7 @@ impl Packed {
         }
         let mut bias = bias.to_vec();
         bias.resize(padded, 0.0);
-        Self { panels, bias, depth: taps * channels, out }
+        Self { panels, panel, bias, depth: taps * channels, out }
     }
 }
 
@@ -125,7 +142,7 @@ fn run<'a>(
             Weights::Tiles(tiles) => tiles.product(&rows, epilogue, out),
             Weights::Vectors(weights) => {
                 assert_eq!(rows.taps() * rows.channels(), weights.depth, "the window the weights were packed for");
-                pulp::Arch::new().dispatch(Product { rows: &rows, weights, epilogue, out });
+                Arch::new().dispatch(Product { rows: &rows, weights, epilogue, out });
             }
         }
     };
@@ -156,7 +173,7 @@ impl WithSimd for Product<'_> {
         // With these heights, the tile, the weights and one broadcast fit into the registers of each instruction set.
         match S::F32_LANES {
             16 => self.panels::<S, 12, 2, 1>(simd),
-            8 => self.panels::<S, 3, 4, 2>(simd),
+            8 => self.panels::<S, 6, 2, 1>(simd),
             4 => self.panels::<S, 2, 8, 4>(simd),
             _ => self.panels::<S, 1, 32, 16>(simd),
         }
@@ -167,11 +184,11 @@ impl Product<'_> {
     /// Computes the panels, of `FULL` vectors each, the last perhaps of `HALF`; tiles are `HEIGHT` pixels high.
     #[inline(always)]
     fn panels<S: Simd, const HEIGHT: usize, const FULL: usize, const HALF: usize>(mut self, simd: S) {
-        assert!(FULL * S::F32_LANES == PANEL || S::F32_LANES > PANEL / 2, "a panel is {FULL} vectors wide");
-        let padded = self.weights.bias.len();
-        for start in (0..padded).step_by(PANEL) {
+        let (panel, padded) = (FULL * S::F32_LANES, self.weights.bias.len());
+        assert_eq!(panel, self.weights.panel, "the columns of a panel of weights packed for this instruction set");
+        for start in (0..padded).step_by(panel) {
             for pixel in (0..self.rows.pixels()).step_by(HEIGHT) {
-                if start + PANEL <= padded {
+                if start + panel <= padded {
                     self.tile::<S, HEIGHT, FULL>(simd, start, pixel);
                 } else {
                     self.tile::<S, HEIGHT, HALF>(simd, start, pixel);

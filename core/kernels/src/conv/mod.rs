@@ -82,14 +82,14 @@ mod tests {
             let rows = Rows::gather(&g, &x, &fill, 0..g.output_pixels());
             let weights = draw("w", out * channels * 9);
             let weight = |tap: usize, c: usize, o: usize| weights[(o * channels + c) * 9 + tap];
-            let weights = dense::Packed::new([9, channels, out], &draw("b", out), weight);
-            let residual = draw("r", g.output_pixels() * out);
-            compare(g.output_pixels() * out, |arch, out| {
+            let (bias, residual) = (draw("b", out), draw("r", g.output_pixels() * out));
+            compare(g.output_pixels() * out, |arch, out_pixels| {
+                let weights = dense::Packed::new(arch, [9, channels, out], &bias, weight);
                 arch.dispatch(dense::Product {
                     rows: &rows,
                     weights: &weights,
                     epilogue: epilogue::Epilogue { residual: Some(&residual), limits: Activation::Relu6.limits() },
-                    out,
+                    out: out_pixels,
                 });
             });
             let weights = depthwise::Packed::new(&draw("v", channels * 9), &draw("c", channels));
