@@ -8,10 +8,10 @@ use candle_core::{Result, Tensor};
 use hashlab_kernels::conv::{Activation, Padding, Window, global_avg_pool, max_pool2d};
 
 use crate::layers::{Conv, Pass};
-use crate::network::{Architecture, trainable};
+use crate::network::{Architecture, drawn, trainable};
 use crate::source::{Init, Plan, Source};
 use crate::weights::{Weights, WeightsError};
-use crate::{EncoderError, ImageEntry, Norm, Place, Preprocess, TrainableEncoder};
+use crate::{EncoderError, ImageEntry, Place, Preprocess};
 
 /// The network's registration.
 pub const ENTRY: ImageEntry = ImageEntry {
@@ -26,8 +26,10 @@ pub const ENTRY: ImageEntry = ImageEntry {
     normalize: NORMALIZE,
     preprocess: Preprocess::SQUEEZED,
     published: None,
-    open: |weights, seed, place| Ok(build(weights, (seed, Norm::Frozen), place)?),
-    train: Some(|weights, seed, norm, device| build(weights, (seed, norm), device.into())),
+    open: |weights, seed, place| drawn("convnet", seed, without(weights, place)?, ConvNet::new),
+    train: Some(|weights, seed, norm, device| {
+        trainable("convnet", (None, seed, norm, without(weights, device.into())?), ConvNet::new)
+    }),
     cut: None,
 };
 
@@ -37,13 +39,10 @@ const NORMALIZE: [[f32; 3]; 2] = [[0.5; 3], [0.25; 3]];
 const CHANNELS: [usize; 4] = [3, 32, 64, DIM];
 const DIM: usize = 128;
 
-fn build(
-    weights: Option<&Weights>,
-    (seed, norm): (u64, Norm),
-    place: Place<'_>,
-) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
+/// Refuses weights.
+fn without<'a>(weights: Option<&Weights>, place: Place<'a>) -> std::result::Result<Place<'a>, EncoderError> {
     match weights {
-        None => trainable("convnet", (None, seed, norm, place), ConvNet::new),
+        None => Ok(place),
         Some(_) => Err(EncoderError::TakesNoWeights("convnet")),
     }
 }

@@ -130,7 +130,7 @@ pub(crate) struct BatchNorm {
 
 impl BatchNorm {
     /// As `torch.nn.BatchNorm2d`.
-    const EPS: f64 = 1e-5;
+    pub(crate) const EPS: f64 = 1e-5;
     const MOMENTUM: f64 = 0.1;
 
     fn forward(&self, x: &Tensor, activation: Activation, pass: &Pass<'_>) -> Result<Tensor> {

@@ -91,6 +91,82 @@ pub trait Encoder: Send + Sync {
 /// A network whose parameters can be trained.
 ///
 /// Its [`Encoder::forward`] is the evaluation pass: current variables, running statistics, no dropout, no graph.
+///
+/// A crate of its own implements it as this one does, with [`Var`]s and candle's or [`hashlab_kernels`]' operations. The
+/// frozen form is best made of [`FrozenConv`](hashlab_kernels::conv::FrozenConv)s, or of operations on each item by
+/// itself: a product over a batch may be summed in another order than that over one item, and then the features of an
+/// item depend on the others by a last bit.
+///
+/// ```
+/// use candle_core::{Device, Result, Tensor, Var};
+/// use hashlab_encoders::{Draws, Encoder, EncoderEntry, EncoderError, ImageEntry, Preprocess, TrainableEncoder, Weights};
+/// use hashlab_rng::stream;
+///
+/// /// A linear map of an image's mean color to eight features; its weight is `(8, 3)`.
+/// struct MeanColor(Var);
+///
+/// impl MeanColor {
+///     fn drawn(weights: Option<&Weights>, seed: u64, device: &Device) -> Result<Self, EncoderError> {
+///         if weights.is_some() {
+///             return Err(EncoderError::TakesNoWeights("mean_color"));
+///         }
+///         let mut draws = stream(seed, "init/weight", &[]);
+///         let values: Vec<f32> = (0..8 * 3).map(|_| draws.normal() as f32).collect();
+///         Ok(Self(Var::from_tensor(&Tensor::from_vec(values, (8, 3), device)?)?))
+///     }
+///
+///     fn features(&self, images: &Tensor, weight: &Tensor) -> Result<Tensor> {
+///         images.mean((1, 2))?.unsqueeze(1)?.broadcast_mul(weight)?.sum(2)
+///     }
+/// }
+///
+/// impl Encoder for MeanColor {
+///     fn name(&self) -> &'static str {
+///         "mean_color"
+///     }
+///
+///     fn dim(&self) -> usize {
+///         8
+///     }
+///
+///     fn forward(&self, images: &Tensor) -> Result<Tensor> {
+///         self.features(images, &self.0.as_detached_tensor())
+///     }
+/// }
+///
+/// impl TrainableEncoder for MeanColor {
+///     fn forward_train(&self, images: &Tensor, _: Draws<'_>) -> Result<Tensor> {
+///         self.features(images, &self.0)
+///     }
+///
+///     fn vars(&self) -> Vec<(String, Var)> {
+///         vec![("weight".to_owned(), self.0.clone())]
+///     }
+/// }
+///
+/// /// A program adds it to the list of encoders that it hands to hashlab.
+/// const ENTRY: EncoderEntry = EncoderEntry::Image(ImageEntry {
+///     name: "mean_color",
+///     doc: "a linear map of the mean color: 8 features",
+///     needs_weights: false,
+///     dim: 8,
+///     image_size: 32,
+///     together: 32,
+///     only_size: None,
+///     normed: false,
+///     normalize: [[0.5; 3], [0.25; 3]],
+///     preprocess: Preprocess::SQUEEZED,
+///     published: None,
+///     open: |weights, seed, place| Ok(Box::new(MeanColor::drawn(weights, seed, place.device)?)),
+///     train: Some(|weights, seed, _, device| Ok(Box::new(MeanColor::drawn(weights, seed, device)?))),
+///     cut: None,
+/// });
+///
+/// let frozen = ENTRY.open(None, &Device::Cpu)?;
+/// let images = Tensor::rand(0f32, 1., (2, 32, 32, 3), &Device::Cpu)?;
+/// assert_eq!(frozen.forward(&images)?.dims(), [2, 8]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait TrainableEncoder: Encoder {
     /// Maps items to `(n, dim)` in training mode, differentiably.
     ///

@@ -62,6 +62,16 @@ pub(crate) fn frozen<A: Architecture>(
     Ok(Box::new(Network::new(name, Source::frozen(name, weights, place)?, build)?))
 }
 
+/// Builds the frozen network `name`, which starts from draws, at a place.
+pub(crate) fn drawn<A: Architecture>(
+    name: &'static str,
+    seed: u64,
+    place: Place<'_>,
+    build: impl FnOnce(&Source<'_>) -> std::result::Result<A, WeightsError>,
+) -> std::result::Result<Box<dyn Encoder>, EncoderError> {
+    Ok(Box::new(Network::new(name, Source::drawn(seed, place), build)?))
+}
+
 /// Builds the frozen part `name` of a network whose weights file holds more.
 pub(crate) fn tail<A: Architecture>(
     name: &'static str,

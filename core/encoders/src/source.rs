@@ -112,6 +112,11 @@ impl<'a> Source<'a> {
         Ok(Self { reader, place, part: false, seed: 0, norm: None, state: RefCell::default() })
     }
 
+    /// Makes frozen layers whose parameters are drawn.
+    pub(crate) fn drawn(seed: u64, place: Place<'a>) -> Self {
+        Self { reader: None, place, part: false, seed, norm: None, state: RefCell::default() }
+    }
+
     /// Makes trainable layers, initialized from `weights` or, without them, from draws.
     pub(crate) fn trainable(
         encoder: &'static str,
@@ -130,7 +135,7 @@ impl<'a> Source<'a> {
 
     /// Makes a convolution with a bias.
     pub(crate) fn conv(&self, plan: &Plan<'_>) -> Result<Conv, WeightsError> {
-        if let Some(conv) = self.frozen_conv(plan, Sums::Dense)? {
+        if let Some(conv) = self.frozen_conv(plan, Sums::Dense, false)? {
             return Ok(conv);
         }
         let [_, bias] = plan.init.draws(&plan.shape);
@@ -141,8 +146,9 @@ impl<'a> Source<'a> {
 
     /// Makes a convolution without a bias, norm or activation after it.
     pub(crate) fn bare_conv(&self, plan: &Plan<'_>) -> Result<Conv, WeightsError> {
-        if let (None, Some(reader)) = (self.norm, &self.reader) {
-            let weight = reader.tensor(&format!("{}.weight", plan.name), &plan.shape)?;
+        if self.is_frozen() {
+            let (name, [draw, _]) = (format!("{}.weight", plan.name), plan.init.draws(&plan.shape));
+            let weight = self.tensor([&name, &name], &plan.shape, draw)?;
             let zeros = Tensor::zeros(plan.shape[0], weight.dtype(), weight.device())?;
             return Ok(Conv::Frozen(FrozenConv::dense(&weight, &zeros, plan.window, plan.activation)?));
         }
@@ -160,7 +166,7 @@ impl<'a> Source<'a> {
     }
 
     fn normed(&self, plan: &Plan<'_>, sums: Sums) -> Result<Conv, WeightsError> {
-        if let Some(conv) = self.frozen_conv(plan, sums)? {
+        if let Some(conv) = self.frozen_conv(plan, sums, true)? {
             return Ok(conv);
         }
         let norm = norm_after(plan.name).expect("a convolution's name says where its norm is");
@@ -197,15 +203,41 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Makes a convolution whose weights are packed, if the network is frozen.
-    fn frozen_conv(&self, plan: &Plan<'_>, sums: Sums) -> Result<Option<Conv>, WeightsError> {
-        let (None, Some(reader)) = (self.norm, &self.reader) else { return Ok(None) };
-        let [w, b] = reader.conv(plan.name, plan.shape)?;
+    /// Whether layers are packed. A packed layer computes each item by itself; a trainable one may split the sums over a
+    /// batch otherwise than over one item, so that last bits depend on the batch.
+    fn is_frozen(&self) -> bool {
+        self.norm.is_none()
+    }
+
+    /// Makes a convolution whose weights are packed, its norm folded into them, if the network is frozen.
+    fn frozen_conv(&self, plan: &Plan<'_>, sums: Sums, normed: bool) -> Result<Option<Conv>, WeightsError> {
+        if !self.is_frozen() {
+            return Ok(None);
+        }
+        let [w, b] = match &self.reader {
+            Some(reader) => reader.conv(plan.name, plan.shape)?,
+            None => self.drawn_conv(plan, normed)?,
+        };
         let pack = match sums {
             Sums::Dense => FrozenConv::dense,
             Sums::Depthwise => FrozenConv::depthwise,
         };
         Ok(Some(Conv::Frozen(pack(&w, &b, plan.window, plan.activation)?)))
+    }
+
+    /// Draws weight and bias of a convolution; a norm after it is that of mean 0 and variance 1.
+    fn drawn_conv(&self, plan: &Plan<'_>, normed: bool) -> Result<[Tensor; 2], WeightsError> {
+        let [weight, bias] = plan.init.draws(&plan.shape);
+        let name = format!("{}.weight", plan.name);
+        let weight = self.tensor([&name, &name], &plan.shape, weight)?;
+        let name = format!("{}.bias", plan.name);
+        match normed {
+            false => Ok([weight, self.tensor([&name, &name], &plan.shape[..1], bias)?]),
+            true => {
+                let bias = self.tensor([&name, &name], &plan.shape[..1], Draw::Constant(0.0))?;
+                Ok([(weight / (1.0 + BatchNorm::EPS).sqrt())?, bias])
+            }
+        }
     }
 
     /// Makes the weight of a convolution, which the file calls `stored`.
@@ -225,44 +257,45 @@ impl<'a> Source<'a> {
         init: Init,
     ) -> Result<Dense, WeightsError> {
         let shape = [out, channels * h * w];
-        match (self.norm, &self.reader) {
-            (None, Some(reader)) => {
-                let [weight, bias] = reader.dense(name, shape)?;
-                let weight = weight.reshape((out, channels, h, w))?;
-                Ok(Dense::Frozen(FrozenConv::whole(&weight, &bias, Activation::Relu)?))
-            }
-            _ => {
-                let [weight, bias] = init.draws(&shape);
-                let weight = self.var(&format!("{name}.weight"), &shape, weight)?;
-                Ok(Dense::Trainable([weight, self.var(&format!("{name}.bias"), &shape[..1], bias)?]))
-            }
+        let draws = init.draws(&shape);
+        let names = ["weight", "bias"].map(|part| format!("{name}.{part}"));
+        if !self.is_frozen() {
+            let weight = self.var(&names[0], &shape, draws[0])?;
+            return Ok(Dense::Trainable([weight, self.var(&names[1], &shape[..1], draws[1])?]));
         }
+        let [weight, bias] = match &self.reader {
+            Some(reader) => reader.dense(name, shape)?,
+            None => [
+                self.tensor([&names[0], &names[0]], &shape, draws[0])?,
+                self.tensor([&names[1], &names[1]], &shape[..1], draws[1])?,
+            ],
+        };
+        let weight = weight.reshape((out, channels, h, w))?;
+        Ok(Dense::Frozen(FrozenConv::whole(&weight, &bias, Activation::Relu)?))
     }
 
     /// Makes a dense layer over tokens.
     pub(crate) fn affine(&self, plan: &AffinePlan<'_>) -> Result<Affine, WeightsError> {
         let &AffinePlan { weight, bias, scale, shape: [out, inputs], draws } = plan;
-        match (self.norm, &self.reader) {
-            (None, Some(reader)) => {
-                let mut weight = reader.tensor(weight, &[out, inputs])?;
-                let mut bias = match bias {
-                    Some(bias) => reader.tensor(bias, &[out])?,
-                    None => Tensor::zeros(out, weight.dtype(), weight.device())?,
-                };
-                if let Some(scale) = scale {
-                    let scale = reader.tensor(scale, &[out])?;
-                    weight = weight.broadcast_mul(&scale.unsqueeze(1)?)?;
-                    bias = (bias * scale)?;
-                }
-                let weight = weight.reshape((out, inputs, 1, 1))?;
-                Ok(Affine::Frozen(FrozenConv::dense(&weight, &bias, Window::dense(0), Activation::None)?))
-            }
-            _ => Ok(Affine::Trainable {
+        if !self.is_frozen() {
+            return Ok(Affine::Trainable {
                 weight: self.var(weight, &[out, inputs], draws[0])?,
                 bias: bias.map(|bias| self.var(bias, &[out], draws[1])).transpose()?,
                 scale: scale.map(|scale| self.var(scale, &[out], Draw::Constant(1.0))).transpose()?,
-            }),
+            });
         }
+        let mut weight = self.tensor([weight; 2], &[out, inputs], draws[0])?;
+        let mut bias = match bias {
+            Some(bias) => self.tensor([bias; 2], &[out], draws[1])?,
+            None => Tensor::zeros(out, weight.dtype(), weight.device())?,
+        };
+        if let Some(scale) = scale {
+            let scale = self.tensor([scale; 2], &[out], Draw::Constant(1.0))?;
+            weight = weight.broadcast_mul(&scale.unsqueeze(1)?)?;
+            bias = (bias * scale)?;
+        }
+        let weight = weight.reshape((out, inputs, 1, 1))?;
+        Ok(Affine::Frozen(FrozenConv::dense(&weight, &bias, Window::dense(0), Activation::None)?))
     }
 
     /// Makes a trainable parameter.
