@@ -208,7 +208,7 @@ impl Stages<'_> {
         let config = run.template();
         let title = match extent {
             FeatureExtent::Plain => format!("features of {} by {}", config.dataset, networks(config)?.join(" and ")),
-            FeatureExtent::Views => format!("views of {} for {}", config.dataset, run.label),
+            FeatureExtent::Views => format!("views of {} for {}", config.dataset, with_params(run)),
         };
         let command = self.launch.command(config, self.plan, Work::Stage(extent, run))?;
         let job = Job::stage(STAGE, title.as_str(), self.plan.log_path(STAGE)?, command);
@@ -216,6 +216,12 @@ impl Stages<'_> {
         self.known.insert(key, id);
         Ok(id)
     }
+}
+
+/// A run's row and the hyperparameters that its grid varies, which its views may depend on.
+fn with_params(run: &PlannedRun) -> String {
+    let varied = run.point.iter().filter(|(key, value)| !key.contains('.') && !value.is_null());
+    varied.fold(run.label.to_string(), |title, (key, value)| format!("{title} {key}={value}"))
 }
 
 /// The sections of a run's encoders.

@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use anyhow::Result;
 use hashlab_data::{DatasetEntry, Modality};
-use hashlab_pipeline::run::check_finetuning;
 use hashlab_settings::Settings;
 use hashlab_store::{RunId, Status};
-use hashlab_sweep::{Describe, Experiment, Overrides, Plan, Planned, PlannedRun, load};
+use hashlab_sweep::{Describe, Experiment, Overrides, Plan, Planned, load};
 
 use crate::error::bad_input;
 use crate::external::{CodesLookup, ReadCodes};
@@ -103,9 +102,6 @@ impl Workspace {
         };
         let planned = loaded.plan_after(&mut resolve, &observe);
         let Planned { plan, further } = planned.map_err(|error| bad_input(error.to_string()))?;
-        for group in plan.runs.chunk_by(PlannedRun::shares_template) {
-            check_finetuning(group[0].template()).map_err(|error| bad_input(error.to_string()))?;
-        }
         if let Ok(entry) = self.registry.dataset(&loaded.dataset().name) {
             lookup.hub.check_data(entry).map_err(bad_input)?;
         }

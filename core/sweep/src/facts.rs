@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hashlab_data::{DataKind, EncoderFacts, Modality, RunFacts};
 use hashlab_settings::{Settings, Violation, Violations, canonical};
+use serde_json::Value;
 
 use crate::constraints::diagnostic;
 use crate::diagnostic::{Diagnostic, Span};
@@ -15,6 +16,9 @@ const BITS: &str = "bits";
 
 /// The key of `[train]` with the items per step.
 const BATCH_SIZE: &str = "batch_size";
+
+/// The key of `[image]` and `[text]` that has the encoder trained along with the method.
+const FINETUNE: &str = "finetune";
 
 /// Cache of inspected encoder sections.
 pub(crate) struct Inspected {
@@ -50,7 +54,21 @@ pub(crate) fn check(
             Err(broken) => found.extend(broken.iter().map(|one| diagnostic(merged, section, one, owner))),
         }
     }
+    found.extend(check_finetuning(merged, modalities, owner));
     if found.is_empty() { check_method(merged, run, owner) } else { found }
+}
+
+/// Reports a grid point that trains the encoder of one modality and not that of another.
+fn check_finetuning(merged: &Merged<'_>, modalities: &[Modality], owner: &Span) -> Option<Diagnostic> {
+    let is_trained = |modality: &Modality| {
+        merged.table(Section::Encoder(*modality)).get(FINETUNE).and_then(Value::as_bool).unwrap_or_default()
+    };
+    let (trained, frozen): (Vec<Modality>, Vec<Modality>) = modalities.iter().partition(|one| is_trained(one));
+    let (trained, frozen) = (*trained.first()?, *frozen.first()?);
+    let span = merged.assignment(Section::Encoder(trained), FINETUNE).map_or(owner, |assignment| &assignment.span);
+    let message = format!("`{FINETUNE}` trains the encoder of {trained}s, and that of {frozen}s stays frozen");
+    let help = format!("set `{FINETUNE}` in `[{trained}]` and in `[{frozen}]`, or in neither");
+    Some(Diagnostic::new(span, message).help(help))
 }
 
 impl Inspected {
