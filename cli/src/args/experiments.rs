@@ -64,6 +64,7 @@ pub(crate) struct LintArgs {
 
 /// The runs that a command is about.
 #[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Choice of runs")]
 pub(crate) struct ChoiceArgs {
     /// Only the runs of a method, a label, a state such as `failed` or `missing`, the beginning of a run ID, or
     /// `key=value` or `key>number` of bits, seed or a grid's key; terms joined by commas must all apply (repeatable)
@@ -82,6 +83,7 @@ impl From<&ChoiceArgs> for Choice {
 
 /// What happens when runs fail.
 #[derive(clap::Args, Clone, Copy)]
+#[command(next_help_heading = "Failures and limits")]
 pub(crate) struct FailureArgs {
     /// Go on when a run fails, with all that do not need it; the default
     #[arg(long, overrides_with_all = ["fail_fast", "max_failures"])]
@@ -107,6 +109,7 @@ impl FailureArgs {
 
 /// Limits of runs.
 #[derive(clap::Args, Clone, Copy)]
+#[command(next_help_heading = "Failures and limits")]
 pub(crate) struct LimitArgs {
     /// Stop a run that takes longer, e.g. 90s, 30m or 2h: it fails, and goes on from its checkpoint if it is started again
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -150,8 +153,6 @@ pub(crate) struct ExecArgs {
     /// Runs at once, as for `sweep`
     #[arg(long, short, value_name = "N", value_parser = parse_jobs)]
     pub(crate) jobs: Option<std::num::NonZero<usize>>,
-    #[command(flatten)]
-    pub(crate) limits: LimitArgs,
     /// Which runs keep their trained model
     #[arg(long, value_enum, default_value_t)]
     pub(crate) keep: KeepArg,
@@ -164,4 +165,6 @@ pub(crate) struct ExecArgs {
     /// Only write the sweep's table and page
     #[arg(long, hide = true)]
     pub(crate) table: bool,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
 }

@@ -239,6 +239,9 @@ pub(crate) struct SweepArgs {
     /// all cores]
     #[arg(long, short, value_name = "N", value_parser = parse_jobs)]
     pub(crate) jobs: Option<std::num::NonZero<usize>>,
+    /// Which runs keep their trained model, `model.safetensors`
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) keep: KeepArg,
     #[command(flatten)]
     pub(crate) choice: ChoiceArgs,
     #[command(flatten)]
@@ -247,9 +250,6 @@ pub(crate) struct SweepArgs {
     pub(crate) limits: LimitArgs,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
-    /// Which runs keep their trained model, `model.safetensors`
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) keep: KeepArg,
     #[command(flatten)]
     pub(crate) table: TableOptions,
 }

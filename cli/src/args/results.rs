@@ -109,6 +109,7 @@ pub(crate) struct CompareArgs {
 }
 
 #[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Table")]
 pub(crate) struct TableOptions {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
