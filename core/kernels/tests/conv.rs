@@ -151,6 +151,43 @@ fn a_frozen_convolution_equals_a_trainable_one_and_keeps_no_graph() {
     }
 }
 
+/// Shapes with whole vectors of channels, for which a frozen convolution of 3×3 pixels computes tiles.
+const TILED: &[([usize; 4], usize, Padding)] = &[
+    ([2, 7, 9, 32], 48, Padding::Symmetric(1)),
+    ([1, 1, 1, 32], 32, Padding::Symmetric(1)),
+    ([3, 6, 5, 48], 32, SKEWED),
+    ([1, 4, 5, 64], 32, Padding::NONE),
+    ([2, 3, 40, 32], 32, Padding::Same),
+];
+
+#[test]
+fn a_frozen_convolution_by_tiles_equals_sums_over_windows() {
+    for &(x, out, padding) in TILED {
+        let window = Window { stride: 1, padding };
+        let (x, w, b) = (draw("x", &x), draw("w", &[out, x[3], 3, 3]), draw("b", &[out]));
+        let tiled = FrozenConv::dense(&w, &b, window, Activation::Relu).unwrap();
+        let y = tiled.forward(&x).unwrap();
+        let residual = draw("residual", y.dims());
+        let [dx, dw, db, dresidual] = [&x, &w, &b, &residual].map(|t| double(t).as_tensor().clone());
+        let sums = FrozenConv::dense(&dw, &db, window, Activation::Relu).unwrap();
+        close(&y, &sums.forward(&dx).unwrap(), 1e-5);
+        let added = tiled.forward_add(&x, &residual).unwrap();
+        close(&added, &sums.forward_add(&dx, &dresidual).unwrap(), 1e-5);
+    }
+}
+
+#[test]
+fn neither_threads_nor_the_batch_change_a_bit_of_tiles() {
+    let (x, w, b) = (draw("x", &[6, 19, 18, 32]), draw("w", &[48, 32, 3, 3]), draw("b", &[48]));
+    let conv = FrozenConv::dense(&w, &b, Window::dense(1), Activation::Relu).unwrap();
+    let of = |x: &Tensor| bits(&conv.forward(x).unwrap());
+    let all = with_threads(1, || of(&x));
+    assert!(all == with_threads(3, || of(&x)));
+    assert!(all == with_threads(3, || threads::serial(|| of(&x))));
+    let alone = of(&x.narrow(0, 4, 1).unwrap());
+    assert_eq!(alone, all[4 * alone.len()..][..alone.len()]);
+}
+
 #[test]
 fn a_residual_is_added_before_the_activation() {
     for &(x, out, [kh, kw], stride, padding) in CASES {

@@ -12,7 +12,7 @@ use hashlab_encoders::Weights;
 pub(crate) const CHUNK: usize = 256;
 
 /// Revision, raised when the same weights and items give other features, so that caches are not mixed.
-pub(crate) const REVISION: u32 = 1;
+pub(crate) const REVISION: u32 = 2;
 
 /// Callback with the subject and the progress of an extraction. Its error ends the extraction; extracted features are
 /// kept.

@@ -8,7 +8,8 @@ use super::dense::Reuse;
 use super::epilogue::Epilogue;
 use super::geometry::Window;
 use super::op::Conv;
-use super::{Activation, dense, depthwise};
+use super::winograd::Filters;
+use super::{Activation, dense, depthwise, winograd};
 use crate::cpu;
 
 /// A convolution whose weights were packed once; it is not differentiable.
@@ -21,6 +22,7 @@ pub struct FrozenConv {
 
 enum Weights {
     Dense(dense::Weights),
+    Winograd(Filters),
     Depthwise(depthwise::Packed),
     #[cfg(feature = "cuda")]
     Gpu(super::cuda::Packed),
@@ -67,6 +69,9 @@ impl FrozenConv {
                 cpu::with_elements(bias, |b| {
                     Ok(match conv.depthwise {
                         true => Weights::Depthwise(depthwise::Packed::new(w, b)),
+                        false if Filters::pay([out, depth, kh, kw], conv.window) => {
+                            Weights::Winograd(Filters::new(w, [out, depth], b))
+                        }
                         false => Weights::Dense(dense::Weights::forward(w, [out, depth, kh * kw], b, reuse)),
                     })
                 })
@@ -126,6 +131,7 @@ impl FrozenConv {
             (Weights::Dense(packed), residual) => {
                 dense::forward(&g, x, layout.dims()[3], packed, Epilogue { residual, limits })
             }
+            (Weights::Winograd(filters), residual) => winograd::forward(&g, x, filters, Epilogue { residual, limits }),
             (Weights::Depthwise(packed), None) => depthwise::forward(&g, x, packed, limits),
             (Weights::Depthwise(_), Some(_)) => bail!("a depthwise convolution adds no residual"),
             _ => bail!("a CPU kernel met weights of another device or type"),

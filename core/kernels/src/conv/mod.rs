@@ -21,6 +21,7 @@ mod pool;
 mod rows;
 mod sum;
 mod tiles;
+mod winograd;
 
 pub use frozen::FrozenConv;
 pub use geometry::{Padding, Window};

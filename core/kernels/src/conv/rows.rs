@@ -43,6 +43,12 @@ impl<'a> Rows<'a> {
         })
     }
 
+    /// Lists the rows of a matrix, as pixels with one tap.
+    pub(super) fn matrix(matrix: &'a [f32], channels: usize) -> Self {
+        let entries: Vec<&[f32]> = matrix.chunks_exact(channels).collect();
+        Self { pixels: entries.len(), entries, channels }
+    }
+
     /// Lists the pixels of [`padded`] images under the windows of output pixels `range`, each row of a window as one
     /// tap.
     pub(super) fn lines(g: &Geometry, image: &'a [f32], channels: usize, range: Range<usize>) -> Self {

@@ -49,7 +49,7 @@ fn features_of_bf16_are_other_files_that_resemble_those_of_f32() {
     let [full, reduced] = ["f32", "bf16"].map(|dtype| stored(&cache, json!({ "dtype": dtype })).1);
     let mut names: Vec<String> = cache.list().unwrap().into_iter().map(|file| file.key.unwrap().encoder).collect();
     names.sort();
-    assert_eq!(names, ["convnet r1", "convnet r1 bf16"]);
+    assert_eq!(names, ["convnet r2", "convnet r2 bf16"]);
     let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>().sqrt();
     let error = norm(&mut full.iter().zip(&reduced).map(|(a, b)| a - b)) / norm(&mut full.iter().copied());
     assert!(error > 1e-4 && error < 0.01, "relative error {error}");

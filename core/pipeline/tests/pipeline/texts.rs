@@ -125,7 +125,7 @@ fn the_cache_names_all_that_features_of_texts_depend_on() {
     let mut keys: BTreeSet<String> = others.iter().map(|other| key(other.clone())).collect();
     keys.insert(plain.clone());
     assert_eq!(keys.len(), others.len() + 1);
-    assert!(plain.contains("letters r1") && plain.contains("at most 32") && plain.contains("mean"), "{plain}");
+    assert!(plain.contains("letters r2") && plain.contains("at most 32") && plain.contains("mean"), "{plain}");
 }
 
 #[test]
