@@ -49,7 +49,7 @@ pub(crate) struct BundleArgs {
 }
 
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  hashlab watch cifar10 --open")]
+#[command(after_help = "Examples:\n  hashlab watch cifar10 --open\n  hashlab watch cifar10 --tui")]
 pub(crate) struct WatchArgs {
     /// Name of a sweep under the directory of runs
     pub(crate) sweep: String,
@@ -59,6 +59,9 @@ pub(crate) struct WatchArgs {
     /// Open the page in the browser
     #[arg(long)]
     pub(crate) open: bool,
+    /// Show runs, curves and logs in the terminal, without a page
+    #[arg(long, conflicts_with_all = ["port", "open"])]
+    pub(crate) tui: bool,
 }
 
 #[derive(clap::Args)]

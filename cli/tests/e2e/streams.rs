@@ -1,8 +1,9 @@
 //! Logs, terminals and files that cannot take what is written to them.
 
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::symlink;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::findings::Findings;
 use crate::lab::{FILE, Lab, NAME, PROGRAM, TINY};
@@ -85,6 +86,40 @@ fn on_terminal_with(lab: &Lab, args: &str, variables: &[(&str, &str)]) -> String
     command.envs(variables.iter().copied());
     let output = command.output().expect("`script`, of util-linux, makes the terminal");
     String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_sweep_is_watched_in_the_terminal() {
+    let lab = Lab::with(TINY);
+    lab.ok(&["sweep", FILE]);
+    let said = lab.refused(&["watch", NAME, "--tui"]);
+    assert!(said.contains("needs a terminal") && said.contains("hashlab status"), "{said}");
+    let mut script = lab.command_of(
+        "script",
+        &["-qec", &format!("stty cols 100 rows 30; exec {PROGRAM} watch {NAME} --tui"), "/dev/null"],
+    );
+    script.env("TERM", "xterm").env("LC_ALL", "C.UTF-8").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut script = script.spawn().expect("`script`, of util-linux, makes the terminal");
+    let mut keys = script.stdin.take().unwrap();
+    let shown = std::thread::spawn({
+        let mut screen = script.stdout.take().unwrap();
+        move || {
+            let (mut text, mut part) = (String::new(), [0; 4096]);
+            while let Ok(length @ 1..) = screen.read(&mut part) {
+                text += &String::from_utf8_lossy(&part[..length]);
+                // Spaces are not drawn where there were spaces before.
+                if text.contains("quit") {
+                    let _ = keys.write_all(b"jq");
+                }
+            }
+            text
+        }
+    });
+    assert!(script.wait().unwrap().success());
+    let text = shown.join().unwrap();
+    assert!(["finished", "validation", "choose"].iter().all(|word| text.contains(word)), "{text}");
+    assert!(lab.runs().iter().all(|run| text.contains(&run.id().0)), "{text}");
+    assert!(text.contains("\x1b[?1049l"), "the screen of before is back: {text:?}");
 }
 
 #[test]

@@ -1,6 +1,4 @@
-//! `hashlab watch`: the page of a sweep on this machine's loopback interface, while its runs go on.
-
-use std::process::ExitCode;
+//! The page of a sweep on this machine's loopback interface.
 
 use anyhow::Result;
 use hashlab_report::{live_page, runs_of_page};
@@ -11,11 +9,11 @@ use crate::context::Context;
 use crate::exit::one_line;
 use crate::server::{Request, Response, listen, serve};
 
-pub(crate) fn run(context: &Context, args: &WatchArgs) -> Result<ExitCode> {
-    context.workspace.newest_plan(&args.sweep)?;
+/// Serves the page until the process ends.
+pub(super) fn serve_page(context: &Context, args: &WatchArgs) -> Result<()> {
     let listener = listen(&args.sweep, args.port, args.open)?;
     serve(&listener, |request| answer(context, &args.sweep, request))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn answer(context: &Context, sweep: &str, request: &Request) -> Response {
