@@ -47,6 +47,10 @@ test-plain:
         --test training --test convnet --test bert --test pipeline --test conformance \
         -- --skip features_do_not_depend_on_batch_or_threads --skip features_depend_on_a_texts_tokens_alone
 
+# Tests of kernels, networks and methods under each set of instructions narrower than the processor's widest
+test-caps:
+    @scripts/test-caps.sh
+
 # Build hashlab for NVIDIA GPUs, with an installed CUDA toolkit or one from PyPI; needs no GPU
 cuda-build *ARGS:
     @scripts/cuda-build.sh {{ ARGS }}

@@ -23,6 +23,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEERS = ROOT / "bench" / "peers"
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 WORK = TARGET / "bench"
+CAPS = {  # the names that PyTorch's own kernels and its library have for a set; where they have none, they choose
+    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "avx512": {"ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
+    "amx": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_AMX"},
+}
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -376,7 +381,8 @@ def machine(options):
              "    try: print(n, m.version(n))\n    except m.PackageNotFoundError: pass"
     versions = subprocess.run([options.python, "-c", script], capture_output=True, text=True).stdout.split("\n")
     processor = f"{names[0]}, {len(names)} cores" if names else "unknown"
-    return f"processor: {processor} ({', '.join(units)}); " + ", ".join(filter(None, versions))
+    capped = f", capped at {options.cpu}" if options.cpu else ""
+    return f"processor: {processor} ({', '.join(units)}{capped}); " + ", ".join(filter(None, versions))
 
 
 def read_lines(path):
@@ -412,12 +418,24 @@ def arguments():
     parser.add_argument("--seconds", type=float, default=0.5, help="length of a repetition, at least one iteration")
     parser.add_argument("--whole", action="store_true", help="whole runs and a sweep, too: an hour more")
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE for the row `cifar10`, as for `hashlab sweep`")
+    parser.add_argument("--cpu", choices=CAPS, help="widest instructions that both sides use; builds ours for it")
     parser.add_argument("--binaries", type=pathlib.Path, default=TARGET / "release", help="where hashlab-bench is")
     return parser.parse_args()
 
 
+def cap(options):
+    """Has both sides use no wider instructions, as far as each has a switch for it."""
+    os.environ |= {"HASHLAB_CPU": options.cpu, **CAPS[options.cpu]}
+    if options.cpu == "avx2":  # products of matrices come from a crate without a switch: a build leaves AVX-512 out
+        target = TARGET / "avx2"
+        run(["cargo", "build", "--release", "-p", "hashlab-bench", "--bins", "--no-default-features", "--target-dir", target])
+        options.binaries = target / "release"
+
+
 def main():
     options = arguments()
+    if options.cpu:
+        cap(options)
     if options.rows == ["overhead"]:
         options.python = overhead.main(options.binaries / "hashlab", WORK)
         return print(f"\n{machine(options)}")

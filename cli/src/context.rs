@@ -46,6 +46,7 @@ impl Context {
 
     /// Checks what no command could work with.
     pub(crate) fn check(&self) -> Result<()> {
+        hashlab_kernels::instructions::widest().map_err(bad_input)?;
         let runs = &self.dirs().runs;
         if runs.exists() && !runs.is_dir() {
             let runs = runs.display();

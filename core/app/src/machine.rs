@@ -32,12 +32,13 @@ fn processor(text: &str) -> Option<String> {
     line(text, &["model name", "CPU part", "cpu model"]).map(str::to_owned)
 }
 
-/// The features of the first processor that arithmetic may use, in order.
+/// The features of the first processor that arithmetic uses, in order.
 fn features(text: &str) -> Option<String> {
     let all = line(text, &["flags", "Features"])?;
     let mut used: Vec<&str> = all
         .split_whitespace()
         .filter(|name| *name != "smep" && ARITHMETIC.iter().any(|start| name.starts_with(start)))
+        .filter(|name| hashlab_kernels::instructions::uses(name))
         .collect();
     used.sort_unstable();
     Some(used.join(" "))

@@ -16,7 +16,7 @@
 //! * [`keep_freed_memory`]: memory that a step frees stays with the process for the next one.
 //!
 //! Products run on the processor's matrix unit if it has one, as exactly as in f32. Results depend on the instruction
-//! set of the processor but never on the number of threads.
+//! set of the processor but never on the number of threads. [`instructions`] has a variable that leaves the widest out.
 //!
 //! ```
 //! use candle_core::{Device, Tensor};
@@ -41,6 +41,7 @@ pub mod conv;
 mod cpu;
 pub mod device;
 mod gpu;
+pub mod instructions;
 mod linear;
 pub mod loss;
 mod matmul;

@@ -1,6 +1,6 @@
 //! Code compiled for several sets of vector instructions.
 
-/// Compiles a block for every set of vector instructions, and runs it with the best that the processor has.
+/// Compiles a block for every set of vector instructions, and runs it with the best that the processor has and may be used.
 ///
 /// The variables that the block uses are listed with their types, in which references live for `'a`.
 ///
@@ -17,7 +17,7 @@ macro_rules! vectorized {
                 $block
             }
         }
-        pulp::Arch::new().dispatch(Work($($name),+))
+        crate::instructions::arch().dispatch(Work($($name),+))
     }};
 }
 

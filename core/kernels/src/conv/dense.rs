@@ -9,6 +9,7 @@ use super::epilogue::Epilogue;
 use super::geometry::Geometry;
 use super::rows::{Rows, by_pixels, padded};
 use super::tiles::{self, Tiles};
+use crate::instructions::arch;
 
 /// Columns of a panel of packed weights, for vectors of `lanes`; the last panel may have half of them.
 fn panel(lanes: usize) -> usize {
@@ -59,7 +60,7 @@ impl Weights {
         let [_, channels, out] = shape;
         match reuse == Reuse::Often && Tiles::pay(channels, out) {
             true => Self::Tiles(Tiles::new(shape, bias, weight)),
-            false => Self::Vectors(Packed::new(Arch::new(), shape, bias, weight)),
+            false => Self::Vectors(Packed::new(arch(), shape, bias, weight)),
         }
     }
 }
@@ -142,7 +143,7 @@ fn run<'a>(
             Weights::Tiles(tiles) => tiles.product(&rows, epilogue, out),
             Weights::Vectors(weights) => {
                 assert_eq!(rows.taps() * rows.channels(), weights.depth, "the window the weights were packed for");
-                Arch::new().dispatch(Product { rows: &rows, weights, epilogue, out });
+                arch().dispatch(Product { rows: &rows, weights, epilogue, out });
             }
         }
     };

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::dense::{clamp, load, store};
 use super::geometry::Geometry;
 use super::rows::{Rows, by_pixels};
+use crate::instructions::arch;
 use crate::linear::column_sums;
 use crate::simd::vectorized;
 use crate::{activation, threads};
@@ -97,7 +98,7 @@ fn run<'a>(
     let body = |range: Range<usize>, out: &mut [MaybeUninit<f32>]| {
         let rows = rows(range);
         assert_eq!(rows.taps() * rows.channels(), weights.taps.len(), "the window the weights were packed for");
-        pulp::Arch::new().dispatch(Sums { rows: &rows, weights, limits, out });
+        arch().dispatch(Sums { rows: &rows, weights, limits, out });
     };
     // SAFETY: `Sums` computes every channel of every listed pixel, which are those of `range`.
     unsafe { by_pixels(pixels, weights.bias.len(), CHUNK, body) }

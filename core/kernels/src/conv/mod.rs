@@ -46,7 +46,7 @@ mod tests {
     use super::{Activation, Padding, Window, dense, depthwise, epilogue};
 
     fn architectures() -> Vec<Arch> {
-        let mut all = vec![Arch::new(), Arch::Scalar];
+        let mut all = vec![crate::instructions::arch(), Arch::Scalar];
         #[cfg(target_arch = "x86_64")]
         all.extend(pulp::x86::V3::try_new().map(Arch::V3));
         all

@@ -8,7 +8,7 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::dense::{Packed, Product, clamp, load, store};
@@ -16,6 +16,7 @@ use super::epilogue::Epilogue;
 use super::geometry::{Geometry, Window};
 use super::rows::Rows;
 use super::tiles::Tiles;
+use crate::instructions::arch;
 use crate::{cpu, threads};
 
 /// Inputs of a tile along an axis.
@@ -55,7 +56,7 @@ impl Filters {
         let transformed: Vec<[f32; POINTS]> = w.as_chunks().0.iter().map(filter).collect();
         let of_point = |point: usize| {
             let weight = |_, channel: usize, o: usize| transformed[o * channels + channel][point];
-            Packed::new(Arch::new(), [1, channels, out], &[], weight)
+            Packed::new(arch(), [1, channels, out], &[], weight)
         };
         Self { points: (0..POINTS).map(of_point).collect(), bias: bias.to_vec(), channels }
     }
@@ -162,7 +163,7 @@ struct Band<'a> {
 
 impl Band<'_> {
     fn convolve(&self, scratch: &mut Scratch, to: &mut [MaybeUninit<f32>]) {
-        let (arch, channels, out) = (Arch::new(), self.filters.channels, self.filters.bias.len());
+        let (arch, channels, out) = (arch(), self.filters.channels, self.filters.bias.len());
         let tiles = self.lines.len() * self.plan.tiles;
         scratch.inputs.resize(POINTS * tiles * channels, 0.0);
         arch.dispatch(Inputs { band: self, to: &mut scratch.inputs });

@@ -7,13 +7,14 @@ use std::arch::asm;
 use std::sync::OnceLock;
 
 use super::bf16_terms::{HALVES, LINES, Row};
+use crate::instructions::{InstructionSet, allows};
 
-/// Returns whether this process may use the unit. The first call requests permission from the system.
+/// Returns whether the process may use the unit. The first call requests permission from the system.
 pub(super) fn available() -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
     *AVAILABLE.get_or_init(|| {
         let avx = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
-        avx && unit_exists() && permitted()
+        allows(InstructionSet::Amx) && avx && unit_exists() && permitted()
     })
 }
 
