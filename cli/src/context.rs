@@ -51,7 +51,7 @@ impl Context {
             let runs = runs.display();
             return Err(bad_input(format!("`--runs {runs}` names a file\nhelp: name a directory, which may be new")));
         }
-        Ok(())
+        hashlab_store::check_locks().map_err(bad_input)
     }
 
     /// Reads, checks and expands an experiment file with its overrides.

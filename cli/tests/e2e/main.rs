@@ -19,6 +19,7 @@ mod finetuning;
 mod interruptions;
 mod lab;
 mod large;
+mod leases;
 mod listings;
 #[allow(dead_code, reason = "its other users are tests of the program's own modules")]
 #[path = "../../src/hub/local.rs"]

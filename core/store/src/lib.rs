@@ -4,6 +4,7 @@
 //! runs/store/<hh>/<run-id>/     one directory per run, shared by all sweeps; hh: the digest's first two digits
 //!   config.json                 the resolved configuration, sorted keys
 //!   .lock                       held by the process that executes the run; the kernel releases it on death
+//!   .lock.lease                 in its place, where the file system has no locks that reach other machines
 //!   attempts.jsonl              one line per execution that began
 //!   metrics.jsonl               metrics of the training, one line per point
 //!   checkpoint-<digest>.safetensors   where to resume; the name is the content's digest
@@ -31,8 +32,10 @@ mod file_system;
 mod files;
 mod index;
 mod journal;
+mod lease;
 mod listing;
 mod lock;
+mod lock_setting;
 mod name;
 mod previous;
 mod record;
@@ -54,6 +57,8 @@ pub use file_system::FileSystem;
 pub use files::open_log;
 pub use journal::{Journal, Point};
 pub use listing::ListedRun;
+pub use lock::Lock;
+pub use lock_setting::{LOCKS, check_locks};
 pub use name::Name;
 pub use record::{
     CodeStatistics, EncodingResult, Neighbors, PRIMARY_METRIC, QueryResults, RunConfig, RunId, RunIds, RunResult,

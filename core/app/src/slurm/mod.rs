@@ -10,12 +10,11 @@ mod look;
 mod submit;
 
 use std::collections::BTreeSet;
-use std::fs::File;
 
 use anyhow::Result;
 use hashlab_exec::slurm::{Slurm, SlurmProfile};
 use hashlab_settings::{Schema, parse};
-use hashlab_store::{PlanDir, RunId};
+use hashlab_store::{Lock, PlanDir, RunId};
 use hashlab_sweep::read_table;
 
 use crate::error::bad_input;
@@ -43,7 +42,7 @@ pub struct Cluster<'a> {
     /// The runs that are meant; `None` for all.
     chosen: Option<BTreeSet<RunId>>,
     /// The right to submit.
-    turn: Option<File>,
+    turn: Option<Lock>,
 }
 
 impl<'a> Cluster<'a> {
