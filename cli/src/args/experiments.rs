@@ -152,6 +152,9 @@ pub(crate) struct ExecArgs {
     pub(crate) jobs: Option<std::num::NonZero<usize>>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    /// Stop after N failures of these runs
+    #[arg(long, value_name = "N", value_parser = parse_jobs)]
+    pub(crate) max_failures: Option<std::num::NonZero<usize>>,
     /// Which runs keep their trained model
     #[arg(long, value_enum, default_value_t)]
     pub(crate) keep: KeepArg,

@@ -25,7 +25,7 @@ pub(crate) fn run(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
         jobs: args.device.jobs(args.jobs),
         keep: args.keep.into(),
         choice: Choice::default(),
-        max_failures: None,
+        max_failures: args.max_failures.map(std::num::NonZero::get),
         features_only: args.features,
         limits: args.limits.into(),
         retries: args.limits.retries,
