@@ -6,6 +6,7 @@ mod crossmodal;
 mod damage;
 mod devices;
 mod doctor;
+mod engines;
 mod environment;
 mod eval;
 mod experiment_files;
