@@ -48,7 +48,8 @@ mod sweep;
 mod warnings;
 mod words;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::DirEntryExt as _;
 use std::path::{Path, PathBuf};
 
 pub use claim::Claim;
@@ -100,13 +101,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`] if a directory cannot be read.
     pub fn begun(&self) -> Result<BTreeSet<RunId>, StoreError> {
-        let mut runs = BTreeSet::new();
+        Ok(self.inodes()?.into_keys().collect())
+    }
+
+    /// The runs that have a directory, and its inode.
+    fn inodes(&self) -> Result<BTreeMap<RunId, u64>, StoreError> {
+        let mut runs = BTreeMap::new();
         for folder in files::list(&self.root.join("store"))? {
-            let names = files::list(&folder)?;
-            let names = names.iter().filter_map(|run| run.file_name()?.to_str());
-            // A run that is being removed has a hidden name. A copy that somebody made has another one than a run's.
-            let visible = names.filter(|name| !name.starts_with('.')).map(|name| RunId(name.to_owned()));
-            runs.extend(visible.filter(|id| shard(id).is_some()));
+            for entry in files::list(&folder.path())? {
+                // A run that is being removed has a hidden name. A copy that somebody made has another one than a run's.
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                let id = RunId(name);
+                if !id.0.starts_with('.') && shard(&id).is_some() {
+                    runs.insert(id, entry.ino());
+                }
+            }
         }
         Ok(runs)
     }
