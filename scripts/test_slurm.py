@@ -41,6 +41,30 @@ MANY = (
 # Runs that take seconds, so that they can be met while they run.
 SLOW = 'seeds = [0, 1, 2, 3, 4, 5]\n' + SHARED.replace("[train]", "[train]\nepochs = EPOCHS") + '[[method]]\nname = "cibhash"\n'
 
+# One method cannot make as many bits as there are training items; the runs of the other take seconds.
+FAILING = (
+    'seeds = [0, 1]\n'
+    + SHARED.replace("items = 300", "items = 100").replace("[train]", "[train]\nepochs = 400")
+    + '[[method]]\nname = "itq"\nbits = [128]\n[[method]]\nname = "cibhash"\n'
+)
+GRID = """[method.grid]
+tau = { low = 0.05, high = 2, scale = "log" }
+"train.learning_rate" = { low = 1e-5, high = 1e-2, scale = "log" }
+"""
+# Nine settings, of which three go on after 2 epochs and one after 6.
+HALVING = (
+    'seeds = [0]\n'
+    + SHARED.replace("[train]", "[train]\nepochs = 20").replace("validate_every = 4", "validate_every = 2")
+    + '[pruning]\nmethod = "successive_halving"\nmin_epochs = 2\neta = 3\n'
+    + '[[method]]\nname = "cibhash"\nsearch = "sobol"\ntrials = 9\n' + GRID
+)
+# Ten trials that are drawn, then two generations that follow from results.
+TPE = (
+    'seeds = [0]\n'
+    + SHARED.replace("[train]", "[train]\nepochs = 8")
+    + '[[method]]\nname = "cibhash"\nsearch = "tpe"\ntrials = 14\ngeneration = 2\n' + GRID
+)
+
 
 class Lab:
     """A folder with an experiment, and the program in it."""
@@ -74,19 +98,20 @@ class Lab:
     def sweep(self, *args: str) -> tuple[str, ...]:
         return ("--runs", "cluster", "sweep", "tiny.toml", "--no-times", "--executor", "slurm", "--slurm", "slurm.toml", *args)
 
-    def local(self) -> str:
+    def local(self, code: int) -> str:
         """The table of an undisturbed sweep on this machine."""
         started = time.time()
         done = subprocess.run(
             [self.program, "--runs", "local", "sweep", "tiny.toml", "--no-times"],
-            cwd=self.folder, text=True, capture_output=True, check=True,
+            cwd=self.folder, text=True, capture_output=True,
         )
+        assert done.returncode == code, (done.returncode, done.stderr)
         print(f"    the same sweep on this machine took {time.time() - started:.0f} s", flush=True)
         return done.stdout
 
-    def equal_tables(self) -> None:
-        """Compares tables, and what the runs found, of the cluster and of this machine."""
-        local = self.local()
+    def equal_tables(self, code: int = 0) -> None:
+        """Compares tables, and what the runs found, of the cluster and of this machine, whose sweep ends with `code`."""
+        local = self.local(code)
         done = subprocess.run(
             [self.program, "--runs", "cluster", "table", "tiny", "--no-times"],
             cwd=self.folder, text=True, capture_output=True, check=True,
@@ -212,6 +237,40 @@ def warned(lab: Lab) -> None:
     lab.equal_tables()
 
 
+def fail_fast(lab: Lab) -> None:
+    """The first failure cancels tasks that wait and runs that go on; without the flag, the same command executes the
+    rest."""
+    lab.profile(runs_per_task=1, max_running=2)
+    output = lab.run(*lab.sweep("--fail-fast"), code=3)
+    assert "stopping after" in output and "the other runs are cancelled" in output, output
+    until("no task is left", lambda: not tasks("RUNNING,PENDING,COMPLETING"), 60)
+    status = lab.run("--runs", "cluster", "status", "tiny")
+    assert "cancelled" in status and "failed" in status, status
+    assert "`hashlab sweep tiny.toml --executor slurm --slurm slurm.toml` executes what is left" in status, status
+    output = lab.run(*lab.sweep(), code=3)
+    assert "2 finished, 2 failed of 4 runs" in output, output
+    lab.equal_tables(code=3)
+
+
+def halving(lab: Lab) -> None:
+    """Runs are stopped early: rungs are arrays one after the other."""
+    lab.profile(runs_per_task=3)
+    output = lab.run(*lab.sweep())
+    assert "stopped early" in output, output
+    assert sorted(lab.attempts().values()) == [1] * 6 + [2] * 2 + [3], lab.attempts()
+    lab.equal_tables()
+
+
+def tpe(lab: Lab) -> None:
+    """Trials follow from results: the same command submits generation after generation."""
+    lab.profile(runs_per_task=5)
+    for left in (4, 2, 0):
+        output = lab.run(*lab.sweep())
+        assert (f"{left} trials left: the same command submits the next ones" in output) == (left > 0), output
+    assert lab.finished() == 14, lab.finished()
+    lab.equal_tables()
+
+
 def time_limit(lab: Lab) -> None:
     """A task reaches Slurm's time limit of a minute; its run goes on in another."""
     lab.profile(time="1", warning=30, runs_per_task=6, jobs=1)
@@ -252,6 +311,9 @@ def main() -> None:
         # Long enough that a fast machine has begun runs and not ended them when the signal comes.
         (warned, SLOW.replace("EPOCHS", "800")),
         (many_runs, MANY),
+        (fail_fast, FAILING),
+        (halving, HALVING),
+        (tpe, TPE),
     ]
     if not args.short:
         scenarios.append((time_limit, SLOW.replace("EPOCHS", "700")))

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use hashlab_app::shell::quoted;
+use hashlab_app::shell::ShellCommand;
 use hashlab_app::{Dirs, ExperimentText, PlannedSweep, Registry, Workspace};
 use hashlab_data::DataDirs;
 use hashlab_exec::progress::Terminal;
@@ -52,7 +52,7 @@ impl Context {
             let runs = runs.display();
             return Err(bad_input(format!("`--runs {runs}` names a file\nhelp: name a directory, which may be new")));
         }
-        Ok(())
+        hashlab_store::check_locks().map_err(bad_input)
     }
 
     /// Reads, checks and expands an experiment file with its overrides.
@@ -80,18 +80,20 @@ impl Context {
     }
 
     /// The beginning of a command that executes runs of an experiment, in the same directories.
-    pub(crate) fn program(&self, args: &ExperimentArgs) -> String {
+    pub(crate) fn exec_command(&self, args: &ExperimentArgs) -> ShellCommand {
         let mut words = vec!["hashlab".to_owned()];
         let dirs = self.dirs();
         let mut option = |name: &str, value: Option<String>| {
-            words.extend(value.into_iter().flat_map(|value| [name.to_owned(), quoted(&value)]));
+            words.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
         };
         option("--runs", Some(dirs.runs.display().to_string()));
         option("--data-dir", dirs.data_dir.as_ref().map(|dir| dir.display().to_string()));
         option("--cache-dir", dirs.cache_dir.as_ref().map(|dir| dir.display().to_string()));
         option("--cache-limit", dirs.cache_limit.map(|bytes| bytes.to_string()));
-        let command = reproduction(args).replacen("hashlab sweep", &format!("{} exec", words.join(" ")), 1);
-        if args.file.is_some() { command } else { command + " " + QUICKSTART.0 }
+        words.push("exec".to_owned());
+        words.extend(args.file.is_none().then(|| QUICKSTART.0.to_owned()));
+        words.extend(words_of(args));
+        ShellCommand { env: overriding_env(), words }
     }
 }
 
@@ -124,13 +126,17 @@ impl File {
 
 /// The command that makes the same plan: the file, and what overrides it.
 fn reproduction(args: &ExperimentArgs) -> String {
-    let env = overriding_env().into_iter().map(|(name, value)| format!("{name}={} ", quoted(&value)));
+    let words = ["hashlab", "sweep"].map(str::to_owned).into_iter().chain(words_of(args)).collect();
+    ShellCommand { env: overriding_env(), words }.to_string()
+}
+
+/// The arguments that name an experiment.
+fn words_of(args: &ExperimentArgs) -> Vec<String> {
     // A name that begins like an option is a path with `./`.
     let path =
         |path: &PathBuf| Path::new(if path.as_os_str().as_bytes().starts_with(b"-") { "." } else { "" }).join(path);
-    let file = args.file.iter().map(|file| format!(" {}", quoted(&path(file).display().to_string())));
-    let set = args.set.iter().map(|assignment| format!(" --set {}", quoted(assignment)));
-    format!("{}hashlab sweep{}{}", env.collect::<String>(), file.collect::<String>(), set.collect::<String>())
+    let file = args.file.iter().map(|file| path(file).display().to_string());
+    file.chain(args.set.iter().flat_map(|assignment| ["--set".to_owned(), assignment.clone()])).collect()
 }
 
 /// The variables that override settings of experiments.

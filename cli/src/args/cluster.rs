@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use hashlab_app::slurm::PROFILE;
 use hashlab_sweep::Selector;
 
 /// What starts the runs of a sweep.
@@ -34,7 +35,7 @@ pub(crate) struct ClusterArgs {
 pub(crate) struct ProfileArgs {
     /// Profile with partition, gres, cpus, mem, time and others of tasks; see docs/slurm.md [default:
     /// ~/.config/hashlab/slurm.toml, if it exists]
-    #[arg(long, value_name = "FILE", env = "HASHLAB_SLURM")]
+    #[arg(long, value_name = "FILE", env = PROFILE)]
     pub(crate) slurm: Option<PathBuf>,
 }
 

@@ -20,6 +20,9 @@ pub(crate) struct PlanArgs {
     pub(crate) format: PlanFormat,
     #[command(flatten)]
     pub(crate) profile: ProfileArgs,
+    /// Profile with what tasks are given, for --format k8s and hq; see docs/other-engines.md [default: placeholders]
+    #[arg(long = "profile", value_name = "FILE")]
+    pub(crate) engine: Option<PathBuf>,
 }
 
 /// Output formats of a plan.
@@ -36,6 +39,10 @@ pub(crate) enum PlanFormat {
     Commands,
     /// The script that `sweep --executor slurm` submits.
     Sbatch,
+    /// A Job of Kubernetes, for `kubectl apply`: one index executes a pack of runs.
+    K8s,
+    /// A job definition file of HyperQueue, for `hq job submit-file`: one task executes a pack of runs without a result.
+    Hq,
 }
 
 #[derive(clap::Args)]
@@ -145,6 +152,9 @@ pub(crate) struct ExecArgs {
     /// Run by its number in the plan, counted from 0, e.g. of an array job (repeatable)
     #[arg(long, value_name = "N")]
     pub(crate) index: Vec<usize>,
+    /// Let --index count packs of N runs in the place of runs
+    #[arg(long, value_name = "N", value_parser = parse_jobs, requires = "index")]
+    pub(crate) runs_per_index: Option<std::num::NonZero<usize>>,
     /// Override a setting of an experiment file, as for `sweep`
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
@@ -153,6 +163,9 @@ pub(crate) struct ExecArgs {
     /// Runs at once, as for `sweep`
     #[arg(long, short, value_name = "N", value_parser = parse_jobs)]
     pub(crate) jobs: Option<std::num::NonZero<usize>>,
+    /// Stop after N failures of these runs
+    #[arg(long, value_name = "N", value_parser = parse_jobs)]
+    pub(crate) max_failures: Option<std::num::NonZero<usize>>,
     /// Which runs keep their trained model
     #[arg(long, value_enum, default_value_t)]
     pub(crate) keep: KeepArg,

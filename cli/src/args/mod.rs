@@ -45,7 +45,8 @@ use parse::{parse_jobs, parse_size, parse_weights};
 #[command(
     name = "hashlab",
     version,
-    after_help = "Exit codes: 0 done, 1 internal error, 2 bad input, 3 some runs failed, 130 interrupted."
+    after_help = "Exit codes: 0 done, 1 internal error, 2 bad input, 3 some runs failed, 130 interrupted.\n\
+                  HASHLAB_LOCKS=lease claims runs without locks of the file system: docs/runs.md"
 )]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use hashlab_app::slurm::{self, Followed};
+use hashlab_app::slurm::{self, Followed, NamedProfile};
 use hashlab_app::{Choice, Devices, Keep, PlannedSweep, SweepOptions, bad_input};
-use hashlab_exec::slurm::SlurmProfile;
 use hashlab_exec::{Completion, StopRequests};
 use hashlab_store::counted;
 use hashlab_sweep::read_file;
@@ -16,16 +15,17 @@ use crate::args::{ProfileArgs, SweepArgs};
 use crate::context::{Context, color_on_stderr, say};
 
 /// Reads the profile that is named, or the user's; the defaults if there is none.
-pub(super) fn profile(args: &ProfileArgs) -> Result<SlurmProfile> {
+pub(super) fn profile(args: &ProfileArgs) -> Result<NamedProfile> {
     let path = match &args.slurm {
         Some(path) => path.clone(),
         None => match default_path().filter(|path| path.is_file()) {
             Some(path) => path,
-            None => return Ok(SlurmProfile::default()),
+            None => return Ok(NamedProfile::default()),
         },
     };
     let text = read_file(&path).map_err(|error| bad_input(error.to_string()))?;
-    slurm::profile(&text, &path, color_on_stderr())
+    let profile = slurm::profile(&text, &path, color_on_stderr())?;
+    Ok(NamedProfile { profile, file: args.slurm.clone() })
 }
 
 fn default_path() -> Option<PathBuf> {
@@ -58,7 +58,7 @@ pub(super) fn sweep(
     args: &SweepArgs,
 ) -> Result<ExitCode> {
     let mut profile = profile(&args.cluster.profile)?;
-    profile.jobs = options.jobs.or(profile.jobs);
+    profile.profile.jobs = options.jobs.or(profile.profile.jobs);
     let mut cluster = planned.cluster(&context.workspace, options, profile)?;
     // A signal from here on leaves jobs that run on.
     let stop = StopRequests::install().context("cannot listen to signals")?;

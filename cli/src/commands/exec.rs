@@ -25,7 +25,7 @@ pub(crate) fn run(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
         jobs: args.device.jobs(args.jobs),
         keep: args.keep.into(),
         choice: Choice::default(),
-        max_failures: None,
+        max_failures: args.max_failures.map(std::num::NonZero::get),
         features_only: args.features,
         limits: args.limits.into(),
         retries: args.limits.retries,
@@ -78,11 +78,14 @@ pub(super) fn planned(context: &Context, target: &str, set: &[String]) -> Result
 fn chosen(context: &Context, planned: &PlannedSweep, args: &ExecArgs) -> Result<BTreeSet<RunId>> {
     let (store, runs) = (context.dirs().store(), &planned.plan.runs);
     let mut chosen = BTreeSet::new();
+    let pack = args.runs_per_index.map_or(1, std::num::NonZero::get);
+    let packs: Vec<_> = runs.chunks(pack).collect();
     for &index in &args.index {
-        let run = runs.get(index).ok_or_else(|| {
-            bad_input(format!("`--index {index}` is beyond the plan\nhelp: it has runs 0 to {}", runs.len() - 1))
+        let runs = packs.get(index).ok_or_else(|| {
+            let (what, last) = (if pack == 1 { "runs" } else { "packs" }, packs.len() - 1);
+            bad_input(format!("`--index {index}` is beyond the plan\nhelp: it has {what} 0 to {last}"))
         })?;
-        chosen.insert(run.id.clone());
+        chosen.extend(runs.iter().map(|run| run.id.clone()));
     }
     for selector in &args.run {
         let before = chosen.len();

@@ -11,6 +11,7 @@ pub(crate) mod datasets;
 pub(crate) mod doctor;
 pub(crate) mod encode;
 pub(crate) mod encoders;
+mod engines;
 pub(crate) mod eval;
 pub(crate) mod exec;
 pub(crate) mod export;

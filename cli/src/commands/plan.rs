@@ -4,13 +4,12 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use hashlab_app::shell::quoted;
 use hashlab_app::slurm::Cluster;
 use hashlab_app::{Estimate, PlannedSweep, Preview, PreviewedRun};
 use hashlab_store::counted;
 use serde_json::json;
 
-use super::cluster;
+use super::{cluster, engines};
 use crate::args::{PlanArgs, PlanFormat};
 use crate::context::{Context, print};
 
@@ -20,11 +19,14 @@ pub(crate) fn run(context: &Context, args: &PlanArgs) -> Result<ExitCode> {
         print(&format!("{}\n", planned.plan.runs.len() + planned.plan.external.len()))?;
         return Ok(ExitCode::SUCCESS);
     }
+    engines::check(args)?;
     let preview = planned.preview(&context.workspace)?;
     print(&match args.format {
         PlanFormat::Table | PlanFormat::Count => table(context, &planned, &preview)?,
         PlanFormat::Jsonl => jsonl(&preview),
-        PlanFormat::Commands => commands(context, args, &preview),
+        PlanFormat::Commands => engines::commands(context, &args.experiment, &preview),
+        PlanFormat::K8s => engines::kubernetes(context, args, &planned, &preview)?,
+        PlanFormat::Hq => engines::hyperqueue(context, args, &planned, &preview)?,
         PlanFormat::Sbatch => {
             let options = cluster::options(Default::default());
             let profile = cluster::profile(&args.profile)?;
@@ -103,7 +105,7 @@ fn changes(context: &Context, planned: &PlannedSweep, preview: &Preview<'_>) -> 
 }
 
 /// The runs that jobs are to execute now; a sweep itself measures external rows.
-fn left<'p>(preview: &'p Preview<'p>) -> impl Iterator<Item = &'p PreviewedRun<'p>> {
+pub(super) fn left<'p>(preview: &'p Preview<'p>) -> impl Iterator<Item = &'p PreviewedRun<'p>> {
     preview.runs.iter().filter(|run| run.due)
 }
 
@@ -166,11 +168,4 @@ fn jsonl(preview: &Preview<'_>) -> String {
         let _ = writeln!(text, "{line}");
     }
     text
-}
-
-/// One command per run without a result. They may be started in any order and at once: a run whose features are missing
-/// extracts them, and the others wait for it.
-fn commands(context: &Context, args: &PlanArgs, preview: &Preview<'_>) -> String {
-    let program = context.program(&args.experiment);
-    left(preview).map(|run| format!("{program} --run {}\n", quoted(&run.run.id.0))).collect()
 }

@@ -279,6 +279,45 @@ fn a_failed_run_whose_task_vanishes_is_submitted_again() {
 }
 
 #[test]
+fn the_first_failure_cancels_the_others_if_asked_to() {
+    // ITQ cannot make as many bits as there are training items.
+    let text = TINY.replace("items = 300", "items = 100").replace("name = \"itq\"", "name = \"itq\"\nbits = [128]");
+    let cluster = Cluster::with(&text, "runs_per_task = 6\n");
+    let ended = cluster.sweep(&["--fail-fast"]);
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    assert!(ended.stderr.contains("stopping after 1 failure: the other runs are cancelled\n"), "{}", ended.stderr);
+    assert_eq!(cluster.0.attempts(), [1, 1, 1, 0, 0, 0], "the task of the failed run stopped by itself");
+    let status = cluster.run(&["status", NAME]).stdout;
+    assert!(status.starts_with("tiny: 2 finished, 1 failed, 3 cancelled of 6 runs\n"), "{status}");
+    // Without the flag, the same command executes the rest.
+    let again = cluster.sweep(&[]);
+    assert_eq!(again.code, Some(3), "{again:#?}");
+    assert!(again.stderr.contains("4 finished, 2 failed of 6 runs"), "{}", again.stderr);
+    let local = cluster.run(&["--runs", "local", "sweep", FILE, "--no-times"]);
+    assert_eq!((local.code, local.stdout), (Some(3), again.stdout));
+}
+
+#[test]
+fn the_command_that_goes_on_names_the_profile() {
+    let cluster = Cluster::with(TINY, "");
+    cluster.0.write("lab.toml", "runs_per_task = 6\n");
+    cluster.0.write("hold", "");
+    assert_eq!(cluster.sweep(&["--detach", "--slurm", "lab.toml"]).code, Some(0));
+    let cancelled = cluster.run(&["cancel", NAME]).stdout;
+    let command = "`hashlab sweep tiny.toml --executor slurm --slurm lab.toml`";
+    assert_eq!(cancelled, format!("6 runs cancelled; {command} takes them up again\n"));
+    fs::remove_file(cluster.0.path("hold")).unwrap();
+    until("no task is left", || cluster.run(&["status", NAME]).stdout.starts_with("tiny: 6 cancelled of 6 runs\n"));
+    cluster.0.write("lose-1", "");
+    cluster.0.write("slurm.toml", "resubmissions = 0\n");
+    let ended = cluster.sweep(&["--slurm", "slurm.toml"]);
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    let status = cluster.run(&["status", NAME]).stdout;
+    let command = "`status --resubmit` or `hashlab sweep tiny.toml --executor slurm --slurm slurm.toml`";
+    assert!(status.contains(&format!("{command} executes what is left\n")), "{status}");
+}
+
+#[test]
 fn a_profile_is_checked_line_by_line() {
     let cluster = Cluster::with(TINY, "partition = \"gpu\"\ncpu = 4\nmem = 16\ntime = \"1 hour\"\n");
     let wrong = cluster.sweep(&[]);

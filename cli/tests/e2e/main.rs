@@ -6,6 +6,7 @@ mod crossmodal;
 mod damage;
 mod devices;
 mod doctor;
+mod engines;
 mod environment;
 mod eval;
 mod experiment_files;
@@ -19,6 +20,7 @@ mod finetuning;
 mod interruptions;
 mod lab;
 mod large;
+mod leases;
 mod listings;
 #[allow(dead_code, reason = "its other users are tests of the program's own modules")]
 #[path = "../../src/hub/local.rs"]

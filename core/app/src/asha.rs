@@ -1,12 +1,11 @@
 //! Asynchronous successive halving: a run decides at each rung by what others have found there so far. As that depends on
 //! which come first, every decision is written down, and holds whenever the run is executed again.
 
-use std::fs::File;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use hashlab_store::{PlanDir, RunId};
+use hashlab_store::{Lock, PlanDir, RunId};
 use hashlab_sweep::{Plan, Pruning, PruningMethod};
 use serde::{Deserialize, Serialize};
 
@@ -90,7 +89,7 @@ impl Rungs {
     }
 
     /// Waits until no other process decides.
-    fn turn(&self) -> Result<File> {
+    fn turn(&self) -> Result<Lock> {
         loop {
             if let Some(turn) = self.dir.lock(LOCK)? {
                 return Ok(turn);

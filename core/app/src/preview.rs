@@ -79,13 +79,13 @@ impl PlannedSweep {
         let (begun, estimates) = (store.begun()?, Estimates::of(&store, &self.plan)?);
         let all: Vec<&PlannedRun> =
             self.plan.runs.iter().chain(self.plan.external.iter().map(|row| &row.run)).collect();
-        let ended = store.results_as(all.iter().map(|run| &run.id), drop)?;
+        let finished = store.finished(all.iter().map(|run| &run.id))?;
         let mut runs = Vec::new();
-        for (run, ended) in all.into_iter().zip(ended) {
-            let state = match ended {
-                Some(()) => "finished",
-                None if begun.contains(&run.id) => store.run(&run.id)?.state_of_unfinished().name(),
-                None => RunState::Missing.name(),
+        for (run, finished) in all.into_iter().zip(finished) {
+            let state = match finished {
+                true => "finished",
+                false if begun.contains(&run.id) => store.run(&run.id)?.state_of_unfinished().name(),
+                false => RunState::Missing.name(),
             };
             runs.push(PreviewedRun {
                 run,

@@ -169,16 +169,16 @@ impl PlannedSweep {
         let begun = store.begun()?;
         let mut pending = Vec::new();
         // Looked for anew: on a cluster, runs end while this process waits for them.
-        let ended = store.results_as(self.plan.runs.iter().map(|run| &run.id), drop)?;
-        for (run, ended) in self.plan.runs.iter().zip(ended) {
-            let state = match ended {
-                Some(()) => "finished",
-                None if begun.contains(&run.id) => store.run(&run.id)?.state_of_unfinished().name(),
-                None => RunState::Missing.name(),
+        let finished = store.finished(self.plan.runs.iter().map(|run| &run.id))?;
+        for (run, finished) in self.plan.runs.iter().zip(finished) {
+            let state = match finished {
+                true => "finished",
+                false if begun.contains(&run.id) => store.run(&run.id)?.state_of_unfinished().name(),
+                false => RunState::Missing.name(),
             };
-            if choice.takes(run, state) && (ended.is_none() || choice.repeats(run, state)) {
+            if choice.takes(run, state) && (!finished || choice.repeats(run, state)) {
                 let deep = workspace.registry.method(&run.template().method)?.deep;
-                pending.push(PendingRun { run, deep, goal: Goal::End, repeated: ended.is_some() });
+                pending.push(PendingRun { run, deep, goal: Goal::End, repeated: finished });
             }
         }
         Ok(pending)

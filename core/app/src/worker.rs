@@ -13,7 +13,7 @@ use hashlab_kernels::device::DeviceName;
 use hashlab_pipeline::config::section;
 use hashlab_pipeline::run::{self, RunEnd, RunJob, features_of, plain_features};
 use hashlab_pipeline::{EncoderContext, Model, RunEnvironment};
-use hashlab_store::{Claim, CodeProfile, Journal, QueryResults, RunConfig, RunDir, RunId, RunResult};
+use hashlab_store::{Claim, CodeProfile, Journal, QueryResults, RunConfig, RunDir, RunId, RunResult, StoreError};
 use hashlab_train::{Checkpoint, TrainConfig, TrainObserver};
 
 use crate::asha::Rungs;
@@ -186,6 +186,8 @@ impl Worker<'_> {
                 }
                 Ok(worker::DONE)
             }
+            // The run is another process's now.
+            Err(error) if is_loss(&error) => Ok(worker::BUSY),
             Err(error) => {
                 let message = explained(&error);
                 if let Err(unwritten) = claim.fail(&message) {
@@ -240,6 +242,11 @@ impl Worker<'_> {
         let kept = model.to_bytes(&found.config).and_then(|bytes| Ok(claim.write_model(&bytes)?));
         kept.context("the result is stored, without the trained model")
     }
+}
+
+/// Whether another process has taken a claim over.
+fn is_loss(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| matches!(cause.downcast_ref(), Some(StoreError::Lost(_))))
 }
 
 fn keep_codes(claim: &Claim, found: &Found) -> Result<()> {

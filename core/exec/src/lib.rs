@@ -27,6 +27,7 @@
 //! assert_eq!(summary.of(joined), [Outcome::Failed { message: "its features failed: no tokenizer".into() }]);
 //! ```
 
+pub mod engines;
 pub mod event;
 mod executor;
 mod fake;

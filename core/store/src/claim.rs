@@ -1,18 +1,17 @@
-//! The exclusive right to execute a run: a kernel lock, and the writers of files that only its holder may change.
+//! The exclusive right to execute a run: a lock, and the writers of files that only its holder may change.
 
-use std::fs::File;
-
-use super::lock::lock;
+use super::lock::{Lock, lock};
 use super::{Attempt, Journal, RunDir, Stopped, StoreError, checkpoint, files, journal, sealed, unix_time};
 use crate::RunResult;
 use crate::{CodeProfile, QueryResults, ShownItems};
 
-/// The exclusive right to execute a run; released when dropped, and by the kernel when the process dies.
+/// The exclusive right to execute a run; released when dropped, and when the process dies. Where it is a lease, it may be
+/// lost before: every writer of files then ends with [`StoreError::Lost`] and writes nothing.
 #[derive(Debug)]
 pub struct Claim {
     run: RunDir,
     attempt: u32,
-    _lock: File,
+    lock: Lock,
 }
 
 impl Claim {
@@ -32,7 +31,7 @@ impl Claim {
     /// # Errors
     /// [`StoreError::Io`] if the file cannot be written.
     pub fn journal(&self, resumed: Option<u64>) -> Result<Journal, StoreError> {
-        journal::open(&self.run.metrics_path(), resumed)
+        journal::open(&self.run.metrics_path(), resumed, self.lock.loss())
     }
 
     /// Replaces the checkpoint atomically, after syncing the journal to disk.
@@ -40,6 +39,7 @@ impl Claim {
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written; the previous checkpoint is then still there.
     pub fn write_checkpoint(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.lock.check(self.run.path())?;
         journal::sync(&self.run.metrics_path())?;
         checkpoint::write(self.run.path(), bytes)
     }
@@ -49,6 +49,7 @@ impl Claim {
     /// # Errors
     /// [`StoreError::Io`] if a file cannot be removed.
     pub fn remove_checkpoint(&self) -> Result<(), StoreError> {
+        self.lock.check(self.run.path())?;
         checkpoint::remove_all(self.run.path())
     }
 
@@ -57,6 +58,7 @@ impl Claim {
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.
     pub fn write_queries(&self, queries: &QueryResults) -> Result<(), StoreError> {
+        self.lock.check(self.run.path())?;
         files::replace_json_line(&self.run.queries_path(), queries)
     }
 
@@ -65,6 +67,7 @@ impl Claim {
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.
     pub fn write_items(&self, items: &ShownItems) -> Result<(), StoreError> {
+        self.lock.check(self.run.path())?;
         files::replace_json_line(&self.run.items_path(), items)
     }
 
@@ -73,6 +76,7 @@ impl Claim {
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.
     pub fn write_codes(&self, codes: &CodeProfile) -> Result<(), StoreError> {
+        self.lock.check(self.run.path())?;
         files::replace_json_line(&self.run.codes_path(), codes)
     }
 
@@ -81,6 +85,7 @@ impl Claim {
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.
     pub fn write_model(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.lock.check(self.run.path())?;
         files::replace(&self.run.model_path(), bytes)
     }
 
@@ -95,6 +100,7 @@ impl Claim {
             return Err(StoreError::OtherRun { expected: self.run.id().clone(), got: result.run.clone() });
         }
         check_finite(result)?;
+        self.lock.check(self.run.path())?;
         files::replace(&self.run.result_path(), &sealed::seal(result))?;
         self.run.remove_previous()?;
         self.remove_checkpoint()
@@ -105,6 +111,7 @@ impl Claim {
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.
     pub fn stop(&self, epoch: usize) -> Result<(), StoreError> {
+        self.lock.check(self.run.path())?;
         files::replace_json(&self.run.stopped_path(), &Stopped { epoch, attempt: self.attempt })
     }
 
@@ -113,6 +120,7 @@ impl Claim {
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.
     pub fn fail(self, message: &str) -> Result<(), StoreError> {
+        self.lock.check(self.run.path())?;
         self.run.write_failure(message, self.attempt).map(drop)
     }
 }
@@ -122,7 +130,7 @@ impl RunDir {
     /// process holds the run, or it is finished.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the directory was not prepared or cannot be written, or if its file system has no locks.
+    /// [`StoreError::Io`] if the directory was not prepared or cannot be written.
     pub fn try_claim(&self) -> Result<Option<Claim>, StoreError> {
         self.try_claim_again(None)
     }
@@ -146,7 +154,7 @@ impl RunDir {
         for name in [".checkpoint-", ".result.json-", ".error.json-"] {
             files::remove_partial(self.path(), name)?;
         }
-        Ok(Some(Claim { run: self.clone(), attempt, _lock: lock }))
+        Ok(Some(Claim { run: self.clone(), attempt, lock }))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::RunId;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// An error of the operating system.
-    #[error("cannot {action} `{}`: {error}{}", path.display(), help(action, error))]
+    #[error("cannot {action} `{}`: {error}{}", path.display(), help(error))]
     Io {
         /// The failed action, e.g. `write`.
         action: &'static str,
@@ -44,6 +44,13 @@ pub enum StoreError {
          help: move the directory that holds it away, then run the same command again", .0.display()
     )]
     Changed(PathBuf),
+    /// Another process has taken a claim over, as this one was not heard of for too long.
+    #[error(
+        "another process has taken over what this one was to write in `{}`: it was not heard of for too long\n\
+         help: the other process goes on; a longer limit is `HASHLAB_LOCKS=lease=SECONDS`, the same on all machines",
+        .0.display()
+    )]
+    Lost(PathBuf),
     /// A required file is invalid.
     #[error("`{}` is damaged: {reason}\nhelp: start the sweep again: it writes the file anew", path.display())]
     Damaged {
@@ -75,7 +82,7 @@ impl StoreError {
 }
 
 /// Remedies, for errors that the user can fix.
-fn help(action: &str, error: &io::Error) -> &'static str {
+fn help(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "\nhelp: free space on that disk, then run the same command again: finished runs are kept"
@@ -87,18 +94,12 @@ fn help(action: &str, error: &io::Error) -> &'static str {
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             "\nhelp: a file is in the place of a directory: move it away, or name another directory with `--runs DIR`"
         }
-        io::ErrorKind::Unsupported if action == "lock" => NO_LOCKS,
         _ if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
             "\nhelp: the limit on open files, `ulimit -n`, is too low"
         }
-        // ENOLCK, for which the standard library has no kind.
-        _ if error.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error()) => NO_LOCKS,
         _ => "",
     }
 }
-
-const NO_LOCKS: &str = "\nhelp: this file system has no locks, like some network disks; name a directory on another \
-                        one with `--runs DIR` or HASHLAB_RUNS";
 
 #[cfg(test)]
 mod tests {
@@ -111,13 +112,5 @@ mod tests {
         let (first, help) = message.split_once('\n').unwrap();
         assert_eq!(first, "cannot write `runs/store/0a/x/result.json`: no storage space");
         assert!(help.starts_with("help: free space on that disk, then run the same command again"), "{help}");
-
-        let refusal = io::Error::from_raw_os_error(rustix::io::Errno::NOLCK.raw_os_error());
-        let message = StoreError::io("lock", Path::new("runs/store/0a/x/.lock"))(refusal).to_string();
-        assert_eq!(message.matches("No locks available").count(), 1, "{message}");
-        assert!(
-            message.contains("\nhelp: this file system has no locks") && message.contains("--runs DIR"),
-            "{message}"
-        );
     }
 }

@@ -4,6 +4,8 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
 
+use crate::lock::is_unsupported;
+use crate::lock_setting::leases_reason;
 use crate::{Store, files};
 
 /// A file system, as a directory of runs needs it.
@@ -19,6 +21,8 @@ pub struct FileSystem {
     pub free_files: u64,
     /// Why a lock does not keep a second process out; `None` if it does.
     pub locks: Option<String>,
+    /// Why runs are claimed by leases in the place of locks; `None` if they are not.
+    pub leases: Option<String>,
     /// Why a file does not replace another one by rename.
     pub renames: Option<String>,
     /// Why a directory cannot be synced; then a loss of power may lose the newest files.
@@ -58,13 +62,16 @@ impl Store {
         let place = absolute.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
         let folder = tempfile::Builder::new().prefix(".probe-").tempdir_in(place)?;
         let (name, network) = kind(folder.path());
+        let tried = locks(folder.path());
         let sizes = rustix::fs::statvfs(folder.path())?;
         let found = FileSystem {
             name,
             network,
             free_bytes: sizes.f_bavail.saturating_mul(sizes.f_frsize),
             free_files: sizes.f_favail,
-            locks: failure(locks(folder.path())),
+            leases: leases_reason(&folder.path().join("lock"))
+                .or_else(|| tried.as_ref().err().filter(|error| is_unsupported(error)).map(ToString::to_string)),
+            locks: failure(tried),
             renames: failure(renames(folder.path())),
             syncs: failure(File::open(folder.path()).and_then(|folder| folder.sync_all())),
         };

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -187,9 +187,9 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
 }
 
 /// Lists a directory that may be absent. Other files in the place of a directory are empty.
-pub(super) fn list(directory: &Path) -> Result<Vec<PathBuf>, StoreError> {
+pub(super) fn list(directory: &Path) -> Result<Vec<fs::DirEntry>, StoreError> {
     match fs::read_dir(directory) {
-        Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
+        Ok(entries) => Ok(entries.flatten().collect()),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Vec::new()),
         Err(error) => Err(StoreError::io("list", directory)(error)),
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use crate::files;
 
 /// The first line. Its version is raised when entries hold more or other facts.
-const HEADER: &str = "hashlab index of results, version 1\n";
+const HEADER: &str = "hashlab index of results, version 2\n";
 
 /// What stands before the digest of all other bytes, in the last line.
 const DIGEST: &str = "digest ";
@@ -46,6 +46,13 @@ impl Stamp {
     }
 }
 
+impl Stamp {
+    /// When the file was written, in seconds since 1970.
+    pub(crate) fn written(self) -> u64 {
+        self.0[0].try_into().unwrap_or(0)
+    }
+}
+
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let numbers = self.0.map(|number| number.to_string());
@@ -53,12 +60,14 @@ impl fmt::Display for Stamp {
     }
 }
 
-/// A line: the name of a run, the stamp of its result, and what is kept of it.
+/// A line: the name of a run, the stamp of its result, what is kept of it, and its configuration.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry<'a> {
     pub(crate) run: &'a str,
     pub(crate) stamp: Stamp,
     pub(crate) record: &'a str,
+    /// It holds whatever became of its file, as the run is named by its digest.
+    pub(crate) config: Option<&'a str>,
 }
 
 impl<'a> Entry<'a> {
@@ -69,13 +78,25 @@ impl<'a> Entry<'a> {
         for number in &mut stamp {
             *number = words.next()?.parse().ok()?;
         }
-        Some(Self { run, stamp: Stamp(stamp), record: words.next()? })
+        // JSON on one line holds no tab.
+        let record = words.next()?;
+        let (record, config) =
+            record.split_once('\t').map_or((record, None), |(record, config)| (record, Some(config)));
+        Some(Self { run, stamp: Stamp(stamp), record, config })
     }
 }
 
 /// Bytes of the index; 0 if there is none.
 pub(crate) fn size(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |file| file.len())
+}
+
+/// Lets the system read the index from the disk while its reader has other things to do.
+pub(crate) fn read_ahead(path: &Path) {
+    #[cfg(target_os = "linux")]
+    if let Ok(file) = File::open(path) {
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::WillNeed);
+    }
 }
 
 /// Passes the entries to `each`, many at once. Returns whether the index is there and whole; what was passed of one that
@@ -131,19 +152,26 @@ pub(crate) fn write(
             out.write_all(text.as_bytes())
         };
         put(HEADER)?;
-        let mut line = |entry: Entry<'_>| put(&format!("{} {} {}\n", entry.run, entry.stamp, entry.record));
-        let mut kept = Ok(());
-        let whole = read(path, |entries| {
-            let wanted = entries.iter().filter(|entry| keep(entry));
-            wanted.for_each(|entry| {
-                if kept.is_ok() {
-                    kept = line(*entry);
-                }
+        let mut line = |entry: Entry<'_>| {
+            let Entry { run, stamp, record, config } = entry;
+            let config = config.map(|config| format!("\t{config}")).unwrap_or_default();
+            put(&format!("{run} {stamp} {record}{config}\n"))
+        };
+        // Of one that is damaged, or of another version, nothing is kept.
+        if read(path, |_| {}) {
+            let mut kept = Ok(());
+            let whole = read(path, |entries| {
+                let wanted = entries.iter().filter(|entry| keep(entry));
+                wanted.for_each(|entry| {
+                    if kept.is_ok() {
+                        kept = line(*entry);
+                    }
+                });
             });
-        });
-        kept?;
-        if !whole && size(path) > 0 {
-            return Err(io::Error::other("another process replaced the index by a damaged one"));
+            kept?;
+            if !whole {
+                return Err(io::Error::other("another process replaced the index by a damaged one"));
+            }
         }
         add(&mut line)?;
         out.write_all(last_line(&hasher).as_bytes())

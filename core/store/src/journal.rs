@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::lock::Loss;
 use super::{StoreError, files};
 
 /// Metrics of one step.
@@ -23,14 +24,16 @@ pub struct Point {
 pub struct Journal {
     path: PathBuf,
     file: File,
+    loss: Loss,
 }
 
 impl Journal {
     /// Appends a point. Steps never decrease.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if it cannot be written.
+    /// [`StoreError::Io`] if it cannot be written; [`StoreError::Lost`] if the claim is lost.
     pub fn append(&mut self, step: u64, values: &BTreeMap<String, f64>) -> Result<(), StoreError> {
+        self.loss.check(&self.path)?;
         let finite = |value: &f64| value.is_finite().then_some(*value);
         let values = values.iter().map(|(name, value)| (name.clone(), finite(value))).collect();
         let mut line = serde_json::to_vec(&Point { step, values }).expect("a point is plain data");
@@ -41,7 +44,7 @@ impl Journal {
 }
 
 /// Opens the journal at `path` and removes the lines after the step `resumed`; all lines if `None`.
-pub(super) fn open(path: &Path, resumed: Option<u64>) -> Result<Journal, StoreError> {
+pub(super) fn open(path: &Path, resumed: Option<u64>, loss: Loss) -> Result<Journal, StoreError> {
     let kept = read(path).into_iter().take_while(|(point, _)| resumed.is_some_and(|step| point.step <= step));
     let length = kept.last().map_or(0, |(_, end)| end);
     let open = || -> io::Result<File> {
@@ -50,7 +53,7 @@ pub(super) fn open(path: &Path, resumed: Option<u64>) -> Result<Journal, StoreEr
         Ok(file)
     };
     let file = open().map_err(StoreError::io("open", path))?;
-    Ok(Journal { path: path.to_owned(), file })
+    Ok(Journal { path: path.to_owned(), file, loss })
 }
 
 /// Reads the points up to the first damaged or incomplete line, each with the offset at which its line ends.

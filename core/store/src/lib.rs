@@ -4,6 +4,7 @@
 //! runs/store/<hh>/<run-id>/     one directory per run, shared by all sweeps; hh: the digest's first two digits
 //!   config.json                 the resolved configuration, sorted keys
 //!   .lock                       held by the process that executes the run; the kernel releases it on death
+//!   .lock.lease                 in its place, where the file system has no locks that reach other machines
 //!   attempts.jsonl              one line per execution that began
 //!   metrics.jsonl               metrics of the training, one line per point
 //!   checkpoint-<digest>.safetensors   where to resume; the name is the content's digest
@@ -31,8 +32,10 @@ mod file_system;
 mod files;
 mod index;
 mod journal;
+mod lease;
 mod listing;
 mod lock;
+mod lock_setting;
 mod name;
 mod previous;
 mod record;
@@ -45,7 +48,8 @@ mod sweep;
 mod warnings;
 mod words;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::DirEntryExt as _;
 use std::path::{Path, PathBuf};
 
 pub use claim::Claim;
@@ -54,6 +58,8 @@ pub use file_system::FileSystem;
 pub use files::open_log;
 pub use journal::{Journal, Point};
 pub use listing::ListedRun;
+pub use lock::Lock;
+pub use lock_setting::{LOCKS, check_locks};
 pub use name::Name;
 pub use record::{
     CodeStatistics, EncodingResult, Neighbors, PRIMARY_METRIC, QueryResults, RunConfig, RunId, RunIds, RunResult,
@@ -95,13 +101,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`] if a directory cannot be read.
     pub fn begun(&self) -> Result<BTreeSet<RunId>, StoreError> {
-        let mut runs = BTreeSet::new();
+        Ok(self.inodes()?.into_keys().collect())
+    }
+
+    /// The runs that have a directory, and its inode.
+    fn inodes(&self) -> Result<BTreeMap<RunId, u64>, StoreError> {
+        let mut runs = BTreeMap::new();
         for folder in files::list(&self.root.join("store"))? {
-            let names = files::list(&folder)?;
-            let names = names.iter().filter_map(|run| run.file_name()?.to_str());
-            // A run that is being removed has a hidden name. A copy that somebody made has another one than a run's.
-            let visible = names.filter(|name| !name.starts_with('.')).map(|name| RunId(name.to_owned()));
-            runs.extend(visible.filter(|id| shard(id).is_some()));
+            for entry in files::list(&folder.path())? {
+                // A run that is being removed has a hidden name. A copy that somebody made has another one than a run's.
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                let id = RunId(name);
+                if !id.0.starts_with('.') && shard(&id).is_some() {
+                    runs.insert(id, entry.ino());
+                }
+            }
         }
         Ok(runs)
     }

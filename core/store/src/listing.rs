@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::results::{WAITING, in_parallel};
+use crate::results::{Hit, WAITING, in_parallel};
 use crate::{Remarks, RunConfig, RunDir, RunResult, Status, Store, StoreError};
 
 /// A run with what a list shows of it.
@@ -19,7 +19,7 @@ pub struct ListedRun {
     pub result: Option<RunResult>,
     /// Tags and note.
     pub remarks: Remarks,
-    /// When its processes last wrote, in seconds since 1970.
+    /// When its result was written or, if it has none, when its processes last wrote, in seconds since 1970.
     pub changed: Option<u64>,
 }
 
@@ -32,26 +32,46 @@ impl Store {
     pub fn listed(&self) -> Result<Vec<ListedRun>, StoreError> {
         // A directory that is no run's is no reason to list none.
         let dirs: Vec<RunDir> = self.begun()?.iter().filter_map(|run| self.run(run).ok()).collect();
-        let results = self.results(dirs.iter().map(RunDir::id))?;
-        let found: Vec<(RunDir, Option<RunResult>)> = dirs.into_iter().zip(results).collect();
-        Ok(in_parallel(&found, WAITING, |(dir, result)| listed(dir, result.as_ref())))
+        let hits = self.hits(&dirs)?;
+        let pairs: Vec<_> = dirs.iter().zip(&hits).collect();
+        let beside = in_parallel(&pairs, WAITING, |(dir, hit)| Beside::of(dir, hit.as_ref()));
+        drop(pairs);
+        Ok(dirs.into_iter().zip(hits).zip(beside).map(|((dir, hit), beside)| listed(dir, hit, beside)).collect())
     }
 }
 
-fn listed(dir: &RunDir, result: Option<&RunResult>) -> ListedRun {
-    let state = match result.map(|result| result.status) {
-        Some(Status::Finished) => "finished",
-        Some(Status::Diverged) => "diverged",
-        None => dir.state_of_unfinished().name(),
-    };
-    ListedRun {
-        state,
-        config: dir.config().ok(),
-        result: result.cloned(),
-        remarks: dir.remarks(),
-        changed: dir.progress_stamp().into_iter().flatten().map(|(_, time)| seconds(time)).max(),
-        dir: dir.clone(),
+/// What the other files of a run tell.
+struct Beside {
+    /// State and last change of a run without a result.
+    unfinished: Option<(&'static str, Option<u64>)>,
+    /// The configuration, if the index does not hold it.
+    config: Option<RunConfig>,
+    remarks: Remarks,
+}
+
+impl Beside {
+    fn of(dir: &RunDir, hit: Option<&Hit>) -> Self {
+        let changed = || dir.progress_stamp().into_iter().flatten().map(|(_, time)| seconds(time)).max();
+        Self {
+            unfinished: hit.is_none().then(|| (dir.state_of_unfinished().name(), changed())),
+            config: if hit.is_some_and(|hit| hit.config.is_some()) { None } else { dir.config().ok() },
+            remarks: dir.remarks(),
+        }
     }
+}
+
+fn listed(dir: RunDir, hit: Option<Hit>, beside: Beside) -> ListedRun {
+    let Beside { unfinished, config, remarks } = beside;
+    let (mut state, mut changed) = unfinished.unwrap_or_default();
+    let (mut result, mut config) = (None, config);
+    if let Some(hit) = hit {
+        state = match hit.result.status {
+            Status::Finished => "finished",
+            Status::Diverged => "diverged",
+        };
+        (changed, config, result) = (hit.written, config.or(hit.config), Some(hit.result));
+    }
+    ListedRun { dir, state, config, result, remarks, changed }
 }
 
 fn seconds(time: SystemTime) -> u64 {

@@ -1,10 +1,11 @@
 //! The directory of a sweep: one folder per plan, with the file as run and the outputs of its runs.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::{StoreError, files, lock};
+use super::lock::{self, Lock};
+use super::{StoreError, files};
 
 /// Name of the file that holds the digest of the plan that was started last.
 const NEWEST: &str = "newest";
@@ -153,11 +154,11 @@ impl PlanDir {
         files::remove(&self.path.join(files::plain_name(file_name)?))
     }
 
-    /// Takes a lock of the directory, which the kernel releases when the process dies; `None` if another process has it.
+    /// Takes a lock of the directory, which is released when the process dies; `None` if another process has it.
     ///
     /// # Errors
     /// [`StoreError::BadName`] if `file_name` is a path; [`StoreError::Io`] if the file cannot be opened.
-    pub fn lock(&self, file_name: &str) -> Result<Option<File>, StoreError> {
+    pub fn lock(&self, file_name: &str) -> Result<Option<Lock>, StoreError> {
         let path = self.path.join(files::plain_name(file_name)?);
         fs::create_dir_all(&self.path).map_err(StoreError::io("write in", &self.path))?;
         lock::lock(&path)

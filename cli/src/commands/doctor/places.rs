@@ -1,6 +1,6 @@
 //! Directories of runs and features, and their file systems.
 
-use hashlab_store::{FileSystem, Store};
+use hashlab_store::{FileSystem, LOCKS, Store};
 
 use super::{Finding, size};
 use crate::context::Context;
@@ -41,12 +41,21 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
 /// Whether the file system keeps runs apart and whole.
 fn of_runs(runs: &str, found: &FileSystem) -> Finding {
     let kind = if found.name.is_empty() { "its file system" } else { &found.name };
-    if let Some(why) = &found.locks {
-        let text = format!("{runs} is on {kind}, where locks fail: {why}");
-        return Finding::to_do("runs", text, format!("two processes could execute one run: {ELSEWHERE}"));
-    }
     if let Some(why) = &found.renames {
         return Finding::to_do("runs", format!("{runs} is on {kind}, where renames fail: {why}"), ELSEWHERE);
+    }
+    if let Some(why) = &found.leases {
+        return Finding::hint(
+            "runs",
+            format!("{runs} is on {kind}; runs are claimed by leases, not by locks: {why}"),
+            "docs/runs.md says what follows from that; a feature cache there needs locks, which `--cache-dir DIR` on a \
+             local disk has",
+        );
+    }
+    if let Some(why) = &found.locks {
+        let text = format!("{runs} is on {kind}, where locks fail: {why}");
+        let help = format!("two processes could execute one run: set {LOCKS}=lease, or {ELSEWHERE}");
+        return Finding::to_do("runs", text, help);
     }
     if let Some(why) = &found.syncs {
         return Finding::hint(
@@ -64,7 +73,7 @@ fn of_runs(runs: &str, found: &FileSystem) -> Finding {
         (_, true) => Finding::hint(
             "runs",
             format!("{runs} is on {kind}, a network disk: locks, renames and syncs work on this machine"),
-            "machines share it safely if locks reach across them; docs/slurm.md says how to try that",
+            "machines share it safely if locks reach across them; HASHLAB_LOCKS=lease needs none: docs/runs.md",
         ),
         _ => Finding::ok("runs", format!("{runs} is on {kind}: locks, renames and syncs work")),
     }

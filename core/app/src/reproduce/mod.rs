@@ -69,16 +69,13 @@ impl Workspace {
         let store = self.dirs.store();
         let (sweep, _) = self.stored_sweep(name)?;
         let mut plan = sweep.plan;
-        let results = store.results_as(plan.runs.iter().map(|run| &run.id), drop)?;
+        let finished = store.finished(plan.runs.iter().map(|run| &run.id))?;
         let (mut kept, mut unfinished) = (Vec::new(), 0);
-        for (run, result) in plan.runs.drain(..).zip(results) {
+        for (run, finished) in plan.runs.drain(..).zip(finished) {
             if !only.is_empty() && !only.iter().any(|selector| selector.selects(&run, "finished")) {
                 continue;
             }
-            match result {
-                Some(()) => kept.push(run),
-                None => unfinished += 1,
-            }
+            if finished { kept.push(run) } else { unfinished += 1 }
         }
         let mut leave = |count: usize, why: &str| {
             left_out.extend((count > 0).then(|| format!("{} {why}", counted(count, "run"))));
@@ -180,7 +177,7 @@ impl Reproduction {
     pub fn unfinished(&self) -> Result<Vec<RunId>> {
         let store = self.workspace.dirs.store();
         let ids = || self.originals.iter().map(RunDir::id);
-        let found = store.results_as(ids(), drop)?;
-        Ok(ids().zip(found).filter(|(_, result)| result.is_none()).map(|(id, _)| id.clone()).collect())
+        let finished = store.finished(ids())?;
+        Ok(ids().zip(finished).filter(|(_, finished)| !finished).map(|(id, _)| id.clone()).collect())
     }
 }

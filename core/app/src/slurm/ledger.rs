@@ -1,6 +1,7 @@
 //! What was submitted of a plan, in a file beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use hashlab_exec::slurm::SlurmProfile;
@@ -14,6 +15,9 @@ const FILE: &str = "slurm.json";
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Ledger {
     pub(crate) profile: SlurmProfile,
+    /// The file that the user named for the profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) profile_file: Option<PathBuf>,
     /// Flags of the tasks' commands: device, models, and runs at once.
     pub(crate) flags: Vec<String>,
     pub(crate) submissions: Vec<Submission>,

@@ -10,12 +10,12 @@ mod look;
 mod submit;
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use hashlab_exec::slurm::{Slurm, SlurmProfile};
 use hashlab_settings::{Schema, parse};
-use hashlab_store::{PlanDir, RunId};
+use hashlab_store::{Lock, PlanDir, RunId};
 use hashlab_sweep::read_table;
 
 use crate::error::bad_input;
@@ -32,6 +32,18 @@ const LOCK: &str = "slurm.lock";
 /// Name of the file by which `cancel` tells a process that follows a sweep.
 const CANCELLED: &str = "slurm.cancelled";
 
+/// The variable that names the file of a profile.
+pub const PROFILE: &str = "HASHLAB_SLURM";
+
+/// A profile, and the file that the user named for it.
+#[derive(Clone, Debug, Default)]
+pub struct NamedProfile {
+    /// The resources of tasks.
+    pub profile: SlurmProfile,
+    /// The file; `None` for the defaults, or those of the user's configuration.
+    pub file: Option<PathBuf>,
+}
+
 /// A sweep on a cluster.
 pub struct Cluster<'a> {
     workspace: &'a Workspace,
@@ -43,11 +55,11 @@ pub struct Cluster<'a> {
     /// The runs that are meant; `None` for all.
     chosen: Option<BTreeSet<RunId>>,
     /// The right to submit.
-    turn: Option<File>,
+    turn: Option<Lock>,
 }
 
 impl<'a> Cluster<'a> {
-    /// Reads what was submitted before. With `profile`, tasks get its resources and those of the options; without, what
+    /// Reads what was submitted before. With a profile, tasks get its resources and those of the options; without, what
     /// they had then.
     ///
     /// # Errors
@@ -56,11 +68,11 @@ impl<'a> Cluster<'a> {
         workspace: &'a Workspace,
         sweep: &'a PlannedSweep,
         options: &'a SweepOptions,
-        profile: Option<SlurmProfile>,
+        profile: Option<NamedProfile>,
     ) -> Result<Self> {
         let dir = workspace.dirs.store().sweep(&sweep.plan.name)?.plan(&sweep.plan.digest())?;
         let mut ledger = Ledger::read(&dir)?;
-        if let Some(profile) = profile {
+        if let Some(NamedProfile { profile, file }) = profile {
             ledger.flags = [
                 ("--device", options.devices.to_string()),
                 ("--keep", options.keep.name().to_owned()),
@@ -73,12 +85,18 @@ impl<'a> Cluster<'a> {
             let memory = options.limits.memory.map(|limit| limit.to_string());
             let retries = Some(options.retries.to_string());
             let all = options.memory.map(|bytes| bytes.to_string());
-            let limits =
-                [("--time-limit", time), ("--memory-limit", memory), ("--retries", retries), ("--memory", all)];
+            let most = options.max_failures.map(|most| most.to_string());
+            let limits = [
+                ("--time-limit", time),
+                ("--memory-limit", memory),
+                ("--retries", retries),
+                ("--memory", all),
+                ("--max-failures", most),
+            ];
             for (flag, value) in limits {
                 ledger.flags.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
             }
-            ledger.profile = profile;
+            (ledger.profile, ledger.profile_file) = (profile, file);
         }
         Ok(Self { workspace, sweep, options, dir, slurm: Slurm::default(), ledger, chosen: None, turn: None })
     }
@@ -88,8 +106,8 @@ impl<'a> Cluster<'a> {
         !self.ledger.submissions.is_empty()
     }
 
-    /// The command that goes on with the sweep where it was started: on the cluster, with the device and the models that
-    /// were asked for, or on this machine.
+    /// The command that goes on with the sweep where it was started: on the cluster, with the profile, the device and the
+    /// models that were asked for, or on this machine.
     pub fn sweep_command(&self) -> String {
         if !self.was_submitted() {
             return self.sweep.command.clone();
@@ -101,7 +119,11 @@ impl<'a> Cluster<'a> {
             _ => false,
         };
         let flags = flags.filter(chosen).map(|flag| format!(" {} {}", flag[0], quoted(&flag[1])));
-        format!("{} --executor slurm{}", self.sweep.command, flags.collect::<String>())
+        // The variable of this process names a profile, too.
+        let variable = std::env::var_os(PROFILE).map(PathBuf::from);
+        let profile = self.ledger.profile_file.iter().filter(|file| variable.as_ref() != Some(*file));
+        let profile = profile.map(|file| format!(" --slurm {}", quoted(&file.display().to_string())));
+        format!("{} --executor slurm{}", self.sweep.command, profile.chain(flags).collect::<String>())
     }
 
     /// Takes the right to submit, until this is dropped.
@@ -134,7 +156,7 @@ impl PlannedSweep {
         &'a self,
         workspace: &'a Workspace,
         options: &'a SweepOptions,
-        profile: SlurmProfile,
+        profile: NamedProfile,
     ) -> Result<Cluster<'a>> {
         options.choice.check(workspace, &self.plan)?;
         let pending = self.pending(workspace, &options.choice)?;

@@ -117,6 +117,7 @@ fn a_damaged_index_counts_as_absent() {
     for (at, bytes) in damaged.iter().enumerate() {
         fs::write(many.index(), bytes).unwrap();
         assert_eq!(many.all(), many.truth(), "damage {at}");
+        assert_eq!(fs::read_to_string(many.index()).unwrap().lines().count(), RUNS as usize + 1, "damage {at}: mended");
         assert_eq!(many.all(), many.truth(), "damage {at}, again");
     }
     fs::remove_file(many.index()).unwrap();
