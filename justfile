@@ -41,6 +41,10 @@ soak *ARGS:
     cargo build --release --package hashlab
     python3 scripts/soak --program "${CARGO_TARGET_DIR:-target}/release/hashlab" {{ ARGS }}
 
+# Fuzz the readers of users' files, all or one, so many seconds each, e.g. `just fuzz mat_v5 300`; needs cargo-fuzz, nightly Rust
+fuzz TARGET="all" SECONDS="60":
+    @scripts/fuzz.sh {{ quote(TARGET) }} {{ quote(SECONDS) }}
+
 # Tests of encoders and methods on candle's own operations, as on other devices; without those of bits that vary by batch
 test-plain:
     cargo test --release --workspace --features hashlab-kernels/plain --test golden --test torchvision --test compute \

@@ -1,5 +1,7 @@
 //! A small HTTP server for one user of this machine: one request per connection, with limits on size and time.
 
+mod request;
+
 use std::fmt::Display;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -11,35 +13,13 @@ use serde_json::Value;
 
 use crate::context::{print, warn};
 use crate::exit::bad_input;
+pub(crate) use request::Request;
+use request::{HEAD, Head, Refusal, head};
 
-/// Longest head of a request, in bytes.
-const HEAD: usize = 16 << 10;
-/// Largest body of a request, in bytes.
-const BODY: usize = 32 << 20;
-/// Most headers of a request.
-const HEADERS: usize = 64;
 /// Time within which a request must have arrived.
 const ARRIVAL: Duration = Duration::from_secs(20);
 /// Threads that receive requests.
 const RECEIVERS: usize = 4;
-
-/// A request.
-#[derive(Debug, Default)]
-pub(crate) struct Request {
-    pub(crate) method: String,
-    /// Path of the address, without parameters.
-    pub(crate) path: String,
-    /// Parameters of the address.
-    pub(crate) parameters: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Request {
-    /// The value of a parameter.
-    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-}
 
 /// An answer.
 #[derive(Debug)]
@@ -91,6 +71,12 @@ impl Response {
         );
         stream.write_all(head.as_bytes())?;
         stream.write_all(&self.body)
+    }
+}
+
+impl From<Refusal> for Response {
+    fn from(Refusal { status, reason }: Refusal) -> Self {
+        Self::refusal(status, &reason)
     }
 }
 
@@ -157,7 +143,7 @@ fn converse(mut stream: TcpStream, port: u16, arrived: &Sender<(Request, Sender<
 /// Reads a request up to its end.
 fn receive(stream: &mut TcpStream, port: u16, until: Instant) -> Result<Request, Response> {
     let mut bytes = Vec::new();
-    let (mut request, start, length) = loop {
+    let Head { mut request, start, length } = loop {
         if let Some(head) = head(&bytes, port)? {
             break head;
         }
@@ -166,9 +152,6 @@ fn receive(stream: &mut TcpStream, port: u16, until: Instant) -> Result<Request,
         }
         read_more(stream, &mut bytes, until)?;
     };
-    if length > BODY {
-        return Err(Response::refusal(413, &format!("an image may have {} MiB", BODY >> 20)));
-    }
     while bytes.len() < start + length {
         read_more(stream, &mut bytes, until)?;
     }
@@ -191,38 +174,6 @@ fn read_more(stream: &mut TcpStream, bytes: &mut Vec<u8>, until: Instant) -> Res
         }
         Err(_) => Err(late()),
     }
-}
-
-/// Parses the head of a request: the request without its body, where the body starts, and its length. `None` until all of
-/// it is there. A page of another site is refused, by its `Host` or `Origin`: it may know the port, and its name may lead
-/// here.
-fn head(bytes: &[u8], port: u16) -> Result<Option<(Request, usize, usize)>, Response> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
-    let mut parsed = httparse::Request::new(&mut headers);
-    let bad = |reason: &str| Response::refusal(400, reason);
-    let start = match parsed.parse(bytes) {
-        Ok(httparse::Status::Complete(start)) => start,
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(error) => return Err(bad(&format!("this is no HTTP: {error}"))),
-    };
-    let header = |name: &str| {
-        let header = parsed.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-        header.and_then(|header| std::str::from_utf8(header.value).ok())
-    };
-    let own = |host: &str| ["127.0.0.1", "localhost", "[::1]"].iter().any(|name| host == format!("{name}:{port}"));
-    let origin = header("origin").map(|origin| origin.strip_prefix("http://").unwrap_or(origin));
-    if !header("host").is_some_and(own) || !origin.is_none_or(own) {
-        return Err(Response::refusal(403, "this page is for this machine alone"));
-    }
-    if header("transfer-encoding").is_some() {
-        return Err(bad("the length of the body must be stated"));
-    }
-    let length = header("content-length").map_or(Ok(0), str::parse).map_err(|_| bad("a bad length of the body"))?;
-    let target = parsed.path.unwrap_or_default();
-    let (path, parameters) = target.split_once('?').unwrap_or((target, ""));
-    let parameters = form_urlencoded::parse(parameters.as_bytes()).into_owned().collect();
-    let method = parsed.method.unwrap_or_default().to_owned();
-    Ok(Some((Request { method, path: path.to_owned(), parameters, body: Vec::new() }, start, length)))
 }
 
 #[cfg(test)]

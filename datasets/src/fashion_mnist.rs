@@ -71,6 +71,6 @@ impl DatasetSource for FashionMnist {
     }
 
     fn open(_: &NoParams, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
-        Ok(Box::new(IDX.unless(SET.open(&["label"], dirs), dirs)?))
+        Ok(Box::new(IDX.unless(SET.open(&["label"], dirs), dirs, 1)?))
     }
 }

@@ -1,8 +1,9 @@
 //! The files of cross-modal toolkits: `index.mat`, `caption.mat` and `label.mat`, as the preparations of kalenforn/DCHMT and
-//! DarrenZZhang/MM23-MITH write them.
+//! DarrenZZhang/MM23-MITH write them, or images as an array of pixels, as DCMH and its descendants have them.
 //!
 //! `index` holds a path per item, `caption` one or more texts (or `caption.txt` a line each), `category` or `label` a 0 or 1
 //! for every class. Paths are often absolute, of another machine: what follows `strip` in them is looked for in `root`.
+//! With `images` the pixels of all images are in that file, as `IAll`; captions are then optional.
 
 use std::path::{Path, PathBuf};
 
@@ -11,15 +12,17 @@ use hashlab_settings::{Params, Violations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::own::Opened;
 use crate::own::captions::Captions;
-use crate::own::labels::NamedLabels;
+use crate::own::labels::{MOST_CLASSES, NamedLabels};
+use crate::own::mat::pixels::{PixelArray, PixelOrder};
 use crate::own::mat::{Array, read};
 use crate::own::mith::NO_TAGS;
 use crate::own::places::{damaged, find, unset};
 use crate::own::public::{Found, count, every_line, given, numpy_split};
+use crate::own::settings::OwnSettings;
 use crate::own::split::{Draw, Recipe, Rule};
 use crate::own::strings::Strings;
+use crate::own::{Listed, Opened};
 
 const NAME: &str = "mat";
 const HELP: &str = "the three files belong together: index.mat, caption.mat (or caption.txt) and label.mat";
@@ -34,6 +37,13 @@ pub struct Settings {
     pub root: Option<String>,
     /// The part of the paths that belongs to another machine: what precedes and includes it is left out, e.g. `flickr25k/`.
     pub strip: Option<String>,
+    /// File of `dir` with the pixels of all images (`IAll`), e.g. `mirflickr25k-iall.mat`; it takes the place of index.mat.
+    pub images: Option<String>,
+    /// Axes of the array of pixels, as h5py shows them: `n3wh` (images, colors, columns, rows), `n3hw` or `nhw3`. Not set:
+    /// as MATLAB's mark and the axis of three colors say.
+    pub pixel_order: Option<PixelOrder>,
+    /// File of `dir` with the labels. Not set: label.mat.
+    pub labels: Option<String>,
     /// Queries to draw.
     #[schemars(range(min = 1))]
     pub queries: Option<usize>,
@@ -46,11 +56,22 @@ pub struct Settings {
 
 impl Params for Settings {
     fn check(&self) -> Violations {
-        Violations::none().require(
-            self.numpy_seed.is_none() || self.train_items.is_some(),
-            ["numpy_seed", "train_items"],
-            "`numpy_seed` needs to know how many items follow the queries: set `train_items`",
-        )
+        Violations::none()
+            .require(
+                self.numpy_seed.is_none() || self.train_items.is_some(),
+                ["numpy_seed", "train_items"],
+                "`numpy_seed` needs to know how many items follow the queries: set `train_items`",
+            )
+            .require(
+                self.images.is_none() || self.root.is_none() && self.strip.is_none(),
+                ["images", "root", "strip"],
+                "`root` and `strip` belong to paths of image files, and `images` names a file of pixels: leave them out",
+            )
+            .require(
+                self.pixel_order.is_none() || self.images.is_some(),
+                ["pixel_order", "images"],
+                "`pixel_order` is that of the file that `images` names",
+            )
     }
 }
 
@@ -81,6 +102,52 @@ fn load(settings: &Settings, dirs: &DataDirs) -> Result<Opened, DataError> {
     let dir = settings.dir.as_deref().ok_or_else(|| unset(NAME, "dir", "flickr25k"))?;
     let queries = settings.queries.ok_or_else(|| unset(NAME, "queries", "5000"))?;
     let folder = find(NAME, "dir", dir, dirs)?;
+    let label = folder.join(settings.labels.as_deref().unwrap_or("label.mat"));
+    match &settings.images {
+        Some(images) => of_pixels(settings, &folder, &folder.join(images), label, queries, dirs),
+        None => of_files(settings, folder, label, queries, dirs),
+    }
+}
+
+/// Images that one file has as pixels.
+fn of_pixels(
+    settings: &Settings,
+    folder: &Path,
+    images: &Path,
+    label: PathBuf,
+    queries: usize,
+    dirs: &DataDirs,
+) -> Result<Opened, DataError> {
+    let pictures = PixelArray::open(images, &["IAll"], settings.pixel_order)?;
+    let items = pictures.len();
+    let labels = labels(&label, items)?;
+    let there = ["caption.mat", "caption.txt"].iter().any(|name| folder.join(name).exists());
+    let captions = if there { Some(captions(folder)?) } else { None };
+    let mut found_at = vec![images.to_owned(), label];
+    if let Some((captions, path)) = &captions {
+        count(path, "captions", items, captions.len(), HELP)?;
+        found_at.insert(1, path.clone());
+    }
+    let listed = Listed {
+        findings: vec![pictures.described()],
+        pictures: Some(Box::new(pictures)),
+        captions: captions.map(|(captions, _)| captions),
+        labels,
+        class_names: Vec::new(),
+        recipes: vec![recipe(settings, items, queries)?],
+        found_at,
+    };
+    Opened::of(listed, &OwnSettings::default(), dirs)
+}
+
+/// Images in files of their own, whose paths index.mat has.
+fn of_files(
+    settings: &Settings,
+    folder: PathBuf,
+    label: PathBuf,
+    queries: usize,
+    dirs: &DataDirs,
+) -> Result<Opened, DataError> {
     let root = settings.root.as_deref().map_or(Ok(folder.clone()), |root| find(NAME, "root", root, dirs))?;
     let index = folder.join("index.mat");
     let mut paths = Strings::default();
@@ -91,7 +158,6 @@ fn load(settings: &Settings, dirs: &DataDirs) -> Result<Opened, DataError> {
     }
     let (captions, caption) = captions(&folder)?;
     count(&caption, "captions", paths.len(), captions.len(), HELP)?;
-    let label = folder.join("label.mat");
     let labels = labels(&label, paths.len())?;
     let recipes = vec![recipe(settings, paths.len(), queries)?];
     let found_at = vec![index, caption, label];
@@ -127,6 +193,9 @@ fn labels(path: &Path, items: usize) -> Result<NamedLabels, DataError> {
     count(path, "rows of labels", items, rows, HELP)?;
     if let Some(other) = numbers.iter().find(|number| **number != 0.0 && **number != 1.0) {
         return Err(damaged(path, format!("labels of 0 or 1 are expected, got {other}"), HELP));
+    }
+    if columns > MOST_CLASSES {
+        return Err(damaged(path, format!("labels of {columns} classes, of at most {MOST_CLASSES}"), HELP));
     }
     let mut labels = NamedLabels::default();
     for class in 0..columns {

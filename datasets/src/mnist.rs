@@ -32,10 +32,10 @@ const IDX: IdxSet = IdxSet {
     protocols: DIGIT_PROTOCOLS,
 };
 
-/// MNIST.
-pub struct Mnist;
+/// MNIST, or authors' files of a `PART`-th of its items.
+pub struct Mnist<const PART: usize = 1>;
 
-impl DatasetSource for Mnist {
+impl<const PART: usize> DatasetSource for Mnist<PART> {
     const SUMMARY: DatasetSummary = DatasetSummary {
         name: SET.name,
         title: "MNIST",
@@ -71,6 +71,6 @@ impl DatasetSource for Mnist {
     }
 
     fn open(_: &NoParams, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
-        Ok(Box::new(IDX.unless(SET.open(&["label"], dirs), dirs)?))
+        Ok(Box::new(IDX.unless(SET.open(&["label"], dirs), dirs, PART)?))
     }
 }

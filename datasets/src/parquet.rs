@@ -171,6 +171,10 @@ fn read(file: &ParquetFile, columns: &ColumnSettings, rows: &mut Rows<'_>) -> Re
             names.iter().map(|name| columns::cells(file, group, name)).collect::<Result<Vec<_>, _>>()
         };
         let (captions, labels) = (of(&columns.captions)?, of(&columns.labels)?);
+        if let Some(cells) = captions.iter().chain(&labels).find(|cells| cells.len() != file.rows(group)) {
+            let problem = format!("row group {group} has {} of {} rows", cells.len(), file.rows(group));
+            return Err(damaged(file.path(), problem, "the file is cut short or damaged: fetch it again"));
+        }
         let mut captions: Vec<_> = captions.into_iter().map(Vec::into_iter).collect();
         let mut labels: Vec<_> = labels.into_iter().map(Vec::into_iter).collect();
         for row in 0..file.rows(group) {

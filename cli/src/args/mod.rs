@@ -29,7 +29,7 @@ pub(crate) use results::{
     BundleArgs, CompareArgs, CompareFormat, IntervalOver, PlotArgs, ReportArgs, TableArgs, TableFormat, TableOptions,
     WatchArgs,
 };
-pub(crate) use retrieval::{IndexArgs, SearchArgs, ServeArgs, Unreadable};
+pub(crate) use retrieval::{IndexArgs, Orientation, SearchArgs, ServeArgs, Unreadable};
 pub(crate) use runs::{
     DiffArgs, DoctorArgs, GcArgs, ListFormat, LogsArgs, LsArgs, NoteArgs, OpenArgs, ReproduceArgs, RmArgs, ShowRunArgs,
     TagArgs, TextOrJson,

@@ -26,6 +26,9 @@ pub(crate) struct IndexArgs {
     /// What to do with files that are no readable image
     #[arg(long, value_enum, default_value_t)]
     pub(crate) unreadable: Unreadable,
+    /// What to do with the EXIF orientation of images; queries are treated like the images of their index
+    #[arg(long, value_enum, default_value_t, conflicts_with = "texts")]
+    pub(crate) exif: Orientation,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
 }
@@ -38,6 +41,16 @@ pub(crate) enum Unreadable {
     Skip,
     /// End at the first one
     Fail,
+}
+
+/// What is done with the EXIF orientation of images.
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Orientation {
+    /// Encode images as they are stored, as data sets do by default
+    #[default]
+    Ignore,
+    /// Turn images upright, and count them
+    Apply,
 }
 
 #[derive(clap::Args)]

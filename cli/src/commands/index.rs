@@ -8,17 +8,18 @@ use anyhow::Result;
 use hashlab_app::OpenModel;
 use hashlab_cache::Progress;
 use hashlab_data::Modality;
-use hashlab_index::{Item, Stamp, Writer};
+use hashlab_image::{Exif, Rgb, decode_with, is_turned};
+use hashlab_index::{Facts, Item, Stamp, Writer};
 use hashlab_pipeline::{OnProgress, Prepared};
 use hashlab_store::counted;
 use rayon::prelude::*;
 
 use super::extract::Shown;
-use crate::args::{IndexArgs, Unreadable};
+use crate::args::{IndexArgs, Orientation, Unreadable};
 use crate::context::{Context, print, warn};
 use crate::exit::bad_input;
 use crate::retrieval::collection;
-use crate::retrieval::searcher::facts;
+use crate::retrieval::searcher::{exif, facts};
 
 /// Items that are encoded and stored together.
 const TOGETHER: usize = 64;
@@ -40,9 +41,10 @@ pub(crate) fn run(context: &Context, args: &IndexArgs) -> Result<ExitCode> {
     let device = args.device.name.open()?;
     let tally = context.workspace.with_model(&run, &device, |model| {
         check_modality(model, modality)?;
-        let mut writer = Writer::open(&args.out, &facts(model, modality))?;
+        let facts = facts(model, modality).with_upright(args.exif == Orientation::Apply);
+        let mut writer = Writer::open(&args.out, &facts)?;
         let (new, tally) = missing(sources, &writer);
-        Shown::new().during(|progress| add(model, modality, &mut writer, &new, tally, args.unreadable, progress))
+        Shown::new().during(|progress| add(model, &facts, &mut writer, &new, tally, args.unreadable, progress))
     })?;
     report(&args.out, modality, &tally)?;
     Ok(ExitCode::SUCCESS)
@@ -61,6 +63,8 @@ struct Tally {
     present: usize,
     changed: usize,
     truncated: usize,
+    /// Images that were turned upright.
+    turned: usize,
     unreadable: Vec<String>,
     /// All items of the index.
     items: usize,
@@ -106,20 +110,21 @@ fn missing(sources: Vec<Source>, writer: &Writer) -> (Vec<Source>, Tally) {
 /// Encodes items and adds them to the index, a part at a time: what is stored stays, whatever ends the process.
 fn add(
     model: &OpenModel<'_>,
-    modality: Modality,
+    facts: &Facts,
     writer: &mut Writer,
     sources: &[Source],
     mut tally: Tally,
     unreadable: Unreadable,
     progress: OnProgress<'_>,
 ) -> Result<Tally> {
-    let total = sources.len();
+    let (total, modality) = (sources.len(), facts.modality);
     for (at, part) in sources.chunks(TOGETHER).enumerate() {
         progress(&format!("codes of {modality}s"), Progress::Extracting { done: at * TOGETHER, total })?;
         let (mut items, mut prepared) = (Vec::new(), Vec::new());
-        for ready in prepare(model, part) {
+        for ready in prepare(model, part, exif(facts)) {
             match ready {
-                Ok((item, ready)) => {
+                Ok((item, ready, turned)) => {
+                    tally.turned += usize::from(turned);
                     tally.truncated += usize::from(matches!(ready, Prepared::Tokens { truncated: true, .. }));
                     items.push(item);
                     prepared.push(ready);
@@ -137,39 +142,44 @@ fn add(
     Ok(tally)
 }
 
-/// Reads the sources into the form that the encoder takes; images on all cores, as their decoding takes longest.
-fn prepare(model: &OpenModel<'_>, part: &[Source]) -> Vec<Result<(Item, Prepared), String>> {
-    let decoded: Vec<Result<(Stamp, hashlab_image::Rgb), String>> = part
+/// Reads the sources into the form that the encoder takes, and says which images were turned upright; images on all
+/// cores, as their decoding takes longest.
+fn prepare(model: &OpenModel<'_>, part: &[Source], exif: Exif) -> Vec<Result<(Item, Prepared, bool), String>> {
+    let decoded: Vec<Result<(Stamp, Rgb, bool), String>> = part
         .par_iter()
-        .filter_map(|source| if let Source::File(path) = source { Some(read(path)) } else { None })
+        .filter_map(|source| if let Source::File(path) = source { Some(read(path, exif)) } else { None })
         .collect();
     let mut decoded = decoded.into_iter();
     let ready = |source: &Source| match source {
         Source::File(path) => {
-            let (stamp, image) = decoded.next().unwrap_or_else(|| Err(format!("{} was not read", path.display())))?;
+            let (stamp, image, turned) =
+                decoded.next().unwrap_or_else(|| Err(format!("{} was not read", path.display())))?;
             let prepared = model.encoder.prepare_image(&image).map_err(|error| format!("{error:#}"))?;
-            Ok((Item::Image { image: path.clone(), stamp }, prepared))
+            Ok((Item::Image { image: path.clone(), stamp }, prepared, turned))
         }
         Source::Text(text) => {
             let prepared = model.encoder.prepare_text(text).map_err(|error| format!("`{text}`: {error:#}"))?;
-            Ok((Item::Text { text: text.clone() }, prepared))
+            Ok((Item::Text { text: text.clone() }, prepared, false))
         }
     };
     part.iter().map(ready).collect()
 }
 
-fn read(path: &Path) -> Result<(Stamp, hashlab_image::Rgb), String> {
+/// The image of a file, and whether it was turned upright.
+fn read(path: &Path, exif: Exif) -> Result<(Stamp, Rgb, bool), String> {
     let about = |error: &dyn std::fmt::Display| {
         let error = error.to_string();
         format!("{}: {}", path.display(), error.split("\nhelp: ").next().unwrap_or_default())
     };
     let stamp = Stamp::of(path).map_err(|error| about(&error))?;
     let bytes = std::fs::read(path).map_err(|error| about(&error))?;
-    Ok((stamp, hashlab_image::decode(&bytes).map_err(|error| about(&error))?))
+    let image = decode_with(&bytes, exif).map_err(|error| about(&error))?;
+    let turned = exif == Exif::Apply && is_turned(&bytes).map_err(|error| about(&error))?;
+    Ok((stamp, image, turned))
 }
 
 fn report(out: &Path, modality: Modality, tally: &Tally) -> Result<()> {
-    let Tally { added, present, changed, truncated, unreadable, items } = tally;
+    let Tally { added, present, changed, truncated, turned, unreadable, items } = tally;
     for reason in unreadable.iter().take(NAMED) {
         warn(&format!("left out: {reason}"));
     }
@@ -186,9 +196,10 @@ fn report(out: &Path, modality: Modality, tally: &Tally) -> Result<()> {
             counted(*truncated, "text")
         ));
     }
+    let turned = if *turned == 0 { String::new() } else { format!(", {turned} turned upright") };
     let left_out = if unreadable.is_empty() { String::new() } else { format!(", {} left out", unreadable.len()) };
     print(&format!(
-        "{}: {}; {added} added, {present} in it before{left_out}\n",
+        "{}: {}; {added} added, {present} in it before{turned}{left_out}\n",
         out.display(),
         counted(*items, &modality.to_string())
     ))

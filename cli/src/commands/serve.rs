@@ -90,7 +90,7 @@ impl Site<'_> {
             return Response::refusal(404, "there is no such picture");
         };
         let picture = || {
-            let image = hashlab_image::decode(&std::fs::read(path)?)?;
+            let image = self.searcher.decode(&std::fs::read(path)?)?;
             anyhow::Ok(thumbnail(&image, SIDE)?)
         };
         picture().map_or_else(|error| Response::refusal(404, &one_line(&error)), Response::jpeg)

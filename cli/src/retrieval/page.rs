@@ -127,7 +127,7 @@ fn results_of(searcher: &Searcher<'_>, found: &Found, pictures: Pictures) -> Res
         let image = searcher.index.image(hit.item);
         let picture = image.and_then(|path| match pictures {
             Pictures::Served => Some(format!("/picture/{}", hit.item)),
-            Pictures::Embedded => embedded(path),
+            Pictures::Embedded => embedded(searcher, path),
         });
         let whole = searcher.index.items()[hit.item].to_string();
         let name = image.map_or_else(|| whole.clone(), |path| end_of(path));
@@ -151,7 +151,7 @@ fn end_of(path: &Path) -> String {
 }
 
 /// A picture as an address that holds it; none of a file that is gone.
-fn embedded(path: &Path) -> Option<String> {
-    let image = hashlab_image::decode(&std::fs::read(path).ok()?).ok()?;
+fn embedded(searcher: &Searcher<'_>, path: &Path) -> Option<String> {
+    let image = searcher.decode(&std::fs::read(path).ok()?).ok()?;
     Some(format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(thumbnail(&image, SIDE).ok()?)))
 }

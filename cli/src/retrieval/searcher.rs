@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use candle_core::Device;
 use hashlab_app::{OpenModel, Workspace};
 use hashlab_data::Modality;
+use hashlab_image::{Exif, ImageError, Rgb, decode_with};
 use hashlab_index::{Facts, Hit, Index};
 use hashlab_pipeline::Prepared;
 use hashlab_store::RunId;
@@ -45,7 +46,7 @@ pub(crate) fn with_searcher<T>(
     let index = Index::open(folder)?;
     let run = RunId(index.facts().run.clone());
     workspace.with_model(&run, device, |model| {
-        let facts = facts(model, index.facts().modality);
+        let facts = facts(model, index.facts().modality).with_upright(index.facts().upright);
         if facts != *index.facts() {
             let folder = folder.display();
             return Err(bad_input(format!(
@@ -62,7 +63,20 @@ pub(crate) fn facts(model: &OpenModel<'_>, modality: Modality) -> Facts {
     Facts::new(&model.run.0, &model.digest, model.encoder.bits(), modality)
 }
 
+/// How the images of an index are decoded.
+pub(crate) fn exif(facts: &Facts) -> Exif {
+    if facts.upright { Exif::Apply } else { Exif::Ignore }
+}
+
 impl Searcher<'_> {
+    /// Decodes an image as those of the index were.
+    ///
+    /// # Errors
+    /// If the bytes are no image.
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<Rgb, ImageError> {
+        decode_with(bytes, exif(self.index.facts()))
+    }
+
     /// Whether queries of a modality are understood.
     pub(crate) fn takes(&self, modality: Modality) -> bool {
         self.model.encoder.modalities().any(|other| other == modality)
@@ -89,7 +103,7 @@ impl Searcher<'_> {
     pub(crate) fn image(&self, name: &str, bytes: &[u8], top: usize) -> Result<Found> {
         self.check(Modality::Image)?;
         let started = Instant::now();
-        let image = hashlab_image::decode(bytes).map_err(|error| bad_input(format!("{name}: {error}")))?;
+        let image = self.decode(bytes).map_err(|error| bad_input(format!("{name}: {error}")))?;
         let prepared = self.model.encoder.prepare_image(&image)?;
         self.search(Modality::Image, name.to_owned(), prepared, started, top)
     }

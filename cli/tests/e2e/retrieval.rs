@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use hashlab_image::{Rgb, png};
+use hashlab_image::{Exif, Rgb, decode_with, png, thumbnail};
 use serde_json::Value;
 
 use crate::lab::{FILE, Lab, NAME, Started};
@@ -79,6 +79,42 @@ fn a_collection_is_indexed_once_and_found_by_images_and_texts() {
     let by_text = lab.ok(&["search", "photos.index", "--text", "a red circle", "--top", "2"]);
     assert_eq!(by_text.lines().count(), 3, "{by_text}");
     assert!(by_text.starts_with("rank  distance  item\n   1  "), "{by_text}");
+}
+
+/// A photo that a camera noted as lying on its side.
+fn on_its_side() -> Vec<u8> {
+    let stripes =
+        Rgb { width: 16, height: 16, pixels: (0..768).map(|i| if i / 3 % 16 < 5 { 250 } else { 20 }).collect() };
+    let jpeg = thumbnail(&stripes, 16).unwrap();
+    let noted = b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    [&jpeg[..2], noted, &jpeg[2..]].concat()
+}
+
+#[test]
+fn photos_are_turned_upright_on_request_and_counted() {
+    let lab = lab();
+    fs::create_dir(lab.path("camera")).unwrap();
+    lab.write("camera/side.jpg", on_its_side());
+    lab.write("camera/upright.png", png(&decode_with(&on_its_side(), Exif::Apply).unwrap()));
+    let turned = ["index", NAME, "camera", "--out", "turned.index", "--exif", "apply"];
+    assert_eq!(lab.ok(&turned), "turned.index: 2 images; 2 added, 0 in it before, 1 turned upright\n");
+    assert_eq!(lab.ok(&turned), "turned.index: 2 images; 0 added, 2 in it before\n");
+    let same = Array::read(&lab, "turned.index/codes.npy");
+    assert_eq!(same.u8()[0], same.u8()[1], "the same pixels");
+    let query = ["search", "turned.index", "--image", "camera/side.jpg", "--format", "json", "--html", "a.html"];
+    let found: Value = serde_json::from_str(&lab.ok(&query)).unwrap();
+    assert_eq!([&found["results"][0]["distance"], &found["results"][1]["distance"]], [0, 0], "{found}");
+
+    assert_eq!(
+        lab.ok(&["index", NAME, "camera", "--out", "stored.index"]),
+        "stored.index: 2 images; 2 added, 0 in it before\n"
+    );
+    let different = Array::read(&lab, "stored.index/codes.npy");
+    assert_ne!(different.u8()[0], different.u8()[1], "as it lies");
+    let refused = lab.refused(&["index", NAME, "camera", "--out", "turned.index"]);
+    assert!(refused.contains("turned upright"), "{refused}");
+    let texts = lab.refused(&["index", NAME, "--texts", FILE, "--exif", "apply", "--out", "b.index"]);
+    assert!(texts.contains("--exif"), "{texts}");
 }
 
 #[test]

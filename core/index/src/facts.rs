@@ -29,19 +29,33 @@ pub struct Facts {
     pub bits: usize,
     /// Modality of the items.
     pub modality: Modality,
+    /// Whether images, queries included, are turned upright by their EXIF orientation before they are encoded.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub upright: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl fmt::Display for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let model = self.model.get(..12).unwrap_or(&self.model);
-        write!(f, "{}s by {} ({} bits, model {model})", self.modality, self.run, self.bits)
+        let upright = if self.upright { ", turned upright" } else { "" };
+        write!(f, "{}s by {} ({} bits, model {model}){upright}", self.modality, self.run, self.bits)
     }
 }
 
 impl Facts {
     /// Facts about codes of `bits` bits, by the model of a run.
     pub fn new(run: &str, model: &str, bits: usize, modality: Modality) -> Self {
-        Self { schema: SCHEMA, run: run.to_owned(), model: model.to_owned(), bits, modality }
+        Self { schema: SCHEMA, run: run.to_owned(), model: model.to_owned(), bits, modality, upright: false }
+    }
+
+    /// The same facts about images that are turned upright, or are not.
+    #[must_use]
+    pub fn with_upright(self, upright: bool) -> Self {
+        Self { upright, ..self }
     }
 
     /// Bytes of a packed code.

@@ -3,7 +3,7 @@
 //! An index is a folder:
 //!
 //! ```text
-//! index.json    what encoded the items: run, model, code length, modality
+//! index.json    what encoded the items: run, model, code length, modality, whether images are turned
 //! codes.npy     (items, bytes) uint8, packed, lowest bit first: as faiss's binary indexes take them
 //! items.jsonl   a line per item: the path of an image, or a text
 //! lock          held by the process that adds items

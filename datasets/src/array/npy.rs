@@ -1,5 +1,4 @@
-//! Rows of .npy files, read part by part: of arrays larger than memory, and of single signed bytes, which the reader of
-//! whole arrays does not know.
+//! .npy files, whole or part by part: arrays may be larger than memory.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -31,14 +30,9 @@ enum Element {
 
 /// Reads a whole file.
 pub(super) fn read(file: &Path) -> Result<Tensor, Error> {
-    match Tensor::read_npy(file) {
-        Err(Error::Npy(problem)) if problem == "unrecognized descr i1" => {
-            let mut array = NpyFile::of(file)?;
-            let rows = 0..array.rows();
-            array.part(rows)
-        }
-        read => read,
-    }
+    let mut array = NpyFile::of(file)?;
+    let shape = array.shape.clone();
+    array.values(0, shape)
 }
 
 impl NpyFile {
@@ -89,14 +83,27 @@ impl NpyFile {
         let shape = between(&header, "(", ")").split(',').map(str::trim).filter(|size| !size.is_empty());
         let shape = shape.map(|size| Ok(size.parse::<usize>()?)).collect::<Result<Vec<_>, Error>>()?;
         let element = Element::named(between(&header, "'descr': '", "'"))?;
-        Ok(Self { file, start: start + length as u64, element, shape })
+        let start = start + length as u64;
+        // Sizes that the file cannot fill would fill the memory; without values, their product must be a number, too.
+        let bytes = shape.iter().try_fold(element.bytes(), |bytes, &size| bytes.checked_mul(size.max(1)));
+        let bytes = bytes.map(|bytes| if shape.contains(&0) { 0 } else { bytes as u64 });
+        let end = bytes.and_then(|bytes| start.checked_add(bytes));
+        if end.is_none_or(|end| end > file.metadata().map_or(0, |metadata| metadata.len())) {
+            return Err(Error::Npy(format!("an array of shape {shape:?} is more than the file holds")));
+        }
+        Ok(Self { file, start, element, shape })
     }
 
     fn part(&mut self, rows: Range<usize>) -> Result<Tensor, Error> {
-        let shape: Vec<usize> = [rows.len()].into_iter().chain(self.shape.iter().skip(1).copied()).collect();
-        let row = self.shape.iter().skip(1).product::<usize>() * self.element.bytes();
-        let mut bytes = vec![0; rows.len() * row];
-        self.file.seek(SeekFrom::Start(self.start + (rows.start * row) as u64))?;
+        let row = self.shape.iter().skip(1).product::<usize>();
+        let rows = rows.start.min(self.rows())..rows.end.min(self.rows());
+        self.values(rows.start * row, [rows.len()].into_iter().chain(self.shape.iter().skip(1).copied()).collect())
+    }
+
+    /// Reads an array of this shape that begins with value number `first`.
+    fn values(&mut self, first: usize, shape: Vec<usize>) -> Result<Tensor, Error> {
+        let mut bytes = vec![0; shape.iter().product::<usize>() * self.element.bytes()];
+        self.file.seek(SeekFrom::Start(self.start + (first * self.element.bytes()) as u64))?;
         self.file.read_exact(&mut bytes)?;
         match self.element {
             Element::Of(dtype) => Tensor::from_raw_buffer(&bytes, dtype, &shape, &Device::Cpu),
@@ -117,7 +124,8 @@ fn between<'t>(text: &'t str, before: &str, behind: &str) -> &'t str {
 impl Element {
     /// The type of numpy's name, little-endian.
     fn named(descr: &str) -> Result<Self, Error> {
-        Ok(Self::Of(match descr.trim_start_matches(['<', '|', '=']) {
+        let descr = descr.trim_start_matches(['<', '|', '=']);
+        Ok(Self::Of(match descr {
             "i1" => return Ok(Self::SignedByte),
             "f2" => DType::F16,
             "f4" => DType::F32,
@@ -135,6 +143,36 @@ impl Element {
         match self {
             Self::Of(dtype) => dtype.size_in_bytes(),
             Self::SignedByte => 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn sizes_that_fill_the_memory_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npy");
+        let array = |shape: &str| {
+            let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n");
+            let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+            bytes.extend((header.len() as u16).to_le_bytes());
+            bytes.extend(header.bytes());
+            bytes.extend([0; 24]);
+            fs::write(&path, bytes).unwrap();
+            crate::array::read(path.to_str().unwrap()).map(|raw| raw.shape().to_vec())
+        };
+        assert_eq!(array("(2, 3)").unwrap(), [2, 3]);
+        assert_eq!(array("()").unwrap(), [0; 0]);
+        assert_eq!(array("(0, 3)").unwrap(), [0, 3]);
+        for shape in ["(1000000000, 3)", "(4294967296, 4294967296)", "(0, 4294967296, 4294967296)", "(7,)"] {
+            let refused = array(shape).unwrap_err().to_string();
+            assert!(refused.contains("more than the file holds"), "{refused}");
+            assert!(NpyFile::open(path.to_str().unwrap()).is_err());
         }
     }
 }

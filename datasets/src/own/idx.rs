@@ -10,7 +10,7 @@ use hashlab_data::{DataDirs, DataError, Images, Rgb};
 use super::hub::HubProtocol;
 use super::labels::NamedLabels;
 use super::places::{damaged, unreadable};
-use super::public::count;
+use super::public::{count, share};
 use super::settings::OwnSettings;
 use super::{Examined, Listed, Opened, Pictures};
 
@@ -29,22 +29,27 @@ const HELP: &str = "fetch the file again; it may have been cut off";
 const LONGEST_SIDE: usize = 1024;
 
 impl IdxSet {
-    /// Opens the set where another form of it is missing.
+    /// Opens the set, of which the files hold a `part`-th, where another form of it is missing.
     ///
     /// # Errors
     /// That of the other form, if this one is missing, too; or if files are damaged.
-    pub(crate) fn unless(&self, other: Result<Opened, DataError>, dirs: &DataDirs) -> Result<Opened, DataError> {
+    pub(crate) fn unless(
+        &self,
+        other: Result<Opened, DataError>,
+        dirs: &DataDirs,
+        part: usize,
+    ) -> Result<Opened, DataError> {
         match other {
-            Err(missing @ DataError::Missing { .. }) => self.open(dirs)?.ok_or(missing),
+            Err(missing @ DataError::Missing { .. }) => self.open(dirs, part)?.ok_or(missing),
             other => other,
         }
     }
 
-    /// Opens the set; `None` if no data directory has it.
+    /// Opens the set, of which the files hold a `part`-th; `None` if no data directory has it.
     ///
     /// # Errors
     /// If files are damaged or have another number of items.
-    pub(crate) fn open(&self, dirs: &DataDirs) -> Result<Option<Opened>, DataError> {
+    pub(crate) fn open(&self, dirs: &DataDirs, part: usize) -> Result<Option<Opened>, DataError> {
         let folders = dirs.search.iter().flat_map(|dir| self.folders.iter().map(|folder| dir.join(folder)));
         let first = format!("{}-images-idx3-ubyte", self.parts[0].1);
         let Some(folder) = folders.into_iter().find(|folder| file(folder, &first).is_some()) else { return Ok(None) };
@@ -53,7 +58,8 @@ impl IdxSet {
             labels.class(&class.to_string());
         }
         let (mut found_at, mut parts, mut findings) = (Vec::new(), Vec::new(), Vec::new());
-        for (part, start, items) in self.parts {
+        for (name, start, items) in self.parts {
+            let items = share(items, part);
             let before = labels.len() as u32;
             let (path, sizes, pixels) = array::<3>(&folder, &format!("{start}-images-idx3-ubyte"))?;
             count(&path, "items", items, sizes[0], HELP)?;
@@ -68,8 +74,8 @@ impl IdxSet {
                 labels.push([u32::from(class)]);
             }
             found_at.push(path);
-            findings.push(format!("{part}: {items} items of {start}-…-ubyte"));
-            parts.push((part, (before..labels.len() as u32).collect::<Vec<u32>>()));
+            findings.push(format!("{name}: {items} items of {start}-…-ubyte"));
+            parts.push((name, (before..labels.len() as u32).collect::<Vec<u32>>()));
         }
         let recipes = self.protocols.iter().map(|protocol| protocol.recipe(&parts)).collect();
         let listed = Listed {
@@ -225,11 +231,11 @@ mod tests {
     fn both_forms_hold_the_same() {
         let root = tempfile::tempdir().unwrap();
         let dirs = DataDirs::of(vec![root.path().to_owned()]);
-        assert!(SET.open(&dirs).unwrap().is_none());
+        assert!(SET.open(&dirs, 1).unwrap().is_none());
         write(&root.path().join("MNIST/raw"), false);
-        let plain = SET.open(&dirs).unwrap().unwrap();
+        let plain = SET.open(&dirs, 1).unwrap().unwrap();
         write(&root.path().join("digits"), true);
-        let compressed = SET.open(&dirs).unwrap().unwrap();
+        let compressed = SET.open(&dirs, 1).unwrap().unwrap();
         assert_eq!(plain.info().identity, compressed.info().identity);
         let Some(ItemData::Images(images)) = compressed.data(Modality::Image) else { panic!("there are images") };
         let second = images.image(1).unwrap();
@@ -248,7 +254,7 @@ mod tests {
         let refused = |name: &str, content: Vec<u8>, part: &str| {
             let whole = fs::read(folder.join(name)).unwrap();
             fs::write(folder.join(name), content).unwrap();
-            let message = SET.open(&dirs).map(|_| ()).unwrap_err().to_string();
+            let message = SET.open(&dirs, 1).map(|_| ()).unwrap_err().to_string();
             assert!(message.contains(name) && message.contains(part), "{message}");
             fs::write(folder.join(name), whole).unwrap();
         };
@@ -261,7 +267,7 @@ mod tests {
         refused("train-labels-idx1-ubyte", bytes(&[3], &[0, 10, 1]), "label 10, expected 0 to 9");
         fs::remove_file(folder.join("t10k-labels-idx1-ubyte")).unwrap();
         fs::write(folder.join("t10k-labels-idx1-ubyte.gz"), b"no gzip").unwrap();
-        let message = SET.open(&dirs).map(|_| ()).unwrap_err().to_string();
+        let message = SET.open(&dirs, 1).map(|_| ()).unwrap_err().to_string();
         assert!(message.contains("cannot be decompressed"), "{message}");
     }
 
@@ -291,7 +297,7 @@ mod tests {
             let dirs = DataDirs::of(vec![root.path().to_owned()]);
             write(&root.path().join("digits"), compressed);
             let missing = || DataError::Invalid("there is none".to_owned());
-            crate::own::mutations::are_answered(root.path(), 200, || SET.open(&dirs)?.ok_or_else(missing));
+            crate::own::mutations::are_answered(root.path(), 200, || SET.open(&dirs, 1)?.ok_or_else(missing));
         }
     }
 }

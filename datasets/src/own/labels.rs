@@ -6,6 +6,9 @@ use hashlab_data::Labels;
 
 use super::strings::Lists;
 
+/// More classes than any data set's: an item's labels are a bit each, so that a wrong column would fill the memory.
+pub(crate) const MOST_CLASSES: usize = 1 << 16;
+
 /// Classes by name, and the classes of each item.
 #[derive(Default)]
 pub(crate) struct NamedLabels {
@@ -27,6 +30,11 @@ impl NamedLabels {
     /// Appends an item of these classes.
     pub(crate) fn push(&mut self, classes: impl IntoIterator<Item = u32>) {
         self.items.push(classes);
+    }
+
+    /// Number of classes.
+    pub(crate) fn classes(&self) -> usize {
+        self.numbers.len()
     }
 
     /// Number of items.

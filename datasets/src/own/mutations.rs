@@ -1,10 +1,14 @@
 //! Mutations of files: whatever a file holds, its reader answers, and takes no more memory than the file can fill.
 
+mod look;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hashlab_data::{DataError, Dataset, ItemData, Modality};
+use hashlab_data::{DataError, Dataset};
 use hashlab_rng::{Stream, stream};
+
+use look::look;
 
 /// Bytes that no reader of small files may take in one piece, whatever sizes these state.
 const MOST_MEMORY: u64 = 8 << 30;
@@ -43,25 +47,6 @@ fn most_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmPeak:")?.trim().strip_suffix(" kB")?.parse().ok());
     peak.unwrap_or(0u64) * 1024
-}
-
-/// Asks for what every run asks for.
-fn look(set: &dyn Dataset) {
-    for protocol in &set.info().protocols {
-        let _ = set.split(&protocol.name, 0);
-    }
-    for item in [0, set.len().saturating_sub(1)].into_iter().filter(|item| *item < set.len()) {
-        let _ = set.labels().classes_of(item);
-        if let Some(ItemData::Images(images)) = set.data(Modality::Image) {
-            let _ = images.image(item);
-        }
-        if let Some(ItemData::Texts(texts)) = set.data(Modality::Text) {
-            (0..texts.captions()).for_each(|caption| _ = texts.text(item, caption));
-        }
-        if let Some(ItemData::Features(features)) = set.data(Modality::Image) {
-            let _ = features.read(&[item as u32], 0, &mut vec![0.0; features.dim()]);
-        }
-    }
 }
 
 /// The files below a folder that are no images, in the order of their paths.

@@ -9,12 +9,9 @@ use hashlab_data::{
 
 use super::captions::Captions;
 use super::digests::Digest;
-use super::labels::NamedLabels;
+use super::labels::{MOST_CLASSES, NamedLabels};
 use super::settings::{OwnSettings, Unlabelled, Unreadable};
 use super::split::{Recipe, Rule};
-
-/// More classes than any data set's: an item's labels are a bit each, so that a wrong column would fill the memory.
-const MOST_CLASSES: usize = 1 << 16;
 
 /// End of a finding about items that are left out.
 const LEFT_OUT: &str = "; left out";
@@ -117,6 +114,7 @@ impl Opened {
             }
         }
         let kept: Vec<u32> = (0..listed as u32).filter(|&item| !out[item as usize]).collect();
+        check_classes(labels.classes())?;
         let (all, names) = labels.finish();
         let labels = match kept.len() == listed {
             true => all,
@@ -207,6 +205,18 @@ impl Opened {
         hasher.finalize().to_hex().to_string()
     }
 
+    /// An error of the split with what was left out before, which the counts in its message lack.
+    fn with_left_out(&self, error: DataError) -> DataError {
+        let out: Vec<&str> = self.findings.iter().filter_map(|finding| finding.strip_suffix(LEFT_OUT)).collect();
+        match error {
+            DataError::Invalid(message) if !out.is_empty() => {
+                let (first, help) = message.split_once('\n').unwrap_or((&message, "help: correct the items in [data]"));
+                DataError::Invalid(format!("{first}; left out before: {}\n{help}", out.join("; ")))
+            }
+            error => error,
+        }
+    }
+
     fn caption(&self, index: usize, caption: usize) -> &str {
         self.captions.as_ref().map_or("", |captions| captions.get(self.kept[index] as usize, caption))
     }
@@ -249,17 +259,24 @@ fn items_alone(labels: &Labels) -> usize {
 }
 
 fn check_labels(labels: &Labels) -> Result<(), DataError> {
-    let (items, classes) = (labels.len(), labels.classes());
+    let items = labels.len();
     let problem = if items == 0 {
         "there is no item\nhelp: `hashlab datasets check FILE` says what was found".to_owned()
     } else if (0..items).all(|item| labels.item(item).iter().all(|word| *word == 0)) {
         "no item has a label, by which results are measured\nhelp: name the label columns in [data], or use folders of classes"
             .to_owned()
-    } else if classes > MOST_CLASSES {
-        format!("{classes} classes, of at most {MOST_CLASSES}\nhelp: name another label column in [data]")
     } else {
         return Ok(());
     };
+    Err(DataError::Invalid(problem))
+}
+
+/// Refuses more classes than the bits of all items have room for.
+fn check_classes(classes: usize) -> Result<(), DataError> {
+    if classes <= MOST_CLASSES {
+        return Ok(());
+    }
+    let problem = format!("{classes} classes, of at most {MOST_CLASSES}\nhelp: name another label column in [data]");
     Err(DataError::Invalid(problem))
 }
 
@@ -287,7 +304,8 @@ impl Dataset for Opened {
     fn split(&self, protocol: &str, split_seed: u64) -> Result<Split, DataError> {
         self.info.protocol(protocol)?;
         let recipe = self.recipes.iter().find(|recipe| recipe.protocol.name == protocol);
-        recipe.expect("a protocol each").split(&self.labels, &self.info.classes, split_seed)
+        let split = recipe.expect("a protocol each").split(&self.labels, &self.info.classes, split_seed);
+        split.map_err(|error| self.with_left_out(error))
     }
 
     fn found_at(&self) -> Vec<PathBuf> {

@@ -169,18 +169,35 @@ impl Draw {
         let (queries, train) = (amount(self.queries), amount(self.train_items.unwrap_or(0.0)));
         let order = stream(split_seed, "split/overall", &[]).permutation(items);
         let query: Vec<u32> = order.iter().copied().filter(|&item| labelled(item)).take(queries).collect();
-        if query.len() < queries || query.len() + train > items {
-            let message = format!(
-                "`queries` and `train_items` ask for {queries} and {train} of {items} items, {} of them with a label",
-                (0..items as u32).filter(|&item| labelled(item)).count()
-            );
-            return Err(DataError::Invalid(message + "\nhelp: lower them in [data]"));
+        if let Some(problem) =
+            self.unmet(queries, train, items, (0..items as u32).filter(|&item| labelled(item)).count())
+        {
+            return Err(DataError::Invalid(problem));
         }
         let mut drawn = query.clone();
         drawn.sort_unstable();
         let mut rest: Vec<u32> = order.into_iter().filter(|item| drawn.binary_search(item).is_err()).collect();
         let others = rest.split_off(train);
         Ok(self.roles(query, rest, others))
+    }
+
+    /// Why so many queries and training items cannot be drawn, and what to do.
+    fn unmet(&self, queries: usize, train: usize, items: usize, labelled: usize) -> Option<String> {
+        let asked = match self.train_items {
+            None => format!("`queries` asks for {queries} of {items} items"),
+            Some(_) => format!("`queries` and `train_items` ask for {queries} and {train} of {items} items"),
+        };
+        let whole_database = self.train_items.is_some() && self.train_in_database;
+        let problem = match () {
+            () if labelled < queries && labelled < items => format!("{asked}, {labelled} of them with a label"),
+            () if queries + train > items => asked,
+            () if queries == 0 => return Some(format!("{asked}, which is none\nhelp: raise `queries` in [data]")),
+            () if self.train_items.is_none() && queries == items => format!("{asked}: none is left to train on"),
+            () if !whole_database && queries + train == items => format!("{asked}: none is left to search in"),
+            () => return None,
+        };
+        let lower = if self.train_items.is_some() { "`queries` or `train_items`" } else { "`queries`" };
+        Some(format!("{problem}\nhelp: lower {lower} in [data]"))
     }
 
     /// The roles of drawn items; without a number of training items, all but the queries are trained on.

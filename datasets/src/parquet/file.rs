@@ -92,7 +92,7 @@ impl ParquetFile {
 
     /// Row of the file that a group begins with.
     pub(super) fn first_row(&self, group: usize) -> usize {
-        (0..group).map(|before| self.rows(before)).sum()
+        (0..group).map(|before| self.rows(before)).fold(0, usize::saturating_add)
     }
 
     /// Bytes of a column of a group before compression.

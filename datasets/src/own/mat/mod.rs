@@ -1,5 +1,6 @@
 //! MATLAB's files (`.mat`): numbers, texts and cells, of versions 5 to 7 and of version 7.3, which is HDF5.
 
+pub(crate) mod pixels;
 mod v5;
 mod v73;
 
@@ -84,14 +85,19 @@ type Each<'a> = &'a mut dyn FnMut(String, Values<'_>) -> Result<bool, String>;
 
 /// Passes over the variables of a file.
 fn scan(path: &Path, each: Each<'_>) -> Result<(), DataError> {
-    let mut start = Vec::new();
-    let file = File::open(path).map_err(unreadable(path))?;
-    file.take(v73::START as u64).read_to_end(&mut start).map_err(unreadable(path))?;
-    let scanned = match v73::is(&start) {
+    let scanned = match v73::is(&head(path)?) {
         true => v73::scan(path, each),
         false => v5::scan(&std::fs::read(path).map_err(unreadable(path))?, each),
     };
     scanned.map_err(|problem| damaged(path, problem, HELP))
+}
+
+/// The bytes by which a file's version is recognized.
+fn head(path: &Path) -> Result<Vec<u8>, DataError> {
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(unreadable(path))?;
+    file.take(v73::START as u64).read_to_end(&mut start).map_err(unreadable(path))?;
+    Ok(start)
 }
 
 fn absent(path: &Path, names: &[&str], others: &[String]) -> DataError {

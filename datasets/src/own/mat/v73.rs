@@ -19,6 +19,9 @@ const HEADER: &[u8] = b"MATLAB 7.3";
 /// How many bytes one byte of a file can stand for, compressed as well as deflate can.
 const MOST_COMPRESSED: u64 = 1032;
 
+/// Bytes of a cell's reference and what it leads to, of which some may be shared.
+const LEAST_CELL: u64 = 16;
+
 /// Whether a file that starts so is of this version.
 pub(super) fn is(start: &[u8]) -> bool {
     start.starts_with(SIGNATURE) || start.starts_with(HEADER) || start.get(512..) == Some(SIGNATURE)
@@ -26,14 +29,8 @@ pub(super) fn is(start: &[u8]) -> bool {
 
 /// Passes over the variables of a file until `each` returns true.
 pub(super) fn scan(path: &Path, each: Each<'_>) -> Result<(), String> {
-    let size = fs::metadata(path).map_err(|error| error.to_string())?.len();
-    let file = File::open_streaming(path).map_err(told)?;
-    for (name, dataset) in file.root().iter_datasets().map_err(told)? {
-        if name.starts_with('#') {
-            continue;
-        }
-        // Sizes are those that the file states: none may ask for more memory than the file can fill.
-        let mut budget = Budget { bytes: (size + 1024).saturating_mul(MOST_COMPRESSED) };
+    for (name, dataset) in variables(path)? {
+        let mut budget = Budget::of(path)?;
         if each(name, Box::new(move || budget.array(&dataset, 0)))? {
             return Ok(());
         }
@@ -41,16 +38,78 @@ pub(super) fn scan(path: &Path, each: Each<'_>) -> Result<(), String> {
     Ok(())
 }
 
+/// The variables of a file.
+fn variables(path: &Path) -> Result<Vec<(String, Dataset)>, String> {
+    let file = File::open_streaming(path).map_err(told)?;
+    let all = file.root().iter_datasets().map_err(told)?;
+    Ok(all.into_iter().filter(|(name, _)| !name.starts_with('#')).collect())
+}
+
+/// Finds the first variable of one of these names; without one, the names that there are.
+pub(super) fn find(path: &Path, names: &[&'static str]) -> Result<Result<(&'static str, Stored), Vec<String>>, String> {
+    let mut others = Vec::new();
+    for (name, dataset) in variables(path)? {
+        match names.iter().find(|wanted| **wanted == name) {
+            Some(found) => return Ok(Ok((found, Stored { dataset, budget: Budget::of(path)? }))),
+            None => others.push(name),
+        }
+    }
+    Ok(Err(others))
+}
+
+/// A variable that stays in its file.
+pub(super) struct Stored {
+    dataset: Dataset,
+    budget: Budget,
+}
+
+impl Stored {
+    /// The four axes of an array of bytes, as HDF5 has them.
+    pub(super) fn pixel_axes(&self) -> Result<[u64; 4], String> {
+        let (axes, kind) = (self.dataset.shape().map_err(told)?, self.dataset.dtype().map_err(told)?);
+        if kind != DType::U8 {
+            return Err(format!("values of the type {kind}, and pixels are of type uint8"));
+        }
+        let axes = <[u64; 4]>::try_from(axes).map_err(|axes| format!("an array with the axes {axes:?}"))?;
+        Budget { ..self.budget }.take(&axes, &self.dataset)?;
+        if axes.contains(&0) { Err(format!("an empty array with the axes {axes:?}")) } else { Ok(axes) }
+    }
+
+    /// Whether MATLAB wrote it, whose axes are in reverse.
+    pub(super) fn by_matlab(&self) -> bool {
+        self.dataset.attrs().is_ok_and(|attributes| attributes.contains_key("MATLAB_class"))
+    }
+
+    /// Rows that are compressed together.
+    pub(super) fn rows_together(&self) -> u64 {
+        let chunk = self.dataset.chunk_shape().ok().flatten();
+        chunk.and_then(|axes| axes.first().copied()).unwrap_or(1)
+    }
+
+    /// The bytes of some rows.
+    pub(super) fn rows(&self, first: u64, count: u64) -> Result<Vec<u8>, String> {
+        self.dataset.read_u8_rows(first, count).map_err(told)
+    }
+}
+
 fn told(error: Error) -> String {
     format!("as a file of MATLAB's version 7.3 (HDF5), it cannot be read: {error}")
 }
 
-/// Bytes that may still be read.
+/// What may still be read.
 struct Budget {
     bytes: u64,
+    /// Cells: a cell takes some bytes of the file, but references to one may be many, and lead in a circle.
+    cells: u64,
 }
 
 impl Budget {
+    /// What a file can fill. Sizes are those that it states: none may ask for more memory.
+    fn of(path: &Path) -> Result<Self, String> {
+        let size = fs::metadata(path).map_err(|error| error.to_string())?.len();
+        Ok(Self { bytes: (size + 1024).saturating_mul(MOST_COMPRESSED), cells: size / LEAST_CELL })
+    }
+
     /// Reads the values of a variable that lies so deep in cells.
     fn array(&mut self, dataset: &Dataset, depth: usize) -> Result<Array, String> {
         let axes = dataset.shape().map_err(told)?;
@@ -69,6 +128,7 @@ impl Budget {
             DType::ObjectReference if is_empty => Ok(Array::Cells(Vec::new())),
             DType::ObjectReference if depth == DEEPEST => Err("cells within cells without an end".to_owned()),
             DType::ObjectReference => {
+                self.cells = self.cells.checked_sub(values as u64).ok_or("cells that the file cannot fill")?;
                 let cells = dataset.dereference().map_err(told)?;
                 cells.iter().map(|cell| self.cell(cell, depth + 1)).collect::<Result<_, _>>().map(Array::Cells)
             }
