@@ -27,10 +27,10 @@ const REGISTRY: Registry = Registry {
 /// One method with the program's own sections, and a data set without settings. It has the modalities that the method
 /// needs: items for the encoder of `encoded`, and features for others.
 fn catalog(method: &MethodEntry, encoded: Modality) -> Catalog {
-    let items = if encoded == Modality::Text { DataKind::Texts } else { DataKind::Pixels };
-    let mut modalities = ByModality::one(encoded, items);
-    for &other in method.info.needs.fixed().unwrap_or_default().iter().filter(|other| **other != encoded) {
-        modalities.insert(other, DataKind::Features);
+    let kind = |modality: Modality| if modality == Modality::Text { DataKind::Texts } else { DataKind::Pixels };
+    let mut modalities = ByModality::one(encoded, kind(encoded));
+    for &other in method.info.needs.fixed().unwrap_or_default() {
+        modalities.insert(other, kind(other));
     }
     let mut catalog = REGISTRY.catalog(&DataDirs::of(Vec::new()));
     catalog.methods.retain(|known| known.name == method.info.name);
@@ -106,8 +106,19 @@ impl Section {
         // Scalars and lists are written in TOML as in JSON.
         let lines: String = written.map(|(key, value)| format!("{key} = {value}\n")).collect();
         let name = &catalog.methods[0].name;
-        let text = format!("dataset = \"toy\"\nbits = [16]\n[[method]]\nname = \"{name}\"\n[{table}]\n{lines}");
+        let other = self.other(settings, catalog);
+        let text = format!("dataset = \"toy\"\nbits = [16]\n[[method]]\nname = \"{name}\"\n[{table}]\n{lines}{other}");
         planned(&text, catalog).runs.swap_remove(0).id
+    }
+
+    /// The encoder of the other modality of a method that needs both. It is trained if the one of this section is.
+    fn other(self, settings: &Settings, catalog: &Catalog) -> String {
+        let finetune = settings.get("finetune").and_then(Value::as_bool).unwrap_or_default();
+        match self {
+            _ if catalog.methods[0].needs.fixed().is_none() => String::new(),
+            Self::Text => format!("[image]\nfinetune = {finetune}\n"),
+            _ => format!("[text]\nencoder = \"minilm\"\nfinetune = {finetune}\n"),
+        }
     }
 
     /// Whether a key can change a result under `settings`, by what the method is and what the section says itself.

@@ -106,7 +106,7 @@ pub trait Encoder: Send + Sync {
 /// struct MeanColor(Var);
 ///
 /// impl MeanColor {
-///     fn drawn(weights: Option<&Weights>, seed: u64, device: &Device) -> Result<Self, EncoderError> {
+///     fn drawn(weights: Option<&Weights>, seed: u64, device: &Device) -> std::result::Result<Self, EncoderError> {
 ///         if weights.is_some() {
 ///             return Err(EncoderError::TakesNoWeights("mean_color"));
 ///         }
