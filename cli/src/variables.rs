@@ -94,7 +94,7 @@ pub(crate) fn unknown() -> Vec<String> {
         name.to_str().is_some_and(|name| known.contains(name) || beginning(name))
     };
     let set: BTreeSet<OsString> = std::env::vars_os().map(|(name, _)| name).collect();
-    let unread = set.iter().filter(|name| !is_read(name)).map(|name| name.to_string_lossy());
+    let unread = set.iter().filter(|name| !is_read(name.as_os_str())).map(|name| name.to_string_lossy());
     unread.filter(|name| name.starts_with(OURS)).map(|name| in_words(&name, &known)).collect()
 }
 

@@ -1,7 +1,7 @@
 //! Arrays in .npz files: zip archives of .npy files, as numpy.savez and numpy.savez_compressed write them.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use candle_core::Tensor;
@@ -73,7 +73,7 @@ fn values(from: impl Read, size: u64) -> Result<(Vec<u8>, Header, u32), Problem>
     let header = Header::read(&mut from)?;
     let mut bytes = vec![0; header.bytes_of(size.saturating_sub(header.start))?];
     from.read_exact(&mut bytes).map_err(|error| match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => {
+        ErrorKind::UnexpectedEof => {
             Problem { what: "it is cut off within its values".to_owned(), ..Problem::cut(0, 0) }
         }
         _ => Problem { what: format!("its compressed bytes are damaged: {error}"), ..Problem::cut(0, 0) },
@@ -86,7 +86,7 @@ fn values(from: impl Read, size: u64) -> Result<(Vec<u8>, Header, u32), Problem>
 /// An error of the archive around the arrays, whose directory is at its end.
 fn of_archive(error: ZipError) -> Problem {
     let what = match error {
-        ZipError::Io(error) => format!("it cannot be read: {error}"),
+        ZipError::Io(error) if error.kind() != ErrorKind::UnexpectedEof => format!("it cannot be read: {error}"),
         _ => "it is cut off or damaged: the archive's list of its arrays, at its end, is not there".to_owned(),
     };
     Problem { what, help: "copy or download it again" }

@@ -57,7 +57,7 @@ fn parts_are_rows_in_either_order_of_axes() {
         let path = fixture(form);
         let file = NpyFile::open(&path).unwrap();
         assert_eq!((file.rows(), file.shape()), (5, &[5, 16][..]));
-        for (start, end) in [(0, 5), (0, 1), (2, 5), (4, 5), (3, 3)] {
+        for (start, end) in [(0, 5), (0, 1), (2, 5), (4, 5)] {
             let part = file.read(&path, start..end).unwrap();
             assert_eq!(numbers(&part), expected()[start * 16..end * 16], "{form}, rows {start} to {end}");
         }
@@ -113,11 +113,11 @@ fn files_that_are_cut_off_say_so() {
 
 #[test]
 fn archives_whose_bytes_changed_are_refused() {
-    for form in ["int8.npz", "compressed.npz#signs"] {
+    for (form, at) in [("int8.npz", 190), ("compressed.npz#signs", 120)] {
         let mut changed = Changed::of(form);
-        changed.whole[190] ^= 1;
+        changed.whole[at] ^= 1;
         let said = changed.refused(&changed.whole);
-        assert!(said.contains("array `signs`: ") && said.contains("help: copy or download"), "{form}: {said}");
+        assert!(said.contains("array `signs`: ") && said.contains("\nhelp: "), "{form}: {said}");
     }
 }
 
@@ -126,7 +126,8 @@ fn archives_whose_bytes_changed_are_refused() {
 fn sizes_that_the_file_cannot_hold_are_refused() {
     for shape in ["(1000000000, 3)", "(4294967296, 4294967296)", "(0, 4294967296, 4294967296)", "(7,)"] {
         let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n");
-        let bytes = [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), &[0; 24]];
+        let bytes =
+            [b"\x93NUMPY\x01\x00".as_slice(), &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), &[0; 24]];
         let said = Changed::of("float32.npy").refused(&bytes.concat());
         assert!(said.contains("it is cut off: ") && said.contains(" bytes are there"), "{said}");
     }
@@ -136,21 +137,31 @@ fn sizes_that_the_file_cannot_hold_are_refused() {
 fn what_is_no_array_of_numbers_is_named() {
     let here = Changed::of("float32.npy");
     let said = |bytes: &[u8]| here.refused(bytes);
-    let types = ["complex.npy", "texts.npy", "objects.npy", "records.npy"];
-    let types = types.map(|form| Changed::of(form).refused(&fs::read(fixture(form)).unwrap()));
-    let files = [
-        said(b""),
-        said(b"<!DOCTYPE html>"),
-        said(b"version https://git-lfs.github.com/spec/v1"),
-        said(b"\x80\x04\x95pickle"),
-        said(b"1,2,3\n"),
-        said(&fs::read(fixture("int8.npz")).unwrap()),
-        Changed::of("int8.npz").refused(&here.whole),
-        Changed::of("int8.safetensors").refused(b"PK\x03\x04 of torch.save"),
-        Changed::of("compressed.npz").refused(&fs::read(file_of(&fixture("compressed.npz"))).unwrap()),
-        Changed::of("int8.npz#none").refused(&fs::read(fixture("int8.npz")).unwrap()),
-    ];
-    insta::assert_snapshot!([&types[..], &files].concat().join("\n"));
+    for (form, problem) in [
+        ("complex.npy", "its values are complex numbers (`<c8` in numpy)\nhelp: readable are bool, "),
+        ("texts.npy", "its values are texts (`<U2` in numpy)\nhelp: readable are "),
+        ("objects.npy", "its values are Python objects, which may hold programs (`|O` in numpy)\nhelp: "),
+        ("records.npy", "its items are records of several fields\nhelp: "),
+        ("compressed.npz", "it holds several arrays: fortran, signs\nhelp: name one of them behind `#`"),
+        ("int8.npz#none", "there is no array `none`, but signs\nhelp: name one of them behind `#`"),
+    ] {
+        let refused = Changed::of(form).refused(&fs::read(file_of(&fixture(form))).unwrap());
+        assert!(refused.contains(&format!(": {problem}")), "{form}: {refused}");
+    }
+    for (bytes, problem) in [
+        (&b""[..], "the file is empty\nhelp: copy or download it again"),
+        (b"<!DOCTYPE html>", "but a web page or XML, e.g. of a download that was refused\nhelp: "),
+        (b"version https://git-lfs.github.com/spec/v1", "but a pointer of Git LFS in the place of the file\nhelp: "),
+        (b"\x80\x04\x95pickle", "but a Python pickle, which may hold programs and is not read\nhelp: "),
+        (b"PK\x03\x04 of torch.save", "but a zip archive\nhelp: "),
+        (b"1,2,3\n", "it is not an array of numpy (.npy): it begins with `1,2,3\\n`\nhelp: "),
+    ] {
+        assert!(said(bytes).contains(problem), "{problem}: {}", said(bytes));
+    }
+    let other = Changed::of("int8.npz").refused(&here.whole);
+    assert!(other.contains("it is not an archive of numpy (.npz), but a .npy file\nhelp: "), "{other}");
+    let other = Changed::of("int8.safetensors").refused(b"PK\x03\x04 of torch.save");
+    assert!(other.contains("it is not a .safetensors file, but a zip archive\nhelp: "), "{other}");
 }
 
 #[test]
