@@ -1,5 +1,6 @@
 //! What every subcommand works with: the workspace, and how experiments are read from arguments.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -7,8 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use hashlab_app::shell::ShellCommand;
 use hashlab_app::{Dirs, ExperimentText, PlannedSweep, Registry, Workspace};
-use hashlab_data::DataDirs;
+use hashlab_data::{DATA_VARIABLE, DataDirs, special};
 use hashlab_exec::progress::Terminal;
+use hashlab_store::ascii;
 use hashlab_sweep::{Experiment, Overrides, PREFIX, read_file};
 
 use crate::args::{DirArgs, ExperimentArgs};
@@ -47,11 +49,12 @@ impl Context {
     /// Checks what no command could work with.
     pub(crate) fn check(&self) -> Result<()> {
         hashlab_kernels::instructions::widest().map_err(bad_input)?;
-        let runs = &self.dirs().runs;
-        if runs.exists() && !runs.is_dir() {
-            let runs = runs.display();
-            return Err(bad_input(format!("`--runs {runs}` names a file\nhelp: name a directory, which may be new")));
-        }
+        let dirs = self.dirs();
+        let variable = std::env::var_os(DATA_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        check_directory("--runs", "HASHLAB_RUNS", Some(&dirs.runs))?;
+        check_directory("--cache-dir", "HASHLAB_CACHE_DIR", dirs.cache_dir.as_deref())?;
+        check_directory("--data-dir", "", dirs.data_dir.as_deref())?;
+        check_directory("", DATA_VARIABLE, variable.as_deref())?;
         hashlab_store::check_locks().map_err(bad_input)
     }
 
@@ -97,6 +100,32 @@ impl Context {
     }
 }
 
+/// Refuses what is in the place of a directory, which a flag or a variable names.
+fn check_directory(flag: &str, variable: &str, path: Option<&Path>) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let named = named_by(flag, variable, path);
+    check_text(&named, path)?;
+    if path.is_dir() || !path.exists() {
+        return Ok(());
+    }
+    let what = special(path).unwrap_or("a file");
+    Err(bad_input(format!("`{named}` names {what}\nhelp: name a directory, which may be new")))
+}
+
+/// A path behind the flag, or the variable, that named it.
+pub(crate) fn named_by(flag: &str, variable: &str, path: &Path) -> String {
+    let by_variable = flag.is_empty() || std::env::var_os(variable).is_some_and(|named| named == path.as_os_str());
+    if by_variable { format!("{variable}={}", path.display()) } else { format!("{flag} {}", path.display()) }
+}
+
+/// Refuses a path that is no text: commands, plans and scripts of a cluster name it.
+fn check_text(named: &str, path: &Path) -> Result<()> {
+    match path.to_str() {
+        Some(_) => Ok(()),
+        None => Err(bad_input(format!("`{named}` is not UTF-8\nhelp: rename it, or name it through a link (ln -s)"))),
+    }
+}
+
 /// An experiment file as it was read.
 struct File {
     origin: PathBuf,
@@ -107,7 +136,10 @@ impl File {
     fn read(args: &ExperimentArgs) -> Result<Self> {
         let (origin, text) = match &args.file {
             None => (PathBuf::from(QUICKSTART.0), QUICKSTART.1.to_owned()),
-            Some(path) => (path.clone(), read_file(path).map_err(|error| bad_input(error.to_string()))?),
+            Some(path) => {
+                check_text(&path.display().to_string(), path)?;
+                (path.clone(), read_file(path).map_err(|error| bad_input(error.to_string()))?)
+            }
         };
         Ok(Self { origin, text })
     }
@@ -159,14 +191,30 @@ pub(crate) fn color_on_stdout() -> bool {
     Terminal::stdout().colors
 }
 
+/// Whether the terminal behind standard output shows ASCII alone.
+pub(crate) fn ascii_on_stdout() -> bool {
+    Terminal::stdout().ascii
+}
+
 /// Prints to standard output; a reader that went away (`| head`) is no error.
 pub(crate) fn print(text: &str) -> Result<()> {
     print_more(text).map(drop)
 }
 
+/// The text as the terminal behind a stream shows it.
+fn shown(text: &str, terminal: Terminal) -> Cow<'_, str> {
+    if terminal.ascii { ascii(text) } else { Cow::Borrowed(text) }
+}
+
+/// The text as standard error shows it.
+pub(crate) fn shown_on_stderr(text: &str) -> Cow<'_, str> {
+    shown(text, Terminal::stderr())
+}
+
 /// Prints to standard output; returns whether anyone still reads it.
 pub(crate) fn print_more(text: &str) -> Result<bool> {
     use std::io::Write as _;
+    let text = shown(text, Terminal::stdout());
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
@@ -177,18 +225,18 @@ pub(crate) fn print_more(text: &str) -> Result<bool> {
 /// Prints to standard error what is no part of a command's output.
 pub(crate) fn say(text: &str) -> Result<()> {
     use std::io::Write as _;
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = std::io::stderr().write_all(shown_on_stderr(text).as_bytes());
     Ok(())
 }
 
 /// Prints a note to standard error.
 pub(crate) fn note(text: &str) {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "note: {text}");
+    let _ = writeln!(std::io::stderr(), "note: {}", shown_on_stderr(text));
 }
 
 /// Prints to standard error; progress or a warning that nobody can read stops nothing.
 pub(crate) fn warn(text: &str) {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "warning: {text}");
+    let _ = writeln!(std::io::stderr(), "warning: {}", shown_on_stderr(text));
 }

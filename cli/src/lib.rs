@@ -11,15 +11,17 @@ mod hub;
 mod out;
 mod retrieval;
 mod server;
+mod variables;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::CommandFactory as _;
 use clap_complete::CompleteEnv;
 pub use hashlab_app::Registry;
 
 use args::{Args, Command};
 use context::Context;
+use hashlab_exec::progress::Stderr;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 /// The sources that this program was built from.
@@ -36,9 +38,11 @@ const BUILD: hashlab_app::Build = hashlab_app::Build {
 pub fn main(registry: Registry) -> ExitCode {
     hashlab_kernels::keep_freed_memory();
     CompleteEnv::with_factory(|| completion::completing(Args::command(), registry)).complete();
-    let matches = args::without_empty_variables(Args::command()).get_matches();
-    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let args = variables::parsed(std::env::args_os()).unwrap_or_else(|error| exit::refused(&error));
     log_to_stderr();
+    if !matches!(args.command, Command::Worker(_)) {
+        variables::unknown().iter().for_each(|message| context::warn(message));
+    }
     hashlab_exec::raise_open_files();
     hashlab_exec::report_large_files();
     let context = Context::new(registry, args.dirs);
@@ -104,6 +108,6 @@ fn log_to_stderr() {
         .with_span_events(FmtSpan::CLOSE)
         .with_ansi(context::color_on_stderr())
         .log_internal_errors(false)
-        .with_writer(std::io::stderr)
+        .with_writer(Stderr::new)
         .init();
 }

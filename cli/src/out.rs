@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use anyhow::Result;
+use hashlab_data::special;
 
 use crate::exit::bad_input;
 
@@ -15,6 +16,10 @@ pub(crate) fn check(path: &Path) -> Result<()> {
     let shown = path.display();
     if path.is_dir() {
         return Err(bad_input(format!("`--out {shown}` names a directory\nhelp: name a file, which may be new")));
+    }
+    // A device such as /dev/null takes all; a pipe would wait for a reader.
+    if let Some(what @ ("a pipe" | "a socket")) = special(path) {
+        return Err(bad_input(format!("`--out {shown}` names {what}\nhelp: name a file, which may be new")));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match folder.metadata() {

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 use hashlab_data::{
     ByModality, DataDirs, DataError, DataKind, Dataset, DatasetInfo, DatasetSource, DatasetSummary, ItemData, Labels,
-    Modality, Protocol, Roles, Split, draw,
+    Modality, Protocol, Roles, Split, draw, special,
 };
 use hashlab_settings::{Params, Violations};
 use schemars::JsonSchema;
@@ -27,6 +27,10 @@ use serde::{Deserialize, Serialize};
 use views::Stored;
 
 use crate::array::{self, file_of};
+use crate::own::places::{damaged, find, opened};
+
+/// Name of the data set.
+const NAME: &str = "features";
 
 /// The only protocol: index files, or counts drawn by `split_seed`.
 const PROTOCOL: &str = "split";
@@ -55,7 +59,7 @@ pub struct Settings {
     /// Indices of the items that validation queries are searched against, some of `database`, which then may hold the
     /// validation queries. Not set: all of `database`.
     pub validation_database: Option<String>,
-    /// Number of queries, drawn by `split_seed`, in place of index files.
+    /// Number of queries, drawn by `split_seed`, in place of index files; those that lie in `dir` are not read then.
     #[schemars(range(min = 1))]
     pub queries: Option<usize>,
     /// Number of training items drawn from the others. Not set: all of them.
@@ -65,18 +69,43 @@ pub struct Settings {
 
 impl Params for Settings {
     fn check(&self) -> Violations {
-        let indexed = self.query.is_some() || self.train.is_some() || self.database.is_some();
+        let named: Vec<String> =
+            self.index_keys().iter().filter(|(_, file)| file.is_some()).map(|(key, _)| format!("`{key}`")).collect();
+        let arrays = self.image.is_some() && self.text.is_some() && self.labels.is_some();
         Violations::none()
             .require(
-                !(indexed && self.queries.is_some()),
-                ["queries", "query"],
-                "`queries` draws a split, index files give one: leave one of them out",
+                self.queries.is_none() || named.is_empty(),
+                ["queries"],
+                format!("`queries` draws a split, {} would give one: leave one of them out", named.join(", ")),
             )
             .require(
                 self.train_items.is_none() || self.queries.is_some(),
                 ["train_items", "queries"],
                 "`train_items` belongs to a split that `queries` draws",
             )
+            .require(
+                self.validation_database.is_none() || self.validation_query.is_some() || self.dir.is_some(),
+                ["validation_database"],
+                "`validation_database` needs `validation_query` beside it",
+            )
+            .require(
+                self.dir.is_none() || !(arrays && self.queries.is_some()),
+                ["dir"],
+                "`dir` gives nothing where `image`, `text` and `labels` name files and `queries` draws the split",
+            )
+    }
+}
+
+impl Settings {
+    /// The keys that name index files, by role.
+    fn index_keys(&self) -> [(&'static str, Option<&String>); 5] {
+        [
+            ("query", self.query.as_ref()),
+            ("train", self.train.as_ref()),
+            ("database", self.database.as_ref()),
+            ("validation_query", self.validation_query.as_ref()),
+            ("validation_database", self.validation_database.as_ref()),
+        ]
     }
 }
 
@@ -101,7 +130,7 @@ struct Indices {
 
 impl DatasetSource for Features {
     const SUMMARY: DatasetSummary = DatasetSummary {
-        name: "features",
+        name: NAME,
         title: "Features",
         description: "feature vectors of your own: .npy, .npz, .safetensors or .mat per modality, with labels and splits",
         source: "your files; `hashlab features --out DIR` writes such a folder",
@@ -121,6 +150,13 @@ impl DatasetSource for Features {
 
 impl Features {
     fn load(settings: &Settings, dirs: &DataDirs) -> Result<Self, DataError> {
+        if let Some(dir) = &settings.dir {
+            let found = find(NAME, "dir", dir, dirs)?;
+            if !found.is_dir() {
+                let what = special(&found).unwrap_or("a file");
+                return Err(damaged(&found, format!("this is {what}"), "`dir` in [data] names a folder"));
+            }
+        }
         let mut files = Files { settings, dirs, found_at: Vec::new() };
         let mut features = ByModality::default();
         for (modality, key, usual) in [
@@ -203,8 +239,16 @@ impl Files<'_> {
     /// Finds the file of a key, or one under its usual names in the folder; `None` if neither is there.
     fn find(&mut self, named: Option<&str>, usual: &[&str]) -> Result<Option<String>, DataError> {
         if let Some(named) = named {
-            let found = self.candidates(named).into_iter().find(|path| file_of(path).is_file());
-            let found = found.ok_or_else(|| self.missing(named, &[named]))?;
+            let candidates = self.candidates(named);
+            let found = candidates.iter().find(|path| file_of(path).is_file());
+            let Some(found) = found.cloned() else {
+                // A folder or a pipe in the place of the file says so.
+                candidates.iter().try_for_each(|path| match special(file_of(path)) {
+                    Some(_) => opened(file_of(path)).map(drop),
+                    None => Ok(()),
+                })?;
+                return Err(self.missing(named, &[named]));
+            };
             self.found_at.push(file_of(&found).to_owned());
             return Ok(Some(found));
         }
@@ -332,16 +376,9 @@ impl Features {
 
     /// The index files of the roles that a message names.
     fn index_files(&self, message: &str) -> String {
-        let Settings { train, query, database, validation_query, validation_database, .. } = &self.settings;
-        let files = [
-            ("query", query),
-            ("train", train),
-            ("database", database),
-            ("validation_query", validation_query),
-            ("validation_database", validation_database),
-        ];
-        let named = files.into_iter().filter(|(role, _)| message.contains(&format!("`{role}`")));
-        let named = named.map(|(role, file)| file.clone().unwrap_or_else(|| format!("{role}.npy")));
+        let named = self.settings.index_keys().into_iter();
+        let named = named.filter(|(role, _)| message.contains(&format!("`{role}`")));
+        let named = named.map(|(role, file)| file.cloned().unwrap_or_else(|| format!("{role}.npy")));
         named.collect::<Vec<_>>().join(" or ")
     }
 

@@ -12,7 +12,6 @@
 //! `i2i` finds the same picture again and says nothing. Papers on features search all five sentences of the 1,000 images
 //! instead; their recalls are other numbers.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +22,7 @@ use serde::Deserialize;
 use crate::own::Opened;
 use crate::own::captions::Captions;
 use crate::own::labels::NamedLabels;
-use crate::own::places::{damaged, unreadable};
+use crate::own::places::{damaged, opened};
 use crate::own::public::{Found, count, folder, given};
 use crate::own::split::Given;
 use crate::own::strings::Strings;
@@ -140,7 +139,7 @@ struct Sentence {
 
 /// Reads the images of the listing. Each has at least two sentences.
 fn read(path: &Path) -> Result<Vec<Image>, DataError> {
-    let file = BufReader::with_capacity(1 << 20, File::open(path).map_err(unreadable(path))?);
+    let file = BufReader::with_capacity(1 << 20, opened(path)?);
     let listing: Listing = serde_json::from_reader(file)
         .map_err(|error| damaged(path, format!("not Karpathy's listing of Flickr30k: {error}"), HELP))?;
     let spoken = |image: &Image| image.sentences.iter().filter(|sentence| !sentence.raw.trim().is_empty()).count();

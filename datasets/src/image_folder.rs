@@ -40,10 +40,6 @@ impl Params for Settings {
     fn check(&self) -> Violations {
         self.own.check(None)
     }
-
-    fn inactive(&self) -> Vec<&'static str> {
-        self.own.inactive()
-    }
 }
 
 /// A folder per class.

@@ -4,7 +4,6 @@
 //! at `root`. A list is that of a role (`query`, `train`, `database`), so that the split is the published one, or `files`
 //! holds all items and queries are drawn. An image that is in several lists is one item.
 
-use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::own::image_files::ImageFiles;
 use crate::own::labels::NamedLabels;
-use crate::own::places::{damaged, damaged_line, find, unreadable};
+use crate::own::places::{damaged, damaged_line, find, opened, unreadable};
 use crate::own::settings::OwnSettings;
 use crate::own::split::{Given, Recipe};
 use crate::own::strings::Strings;
@@ -52,10 +51,6 @@ pub struct Settings {
 impl Params for Settings {
     fn check(&self) -> Violations {
         self.own.check(self.files.as_deref())
-    }
-
-    fn inactive(&self) -> Vec<&'static str> {
-        self.own.inactive()
     }
 }
 
@@ -139,7 +134,7 @@ impl Lists {
 
     /// Reads a list; returns the items of its lines.
     pub(crate) fn read(&mut self, path: &Path) -> Result<Vec<u32>, DataError> {
-        let mut reader = BufReader::with_capacity(1 << 18, File::open(path).map_err(unreadable(path))?);
+        let mut reader = BufReader::with_capacity(1 << 18, opened(path)?);
         let (mut items, mut line, mut number) = (Vec::new(), String::new(), 0);
         let first = self.paths.len();
         loop {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::own::places::{damaged, find_all, unset};
 use crate::own::rows::{ColumnSettings, Rows};
-use crate::own::settings::OwnSettings;
+use crate::own::settings::{Orientation, OwnSettings};
 use crate::own::split::{Given, Recipe};
 use crate::own::{Listed, Opened, Pictures};
 use file::ParquetFile;
@@ -43,11 +43,9 @@ pub struct Settings {
 
 impl Params for Settings {
     fn check(&self) -> Violations {
-        self.own.check(self.files.as_deref()).and(self.columns.check())
-    }
-
-    fn inactive(&self) -> Vec<&'static str> {
-        self.own.inactive()
+        let exif = self.own.exif != Orientation::default();
+        let rules = self.own.check(self.files.as_deref()).and(self.columns.check());
+        rules.and(self.columns.about_images("exif", exif))
     }
 }
 

@@ -6,7 +6,7 @@ use faer::{Mat, Side};
 use hashlab_method::nn::Parameters;
 use hashlab_method::{BuildContext, ByModality, Features, Modality, RunFacts, State, TrainSet, Violations};
 
-use crate::linalg::{center, check_items, to_matrix, to_tensor};
+use crate::linalg::{center, check_items, check_train_items, to_matrix, to_tensor};
 
 /// The modalities, in the order of pairs here.
 pub(crate) const BOTH: [Modality; 2] = [Modality::Image, Modality::Text];
@@ -63,16 +63,14 @@ pub(crate) struct PairProjection {
     parts: ByModality<[Var; 2]>,
 }
 
-/// Violations at planning time for the errors of [`PairProjection::zeros`].
+/// Violations at planning time for the errors of [`PairProjection::zeros`] and [`centered_pairs`].
 pub(crate) fn check_facts(run: &RunFacts) -> Violations {
     let bits = run.bits;
-    match run.dims.iter().find(|(_, dim)| **dim < bits) {
-        None => Violations::none(),
-        Some((modality, dim)) => Violations::one(
-            ["bits"],
-            format!("{bits} bits need at least {bits} dimensions of {modality} features, there are {dim}"),
-        ),
-    }
+    let few = run.dims.iter().filter(|(_, dim)| **dim < bits);
+    few.take(1).fold(check_train_items(run), |found, (modality, dim)| {
+        let message = format!("{bits} bits need at least {bits} dimensions of {modality} features, there are {dim}");
+        found.and(Violations::one(["bits"], message))
+    })
 }
 
 impl PairProjection {
@@ -133,6 +131,17 @@ pub(crate) fn centered_pairs(train: &TrainSet, bits: usize) -> Result<[(Mat<f64>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn too_few_items_or_dimensions_are_known_before_a_run() {
+        let facts = |bits, dim, items| {
+            let dims = BOTH.into_iter().map(|modality| (modality, dim)).collect();
+            check_facts(&RunFacts { bits, dims, train_items: items, ..RunFacts::default() }).to_string()
+        };
+        assert_eq!([facts(8, 8, Some(9)), facts(8, 8, None)], ["", ""]);
+        assert!(facts(8, 8, Some(8)).starts_with("8 bits need more than 8 training items, there are 8\nhelp: "));
+        assert!(facts(8, 7, Some(9)).starts_with("8 bits need at least 8 dimensions of image features, there are 7"));
+    }
 
     fn noise(name: &str, n: usize, d: usize) -> Mat<f64> {
         let mut rng = hashlab_rng::stream(0, name, &[]);

@@ -37,12 +37,22 @@ pub(crate) fn check_dimensions(cx: &BuildContext) -> Result<()> {
     Ok(())
 }
 
-/// Violations at planning time for the errors of [`check_dimensions`].
+/// Violations at planning time for the errors of [`check_dimensions`] and [`check_items`].
 pub(crate) fn check_facts(run: &RunFacts) -> Violations {
-    let Some((_, &dim)) = run.dims.only() else { return Violations::none() };
+    let Some((_, &dim)) = run.dims.only() else { return check_train_items(run) };
     let bits = run.bits;
     let message = format!("{bits} bits need at least {bits} feature dimensions, there are {dim}");
-    Violations::none().require(bits <= dim, ["bits"], message)
+    check_train_items(run).require(bits <= dim, ["bits"], message)
+}
+
+/// Violations at planning time for the errors of [`check_items`].
+pub(crate) fn check_train_items(run: &RunFacts) -> Violations {
+    match run.train_items.map(|items| check_items(items, run.bits)) {
+        Some(Err(error)) => {
+            Violations::one(["bits"], format!("{error}\nhelp: ask for fewer bits, or train on more items"))
+        }
+        _ => Violations::none(),
+    }
 }
 
 /// Whether `items` training items have a principal direction for every bit: centered, they span at most one dimension

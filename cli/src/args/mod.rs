@@ -12,7 +12,6 @@ mod runs;
 
 use std::path::PathBuf;
 
-use clap::builder::{OsStr, Resettable};
 use clap::{Parser, Subcommand, ValueEnum};
 use hashlab_app::worker::FeatureExtent;
 use hashlab_app::{Devices, Keep};
@@ -305,13 +304,6 @@ impl From<KeepArg> for Keep {
             KeepArg::None => Self::None,
         }
     }
-}
-
-/// Lets an empty environment variable count as unset, as scripts clear one by `NAME=`.
-pub(crate) fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let empty = |arg: &clap::Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
-    let command = command.mut_args(|arg| if empty(&arg) { arg.env(Resettable::<OsStr>::Reset) } else { arg });
-    command.mut_subcommands(without_empty_variables)
 }
 
 #[cfg(test)]

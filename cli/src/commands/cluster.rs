@@ -12,7 +12,7 @@ use hashlab_sweep::read_file;
 
 use super::sweep::{INTERRUPTED, SOME_FAILED, finish};
 use crate::args::{ProfileArgs, SweepArgs};
-use crate::context::{Context, color_on_stderr, say};
+use crate::context::{Context, color_on_stderr, named_by, say, warn};
 
 /// Reads the profile that is named, or the user's; the defaults if there is none.
 pub(super) fn profile(args: &ProfileArgs) -> Result<NamedProfile> {
@@ -23,7 +23,9 @@ pub(super) fn profile(args: &ProfileArgs) -> Result<NamedProfile> {
             None => return Ok(NamedProfile::default()),
         },
     };
-    let text = read_file(&path).map_err(|error| bad_input(error.to_string()))?;
+    let named =
+        || if args.slurm.is_some() { named_by("--slurm", "HASHLAB_SLURM", &path) } else { path.display().to_string() };
+    let text = read_file(&path).map_err(|error| bad_input(format!("`{}`: {error}", named())))?;
     let profile = slurm::profile(&text, &path, color_on_stderr())?;
     Ok(NamedProfile { profile, file: args.slurm.clone() })
 }
@@ -75,7 +77,11 @@ pub(super) fn sweep(
         tell(&format!("`hashlab status {name}` shows their state, `hashlab cancel {name}` cancels them"));
         return Ok(ExitCode::SUCCESS);
     }
-    match cluster.follow(&stop, &mut tell)? {
+    let followed = cluster.follow(&stop, &mut tell)?;
+    if followed != Followed::Left {
+        cluster.put_back()?.iter().for_each(|said| warn(said));
+    }
+    match followed {
         Followed::Left => {
             tell(&format!("jobs run on: `hashlab cancel {name}` cancels them, the same command follows them again"));
             Ok(ExitCode::from(INTERRUPTED))

@@ -35,9 +35,10 @@ pub(crate) fn run(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
     if args.table {
         let finished = planned.is_finished(&context.workspace)?;
         let completion = if finished { Completion::Complete } else { Completion::Incomplete };
+        let back = planned.put_failed_back(&context.workspace)?;
         let mut executed = planned.collect(&context.workspace, &options, completion)?;
         keep_files(context, &mut executed);
-        executed.warnings.iter().for_each(|warning| warn(warning));
+        executed.warnings.iter().chain(&back).for_each(|warning| warn(warning));
         return Ok(ExitCode::SUCCESS);
     }
     let runs = match &args.pack {

@@ -18,7 +18,7 @@ use super::extract::Shown;
 use crate::args::{IndexArgs, Orientation, Unreadable};
 use crate::context::{Context, print, warn};
 use crate::exit::bad_input;
-use crate::retrieval::collection;
+use crate::retrieval::collection::{self, content};
 use crate::retrieval::searcher::{exif, facts};
 
 /// Items that are encoded and stored together.
@@ -172,7 +172,7 @@ fn read(path: &Path, exif: Exif) -> Result<(Stamp, Rgb, bool), String> {
         format!("{}: {}", path.display(), error.split("\nhelp: ").next().unwrap_or_default())
     };
     let stamp = Stamp::of(path).map_err(|error| about(&error))?;
-    let bytes = std::fs::read(path).map_err(|error| about(&error))?;
+    let bytes = content(path).map_err(|error| about(&error))?;
     let image = decode_with(&bytes, exif).map_err(|error| about(&error))?;
     let turned = exif == Exif::Apply && is_turned(&bytes).map_err(|error| about(&error))?;
     Ok((stamp, image, turned))

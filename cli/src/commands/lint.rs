@@ -9,6 +9,7 @@ use hashlab_app::{BadInput, MissingFiles};
 use hashlab_data::DataError;
 use hashlab_settings::Settings;
 use hashlab_store::counted;
+use hashlab_sweep::read_file;
 
 use crate::args::{ExperimentArgs, LintArgs};
 use crate::context::{Context, color_on_stderr, note, print, say};
@@ -81,7 +82,7 @@ fn collect(path: &Path, files: &mut BTreeSet<PathBuf>) -> Result<()> {
 /// The files that others extend: parts of experiments, which are checked with them.
 fn bases(files: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     let base = |file: &PathBuf| {
-        let table: Settings = toml::from_str(&std::fs::read_to_string(file).ok()?).ok()?;
+        let table: Settings = toml::from_str(&read_file(file).ok()?).ok()?;
         Some(canonical(&file.parent()?.join(table.get("extends")?.as_str()?)))
     };
     files.iter().filter_map(base).collect()
@@ -93,7 +94,7 @@ fn canonical(path: &Path) -> PathBuf {
 
 /// The data set that a file names, if its files are not here.
 fn absent_data(context: &Context, file: &Path) -> Option<String> {
-    let table: Settings = toml::from_str(&std::fs::read_to_string(file).ok()?).ok()?;
+    let table: Settings = toml::from_str(&read_file(file).ok()?).ok()?;
     let name = table.get("dataset")?.as_str()?;
     let data = table.get("data").and_then(|data| data.as_object()).cloned().unwrap_or_default();
     let described = context.registry().dataset(name).ok()?.describe(&data, &context.dirs().data);

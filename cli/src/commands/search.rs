@@ -9,6 +9,7 @@ use crate::args::{SearchArgs, TextOrJson};
 use crate::context::{Context, print, warn};
 use crate::exit::bad_input;
 use crate::out;
+use crate::retrieval::collection::content;
 use crate::retrieval::page::{self, Pictures};
 use crate::retrieval::searcher::{Found, Searcher, with_searcher};
 
@@ -19,7 +20,7 @@ pub(crate) fn run(context: &Context, args: &SearchArgs) -> Result<ExitCode> {
         let found = match (&args.query.text, &args.query.image) {
             (Some(text), _) => searcher.text(text, args.top.get())?,
             (None, Some(path)) => {
-                let bytes = std::fs::read(path);
+                let bytes = content(path);
                 let bytes = bytes.map_err(|error| bad_input(format!("cannot read {}: {error}", path.display())))?;
                 searcher.image(&path.display().to_string(), &bytes, args.top.get())?
             }

@@ -2,18 +2,19 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use hashlab_data::special;
 use hashlab_report::{
     Details, Format, IntervalOver, Options, PRINTED_AS, ReportError, SweepReport, render, render_joined, results_lines,
+    shown_runs,
 };
 use hashlab_store::RunId;
 
 use crate::args::{self, TableArgs, TableFormat, TableOptions};
-use crate::context::{Context, color_on_stdout, note, print, print_more, warn};
+use crate::context::{Context, ascii_on_stdout, color_on_stdout, note, print, print_more, warn};
 use crate::exit::bad_input;
 
 pub(crate) fn run(context: &Context, args: &TableArgs) -> Result<ExitCode> {
@@ -26,7 +27,10 @@ pub(crate) fn run(context: &Context, args: &TableArgs) -> Result<ExitCode> {
     let mut details = Details::new();
     if interval == Some(IntervalOver::Queries) {
         for report in &reports {
-            details.extend(context.workspace.queries(report)?);
+            details.extend(match options.all {
+                true => context.workspace.queries(report.runs.iter().map(|run| &run.run))?,
+                false => context.workspace.queries(&shown_runs(report))?,
+            });
         }
     }
     if let (Format::Jsonl, [report], [sweep]) = (options.format, reports.as_slice(), args.sweeps.as_slice())
@@ -86,11 +90,8 @@ pub(super) fn results_file(sweep: &str) -> Result<Option<&Path>> {
         }
         Err(error) => return Err(bad_input(format!("cannot read `{sweep}`: {error}"))),
     };
-    if found.file_type().is_char_device() || found.file_type().is_block_device() {
-        return Err(bad_input(format!("`{sweep}` is a device\nhelp: {NAMES}")));
-    }
-    if found.is_dir() && is_path(sweep) {
-        return Err(bad_input(format!("`{sweep}` is a directory\nhelp: {NAMES}")));
+    if let Some(what) = special(path).filter(|_| !found.is_dir() || is_path(sweep)) {
+        return Err(bad_input(format!("`{sweep}` is {what}\nhelp: {NAMES}")));
     }
     // A sweep may be named like a directory that lies here.
     Ok(Some(path).filter(|_| !found.is_dir()))
@@ -137,6 +138,7 @@ pub(crate) fn options(options: &TableOptions) -> Result<Options> {
         all: options.all,
         times: !options.no_times,
         color: color_on_stdout(),
+        ascii: ascii_on_stdout(),
         ..Options::new(format(options.format))
     })
 }

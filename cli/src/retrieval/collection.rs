@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use hashlab_data::special;
 
 use crate::exit::bad_input;
 
@@ -54,6 +55,14 @@ fn is_image(path: &Path) -> bool {
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()))
 }
 
+/// The bytes of a file. What stands in the place of one, as a pipe, may have no end.
+///
+/// # Errors
+/// The system's, and what the path leads to if that is no file.
+pub(crate) fn content(path: &Path) -> std::io::Result<Vec<u8>> {
+    special(path).map_or_else(|| fs::read(path), |found| Err(std::io::Error::other(format!("it is {found}"))))
+}
+
 /// The lines of a file, or of standard input, that are not blank; once each.
 ///
 /// # Errors
@@ -62,7 +71,7 @@ pub(crate) fn texts(path: &Path) -> Result<Vec<String>> {
     let mut bytes = Vec::new();
     let read = match path == Path::new("-") {
         true => std::io::stdin().read_to_end(&mut bytes).map(drop),
-        false => fs::read(path).map(|read| bytes = read),
+        false => content(path).map(|read| bytes = read),
     };
     read.map_err(|error| bad_input(format!("cannot read {}: {error}", path.display())))?;
     let text = String::from_utf8(bytes).map_err(|error| {

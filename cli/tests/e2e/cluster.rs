@@ -7,7 +7,7 @@ use std::process::Command;
 
 use hashlab_store::RunState;
 
-use crate::lab::{Ended, FILE, Lab, NAME, Started, TINY, until};
+use crate::lab::{ALIKE, ALIKE_ERROR, Ended, FILE, Lab, NAME, Started, TINY, until};
 
 /// Starts the tasks of a script one after the other, after those of the jobs that it waits for. Its answers may be lost,
 /// and a limit may keep arrays out: see [`Cluster`].
@@ -242,12 +242,11 @@ fn one_run_or_all_are_cancelled() {
 
 #[test]
 fn failures_are_final_until_they_are_asked_for_again() {
-    // ITQ cannot make as many bits as there are training items.
-    let text = TINY.replace("items = 300", "items = 100").replace("name = \"itq\"", "name = \"itq\"\nbits = [128]");
-    let cluster = Cluster::with(&text, "runs_per_task = 2\n");
+    let cluster = Cluster::with(ALIKE, "runs_per_task = 2\n");
+    cluster.0.write_alike();
     let ended = cluster.sweep(&[]);
     assert_eq!(ended.code, Some(3), "{ended:#?}");
-    assert!(ended.stderr.contains(" FAILED: 128 bits need more than 128 training items"), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!(" FAILED: {ALIKE_ERROR}")), "{}", ended.stderr);
     assert_eq!(cluster.0.attempts(), [1; 6]);
     let status = cluster.run(&["status", NAME]);
     assert!(status.stdout.contains("tiny: 4 finished, 2 failed of 6 runs\n"), "{status:#?}");
@@ -260,15 +259,15 @@ fn failures_are_final_until_they_are_asked_for_again() {
     until("they failed again", || cluster.0.attempts() == [1, 1, 2, 2, 1, 1]);
     until("tasks are over", || cluster.run(&["status", NAME]).stdout.contains("4 finished, 2 failed of 6 runs\n"));
     assert!(cluster.0.read("codes").lines().any(|code| code == "3"), "a task says that a run failed");
-    let failed = cluster.0.runs_of("itq");
+    let failed = cluster.0.runs_of("sh");
     assert!(failed.iter().all(|run| matches!(run.state(), RunState::Failed(_))));
 }
 
 /// A failure of an earlier attempt does not hide that the task of the next one vanished.
 #[test]
 fn a_failed_run_whose_task_vanishes_is_submitted_again() {
-    let text = TINY.replace("items = 300", "items = 100").replace("name = \"itq\"", "name = \"itq\"\nbits = [128]");
-    let cluster = Cluster::with(&text, "runs_per_task = 1\n");
+    let cluster = Cluster::with(ALIKE, "runs_per_task = 1\n");
+    cluster.0.write_alike();
     assert_eq!(cluster.sweep(&[]).code, Some(3));
     cluster.0.write("lose-1", "");
     let again = cluster.sweep(&[]);
@@ -276,6 +275,43 @@ fn a_failed_run_whose_task_vanishes_is_submitted_again() {
     assert!(again.stderr.contains("1 in no task of 6 runs"), "{}", again.stderr);
     assert!(again.stderr.contains("1 run submitted again\n"), "{}", again.stderr);
     assert_eq!(cluster.0.attempts(), [1, 1, 2, 2, 1, 1]);
+}
+
+/// A result is given up for its successor, on a cluster as on one machine. What fails is told all the same.
+#[test]
+fn a_repetition_that_fails_on_a_cluster_keeps_the_result() {
+    let cluster = Cluster::with(TINY, "runs_per_task = 2\n");
+    let before = cluster.sweep(&[]);
+    assert_eq!(before.code, Some(0), "{before:#?}");
+    let model = |run: &hashlab_store::RunDir| fs::read(run.model_path()).unwrap();
+    let models: Vec<_> = cluster.0.runs().iter().map(model).collect();
+    // A folder in the place of a file that training appends to.
+    let block = |run: &hashlab_store::RunDir| {
+        fs::remove_file(run.path().join("metrics.jsonl")).unwrap();
+        fs::create_dir(run.path().join("metrics.jsonl")).unwrap();
+    };
+    cluster.0.runs_of("cibhash").iter().for_each(block);
+    let ended = cluster.sweep(&["--rerun", "cibhash"]);
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    assert_eq!(ended.stderr.matches(" FAILED: ").count(), 2, "{}", ended.stderr);
+    assert_eq!(ended.stdout, before.stdout, "the table is that of the results of before");
+    assert_eq!(cluster.0.attempts(), [1, 1, 1, 1, 2, 2]);
+    assert!(cluster.0.runs().iter().map(model).eq(models), "models too");
+    assert!(cluster.0.runs().iter().all(|run| !run.has_previous()));
+    // Nobody follows: the job of the table does it.
+    let detached = cluster.sweep(&["--rerun", "cibhash", "--detach"]);
+    assert_eq!(detached.code, Some(0), "{detached:#?}");
+    until("the results of before are back", || {
+        cluster.0.attempts() == [1, 1, 1, 1, 3, 3] && cluster.0.runs().iter().all(|run| run.result().is_some())
+    });
+    assert_eq!(cluster.0.ok(&["table", NAME, "--no-times"]), before.stdout);
+    // A repetition that is cancelled before it began.
+    cluster.0.write("hold", "");
+    assert_eq!(cluster.sweep(&["--rerun", "lsh", "--detach"]).code, Some(0));
+    assert!(cluster.0.runs_of("lsh").iter().all(|run| run.result().is_none()));
+    assert!(cluster.run(&["cancel", NAME]).stdout.starts_with("2 runs cancelled; "));
+    assert!(cluster.0.runs_of("lsh").iter().all(|run| run.result().is_some()));
+    fs::remove_file(cluster.0.path("hold")).unwrap();
 }
 
 #[test]

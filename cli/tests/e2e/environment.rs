@@ -22,6 +22,102 @@ fn empty_variables_count_as_unset() {
     assert!(!lab.path("elsewhere").exists(), "looking makes nothing");
 }
 
+/// A variable that is misspelt would be ignored; the others have uses of their own.
+#[test]
+fn a_variable_that_nothing_reads_is_named() {
+    let lab = Lab::with(TINY);
+    let said = |variables: &[&str]| {
+        let mut plan = lab.command(&["plan", FILE]);
+        plan.envs(variables.iter().map(|name| (name, "1")));
+        let ended = Ended::from(plan.output().unwrap());
+        assert_eq!(ended.code, Some(0), "{ended:#?}");
+        ended.stderr
+    };
+    assert_eq!(
+        said(&["HASHLAB_RUN", "HASHLAB_NONSENSE"]),
+        "warning: nothing reads the variable HASHLAB_NONSENSE\nhelp: the flags in `hashlab --help` name their variables; \
+         HASHLAB_SET_… override an experiment\nwarning: nothing reads the variable HASHLAB_RUN\nhelp: did you mean \
+         HASHLAB_RUNS?\n"
+    );
+    let known = ["HASHLAB_SET_TRAIN__EPOCHS", "HASHLAB_GOLDEN", "HASHLAB_BENCH_PYTHON", "HASHLAB_TEST_DEVICE"];
+    assert_eq!(said(&known), "");
+    // The processes of a sweep do not say it again.
+    let mut sweep = lab.command(&["sweep", FILE]);
+    let ended = Ended::from(sweep.env("HASHLAB_RUN", "elsewhere").output().unwrap());
+    assert_eq!((ended.code, ended.stderr.matches("HASHLAB_RUN\n").count()), (Some(0), 1), "{ended:#?}");
+    assert!(!lab.runs()[0].log_tail(10_000).contains("HASHLAB_RUN"));
+}
+
+/// What is wrong with a variable is not blamed on a flag that nobody gave.
+#[test]
+fn a_bad_value_is_blamed_on_its_variable() {
+    let lab = Lab::with(TINY);
+    lab.write("file", "no folder");
+    let said = |variable: &str, value: &str, more: &[&str]| {
+        let mut sweep = lab.command(&[&["sweep", FILE], more].concat());
+        sweep.env(variable, value);
+        refused(sweep)
+    };
+    let device = said("HASHLAB_DEVICE", "gpu0", &[]);
+    assert!(device.starts_with("error: invalid value 'gpu0' for 'HASHLAB_DEVICE': "), "{device}");
+    let limit = said("HASHLAB_CACHE_LIMIT", "much", &[]);
+    assert!(limit.starts_with("error: invalid value 'much' for 'HASHLAB_CACHE_LIMIT': "), "{limit}");
+    // The flag counts, and is at fault.
+    let flag = said("HASHLAB_DEVICE", "gpu0", &["--device", "gpu1"]);
+    assert!(flag.starts_with("error: invalid value 'gpu1' for '--device <DEVICE>': "), "{flag}");
+    let jobs = said("HASHLAB_DEVICE", "cpu", &["--jobs", "none"]);
+    assert!(jobs.contains("for '--jobs <N>'"), "{jobs}");
+    let cuda = said("HASHLAB_DEVICE", "cuda:99", &[]);
+    assert!(cuda.ends_with("\nnote: the variable HASHLAB_DEVICE=cuda:99 names it\n"), "{cuda}");
+    assert!(!lab.refused(&["sweep", FILE, "--device", "cuda:99"]).contains("HASHLAB_DEVICE"));
+    let profile = said("HASHLAB_SLURM", "none.toml", &["--executor", "slurm"]);
+    assert!(profile.starts_with("error: `HASHLAB_SLURM=none.toml`: there is no file none.toml"), "{profile}");
+    for (variable, flag) in
+        [("HASHLAB_RUNS", "--runs"), ("HASHLAB_CACHE_DIR", "--cache-dir"), ("HASHLAB_DATA", "--data-dir")]
+    {
+        let error = said(variable, "file", &[]);
+        assert!(error.starts_with(&format!("error: `{variable}=file` names a file\nhelp: ")), "{error}");
+        let error = lab.refused(&["sweep", FILE, flag, "file"]);
+        assert!(error.starts_with(&format!("error: `{flag} file` names a file\nhelp: ")), "{error}");
+    }
+    assert!(!lab.path("runs").exists(), "nothing has started");
+}
+
+/// A feature cache that cannot be used is found before anything starts. One that can only be read serves where it holds
+/// features.
+#[test]
+fn a_useless_cache_is_refused_at_the_start() {
+    let lab = Lab::with(TINY);
+    let mode = |name: &str, mode: u32| {
+        std::fs::set_permissions(lab.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let other = |args: &[&str]| {
+        let mut command = lab.command(args);
+        if rustix::process::geteuid().is_root() {
+            command.uid(65534).gid(65534);
+        }
+        Ended::from(command.output().unwrap())
+    };
+    mode("", 0o777);
+    lab.write("file", "no folder");
+    std::fs::create_dir(lab.path("theirs")).unwrap();
+    mode("theirs", 0o555);
+    for (place, reason) in
+        [("theirs", "Permission denied"), ("theirs/new", "Permission denied"), ("/proc/cache", ""), ("file/in", "")]
+    {
+        let ended = other(&["sweep", FILE, "--cache-dir", place]);
+        assert_eq!(ended.code, Some(2), "{place}: {ended:#?}");
+        assert!(ended.stderr.contains(place) && ended.stderr.contains(reason), "{place}: {}", ended.stderr);
+        assert!(ended.stderr.contains("\nhelp: ") && ended.stderr.contains("--cache-dir"), "{place}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("to do"), "nothing has started: {}", ended.stderr);
+        assert!(lab.attempts().iter().all(|attempts| *attempts == 0));
+    }
+    lab.ok(&["sweep", FILE, "--cache-dir", "full"]);
+    assert!(std::process::Command::new("chmod").args(["-R", "a-w"]).arg(lab.path("full")).status().unwrap().success());
+    let ended = other(&["--runs", "own", "sweep", FILE, "--cache-dir", "full"]);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+}
+
 /// Denied is not missing. Root may do everything, so that another user looks.
 #[test]
 fn what_another_user_keeps_is_not_taken_for_absent() {

@@ -224,3 +224,43 @@ fn wrong_inputs_are_named() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
     insta::assert_snapshot!(said.join("\n").replace(root, "[tests]"));
 }
+
+/// Arrays that numpy wrote, in Fortran's order, of single signed bytes, compressed, with the highest byte first.
+#[test]
+fn arrays_of_every_form_have_the_same_table() {
+    let lab = Lab::with(TINY);
+    let arrays = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets/tests/fixtures/arrays");
+    let labels = Tensor::from_vec((0..5i64).map(|item| item % 2).collect(), 5, &Device::Cpu).unwrap();
+    labels.write_npy(lab.path("l.npy")).unwrap();
+    let eval = |codes: &str, more: &[&str]| {
+        let codes = arrays.join(codes).display().to_string();
+        let files = ["eval", "--query-codes", &codes, "--database-codes", &codes, "--query-labels", "l.npy"];
+        lab.run(&[&files[..], &["--database-labels", "l.npy"], more].concat())
+    };
+    let expected = eval("float32.npy", &[]).stdout;
+    assert!(expected.starts_with("5 queries, database of 5 items, 16 bits"), "{expected}");
+    let forms = ["fortran.npy", "big_endian.npy", "int8_fortran.npy", "int8.npz", "compressed.npz#fortran"];
+    for form in forms.into_iter().chain(["compressed.npz#signs", "int8.safetensors"]) {
+        assert_eq!(eval(form, &[]).stdout, expected, "{form}");
+        if form.ends_with(".npy") {
+            assert_eq!(eval(form, &["--stream"]).stdout, expected, "{form}");
+        }
+    }
+    for (form, said) in [
+        ("complex.npy", "complex.npy: its values are complex numbers"),
+        ("objects.npy", "objects.npy: its values are Python objects, which may hold programs"),
+        (
+            "compressed.npz",
+            "compressed.npz: it holds several arrays: fortran, signs\nhelp: name one of them behind `#`",
+        ),
+    ] {
+        let ended = eval(form, &[]);
+        assert!(ended.code == Some(2) && ended.stderr.contains(said), "{form}: {ended:#?}");
+    }
+    // A copy that broke off.
+    let whole = std::fs::read(arrays.join("float32.npy")).unwrap();
+    lab.write("cut.npy", &whole[..300]);
+    let files = ["--query-codes", "cut.npy", "--database-codes", "cut.npy", "--query-labels", "l.npy"];
+    let said = lab.refused(&[&["eval"], &files[..], &["--database-labels", "l.npy"]].concat());
+    assert_eq!(said, "error: cut.npy: it is cut off: 300 of 448 bytes are there\nhelp: copy or download it again\n");
+}

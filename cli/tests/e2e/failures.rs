@@ -4,47 +4,44 @@ use std::fs;
 
 use hashlab_store::{RunState, Status};
 
-use crate::lab::{FILE, Lab, NAME, TINY, files_named};
+use crate::lab::{ALIKE_ERROR, FILE, Lab, NAME, TINY, files_named};
 
-/// ITQ cannot make as many bits as there are training items.
-const TOO_LONG: &str = r#"dataset = "shapes"
+/// The features of [`ALIKE`](crate::lab::ALIKE), without a second method that fails.
+const ONE_FAILS: &str = r#"dataset = "features"
 seeds = [0]
 
 [data]
-items = 100
-size = 16
-
-[image]
-image_size = 16
+dir = "alike"
+queries = 8
 
 [[method]]
-name = "itq"
-bits = [128, 16]
+name = "sh"
+bits = [16]
 
 [[method]]
 name = "lsh"
-bits = [16]
+bits = [16, 8]
 "#;
-
-const ERROR: &str = "128 bits need more than 128 training items, there are 81";
 
 #[test]
 fn a_failure_stops_nothing_else_and_is_tried_again() {
-    let lab = Lab::with(TOO_LONG);
+    let lab = Lab::alike(ONE_FAILS);
     for sweeps in 1..=2 {
         let ended = lab.run(&["sweep", FILE]);
         assert_eq!(ended.code, Some(3), "{ended:#?}");
-        assert!(ended.stderr.contains(" FAILED after ") && ended.stderr.contains(ERROR), "{}", ended.stderr);
-        assert!(ended.stdout.contains(ERROR), "{}", ended.stdout);
-        let itq = ended.stdout.lines().find(|line| line.starts_with(" ITQ")).unwrap();
-        assert!(itq.ends_with("failed"), "{itq}");
+        assert!(ended.stderr.contains(" FAILED after ") && ended.stderr.contains(ALIKE_ERROR), "{}", ended.stderr);
+        assert!(ended.stdout.contains(ALIKE_ERROR), "{}", ended.stdout);
+        let sh = ended.stdout.lines().find(|line| line.starts_with(" SH")).unwrap();
+        assert!(sh.ends_with("failed"), "{sh}");
         assert_eq!(lab.attempts(), [sweeps, 1, 1]);
     }
     let failed = &lab.runs()[0];
     let RunState::Failed(failure) = failed.state() else { panic!("{:?}", failed.state()) };
-    assert_eq!((failure.message.as_str(), failure.attempt), (ERROR, 2));
-    assert!(lab.ok(&["plan", FILE]).contains(&format!("{}  failed", failed.id())));
-    assert!(lab.ok(&["table", NAME]).contains(ERROR), "the table alone is no failure");
+    assert_eq!((failure.message.as_str(), failure.attempt), (ALIKE_ERROR, 2));
+    let plan = lab.ok(&["plan", FILE]);
+    let line = plan.lines().find(|line| line.contains(&failed.id().0)).unwrap();
+    assert_eq!(line.split_whitespace().nth(1), Some("failed"), "{plan}");
+    assert!(lab.ok(&["table", NAME]).contains(ALIKE_ERROR), "the table alone is no failure");
 }
 
 #[test]

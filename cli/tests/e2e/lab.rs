@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use candle_core::{Device, Tensor};
 use hashlab_store::{RunDir, RunId, Store};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -51,6 +52,35 @@ name = "itq"
 name = "cibhash"
 "#;
 
+/// Features that are all alike, to which spectral hashing cannot be fitted. Nothing but the run finds that out.
+pub(crate) const ALIKE: &str = r#"dataset = "features"
+bits = [16]
+seeds = [0, 1]
+
+[data]
+dir = "alike"
+queries = 8
+
+[[method]]
+name = "lsh"
+
+[[method]]
+name = "sh"
+
+[[method]]
+name = "sh"
+label = "SH 8"
+bits = [8]
+
+[[method]]
+name = "lsh"
+label = "LSH 8"
+bits = [8]
+"#;
+
+/// What the runs of SH in [`ALIKE`] fail with.
+pub(crate) const ALIKE_ERROR: &str = "all training items are equal: spectral hashing needs items that differ";
+
 /// After this long, what is waited for will not happen, however busy the machine is.
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -84,6 +114,21 @@ impl Lab {
         let lab = Self(tempfile::tempdir().unwrap());
         lab.write(FILE, experiment);
         lab
+    }
+
+    /// Makes a folder with an experiment on the features of [`ALIKE`].
+    pub(crate) fn alike(experiment: &str) -> Self {
+        let lab = Self::with(experiment);
+        lab.write_alike();
+        lab
+    }
+
+    /// Writes the features of [`ALIKE`].
+    pub(crate) fn write_alike(&self) {
+        fs::create_dir(self.path("alike")).unwrap();
+        Tensor::full(1f32, (40, 16), &Device::Cpu).unwrap().write_npy(self.path("alike/features.npy")).unwrap();
+        let labels = Tensor::from_vec((0..40i64).map(|item| item % 2).collect(), 40, &Device::Cpu).unwrap();
+        labels.write_npy(self.path("alike/labels.npy")).unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

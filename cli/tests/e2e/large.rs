@@ -116,8 +116,8 @@ fn a_page_of_many_runs_lists_some_and_says_which() {
     assert_eq!(page.matches("<template id=\"run-").count(), 1000);
     assert!(page.contains("1000 of 1100 runs are listed, with their curves, codes and training: those that failed"));
     assert!(page.contains("`hashlab table tiny --format jsonl` prints every run."));
-    let listed = |run: &RunDir| page.contains(&run.id().0);
-    assert_eq!([failed, &runs[998]].map(listed), [true, true]);
+    let listed = |run: &RunDir| page.contains(&format!("<h2 id=\"drawer-heading\">{}</h2>", run.id()));
+    assert_eq!([failed, &runs[998], &runs[999]].map(listed), [true, true, false]);
     assert!(page.contains("1099 finished") && page.contains("1 failed"), "all are counted");
     lab.ok(&["plot", NAME, "--figure", "pr", "--out", "pr.svg"]);
 }

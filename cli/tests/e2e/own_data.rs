@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use candle_core::{Device, Tensor};
 use insta::assert_snapshot;
 
 use crate::lab::{FILE, Lab, unlisted};
@@ -67,6 +68,97 @@ fn other_images_reproduce_nothing() {
     fs::remove_file(cats.next().unwrap()).unwrap();
     let refused = lab.refused(&["reproduce", &run]);
     assert!(refused.contains("the data set `image_folder` here is not that of run `"), "{refused}");
+}
+
+/// A folder of features of 40 items, with index files.
+fn features(lab: &Lab) {
+    fs::create_dir(lab.path("mine")).unwrap();
+    let write = |name: &str, tensor: Tensor| tensor.write_npy(lab.path(&format!("mine/{name}.npy"))).unwrap();
+    let numbers = |count: u32| Tensor::arange(0, count, &Device::Cpu).unwrap();
+    let values: Vec<f32> = (0..40 * 8).map(|at| (at as f32 * 0.7).sin()).collect();
+    write("features", Tensor::from_vec(values, (40, 8), &Device::Cpu).unwrap());
+    write("labels", Tensor::from_vec((0..40i64).map(|item| item % 2).collect(), 40, &Device::Cpu).unwrap());
+    for name in ["query", "train", "database", "validation_query", "validation_database"] {
+        write(name, numbers(4));
+    }
+}
+
+const FEATURES: &str = r#"dataset = "features"
+bits = [8]
+seeds = [0]
+
+[data]
+dir = "mine"
+queries = 8
+
+[[method]]
+name = "lsh"
+"#;
+
+/// A key that cannot take effect is a mistake; the file and the line of it are named.
+#[test]
+fn a_key_that_would_be_ignored_is_refused_at_its_line() {
+    let lab = Lab::with(FEATURES);
+    features(&lab);
+    assert!(lab.ok(&["plan", FILE]).contains("1 missing"), "files that lie in the folder are no keys");
+    for key in ["query", "train", "database", "validation_query", "validation_database"] {
+        lab.write(FILE, FEATURES.replace("queries = 8", &format!("queries = 8\n{key} = \"mine/{key}.npy\"")));
+        let said = lab.refused(&["sweep", FILE]);
+        assert!(said.contains(&format!("`queries` draws a split, `{key}` would give one")), "{key}: {said}");
+        assert!(said.contains("tiny.toml:7:"), "{key}: {said}");
+        assert!(!lab.path("runs").exists(), "nothing has started");
+    }
+    for (dir, reason) in [("none", "`dir = \"none\"` of data set `features` was not found"), (FILE, "this is a file")] {
+        lab.write(FILE, FEATURES.replace("mine", dir).replace("queries", "image = \"mine/features.npy\"\nqueries"));
+        assert!(lab.refused(&["plan", FILE]).contains(reason), "{dir}");
+    }
+    let all = "image = \"mine/features.npy\"\ntext = \"mine/features.npy\"\nlabels = \"mine/labels.npy\"\nqueries";
+    lab.write(FILE, FEATURES.replace("queries", all));
+    assert!(lab.refused(&["plan", FILE]).contains("`dir` gives nothing where"));
+    let list = EXPERIMENT.replace("image_folder", "image_list").replace("dir = \"photos\"\nqueries = 8", "KEYS");
+    let table = list.replace("image_list", "table");
+    for (text, keys, expected) in [
+        (&list, "query = \"q.txt\"\nper_class = true", "`per_class` belongs to a split that `queries` draws"),
+        (&list, "files = \"q.txt\"\nqueries = 2\ntrain_in_database = false", "`train_in_database` belongs to a split"),
+        (&table, "files = \"t.csv\"\nqueries = 2\ncaptions = [\"a\"]\nroot = \".\"", "`root` is about images"),
+        (&table, "files = \"t.csv\"\nqueries = 2\ncaptions = [\"a\"]\nexif = \"apply\"", "`exif` is about images"),
+        (&table, "files = \"t.csv\"\nqueries = 2\nimage = \"a\"\nlabel_form = \"hot\"", "which names no column"),
+    ] {
+        lab.write(FILE, text.replace("KEYS", keys));
+        let said = lab.refused(&["plan", FILE]);
+        assert!(said.contains(expected) && said.contains("tiny.toml:"), "{keys}: {said}");
+    }
+}
+
+/// Names that are no text are read as they are, or refused with what to do.
+#[test]
+fn names_that_are_not_utf8() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let odd = OsStr::from_bytes(b"a\xff");
+    let lab = lab(EXPERIMENT);
+    let photo = lab.path("photos/cat").join(odd).with_extension("png");
+    fs::copy(lab.path("photos/cat/0.png"), &photo).unwrap();
+    let said = lab.refused(&["plan", FILE]);
+    assert!(said.contains("the name is no UTF-8") && said.contains("rename the file"), "{said}");
+    fs::remove_file(photo).unwrap();
+    // A folder of data, an experiment, a directory of runs.
+    for (name, flag) in [("data", "--data-dir"), ("runs", "--runs"), ("cache", "--cache-dir")] {
+        let folder = lab.path(name).join(odd);
+        fs::create_dir_all(&folder).unwrap();
+        let mut plan = lab.command(&["plan", FILE, flag]);
+        let said = crate::lab::refused({
+            plan.arg(&folder);
+            plan
+        });
+        assert!(said.contains(flag) && said.contains("is not UTF-8\nhelp: "), "{flag}: {said}");
+    }
+    let file = lab.path("").join(odd).with_extension("toml");
+    fs::copy(lab.path(FILE), &file).unwrap();
+    let mut plan = lab.command(&["plan"]);
+    plan.arg(&file);
+    let said = crate::lab::refused(plan);
+    assert!(said.contains("is not UTF-8\nhelp: "), "{said}");
 }
 
 /// A split that the sweep would refuse is refused by the plan, with its key and its files.

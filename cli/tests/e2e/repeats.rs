@@ -113,17 +113,51 @@ fn all_models_are_kept_or_none() {
     assert_eq!(kept(&["--keep", "none"]), []);
 }
 
+/// Puts a folder in the place of a file that training appends to, so that a repetition fails.
+fn block(run: &RunDir) {
+    let _ = fs::remove_file(run.path().join("metrics.jsonl"));
+    fs::create_dir(run.path().join("metrics.jsonl")).unwrap();
+}
+
 /// A result is given up for its successor, not for the attempt.
 #[test]
 fn a_repetition_that_fails_keeps_the_result() {
     let lab = Lab::with(TINY);
     let before = lab.ok(&["sweep", FILE, "--no-times"]);
-    lab.write("file", "no folder");
-    let ended = lab.run(&["sweep", FILE, "--no-times", "--rerun", "cibhash", "--cache-dir", "file"]);
-    assert_ne!(ended.code, Some(0), "the failure is told: {ended:#?}");
+    lab.runs_of("cibhash").iter().for_each(block);
+    let ended = lab.run(&["sweep", FILE, "--no-times", "--rerun", "cibhash"]);
+    assert_eq!((ended.code, ended.stderr.matches(" FAILED ").count()), (Some(3), 2), "the failure is told: {ended:#?}");
+    assert!(ended.stderr.contains("2 results of before stay, as their runs were not repeated"), "{}", ended.stderr);
     assert!(lab.runs().iter().all(|run| run.result().is_some()));
     assert!(lab.runs_of("cibhash").iter().all(|run| run.model_path().is_file()));
     assert_eq!(lab.ok(&["table", NAME, "--no-times"]), before);
+}
+
+/// A process that is killed while it moves a result aside, between two renames, loses nothing: the next sweep has the
+/// result, its own or that of before.
+#[test]
+fn a_result_that_was_moved_in_part_is_found_by_the_next_sweep() {
+    for fails in [false, true] {
+        for moved in 1..=4 {
+            let lab = Lab::with(TINY);
+            let sweep = ["sweep", FILE, "--no-times", "--set", "seeds=[0]"];
+            let before = lab.ok(&sweep);
+            let run = lab.runs_of("cibhash").remove(0);
+            let previous = run.path().join("previous");
+            fs::create_dir(&previous).unwrap();
+            for file in ["result.json", "queries.json", "items.json", "codes.json"].iter().take(moved) {
+                fs::rename(run.path().join(file), previous.join(file)).unwrap();
+            }
+            if fails {
+                block(&run);
+            }
+            let ended = lab.run(&sweep);
+            assert_eq!(ended.code, Some(if fails { 3 } else { 0 }), "{moved} files: {ended:#?}");
+            assert!(run.result().is_some() && !run.has_previous(), "{moved} files");
+            assert!(run.queries().is_some() && run.items().is_some() && run.codes().is_some(), "{moved} files");
+            assert_eq!(lab.ok(&["table", NAME, "--no-times"]), before, "{moved} files, fails: {fails}");
+        }
+    }
 }
 
 /// A limit on the size of files stands for a disk that has room for results, and not for checkpoints.

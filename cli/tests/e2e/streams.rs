@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
 use crate::findings::Findings;
-use crate::lab::{FILE, Lab, NAME, PROGRAM, TINY};
+use crate::lab::{ALIKE, FILE, Lab, NAME, PROGRAM, TINY};
 
 /// The device on which every write fails as on a full disk.
 const FULL: &str = "/dev/full";
@@ -132,7 +132,8 @@ fn a_terminal_without_bars_shows_lines() {
         assert!(text.contains(" CIBHash "), "the table: {text}");
         assert!(!text.contains('\x1b'), "{term:?}: {text:?}");
         // Failures, too.
-        lab.write(FILE, TINY.replace("[16]", "[128]").replace("items = 300", "items = 100"));
+        lab.write(FILE, ALIKE);
+        lab.write_alike();
         assert!(on_terminal(&lab, &format!("sweep {FILE}"), term).contains(" FAILED after "));
     }
 }
@@ -170,4 +171,29 @@ fn a_mistake_in_color_has_one_head() {
     let plain: String = text.split('\x1b').map(|part| part.split_once('m').map_or(part, |(_, rest)| rest)).collect();
     assert!(plain.starts_with("error: `[train]` has no key `batchsize`"), "{plain}");
     assert_eq!(plain.matches("error").count(), 1, "{plain}");
+}
+
+/// A locale without UTF-8 gets ASCII on its terminal: tables, errors, warnings and help. What goes to files and pipes is
+/// UTF-8.
+#[test]
+fn a_terminal_without_utf8_gets_ascii() {
+    let lab = Lab::with(&TINY.replace("cibhash", "pcah\"\nlabel = \"PCAH × 2"));
+    lab.ok(&["sweep", FILE, "--no-times"]);
+    let on = |args: &str, locale: &str| {
+        let variables = [("TERM", "xterm"), ("LC_ALL", locale), ("NO_COLOR", "1"), ("HASHLAB_RUN", "x")];
+        on_terminal_with(&lab, args, &variables)
+    };
+    for args in ["table tiny", "compare tiny", "plan none.toml", "sweep --help", "eval", "sweep tiny.toml --rerun itq"]
+    {
+        let (plain, utf8) = (on(args, "C"), on(args, "C.UTF-8"));
+        assert!(plain.is_ascii(), "{args}: {plain}");
+        assert_eq!(plain.lines().count(), utf8.lines().count(), "{args}: {plain}\n{utf8}");
+    }
+    let table = on("table tiny", "C");
+    assert!(table.contains("----") && table.contains(" +/- ") && table.contains("PCAH x 2"), "{table}");
+    assert!(on("table tiny", "C.UTF-8").contains(" ± "));
+    let mut piped = lab.command(&["table", NAME]);
+    let piped = String::from_utf8(piped.env("LC_ALL", "C").output().unwrap().stdout).unwrap();
+    assert!(piped.contains('━') && piped.contains(" ± "), "{piped}");
+    assert!(lab.read("runs/sweeps/tiny/newest").is_ascii());
 }

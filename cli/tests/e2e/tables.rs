@@ -201,3 +201,22 @@ fn committed_tables_are_those_of_their_results() {
     }
     assert!(tables > 0, "there are no results in {folder}");
 }
+
+/// Columns of sweeps on other numbers of items say how many, so that nobody compares what is not alike.
+#[test]
+fn joined_sweeps_state_their_numbers_of_items() {
+    let lab = Lab::with(TINY);
+    lab.write("small.toml", TINY.replace("items = 300", "items = 100"));
+    for file in [FILE, "small.toml"] {
+        lab.ok(&["sweep", file, "--set", "seeds=[0]", "--set", "train.epochs=1"]);
+    }
+    for format in ["text", "markdown", "latex"] {
+        let table = lab.ok(&["table", NAME, "small", "--format", format, "--no-times"]);
+        let table = table.split_whitespace().collect::<Vec<_>>().join(" ");
+        for of in ["30 queries, 270 database items", "10 queries, 90 database items"] {
+            assert!(table.contains(of), "{format}: {of}: {table}");
+        }
+    }
+    // A table of one sweep says it in the words of its protocol.
+    assert!(!lab.ok(&["table", NAME]).contains("database items,"));
+}

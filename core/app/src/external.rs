@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::result::Result as StdResult;
 
 use anyhow::{Context as _, Result};
-use hashlab_data::{ByModality, DataError, Modality};
+use hashlab_data::{ByModality, DataError, Modality, special};
 use hashlab_eval::Codes;
 use hashlab_pipeline::run::{ExternalCodes, measure_external};
 use hashlab_store::RunState;
@@ -43,6 +43,9 @@ impl CodesLookup {
         let beside = self.folder.join(path).to_string_lossy().into_owned();
         let found = [path, &beside].into_iter().find(|path| split(path).0.is_file());
         found.map(str::to_owned).ok_or_else(|| {
+            if let Some(what) = special(split(path).0) {
+                return format!("{} is {what}\nhelp: name a file", split(path).0.display());
+            }
             let (file, beside) = (split(path).0.display(), split(&beside).0.display());
             format!("there is no file {file}\nhelp: it is looked for here, and beside the experiment file ({beside})")
         })
@@ -84,7 +87,7 @@ impl PlannedSweep {
             ))
         })?;
         let facts = provenance(&workspace.build, &config, None, &candle_core::Device::Cpu)?;
-        found.result.provenance = facts.into_iter().collect();
+        found.result.provenance.extend(facts);
         let dir = workspace.dirs.store().run(&row.run.id)?;
         dir.prepare(&config)?;
         let Some(claim) = dir.try_claim()? else { return Ok(()) }; // another process measures the same

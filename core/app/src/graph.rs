@@ -230,7 +230,7 @@ fn encoders(config: &RunConfig) -> Result<Vec<EncoderConfig>> {
 }
 
 /// The names of the networks that encode a run's items.
-fn networks(config: &RunConfig) -> Result<Vec<String>> {
+pub(crate) fn networks(config: &RunConfig) -> Result<Vec<String>> {
     Ok(encoders(config)?.iter().filter_map(|encoder| Some(encoder.network()?.to_owned())).collect())
 }
 

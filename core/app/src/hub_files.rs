@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use hashlab_data::{DataDirs, DatasetEntry};
+use hashlab_data::{DataDirs, DataError, DatasetEntry};
 use hashlab_hub::Remote;
 use sha2::{Digest as _, Sha256};
 
@@ -63,11 +63,6 @@ impl fmt::Display for MissingFiles {
 }
 
 impl std::error::Error for MissingFiles {}
-
-/// What an absent data set says of itself, without its advice, which is that for a download by hand.
-pub(crate) fn absence(error: &str) -> &str {
-    error.split("\nhelp: ").next().unwrap_or_default()
-}
 
 /// A file that is here, and whose digest nothing states.
 pub type Unlocked = (Remote, PathBuf);
@@ -134,12 +129,12 @@ impl HubFiles {
     }
 
     /// Keeps account of the public files of a data set that are absent. `error` is why it has no description.
-    pub(crate) fn note_data(&self, entry: &DatasetEntry, error: &str) {
-        let absence = absence(error);
+    pub(crate) fn note_data(&self, entry: &DatasetEntry, error: &DataError) {
+        let absence = error.problem();
         for remote in entry.published.iter().flat_map(|published| published.remotes()) {
             if self.find(format!("data set `{}`", entry.summary.name), remote).is_err() {
                 let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-                found.absence = Some(absence.to_owned());
+                found.absence = Some(absence.clone());
             }
         }
     }

@@ -6,7 +6,7 @@ use hashlab_hub::Remote;
 use hashlab_sweep::PlannedRun;
 
 use crate::Choice;
-use crate::hub_files::{MissingFiles, Need, absence};
+use crate::hub_files::{MissingFiles, Need};
 use crate::workspace::{PlannedSweep, Workspace, fetching};
 
 impl PlannedSweep {
@@ -31,7 +31,7 @@ impl PlannedSweep {
         match entry.open(&config.data, &workspace.dirs.data) {
             Ok(_) => Ok(None),
             Err(error @ DataError::Missing { .. }) => {
-                let absence = Some(absence(&error.to_string()).to_owned());
+                let absence = Some(error.problem());
                 Ok(Some(MissingFiles { needs, absence, command: fetching(&self.command) }))
             }
             Err(error) => Err(error.into()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use hashlab_report::{Details, Outcome, ReportedRun, RunDetails, SweepReport, run_of_each_setting, runs_with_queries};
+use hashlab_report::{Details, Outcome, RunDetails, SweepReport, run_of_each_setting, runs_with_queries};
 use hashlab_store::{RunDir, RunId, RunState, Store};
 
 use crate::Workspace;
@@ -39,17 +39,21 @@ impl Workspace {
         Ok(all)
     }
 
-    /// Reads the single queries that a report's runs kept, and nothing else of them.
+    /// Reads the average precision of the single queries that runs kept, and nothing else of them.
     ///
     /// # Errors
     /// If a run's name is none.
-    pub fn queries(&self, report: &SweepReport) -> Result<Details> {
+    pub fn queries<'r>(&self, runs: impl IntoIterator<Item = &'r RunId>) -> Result<Details> {
         let store = self.dirs.store();
-        let of_run = |run: &ReportedRun| {
-            let queries = store.run(&run.run)?.queries();
-            Ok((run.run.clone(), RunDetails { queries, ..RunDetails::default() }))
-        };
-        report.runs.iter().map(of_run).collect()
+        let mut details = Details::new();
+        for run in runs {
+            let Some(mut queries) = store.run(run)?.queries() else { continue };
+            for task in queries.tasks.values_mut() {
+                (task.best, task.worst) = Default::default();
+            }
+            details.insert(run.clone(), RunDetails { queries: Some(queries), ..RunDetails::default() });
+        }
+        Ok(details)
     }
 }
 

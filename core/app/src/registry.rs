@@ -105,7 +105,7 @@ fn declare_method(method: &'static MethodEntry) -> MethodDecl {
 fn declare_dataset(dataset: DatasetEntry, dirs: DataDirs) -> DatasetDecl {
     let searched = dirs.clone();
     let describe = move |settings: &hashlab_settings::Settings| {
-        let info = dataset.describe(settings, &dirs).map_err(|error| error.to_string())?;
+        let info = dataset.describe(settings, &dirs)?;
         let protocols = info.protocols.into_iter().map(|protocol| ProtocolDecl {
             name: protocol.name,
             description: protocol.description,

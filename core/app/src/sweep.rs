@@ -2,6 +2,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::num::NonZeroUsize;
 
 use anyhow::{Context as _, Result};
@@ -13,12 +14,12 @@ use hashlab_pipeline::check_batches;
 use hashlab_pipeline::run::split_of;
 use hashlab_report::{Outcome, SweepReport};
 use hashlab_settings::canonical;
-use hashlab_store::{PlanDir, RunDir, RunId, RunState, StoreError, counted};
+use hashlab_store::{PlanDir, RunDir, RunId, RunState, counted};
 use hashlab_sweep::{PlannedRun, PruningMethod, Turn};
 
 use crate::collect::{self, COMMAND};
 use crate::estimate::Estimates;
-use crate::graph::{Goal, PendingRun, job_graph};
+use crate::graph::{Goal, PendingRun, job_graph, networks};
 use crate::models::{self, Keep};
 use crate::rungs::{self, Saved};
 use crate::workspace::{PlannedSweep, Workspace};
@@ -82,9 +83,7 @@ impl PlannedSweep {
             Err(DeviceError::Unavailable(..)) if pending.is_empty() => {}
             opened => opened?, // workers open it themselves
         }
-        if !pending.is_empty() {
-            workspace.dirs.store().check_writable().map_err(|error| unwritable(&error))?;
-        }
+        check_places(workspace, &pending)?;
         // From here on, a signal leaves runs that go on from where they were.
         let stop = if pending.is_empty() { Ok(StopRequests::new()) } else { StopRequests::install() };
         let stop = stop.context("cannot listen to signals")?;
@@ -97,7 +96,7 @@ impl PlannedSweep {
         } else {
             self.run_rungs(workspace, options, &dir, &pending, observer, &stop)
         };
-        warnings.extend(put_back(workspace, &pending)?);
+        warnings.extend(put_back(workspace, pending.iter().map(|pending| &pending.run.id))?);
         let (completion, failures) = ran?;
         let mut ended = self.collect(workspace, options, completion)?;
         add_unrecorded(&mut ended.report, failures);
@@ -227,10 +226,27 @@ impl PlannedSweep {
         }
         check_data(workspace, &pending)?;
         options.devices.open()?;
-        workspace.dirs.store().check_writable().map_err(|error| unwritable(&error))?;
+        check_places(workspace, &pending)?;
         let stop = StopRequests::install().context("cannot listen to signals")?;
         let dir = workspace.dirs.store().sweep(&self.plan.name)?.plan(&self.plan.digest())?;
         Ok(self.run_graph(workspace, options, &dir, &pending, observer, stop)?.0)
+    }
+
+    /// Puts the results back whose repetition has failed; returns what is said of them. Another process may still submit
+    /// runs that a task left without a failure.
+    ///
+    /// # Errors
+    /// If a file cannot be moved.
+    pub fn put_failed_back(&self, workspace: &Workspace) -> Result<Option<String>> {
+        let store = workspace.dirs.store();
+        let mut failed = Vec::new();
+        for run in &self.plan.runs {
+            let dir = store.run(&run.id)?;
+            if dir.has_previous() && dir.failure().is_some() {
+                failed.push(&run.id);
+            }
+        }
+        put_back(workspace, failed)
     }
 
     /// Executes what is pending, then what follows from it, until nothing is left: where runs are stopped early, those
@@ -334,12 +350,28 @@ fn allocated_cores() -> Option<NonZeroUsize> {
     std::env::var("SLURM_CPUS_PER_TASK").ok()?.parse().ok()
 }
 
-/// Says that no run can be kept, and what to do about it.
-pub(crate) fn unwritable(error: &StoreError) -> anyhow::Error {
-    let text = error.to_string();
-    let help =
-        if text.contains("\nhelp: ") { "" } else { "\nhelp: `--runs DIR` or HASHLAB_RUNS names another directory" };
-    bad_input(format!("{text}{help}"))
+/// Checks that runs, and the features of their encoders, can be kept, before anything starts.
+///
+/// # Errors
+/// [`BadInput`](crate::BadInput), with what to do about it.
+pub(crate) fn check_places(workspace: &Workspace, pending: &[PendingRun<'_>]) -> Result<()> {
+    if pending.is_empty() {
+        return Ok(());
+    }
+    let refused = |error: &dyn Display, flag: &str, variable: &str| {
+        let text = error.to_string();
+        let help = format!("\nhelp: `{flag} DIR` or {variable} names another directory");
+        bad_input(if text.contains("\nhelp: ") { text } else { text + &help })
+    };
+    let store = workspace.dirs.store();
+    store.check_writable().map_err(|error| refused(&error, "--runs", "HASHLAB_RUNS"))?;
+    for run in templates(pending) {
+        if !networks(run.template())?.is_empty() {
+            let usable = workspace.dirs.cache().and_then(|cache| Ok(cache.check_usable()?));
+            return usable.map_err(|error| refused(&error, "--cache-dir", "HASHLAB_CACHE_DIR"));
+        }
+    }
+    Ok(())
 }
 
 /// The first run of each template.
@@ -349,11 +381,11 @@ fn templates<'p>(pending: &'p [PendingRun<'p>]) -> impl Iterator<Item = &'p Plan
 }
 
 /// Puts results back whose repetition left none; returns what is said of them.
-pub(crate) fn put_back(workspace: &Workspace, pending: &[PendingRun<'_>]) -> Result<Option<String>> {
+pub(crate) fn put_back<'r>(workspace: &Workspace, runs: impl IntoIterator<Item = &'r RunId>) -> Result<Option<String>> {
     let store = workspace.dirs.store();
     let mut back = 0;
-    for pending in pending {
-        back += usize::from(store.run(&pending.run.id)?.put_back()?);
+    for run in runs {
+        back += usize::from(store.run(run)?.put_back()?);
     }
     let results = counted(back, "result");
     Ok((back > 0).then(|| format!("{results} of before stay, as their runs were not repeated to the end")))

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::checksums;
 use crate::extraction::Extraction;
-use crate::folder::Folder;
+use crate::folder::{self, Folder};
 use crate::key::Identity;
 use crate::lock::Lock;
 use crate::{CacheError, CachedFile, FeatureFile, FeatureKey, Pruned, Shape};
@@ -63,6 +63,19 @@ impl FeatureCache {
         let root = root.into();
         fs::create_dir_all(&root).map_err(CacheError::io("create", &root))?;
         Ok(Self { root, limit })
+    }
+
+    /// Checks that features can be stored, by making a file and removing it. In a folder that cannot be written, those that
+    /// are there can still be read.
+    ///
+    /// # Errors
+    /// If nothing can be written and nothing is there.
+    pub fn check_usable(&self) -> Result<(), CacheError> {
+        match folder::temporary(&self.root.join("probe")) {
+            Ok(_) => Ok(()),
+            Err(_) if self.list().is_ok_and(|files| !files.is_empty()) => Ok(()),
+            Err(error) => Err(CacheError::io("write in", &self.root)(error)),
+        }
     }
 
     /// The cache's folder.

@@ -143,6 +143,10 @@ fn help(source: &io::Error) -> &'static str {
             "\nhelp: ask the owner for permission, or name a directory of your own; that of the feature cache is \
              `--cache-dir DIR` or HASHLAB_CACHE_DIR"
         }
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            "\nhelp: a file is in the place of a directory: move it away, or name another directory with `--cache-dir DIR` \
+             or HASHLAB_CACHE_DIR"
+        }
         ErrorKind::FileTooLarge => "\nhelp: the limit on the size of files, `ulimit -f`, is too low for feature files",
         ErrorKind::Unsupported => NO_LOCKS,
         _ if source.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {

@@ -3,11 +3,13 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::special;
+
 /// An error of a data set.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// Not found in any of the directories.
-    #[error("{what} was not found{}\nhelp: {help}", places(.looked))]
+    #[error("{}\nhelp: {help}", self.problem())]
     Missing {
         /// The missing files.
         what: String,
@@ -17,7 +19,7 @@ pub enum DataError {
         help: String,
     },
     /// A file is damaged, or differs from the expected one.
-    #[error("{}: {problem}\nhelp: {help}", .path.display())]
+    #[error("{}\nhelp: {help}", self.problem())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -27,7 +29,7 @@ pub enum DataError {
         help: String,
     },
     /// A file cannot be read.
-    #[error("cannot read {}: {source}", .path.display())]
+    #[error("{}{}", self.problem(), remedy(.source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -39,11 +41,32 @@ pub enum DataError {
     Invalid(String),
 }
 
+impl DataError {
+    /// What is wrong, without what to do about it: that may be another remedy than the error's own.
+    pub fn problem(&self) -> String {
+        match self {
+            Self::Missing { what, looked, .. } => format!("{what} was not found{}", places(looked)),
+            Self::Damaged { path, problem, .. } => format!("{}: {problem}", path.display()),
+            Self::Io { path, source } => format!("cannot read {}: {source}", path.display()),
+            Self::Invalid(message) => message.clone(),
+        }
+    }
+}
+
+/// What to do about a file that cannot be read.
+fn remedy(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        ErrorKind::PermissionDenied => "\nhelp: ask its owner for permission, or name another file",
+        _ => "",
+    }
+}
+
 /// One line per searched place.
 fn places(looked: &[PathBuf]) -> String {
-    let place = |path: &PathBuf| match denied(path) {
-        true => format!("\n  no permission to look at {}", path.display()),
-        false => format!("\n  looked at {}", path.display()),
+    let place = |path: &PathBuf| match (denied(path), special(path)) {
+        (true, _) => format!("\n  no permission to look at {}", path.display()),
+        (false, Some(found)) if found != "a directory" => format!("\n  looked at {}, which is {found}", path.display()),
+        (false, _) => format!("\n  looked at {}", path.display()),
     };
     looked.iter().map(place).collect()
 }
@@ -65,6 +88,7 @@ mod tests {
             looked: vec!["a".into(), "b/c".into()],
             help: "put it there".into(),
         };
-        assert_eq!(error.to_string(), "data set `x` was not found\n  looked at a\n  looked at b/c\nhelp: put it there");
+        assert_eq!(error.problem(), "data set `x` was not found\n  looked at a\n  looked at b/c");
+        assert_eq!(error.to_string(), format!("{}\nhelp: put it there", error.problem()));
     }
 }

@@ -27,6 +27,7 @@ mod modality;
 mod needs;
 mod registration;
 mod small_map;
+mod special;
 mod split;
 
 pub use contents::Contents;
@@ -40,4 +41,5 @@ pub use modality::{ByModality, Modality, Task};
 pub use needs::{DataKind, Needs};
 pub use registration::{DatasetEntry, DatasetSource, DatasetSummary};
 pub use small_map::SmallMap;
+pub use special::special;
 pub use split::{Roles, Sizes, Split};

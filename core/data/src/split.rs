@@ -1,5 +1,7 @@
 //! Splits: the items to train on, the queries, and the databases.
 
+use std::fmt;
+
 use hashlab_rng::stream;
 use serde::Serialize;
 
@@ -36,6 +38,16 @@ pub struct Sizes {
     pub query: usize,
     /// Database of the test queries.
     pub database: usize,
+}
+
+impl fmt::Display for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { train, validation_query, query, database, .. } = self;
+        write!(
+            f,
+            "{query} queries, {database} database items, {train} training items, {validation_query} validation queries"
+        )
+    }
 }
 
 impl Split {

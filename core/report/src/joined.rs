@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use hashlab_data::Task;
+use hashlab_store::SPLIT;
 use serde_json::json;
 
 use crate::aggregate::Comparison;
@@ -12,7 +13,7 @@ use crate::details::Details;
 use crate::document::{Content, Document, Fact, Group, Notes, Table};
 use crate::encodings::apart;
 use crate::error::ReportError;
-use crate::facts::{cells_in_short, facts};
+use crate::facts::{cells_in_short, facts, provenance};
 use crate::layout::Layout;
 use crate::marks::{LEGEND, WITH_NOISE};
 use crate::notes::lists;
@@ -58,7 +59,7 @@ pub(crate) fn write(
         .collect();
     let name = reports.iter().map(|report| report.name.as_str()).collect::<Vec<_>>().join("-");
     Ok(match options.format {
-        Format::Text => text::write(&document(&parts, &metrics, &cited), options.color),
+        Format::Text => text::write(&document(&parts, &metrics, &cited), options),
         Format::Markdown => markdown::write(&document(&parts, &metrics, &cited)),
         Format::Latex => latex::write(&document(&parts, &metrics, &cited), &name),
         Format::Csv => parts.iter().enumerate().map(|(at, part)| csv::lines(&part.layout, at == 0)).collect(),
@@ -117,7 +118,8 @@ fn title(parts: &[Part<'_>], metric: &str) -> String {
 
 /// The facts of all parts: once where they agree, else each with its part's title.
 fn merged_facts(parts: &[Part<'_>]) -> Vec<Fact> {
-    let all: Vec<Vec<Fact>> = parts.iter().map(|part| facts(&part.layout)).collect();
+    let of_part = |part: &Part<'_>| facts(&part.layout).into_iter().chain(sizes(part)).collect();
+    let all: Vec<Vec<Fact>> = parts.iter().map(of_part).collect();
     let mut merged: Vec<Fact> = Vec::new();
     for fact in &all[0] {
         if all.iter().all(|facts| facts.contains(fact)) {
@@ -129,6 +131,13 @@ fn merged_facts(parts: &[Part<'_>]) -> Vec<Fact> {
         merged.extend(own.into_iter().map(|(name, text)| (name, format!("{}: {text}", part.title))));
     }
     merged
+}
+
+/// The numbers of queries and items behind a part's columns. Those of other data sets, splits or settings of `[data]` differ,
+/// and so do their numbers.
+fn sizes(part: &Part<'_>) -> Option<Fact> {
+    let sizes = provenance(part.layout.report, SPLIT);
+    (!sizes.is_empty()).then(|| ("items".to_owned(), sizes.into_iter().collect::<Vec<_>>().join("; ")))
 }
 
 fn merged_notes(parts: &[Part<'_>], cited: &[String]) -> Vec<Notes> {

@@ -125,7 +125,7 @@ pub fn render(
     let metrics = metrics::chosen(report, &options.metrics)?;
     let layout = layout::Layout { report, comparison: &comparison, published, metrics: &metrics, details, options };
     Ok(match options.format {
-        Format::Text => text::write(&tables::document(&layout), options.color),
+        Format::Text => text::write(&tables::document(&layout), options),
         Format::Markdown => markdown::write(&tables::document(&layout)),
         Format::Latex => latex::write(&tables::document(&layout), &report.name),
         Format::Csv => csv::write(&layout),

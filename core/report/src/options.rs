@@ -60,6 +60,8 @@ pub struct Options {
     pub times: bool,
     /// Whether [`Format::Text`] marks by bold and underline, in place of `*` and `+`.
     pub color: bool,
+    /// Whether [`Format::Text`] has ASCII in the place of rules and symbols, for a terminal that is not UTF-8.
+    pub ascii: bool,
 }
 
 /// Population that an interval is about.
@@ -74,7 +76,7 @@ pub enum IntervalOver {
 impl Options {
     /// The default tables in a format: with times, without color.
     pub fn new(format: Format) -> Self {
-        Self { format, metrics: Vec::new(), all: false, interval: None, times: true, color: false }
+        Self { format, metrics: Vec::new(), all: false, interval: None, times: true, color: false, ascii: false }
     }
 
     /// Finds mistakes that need no report, so that they show before a sweep runs.

@@ -1,5 +1,7 @@
 //! Values of two settings under the same seeds and for the same queries.
 
+use std::collections::BTreeMap;
+
 use hashlab_data::Task;
 use hashlab_eval::Definition;
 
@@ -63,8 +65,10 @@ fn seeds(setting: &Setting<'_>) -> Vec<u64> {
 
 /// Finds a setting's run under a seed; where nothing depends on the seed, its only one.
 fn under_seed<'r>(setting: &Setting<'r>) -> impl Fn(u64) -> Option<&'r ReportedRun> + use<'r> {
-    let (runs, seeded) = (setting.runs.clone(), setting.seeded());
-    move |seed| runs.iter().find(|run| !seeded || run.seed == seed).copied()
+    let first = setting.runs.first().copied().filter(|_| !setting.seeded());
+    // The first run of a seed counts, so that it is inserted last.
+    let by_seed: BTreeMap<u64, &ReportedRun> = setting.runs.iter().rev().map(|run| (run.seed, *run)).collect();
+    move |seed| first.or_else(|| by_seed.get(&seed).copied())
 }
 
 fn precisions<'d>(run: &ReportedRun, task: Task, details: &'d Details) -> Option<&'d [f32]> {

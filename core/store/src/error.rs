@@ -97,6 +97,9 @@ fn help(error: &io::Error) -> &'static str {
         _ if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
             "\nhelp: the limit on open files, `ulimit -n`, is too low"
         }
+        _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            "\nhelp: a link on the way leads back to itself: correct it, or name another directory with `--runs DIR`"
+        }
         _ => "",
     }
 }

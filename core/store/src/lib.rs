@@ -25,6 +25,7 @@
 //! `result.json` holds the digest of its own text. [`RunDir`] reads; only the [`Claim`] on a run writes its results. Damaged files count as absent, with a warning, so
 //! that executing the run again repairs them.
 
+mod ascii;
 mod checkpoint;
 mod claim;
 mod error;
@@ -52,6 +53,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::DirEntryExt as _;
 use std::path::{Path, PathBuf};
 
+pub use ascii::ascii;
 pub use claim::Claim;
 pub use error::StoreError;
 pub use file_system::FileSystem;
@@ -63,7 +65,7 @@ pub use lock_setting::{LOCKS, check_locks};
 pub use name::Name;
 pub use record::{
     CodeStatistics, EncodingResult, Neighbors, PRIMARY_METRIC, QueryResults, RunConfig, RunId, RunIds, RunResult,
-    SCHEMA, Status, TaskQueries, TaskResult,
+    SCHEMA, SPLIT, Status, TaskQueries, TaskResult,
 };
 pub use remarks::Remarks;
 pub use run::{Attempt, Failure, RunDir, RunState, Stopped};

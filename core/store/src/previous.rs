@@ -36,7 +36,7 @@ impl RunDir {
     /// [`StoreError::Io`] if a file cannot be moved.
     pub fn put_back(&self) -> Result<bool, StoreError> {
         let previous = self.previous_path();
-        if !previous.exists() {
+        if !self.has_previous() {
             return Ok(false);
         }
         let Some(_lock) = lock(&self.lock_path())? else { return Ok(false) };
@@ -48,6 +48,11 @@ impl RunDir {
         }
         self.remove_previous()?;
         Ok(self.result_path().exists())
+    }
+
+    /// Whether something is set aside.
+    pub fn has_previous(&self) -> bool {
+        self.previous_path().exists()
     }
 
     /// Removes what was set aside.

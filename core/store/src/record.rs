@@ -175,6 +175,9 @@ impl fmt::Display for RunId {
 /// The primary metric of results that name none.
 pub const PRIMARY_METRIC: &str = "map_at_k";
 
+/// Key of the numbers of items by role in the provenance of a run.
+pub const SPLIT: &str = "split";
+
 fn default_primary() -> Name {
     Name::new(PRIMARY_METRIC)
 }
@@ -237,7 +240,7 @@ pub struct RunResult {
     #[serde(default)]
     pub attempts: u32,
     /// Provenance by name: `hashlab` version, `commit`, `diff_digest`, `core_digest`, `sources_digest`, `lock_digest`,
-    /// `toolchain`, `dataset_digest`, `argv`, `host`, `system`, `processor`, `device`, `peak_rss_mib` … Seeds are in the
+    /// `toolchain`, `dataset_digest`, `split`, `argv`, `host`, `system`, `processor`, `device`, `peak_rss_mib` … Seeds are in the
     /// configuration, attempts in a file of their own.
     #[serde(default)]
     pub provenance: SmallMap<Name, Name>,
@@ -289,7 +292,7 @@ pub struct CodeStatistics {
 #[serde(deny_unknown_fields)]
 pub struct QueryResults {
     /// By task.
-    pub tasks: BTreeMap<Task, TaskQueries>,
+    pub tasks: SmallMap<Task, TaskQueries>,
 }
 
 /// Results of single queries of a task.

@@ -332,6 +332,60 @@ fn a_result_that_was_set_aside_waits_for_its_successor() {
     assert!(!run.path().join("previous").exists());
 }
 
+/// The files of a result, as [`set_aside`](RunDir::set_aside) moves them; the others in the order of their names.
+fn with_files(run: &RunDir) -> Vec<String> {
+    let claim = claim(run);
+    claim.finish(&result(run.id(), 0.5)).unwrap();
+    claim.write_items(&ShownItems::default()).unwrap();
+    claim.write_codes(&CodeProfile::default()).unwrap();
+    claim.write_model(b"model").unwrap();
+    ["result.json", "items.json", "codes.json", "model.safetensors"].map(str::to_owned).to_vec()
+}
+
+fn contents(folder: &Path, files: &[String]) -> Vec<Option<Vec<u8>>> {
+    files.iter().map(|file| fs::read(folder.join(file)).ok()).collect()
+}
+
+/// A process that was killed between two renames leaves a result in two places. Wherever that was, the result is found
+/// again, and a repetition from there on ends as any other.
+#[test]
+fn a_result_is_found_whenever_its_moves_were_cut_off() {
+    for moves in [true, false] {
+        for moved in 0..=4 {
+            let (_folder, store) = store();
+            let run = prepared(&store, 0);
+            let files = with_files(&run);
+            let before = contents(run.path(), &files);
+            let previous = run.path().join("previous");
+            let rename = |from: &Path, to: &Path, file: &String| fs::rename(from.join(file), to.join(file)).unwrap();
+            if moves {
+                // `set_aside`: the result first.
+                fs::create_dir(&previous).unwrap();
+                files.iter().take(moved).for_each(|file| rename(run.path(), &previous, file));
+            } else {
+                // `put_back`: the result last.
+                assert!(run.set_aside().unwrap());
+                files.iter().rev().take(moved).for_each(|file| rename(&previous, run.path(), file));
+            }
+            let there = run.result().is_some();
+            assert_eq!(there, moved == if moves { 0 } else { 4 }, "the result says where the others are");
+            // The same command again sets aside what is in place, and nothing that is aside already.
+            if moves {
+                assert_eq!(run.set_aside().unwrap(), there);
+                assert!(run.result().is_none());
+            }
+            let put = run.put_back().unwrap();
+            assert_eq!(put, !there || moves, "{moved} files moved, aside: {moves}");
+            assert_eq!(contents(run.path(), &files), before, "{moved} files moved, aside: {moves}");
+            // A repetition that ends leaves its own result and nothing of before.
+            assert!(run.set_aside().unwrap());
+            claim(&run).finish(&result(run.id(), 0.75)).unwrap();
+            assert!(!run.put_back().unwrap() && !previous.exists());
+            assert_eq!(run.result().unwrap().test, result(run.id(), 0.75).test);
+        }
+    }
+}
+
 #[test]
 fn the_tail_of_a_log_is_made_of_whole_lines() {
     let (_folder, store) = store();

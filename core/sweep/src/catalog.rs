@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hashlab_data::{ByModality, DataKind, EncoderFacts, Modality, Needs, RunFacts};
+use hashlab_data::{ByModality, DataError, DataKind, EncoderFacts, Modality, Needs, RunFacts};
 use hashlab_settings::{Schema, Settings, Violations};
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +97,7 @@ pub struct DatasetDecl {
 pub type CountTrainItems = Arc<dyn Fn(&Settings, &str, u64) -> Result<Option<usize>, String> + Send + Sync>;
 
 /// Describes a data set with a complete `[data]` section.
-pub type Describe = Arc<dyn Fn(&Settings) -> Result<DatasetDescription, String> + Send + Sync>;
+pub type Describe = Arc<dyn Fn(&Settings) -> Result<DatasetDescription, DataError> + Send + Sync>;
 
 /// A data set with its settings.
 #[derive(Clone, Debug)]

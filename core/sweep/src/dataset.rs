@@ -43,7 +43,8 @@ pub(crate) fn describe(
     if !broken.is_empty() || merged.rejects_any(Section::Data) {
         return Err(broken);
     }
-    (dataset.describe)(&merged.table(Section::Data)).map_err(|message| {
+    (dataset.describe)(&merged.table(Section::Data)).map_err(|error| {
+        let message = error.to_string();
         let mut lines = message.lines();
         let first = format!("data set `{}`: {}", dataset.name, lines.next().unwrap_or("no description"));
         vec![lines.fold(Diagnostic::new(span, first), |diagnostic, line| {

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use hashlab_data::special;
+
 use crate::suggest::nearest;
 
 /// Largest size of an experiment file in bytes.
@@ -26,6 +28,14 @@ pub enum ReadError {
         /// The path as given.
         path: PathBuf,
     },
+    /// The path is that of a pipe or device.
+    #[error("{} is {what}\nhelp: name a file", path.display())]
+    Special {
+        /// The path as given.
+        path: PathBuf,
+        /// What it is, e.g. `a pipe`.
+        what: &'static str,
+    },
     /// Permission to read the file is denied.
     #[error("no permission to read {}", path.display())]
     Denied {
@@ -45,7 +55,7 @@ pub enum ReadError {
         /// The encoding that the text is likely to have.
         encoding: &'static str,
     },
-    /// More than any experiment needs, such as a device without an end.
+    /// More than any experiment needs, such as a pipe without an end.
     #[error("{} is larger than 64 MiB\nhelp: name an experiment file", path.display())]
     TooLarge {
         /// The path as given.
@@ -71,8 +81,10 @@ fn suggestion(nearest: Option<&Path>) -> String {
 /// [`ReadError`] names the problem of the path or the text.
 pub fn read_file(path: &Path) -> Result<String, ReadError> {
     let path_buf = || path.to_owned();
-    if path.is_dir() {
-        return Err(ReadError::Directory { path: path_buf() });
+    match special(path) {
+        None => {}
+        Some(_) if path.is_dir() => return Err(ReadError::Directory { path: path_buf() }),
+        Some(what) => return Err(ReadError::Special { path: path_buf(), what }),
     }
     let read = || -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();

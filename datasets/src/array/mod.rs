@@ -1,19 +1,27 @@
 //! Arrays from .npy, .npz, .safetensors, .mat and HDF5 files, as the numbers that features, codes, labels and indices need.
 
+mod element;
+mod foreign;
+mod header;
 mod mat;
 mod npy;
-mod sizes;
+mod npz;
+mod safetensors;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
-use candle_core::npy::NpzTensors;
-use candle_core::{DType, Device, Tensor, safetensors};
+use candle_core::{DType, Tensor};
 use hashlab_data::{DataError, Labels};
 use hashlab_eval::{Codes, EvalError};
 
-pub use npy::NpyFile;
+use header::Problem;
 
 use crate::own::labels::MOST_CLASSES;
+use crate::own::places::opened;
+
+pub use npy::NpyFile;
 
 /// An array of numbers as it was read.
 pub struct Raw(Tensor);
@@ -38,34 +46,25 @@ pub fn file_of(path: &str) -> &Path {
 pub fn read(path: &str) -> Result<Raw, DataError> {
     let file = file_of(path);
     let name = path.split_once('#').map(|(_, name)| name);
-    readable(file)?;
-    let broken = broken(file);
-    let tensor = match file.extension().and_then(|extension| extension.to_str()) {
-        Some("npy") => npy::read(file).map_err(&broken)?,
-        Some("npz") => {
-            let archive = NpzTensors::new(file).map_err(&broken)?;
-            let name = chosen(file, name, &archive.names())?;
-            let (shape, _) = archive.get_shape_and_dtype(&name).map_err(&broken)?;
-            sizes::check(file, shape.dims(), sizes::COMPRESSED)?;
-            archive.get(&name).map_err(&broken)?.ok_or_else(|| damaged(file, format!("there is no array `{name}`")))?
+    let ending = file.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
+    let tensor = match ending.as_deref() {
+        Some("npy") => npy::read(file)?,
+        Some("npz") => npz::read(file, name)?,
+        Some("safetensors") => safetensors::read(file, name)?,
+        Some("mat" | "h5" | "hdf5" | "h5py") => {
+            opened(file)?;
+            mat::read(file, name)?
         }
-        Some("safetensors") => {
-            let mut tensors = safetensors::load(file, &Device::Cpu).map_err(&broken)?;
-            let name = chosen(file, name, &tensors.keys().collect::<Vec<_>>())?;
-            tensors.remove(&name).ok_or_else(|| damaged(file, format!("there is no array `{name}`")))?
+        _ => {
+            opened(file)?;
+            return Err(DataError::Damaged {
+                path: file.to_owned(),
+                problem: "the name does not end in .npy, .npz, .safetensors, .mat or .h5".to_owned(),
+                help: "rename the file by its form, or write the array with numpy.save".to_owned(),
+            });
         }
-        Some("mat" | "h5" | "hdf5" | "h5py") => mat::read(file, name)?,
-        _ => return Err(damaged(file, "the name does not end in .npy, .npz, .safetensors, .mat or .h5")),
     };
     Ok(Raw(tensor))
-}
-
-/// Fails if there is no such file, or it may not be read.
-fn readable(file: &Path) -> Result<(), DataError> {
-    match std::fs::File::open(file) {
-        Ok(_) => Ok(()),
-        Err(source) => Err(DataError::Io { path: file.to_owned(), source }),
-    }
 }
 
 /// Reads codes of `bits` bits: a value per bit, or packed in bytes.
@@ -86,12 +85,8 @@ pub fn codes(path: &str, bits: usize) -> Result<Codes, DataError> {
     })
 }
 
-/// Types and order of arrays that are read.
-const READABLE: &str = "write it in C order and another type, e.g. numpy.save(FILE, \
-                        numpy.ascontiguousarray(array, dtype=\"float32\")); labels and indices as \"int64\"";
-
-fn broken(file: &Path) -> impl Fn(candle_core::Error) -> DataError {
-    move |error| DataError::Damaged { path: file.to_owned(), problem: error.to_string(), help: READABLE.to_owned() }
+fn broken(file: &Path) -> impl Fn(Problem) -> DataError {
+    move |Problem { what, help }| DataError::Damaged { path: file.to_owned(), problem: what, help: help.to_owned() }
 }
 
 fn damaged(path: &Path, problem: impl Into<String>) -> DataError {
@@ -100,21 +95,24 @@ fn damaged(path: &Path, problem: impl Into<String>) -> DataError {
 }
 
 /// The named array, or the only one.
-fn chosen(path: &Path, name: Option<&str>, names: &[&String]) -> Result<String, DataError> {
+fn chosen(path: &Path, name: Option<&str>, names: &[String]) -> Result<String, DataError> {
     match (name, names) {
-        (Some(name), _) if names.iter().any(|known| *known == name) => Ok(name.to_owned()),
-        (None, [only]) => Ok((*only).clone()),
+        (Some(name), _) if names.iter().any(|known| known == name) => Ok(name.to_owned()),
+        (None, [only]) => Ok(only.clone()),
         _ => {
-            let mut known: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+            let mut known: Vec<&str> = names.iter().map(String::as_str).collect();
             known.sort_unstable();
-            let known = known.join(", ");
-            Err(damaged(
-                path,
-                match name {
-                    Some(name) => format!("there is no array `{name}`, but {known}"),
-                    None => format!("name one of its arrays after `#`: {known}"),
-                },
-            ))
+            let problem = match name {
+                _ if known.is_empty() => "it holds no array".to_owned(),
+                Some(name) => format!("there is no array `{name}`, but {}", known.join(", ")),
+                None => format!("it holds several arrays: {}", known.join(", ")),
+            };
+            if known.is_empty() {
+                return Err(damaged(path, problem));
+            }
+            let help =
+                format!("name one of them behind `#`, as in `{}#{}`", path.display(), known.first().unwrap_or(&"NAME"));
+            Err(DataError::Damaged { path: path.to_owned(), problem, help })
         }
     }
 }

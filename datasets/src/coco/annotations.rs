@@ -1,7 +1,6 @@
 //! COCO's annotation files.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
@@ -10,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::HELP;
-use crate::own::places::{damaged, unreadable};
+use crate::own::places::{damaged, opened};
 
 /// Images of a part, by number, and what is known of them.
 pub(super) struct Part {
@@ -90,7 +89,7 @@ impl Part {
 }
 
 fn json<T: DeserializeOwned>(path: &Path) -> Result<T, DataError> {
-    let file = File::open(path).map_err(unreadable(path))?;
+    let file = opened(path)?;
     serde_json::from_reader(BufReader::with_capacity(1 << 20, file))
         .map_err(|error| damaged(path, format!("not an annotation file of COCO: {error}"), HELP))
 }

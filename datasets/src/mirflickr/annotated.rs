@@ -11,7 +11,7 @@ use crate::own::Opened;
 use crate::own::captions::Captions;
 use crate::own::labels::NamedLabels;
 use crate::own::mith::NO_TAGS;
-use crate::own::places::{damaged, unreadable};
+use crate::own::places::{content, damaged, unreadable};
 use crate::own::public::{Found, count, folder, lines};
 use crate::own::strings::Strings;
 
@@ -44,7 +44,7 @@ pub(super) fn load(relevant: bool, dirs: &DataDirs, items: usize, part: usize) -
         .collect();
     for (name, image) in &order {
         let tags = root.join(format!("meta/tags/tags{name}.txt"));
-        let text = fs::read(&tags).map_err(unreadable(&tags))?;
+        let text = content(&tags)?;
         let caption = String::from_utf8_lossy(&text).split_whitespace().collect::<Vec<_>>().join(" ");
         captions.push([if caption.is_empty() { NO_TAGS } else { &caption }]);
         paths.push(&format!("im{name}.jpg"));

@@ -1,6 +1,5 @@
 //! MNIST's own files: arrays of bytes behind their sizes (`idx3-ubyte`, `idx1-ubyte`), compressed by gzip or not.
 
-use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +8,7 @@ use hashlab_data::{DataDirs, DataError, Images, Rgb};
 
 use super::hub::HubProtocol;
 use super::labels::NamedLabels;
-use super::places::{damaged, unreadable};
+use super::places::{content, damaged};
 use super::public::{count, share};
 use super::settings::OwnSettings;
 use super::{Examined, Listed, Opened, Pictures};
@@ -103,7 +102,7 @@ fn array<const N: usize>(folder: &Path, name: &str) -> Result<(PathBuf, [usize; 
         looked: vec![folder.to_owned()],
         help: "the four files of the set belong into one folder".to_owned(),
     })?;
-    let stored = fs::read(&path).map_err(unreadable(&path))?;
+    let stored = content(&path)?;
     let bytes = match path.extension().is_some_and(|ending| ending == "gz") {
         false => stored,
         true => {
@@ -184,6 +183,7 @@ impl Pictures for Grey {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::Write as _;
 
     use flate2::Compression;

@@ -1,8 +1,10 @@
 //! Finding a user's files and folders.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use hashlab_data::{DataDirs, DataError};
+use hashlab_data::{DataDirs, DataError, special};
 
 /// Finds what a key names: as a path, then in every data directory.
 ///
@@ -57,6 +59,27 @@ fn candidates(name: &str, dirs: &DataDirs) -> Vec<PathBuf> {
 /// Makes an error of what the system says about a file.
 pub(crate) fn unreadable(path: &Path) -> impl Fn(std::io::Error) -> DataError {
     |source| DataError::Io { path: path.into(), source }
+}
+
+/// Opens a file.
+///
+/// # Errors
+/// If it cannot be opened, or something else is in its place: a pipe or device may have no end.
+pub(crate) fn opened(path: &Path) -> Result<File, DataError> {
+    match special(path) {
+        Some(found) => Err(damaged(path, format!("this is {found}"), "name a file")),
+        None => File::open(path).map_err(unreadable(path)),
+    }
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// As [`opened`].
+pub(crate) fn content(path: &Path) -> Result<Vec<u8>, DataError> {
+    let mut bytes = Vec::new();
+    opened(path)?.read_to_end(&mut bytes).map_err(unreadable(path))?;
+    Ok(bytes)
 }
 
 /// An error about what a file holds.

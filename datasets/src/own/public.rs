@@ -1,6 +1,5 @@
 //! Parts of the readers of public sets of image files: folders, lists of lines, checks of sizes, protocols.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use hashlab_data::{DataDirs, DataError, Protocol};
@@ -10,7 +9,7 @@ use hashlab_rng::numpy::LegacyRandomState;
 use super::captions::Captions;
 use super::image_files::ImageFiles;
 use super::labels::NamedLabels;
-use super::places::{damaged, damaged_line, unreadable};
+use super::places::{content, damaged, damaged_line};
 use super::settings::OwnSettings;
 use super::split::{Draw, Given, Recipe, Rule};
 use super::strings::Strings;
@@ -83,7 +82,7 @@ pub(crate) fn lines<T>(
     help: &str,
     mut parse: impl FnMut(&str) -> Result<T, String>,
 ) -> Result<Vec<T>, DataError> {
-    let text = fs::read(path).map_err(unreadable(path))?;
+    let text = content(path)?;
     let text = String::from_utf8_lossy(&text);
     let numbered = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     numbered
@@ -96,7 +95,7 @@ pub(crate) fn lines<T>(
 /// # Errors
 /// If the file cannot be read.
 pub(crate) fn every_line(path: &Path) -> Result<Vec<String>, DataError> {
-    let text = fs::read(path).map_err(unreadable(path))?;
+    let text = content(path)?;
     Ok(String::from_utf8_lossy(&text).lines().map(|line| line.trim().to_owned()).collect())
 }
 

@@ -49,6 +49,17 @@ impl ColumnSettings {
                 ["label_separator", "label_form"],
                 "`label_separator` belongs to labels by name",
             )
+            .require(
+                !self.labels.is_empty() || self.label_separator.is_none() && self.label_form == LabelForm::default(),
+                ["label_separator", "label_form"],
+                "`label_separator` and `label_form` say how to read `labels`, which names no column",
+            )
+    }
+
+    /// A violation by a key that is about images, `set` if it is, where no column holds any.
+    pub(crate) fn about_images(&self, key: &str, set: bool) -> Violations {
+        let message = format!("`{key}` is about images, and `image` names no column");
+        Violations::none().require(!set || self.image.is_some(), [key], message)
     }
 
     /// Names what is not set though nothing works without it; `None` if all is there.

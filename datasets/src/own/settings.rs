@@ -166,6 +166,16 @@ impl OwnSettings {
                 "`train_items` belongs to a split that `queries` draws",
             )
             .require(
+                !self.per_class || self.queries.is_some(),
+                ["per_class", "queries"],
+                "`per_class` belongs to a split that `queries` draws",
+            )
+            .require(
+                self.train_in_database || self.train_items.is_some(),
+                ["train_in_database", "train_items"],
+                "`train_in_database` belongs to a split with `train_items`; without it, the database is trained on",
+            )
+            .require(
                 whole(self.queries) && whole(self.train_items),
                 ["queries", "train_items"],
                 "`queries` and `train_items` are whole numbers, or fractions below 1",
@@ -175,11 +185,6 @@ impl OwnSettings {
                 ["per_class", "queries"],
                 "`per_class` needs counts, not fractions",
             )
-    }
-
-    /// The keys that change nothing under the others.
-    pub(crate) fn inactive(&self) -> Vec<&'static str> {
-        if self.queries.is_some() { Vec::new() } else { vec!["per_class", "train_in_database"] }
     }
 
     /// Fails unless a split is given or drawn.

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use hashlab_data::DataError;
 use serde_json::Value as Json;
 
-use crate::own::places::{damaged, unreadable};
+use crate::own::places::{damaged, opened, unreadable};
 use crate::own::rows::ColumnSettings;
 
 /// An opened file.
@@ -68,7 +68,7 @@ impl ParquetFile {
     /// # Errors
     /// If it cannot be read, or is none.
     pub(super) fn open(path: &Path) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(unreadable(path))?;
+        let file = opened(path)?;
         let end = file.metadata().map_err(unreadable(path))?.len();
         let positioned = Positioned { file: Arc::new(file), at: 0, end };
         let reader = guarded(path, || SerializedFileReader::new(positioned))?;

@@ -1,13 +1,12 @@
 //! Reading of rows, one after the other.
 
-use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use hashlab_data::DataError;
 use serde_json::{Map, Value as Json};
 
-use crate::own::places::{damaged, damaged_line, unreadable};
+use crate::own::places::{damaged, damaged_line, opened, unreadable};
 use crate::own::rows::{Cell, ColumnSettings, Value};
 
 /// A row's cells of the columns that are asked for.
@@ -43,7 +42,7 @@ fn csv_rows(
     columns: &ColumnSettings,
     mut each: impl FnMut(Row) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
-    let file = File::open(path).map_err(unreadable(path))?;
+    let file = opened(path)?;
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(BufReader::new(file));
     let broken = |error: csv::Error| {
         let line = error.position().map_or(1, csv::Position::line) as usize;
@@ -95,7 +94,7 @@ fn csv_rows(
 /// Checks that the last row of a file, at `last`, is one line, or closes its quotes: a quote that is not closed turns the
 /// rest of the file into one cell.
 fn check_quotes(path: &Path, last: &csv::Position) -> Result<(), DataError> {
-    let mut file = File::open(path).map_err(unreadable(path))?;
+    let mut file = opened(path)?;
     let mut row = Vec::new();
     file.seek(SeekFrom::Start(last.byte())).and_then(|_| file.read_to_end(&mut row)).map_err(unreadable(path))?;
     let row = row.trim_ascii();
@@ -122,7 +121,7 @@ fn json_rows(
     columns: &ColumnSettings,
     mut each: impl FnMut(Row) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
-    let reader = BufReader::new(File::open(path).map_err(unreadable(path))?);
+    let reader = BufReader::new(opened(path)?);
     for (at, line) in reader.lines().enumerate() {
         let line_number = at + 1;
         let line = line.map_err(|error| match error.kind() {

@@ -60,7 +60,7 @@ pub(super) fn measure(
 }
 
 fn open(path: &str) -> Result<NpyFile> {
-    if !path.ends_with(".npy") {
+    if !path.to_ascii_lowercase().ends_with(".npy") {
         return Err(bad_input(format!(
             "{path} cannot be read part by part\nhelp: `--stream` reads .npy files; write the array with numpy.save"
         )));

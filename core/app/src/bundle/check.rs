@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 use flate2::read::GzDecoder;
+use hashlab_data::special;
 use hashlab_store::{Store, counted};
 use hashlab_sweep::Plan;
 use tar::Archive;
@@ -82,6 +83,9 @@ fn listing(problems: &[String]) -> String {
 
 /// Unpacks an archive; returns the digests of its files by their paths.
 fn unpack(file: &Path, into: &Path) -> io::Result<BTreeMap<String, String>> {
+    if let Some(what) = special(file) {
+        return Err(io::Error::other(format!("it is {what}")));
+    }
     let mut archive = Archive::new(GzDecoder::new(File::open(file)?));
     let mut found = BTreeMap::new();
     for entry in archive.entries()? {

@@ -11,6 +11,7 @@ use hashlab_sweep::PlannedRun;
 
 use super::{CANCELLED, Cluster, Look, RunLook};
 use crate::rungs;
+use crate::sweep::put_back;
 
 /// Pause between two looks: short at first, as tests and small sweeps are.
 const PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
@@ -94,8 +95,7 @@ impl Cluster<'_> {
             }
             // The end is looked at twice, too.
             if !submits && lost.is_empty() && self.is_over(&look) && self.still_over()? {
-                let mut chosen = look.runs.iter().filter(|(run, _)| self.is_chosen(run));
-                let done = chosen.all(|(_, state)| matches!(state, RunLook::Finished | RunLook::Stopped));
+                let done = self.is_done(&look, &reported, say)?;
                 return Ok(Followed::Ended(if done { Completion::Complete } else { Completion::Incomplete }));
             }
             let pause = PAUSES[usize::from(began.elapsed() > BEGINNING)];
@@ -112,6 +112,33 @@ impl Cluster<'_> {
     /// Whether nothing can change without a new submission, and none is due.
     fn is_over(&self, look: &Look<'_>) -> bool {
         look.silence.is_none() && !look.is_alive() && self.lost(look).is_empty()
+    }
+
+    /// Whether every chosen run has come as far as it shall. One with a result beside a failure has that of before, which
+    /// was put back.
+    fn is_done(&self, look: &Look<'_>, reported: &BTreeSet<RunId>, say: &mut dyn FnMut(&str)) -> Result<bool> {
+        let mut done = true;
+        for (run, state) in look.runs.iter().filter(|(run, _)| self.is_chosen(run)) {
+            done &= matches!(state, RunLook::Finished | RunLook::Stopped);
+            let failure = self.workspace.dirs.store().run(&run.id)?.failure();
+            if let (RunLook::Finished, Some(failure)) = (state, failure) {
+                done = false;
+                if !reported.contains(&run.id) {
+                    say(&format!("{} FAILED: {}", run.id, failure.message.lines().next().unwrap_or_default()));
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// Puts the results back that were set aside for a repetition which left none; returns what is said of them. Not while
+    /// a task may still execute one of the runs.
+    ///
+    /// # Errors
+    /// If a file cannot be moved.
+    pub fn put_back(&self) -> Result<Option<String>> {
+        let chosen = self.sweep.plan.runs.iter().filter(|run| self.is_chosen(run));
+        put_back(self.workspace, chosen.map(|run| &run.id))
     }
 
     fn still_over(&mut self) -> Result<bool> {
@@ -182,6 +209,7 @@ impl Cluster<'_> {
             }
             Some(_) => self.cancel_tasks(&cancelled)?,
         }
+        put_back(self.workspace, &cancelled)?;
         Ok(cancelled.len())
     }
 

@@ -20,7 +20,7 @@ use hashlab_sweep::read_table;
 
 use crate::error::bad_input;
 use crate::shell::quoted;
-use crate::sweep::{check_data, unwritable};
+use crate::sweep::{check_data, check_places};
 use crate::{Devices, Keep, PlannedSweep, SweepOptions, Workspace};
 pub use follow::Followed;
 use ledger::Ledger;
@@ -161,7 +161,7 @@ impl PlannedSweep {
         options.choice.check(workspace, &self.plan)?;
         let pending = self.pending(workspace, &options.choice)?;
         check_data(workspace, &pending)?;
-        workspace.dirs.store().check_writable().map_err(|error| unwritable(&error))?;
+        check_places(workspace, &pending)?;
         let mut cluster = Cluster::open(workspace, self, options, Some(profile))?;
         // Not only those of the first rung.
         let chosen = self.unfinished(workspace, &options.choice)?;

@@ -1,8 +1,10 @@
 //! Bars, for terminals.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use hashlab_store::ascii;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::board::Board;
@@ -70,7 +72,15 @@ impl Bars {
 
     fn print(&self, text: &str) {
         // A closed terminal is no reason to stop.
-        let _ = self.terminal.println(text);
+        let _ = self.terminal.println(self.shown(text));
+    }
+
+    /// The text in the characters of the bars.
+    fn shown<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        match self.style {
+            BarStyle::Unicode => Cow::Borrowed(text),
+            BarStyle::Ascii => ascii(text),
+        }
     }
 
     fn begin(&mut self) {
@@ -84,7 +94,7 @@ impl Bars {
     fn start(&mut self, id: JobId, job: &Job) {
         let bar = ProgressBar::new(0).with_style(self.template("{prefix:34!} {bar:12} {msg}"));
         let bar = self.terminal.insert_before(&self.overall, bar);
-        bar.set_prefix(job.title.to_string());
+        bar.set_prefix(self.shown(&job.title).into_owned());
         self.running.insert(id, bar);
         self.redraw();
     }
@@ -104,10 +114,10 @@ impl Bars {
             // An empty bar, not a full one, until the total is known.
             bar.set_length(total.max(1));
             bar.set_position(if total == 0 { 0 } else { done });
-            bar.set_message(row.activity());
+            bar.set_message(self.shown(&row.activity()).into_owned());
         }
         self.overall.set_position(self.board.ended() as u64);
-        self.overall.set_message(self.board.overall());
+        self.overall.set_message(self.shown(&self.board.overall()).into_owned());
     }
 
     /// Clears all bars from the terminal.

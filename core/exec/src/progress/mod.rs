@@ -10,13 +10,12 @@ mod phrases;
 mod row;
 mod terminal;
 
-use std::io;
 use std::time::Duration;
 
 pub use bars::{BarStyle, Bars};
 pub use event::{ExecEvent, Observer, Quiet};
 pub use lines::Lines;
-pub use terminal::Terminal;
+pub use terminal::{Stderr, Terminal};
 
 /// Chooses the display of progress on standard error: [`Bars`] on a terminal that can redraw them, [`Lines`] elsewhere.
 pub fn on_stderr() -> Box<dyn Observer> {
@@ -25,7 +24,7 @@ pub fn on_stderr() -> Box<dyn Observer> {
     let bars = terminal.bars.then(|| Bars::new(style)).filter(|bars| !bars.is_hidden());
     match bars {
         Some(bars) => Box::new(bars),
-        None => Box::new(Lines::new(io::stderr())),
+        None => Box::new(Lines::new(Stderr::new())),
     }
 }
 

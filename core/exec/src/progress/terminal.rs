@@ -1,8 +1,9 @@
 //! Abilities of a terminal.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
+use hashlab_store::ascii;
 use rustix::termios::tcgetwinsize;
 
 /// The narrowest terminal with bars, in columns.
@@ -17,6 +18,8 @@ pub struct Terminal {
     pub colors: bool,
     /// Whether the locale's character set is UTF-8.
     pub utf8: bool,
+    /// Whether it shows ASCII alone. What goes to files and pipes is UTF-8, whatever the locale.
+    pub ascii: bool,
 }
 
 impl Terminal {
@@ -53,7 +56,39 @@ impl Terminal {
             let locale = locale.to_ascii_lowercase();
             locale.contains("utf-8") || locale.contains("utf8")
         });
-        Self { bars: capable && width >= BARS_WIDTH, colors, utf8 }
+        Self { bars: capable && width >= BARS_WIDTH, colors, utf8, ascii: is_terminal && !utf8 }
+    }
+}
+
+/// Standard error, with ASCII in the place of symbols where its terminal shows nothing else.
+#[derive(Clone, Copy, Debug)]
+pub struct Stderr {
+    ascii: bool,
+}
+
+impl Stderr {
+    /// Standard error as it is now.
+    pub fn new() -> Self {
+        Self { ascii: Terminal::stderr().ascii }
+    }
+}
+
+impl Default for Stderr {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if self.ascii => io::stderr().write_all(ascii(text).as_bytes()).map(|()| bytes.len()),
+            _ => io::stderr().write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 
@@ -97,5 +132,7 @@ mod tests {
         assert!(!utf8(&[]) && !utf8(&[("LANG", "C")]) && !utf8(&[("LANG", "de_DE.ISO-8859-1")]));
         assert!(!utf8(&[("LC_ALL", "POSIX"), ("LANG", "en_US.UTF-8")]));
         assert!(utf8(&[("LC_ALL", ""), ("LC_CTYPE", "en_US.UTF-8"), ("LANG", "C")]));
+        assert!(terminal(80, &[("LANG", "C")]).ascii && !terminal(80, &[("LANG", "C.UTF-8")]).ascii);
+        assert!(!Terminal::new(false, 0, |_| None).ascii, "a pipe");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use hashlab_data::{ByModality, Dataset, Modality, Task};
 use hashlab_eval::{Codes, LabelSets};
-use hashlab_store::{CodeProfile, QueryResults, RunConfig, RunResult, Status};
+use hashlab_store::{CodeProfile, QueryResults, RunConfig, RunResult, SPLIT, Status};
 
 use crate::evaluator::{AllCodes, Side, tested};
 
@@ -57,6 +57,7 @@ pub fn measure_external(
     let [query_labels, database_labels] = [&split.query, &split.database].map(|items| labels.gather(items));
     let sets = |packed| LabelSets::new(packed, labels.words());
     let mut result = RunResult::empty(config.id(), Status::Finished);
+    result.provenance.insert(SPLIT, split.sizes().to_string());
     let (mut reports, mut queries) = (BTreeMap::new(), QueryResults::default());
     let all = AllCodes { codes: codes.map(|_, codes| codes.joined()), time: Default::default() };
     let mut profile = CodeProfile { bits: bit_profiles(&all), ..CodeProfile::default() };

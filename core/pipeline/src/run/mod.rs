@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyhow::Result;
 use hashlab_data::Split;
 use hashlab_method::{AnyMethod, Features, Fitted, HashMethod, MethodEntry, TrainSet, Trained};
-use hashlab_store::{CodeProfile, QueryResults, RunConfig, RunResult, Status};
+use hashlab_store::{CodeProfile, QueryResults, RunConfig, RunResult, SPLIT, Status};
 use hashlab_train::{Checkpoint, Fit, TrainConfig, TrainData, TrainEnd, TrainObserver, fit};
 
 use crate::config::section;
@@ -87,8 +87,9 @@ impl<'a> RunJob<'a> {
 ///
 /// # Errors
 /// If anything but divergence stops the run.
-pub fn run(job: RunJob<'_>) -> Result<RunEnd> {
+pub fn run(mut job: RunJob<'_>) -> Result<RunEnd> {
     let split = job.setup().split()?;
+    job.provenance.insert(SPLIT.to_owned(), split.sizes().to_string());
     match job.setup().build(&split, &job.environment.device)? {
         AnyMethod::Fitted(method) => run_fitted(&job, &split, method),
         AnyMethod::Trained(method) if finetunes(job.config)? => run_on_items(job, &split, method),

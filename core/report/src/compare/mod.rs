@@ -56,7 +56,7 @@ pub fn compare(
         }
     }
     Ok(match options.format {
-        Format::Text => text::write(&document(&layout, &pairs), options.color),
+        Format::Text => text::write(&document(&layout, &pairs), options),
         Format::Markdown => markdown::write(&document(&layout, &pairs)),
         Format::Latex => latex::write(&document(&layout, &pairs), &format!("{}-compared", report.name)),
         Format::Csv => records::csv(&metrics[0], &pairs),

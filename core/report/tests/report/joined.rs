@@ -1,6 +1,9 @@
 //! Several sweeps in one table.
 
-use hashlab_report::{Definition, Details, Format, Options, Published, ReportError, SweepReport, render_joined};
+use hashlab_report::{
+    Definition, Details, Format, Options, Outcome, Published, ReportError, SweepReport, render_joined,
+};
+use hashlab_store::SPLIT;
 
 use crate::options;
 use crate::sweep::{Ends, published, published_cross_modal, setting, sweep, two_tasks};
@@ -50,6 +53,10 @@ fn sweeps_of_other_samples_have_columns_of_their_own() {
         report.name = name.to_owned();
         report.header.sample = Some(sample.to_owned());
         report.header.notes = vec![format!("drawn as {sample}")];
+        for run in &mut report.runs {
+            let Outcome::Finished(result) = &mut run.outcome else { panic!("all have finished") };
+            result.provenance.insert(SPLIT, format!("{} queries, 90 database items", sample.len()));
+        }
         report
     };
     let csv = |other: &str| joined(&[of("one", "a"), of("two", other)], &options(Format::Json)).unwrap();
@@ -59,6 +66,14 @@ fn sweeps_of_other_samples_have_columns_of_their_own() {
     let text = joined(&[of("one", "a"), of("two", "b")], &options(Format::Text)).unwrap();
     assert!(text.contains("(one)") && text.contains("(two)"), "{text}");
     assert!(text.contains("drawn as a") && text.contains("drawn as b"), "{text}");
+    // The numbers of items are stated where they differ, with the columns that they belong to.
+    assert!(text.contains("1 queries, 90 database items"), "{text}");
+    let text = joined(&[of("one", "a"), of("two", "bb")], &options(Format::Text)).unwrap();
+    let items: Vec<&str> = text.lines().filter(|line| line.contains(" queries, 90 database items")).collect();
+    assert!(
+        items.len() == 2 && items[0].contains("(one): 1 queries") && items[1].contains("(two): 2 queries"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -64,6 +64,15 @@ fn text() {
     insta::assert_snapshot!(rendered(&sweep(), &options(Format::Text)));
 }
 
+/// What stands for a symbol may be wider; columns are aligned all the same.
+#[test]
+fn text_for_a_terminal_without_utf8() {
+    let text = rendered(&sweep(), &Options { ascii: true, ..options(Format::Text) });
+    let own = text.replace(['τ', 'λ'], "t"); // letters of labels stay
+    assert!(own.is_ascii() && text.contains(" +/- "), "{text}");
+    insta::assert_snapshot!(text);
+}
+
 #[test]
 fn text_in_color() {
     let colored = rendered(&sweep(), &Options { color: true, times: false, ..options(Format::Text) });

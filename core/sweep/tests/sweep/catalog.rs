@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use hashlab_data::{ByModality, DataKind, EncoderFacts, Modality, Needs};
+use hashlab_data::{ByModality, DataError, DataKind, EncoderFacts, Modality, Needs};
 use hashlab_settings::{NoParams, Params, Schema, Settings, Violations, parse};
 use hashlab_sweep::{
     Catalog, CheckRun, CodesFacts, DatasetDecl, DatasetDescription, Describe, MethodDecl, ProtocolDecl,
@@ -67,9 +67,10 @@ fn fixed(kinds: &[(Modality, DataKind)]) -> Describe {
 }
 
 /// A folder of features, whose name is its content.
-fn describe_folder(settings: &Settings) -> Result<DatasetDescription, String> {
+fn describe_folder(settings: &Settings) -> Result<DatasetDescription, DataError> {
     let folder = parse::<Mine>(settings).expect("checked settings").folder;
-    let folder = folder.ok_or("`folder` is not set\nhelp: name the folder of the features")?;
+    let folder = folder
+        .ok_or_else(|| DataError::Invalid("`folder` is not set\nhelp: name the folder of the features".to_owned()))?;
     Ok(description(&folder, &[(Modality::Image, DataKind::Features), (Modality::Text, DataKind::Texts)]))
 }
 

@@ -11,7 +11,13 @@ fn a_text_is_read_as_it_is() {
     let path = dir.path().join("a.toml");
     fs::write(&path, "\u{feff}bits = [16]\r\n# é").expect("written");
     assert_eq!(read_file(&path).expect("a text"), "\u{feff}bits = [16]\r\n# é");
-    assert_eq!(read_file(Path::new("/dev/null")).expect("no text"), "");
+}
+
+#[test]
+fn what_is_no_file_is_named() {
+    let said = |path: &str| read_file(Path::new(path)).expect_err("no file").to_string();
+    assert_eq!(said("/dev/null"), "/dev/null is a device\nhelp: name a file");
+    assert_eq!(said("/"), "/ is a directory\nhelp: name an experiment file in it");
 }
 
 #[test]

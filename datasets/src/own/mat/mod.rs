@@ -4,13 +4,12 @@ pub(crate) mod pixels;
 mod v5;
 mod v73;
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
 use hashlab_data::DataError;
 
-use super::places::{damaged, unreadable};
+use super::places::{content, damaged, opened, unreadable};
 
 /// A variable.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +86,7 @@ type Each<'a> = &'a mut dyn FnMut(String, Values<'_>) -> Result<bool, String>;
 fn scan(path: &Path, each: Each<'_>) -> Result<(), DataError> {
     let scanned = match v73::is(&head(path)?) {
         true => v73::scan(path, each),
-        false => v5::scan(&std::fs::read(path).map_err(unreadable(path))?, each),
+        false => v5::scan(&content(path)?, each),
     };
     scanned.map_err(|problem| damaged(path, problem, HELP))
 }
@@ -95,7 +94,7 @@ fn scan(path: &Path, each: Each<'_>) -> Result<(), DataError> {
 /// The bytes by which a file's version is recognized.
 fn head(path: &Path) -> Result<Vec<u8>, DataError> {
     let mut start = Vec::new();
-    let file = File::open(path).map_err(unreadable(path))?;
+    let file = opened(path)?;
     file.take(v73::START as u64).read_to_end(&mut start).map_err(unreadable(path))?;
     Ok(start)
 }
