@@ -48,7 +48,7 @@ impl Context {
 
     /// Checks what no command could work with.
     pub(crate) fn check(&self) -> Result<()> {
-        hashlab_kernels::instructions::widest().map_err(bad_input)?;
+        hashlab_kernels::instructions::cap().map_err(bad_input)?;
         let dirs = self.dirs();
         let variable = std::env::var_os(DATA_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
         check_directory("--runs", "HASHLAB_RUNS", Some(&dirs.runs))?;

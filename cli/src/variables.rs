@@ -30,6 +30,12 @@ const OTHERS: [&str; 10] = [
     "HASHLAB_RETRY",
 ];
 
+/// Variables of the program's build, which cargo sets where it runs the program, too.
+const OF_BUILD: [&str; 5] = ["HASHLAB_COMMIT", "HASHLAB_CORE", "HASHLAB_DIFF", "HASHLAB_LOCK", "HASHLAB_TOOLCHAIN"];
+
+/// A variable that cargo sets for what it runs.
+const CARGO: &str = "CARGO_MANIFEST_DIR";
+
 /// Beginnings of variables with further names: settings of experiments, and those of benchmarks.
 const BEGINNINGS: [&str; 2] = [PREFIX, "HASHLAB_BENCH_"];
 
@@ -88,10 +94,12 @@ pub(crate) fn unknown() -> Vec<String> {
     let flags = variables(&Args::command());
     let known: Vec<String> = flags.into_iter().filter_map(|name| name.into_string().ok()).collect();
     let known: BTreeSet<&str> = known.iter().map(String::as_str).chain(OTHERS).collect();
+    let by_cargo = std::env::var_os(CARGO).is_some();
     let is_read = |name: &StdOsStr| {
         // A name that is no text is none of a setting's.
         let beginning = |name: &str| BEGINNINGS.iter().any(|beginning| name.starts_with(beginning));
-        name.to_str().is_some_and(|name| known.contains(name) || beginning(name))
+        let of_build = |name: &str| by_cargo && OF_BUILD.contains(&name);
+        name.to_str().is_some_and(|name| known.contains(name) || beginning(name) || of_build(name))
     };
     let set: BTreeSet<OsString> = std::env::vars_os().map(|(name, _)| name).collect();
     let unread = set.iter().filter(|name| !is_read(name.as_os_str())).map(|name| name.to_string_lossy());

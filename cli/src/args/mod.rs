@@ -110,7 +110,7 @@ pub(crate) enum Command {
     Table(TableArgs),
     /// Write a sweep as one HTML page: tables, figures, failures, queries, runs
     Report(ReportArgs),
-    /// Show the page of a sweep in the browser while it runs
+    /// Show a sweep while it runs, as a page in the browser or in the terminal
     ///
     /// The page of `report`, which loads itself anew when a run has got further. It reads the directory of runs alone, so that
     /// it does not matter what executes them. The server listens on the loopback interface.

@@ -316,8 +316,7 @@ fn a_repetition_that_fails_on_a_cluster_keeps_the_result() {
 
 #[test]
 fn the_first_failure_cancels_the_others_if_asked_to() {
-    // ITQ cannot make as many bits as there are training items.
-    let text = TINY.replace("items = 300", "items = 100").replace("name = \"itq\"", "name = \"itq\"\nbits = [128]");
+    let text = ALIKE.replace("[[method]]\nname = \"sh\"\nlabel = \"SH 8\"\nbits = [8]\n\n", "");
     let cluster = Cluster::with(&text, "runs_per_task = 6\n");
     let ended = cluster.sweep(&["--fail-fast"]);
     assert_eq!(ended.code, Some(3), "{ended:#?}");

@@ -67,6 +67,8 @@ fn a_bad_value_is_blamed_on_its_variable() {
     assert!(flag.starts_with("error: invalid value 'gpu1' for '--device <DEVICE>': "), "{flag}");
     let jobs = said("HASHLAB_DEVICE", "cpu", &["--jobs", "none"]);
     assert!(jobs.contains("for '--jobs <N>'"), "{jobs}");
+    let cpu = said("HASHLAB_CPU", "sse2", &[]);
+    assert!(cpu.starts_with("error: HASHLAB_CPU=sse2 names no instruction set\nhelp: known: avx2, "), "{cpu}");
     let cuda = said("HASHLAB_DEVICE", "cuda:99", &[]);
     assert!(cuda.ends_with("\nnote: the variable HASHLAB_DEVICE=cuda:99 names it\n"), "{cuda}");
     assert!(!lab.refused(&["sweep", FILE, "--device", "cuda:99"]).contains("HASHLAB_DEVICE"));

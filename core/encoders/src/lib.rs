@@ -92,10 +92,10 @@ pub trait Encoder: Send + Sync {
 ///
 /// Its [`Encoder::forward`] is the evaluation pass: current variables, running statistics, no dropout, no graph.
 ///
-/// A crate of its own implements it as this one does, with [`Var`]s and candle's or [`hashlab_kernels`]' operations. The
-/// frozen form is best made of [`FrozenConv`](hashlab_kernels::conv::FrozenConv)s, or of operations on each item by
-/// itself: a product over a batch may be summed in another order than that over one item, and then the features of an
-/// item depend on the others by a last bit.
+/// Another crate implements it with [`Var`]s and operations of candle or of [`hashlab_kernels`]. The features of an item
+/// must not depend on the other items of its batch, to the last bit: [`FrozenConv`](hashlab_kernels::conv::FrozenConv)
+/// and operations on each item by itself fulfil that, and a product over a batch may be summed in another order than
+/// that over one item.
 ///
 /// ```
 /// use candle_core::{Device, Result, Tensor, Var};
@@ -165,6 +165,10 @@ pub trait Encoder: Send + Sync {
 /// let frozen = ENTRY.open(None, &Device::Cpu)?;
 /// let images = Tensor::rand(0f32, 1., (2, 32, 32, 3), &Device::Cpu)?;
 /// assert_eq!(frozen.forward(&images)?.dims(), [2, 8]);
+/// let train = ENTRY.image().and_then(|entry| entry.train).expect("it can be trained");
+/// let trainable = train(None, 0, hashlab_encoders::Norm::Frozen, &Device::Cpu)?;
+/// let features = trainable.forward_train(&images, &mut |layer| panic!("`{layer}` has no dropout"))?;
+/// assert!(features.backward()?.get(&trainable.vars()[0].1).is_some());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait TrainableEncoder: Encoder {

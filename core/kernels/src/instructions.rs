@@ -4,7 +4,9 @@ use std::sync::OnceLock;
 
 use pulp::Arch;
 
-/// The variable that names the widest set that kernels use, so that the others of a processor can be tested and measured.
+/// The variable that names the widest set that kernels use, so that a processor's narrower sets can be tested and measured.
+///
+/// Products of the crate gemm have no such switch: a build without the feature `avx512` leaves their AVX-512 out.
 pub const VARIABLE: &str = "HASHLAB_CPU";
 
 /// Sets of vector and matrix instructions of x86-64, from narrow to wide.
@@ -35,8 +37,9 @@ impl InstructionSet {
 
     /// The set that a feature of `/proc/cpuinfo` belongs to; `None` if it is older than all of them.
     fn of_feature(feature: &str) -> Option<Self> {
-        let found = [("amx", Self::Amx), ("avx512", Self::Avx512), ("avx2", Self::Avx2)];
-        found.into_iter().find(|(prefix, _)| feature.starts_with(prefix)).map(|(_, set)| set)
+        // Those that begin with `avx_` came with AVX-512 or later.
+        let prefix = if feature.starts_with("avx_") { "avx512" } else { feature };
+        Self::NAMED.iter().rev().find(|(name, _)| prefix.starts_with(name)).map(|(_, set)| *set)
     }
 }
 
@@ -44,20 +47,21 @@ impl InstructionSet {
 ///
 /// # Errors
 /// If the variable names no set.
-pub fn widest() -> Result<Option<InstructionSet>, String> {
+pub fn cap() -> Result<Option<InstructionSet>, String> {
     let value = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
     value.map(|value| InstructionSet::named(&value.to_string_lossy())).transpose()
 }
 
 /// Whether kernels use a feature of the processor, as `/proc/cpuinfo` calls it.
 pub fn uses(feature: &str) -> bool {
-    InstructionSet::of_feature(feature).is_none_or(allows)
+    let in_products = |set| cfg!(feature = "avx512") && set == InstructionSet::Avx512;
+    InstructionSet::of_feature(feature).is_none_or(|set| allows(set) || in_products(set))
 }
 
 /// Whether kernels may use a set. A variable that names no set allows all; programs refuse it at their start.
 pub(crate) fn allows(set: InstructionSet) -> bool {
-    static WIDEST: OnceLock<Option<InstructionSet>> = OnceLock::new();
-    WIDEST.get_or_init(|| widest().unwrap_or_default()).is_none_or(|widest| set <= widest)
+    static CAP: OnceLock<Option<InstructionSet>> = OnceLock::new();
+    CAP.get_or_init(|| cap().unwrap_or_default()).is_none_or(|widest| set <= widest)
 }
 
 /// The widest vector instructions that the processor has and kernels may use.
@@ -94,5 +98,6 @@ mod tests {
         let of = InstructionSet::of_feature;
         assert_eq!((of("amx_bf16"), of("avx512_vnni")), (Some(InstructionSet::Amx), Some(InstructionSet::Avx512)));
         assert_eq!((of("avx2"), of("fma"), of("avx")), (Some(InstructionSet::Avx2), None, None));
+        assert_eq!(of("avx_vnni"), Some(InstructionSet::Avx512));
     }
 }

@@ -1,4 +1,4 @@
-//! What a training learns: codes of items that belong together come closer, and items are known by their numbers.
+//! What a training learns: codes of items of a class come closer, whatever the numbers of the items.
 
 use anyhow::Result;
 use candle_core::{DType, Tensor};
@@ -36,8 +36,9 @@ fn train(method: &MethodEntry, built: &mut AnyMethod, data: &dyn TrainData, epoc
     notes.losses
 }
 
-/// The mean precision, over unseen items as queries, among as many of the training items as have a query's class:
-/// between modalities, where a method has two, and in the way of encoding that finds most.
+/// The precision of a search with unseen queries among the training items, by the encoding that finds most.
+///
+/// The depth is the number of items of a class. A method of two modalities searches from the first to the second.
 fn precision(method: &MethodEntry, built: &AnyMethod) -> f64 {
     let built = built.as_method();
     let others = built.other_encodings();
@@ -65,7 +66,7 @@ fn precision_by(method: &MethodEntry, built: &dyn HashMethod, way: Option<&str>)
         ranking.sort_by(|a, b| similar[*b as usize].total_cmp(&similar[*a as usize]));
         ranking[..nearest].iter().filter(|item| class_of(**item) == class_of(*query)).count()
     });
-    found.sum::<usize>() as f64 / (nearest * ITEMS) as f64
+    found.sum::<usize>() as f64 / (nearest * queries.len()) as f64
 }
 
 /// A loss of the wrong sign falls, too; codes of the same class come closer under the right one alone.

@@ -65,7 +65,8 @@ fn shown(value: Option<Value>, column: &str, now: u64) -> String {
     match value {
         None => String::new(),
         Some(Value::Number(time)) if column == "changed" => {
-            ago(now.saturating_sub(time.as_u64().unwrap_or_default())) + " ago"
+            // A run of an unpacked bundle was started elsewhere.
+            time.as_u64().filter(|time| *time > 0).map_or(String::new(), |time| ago(now.saturating_sub(time)) + " ago")
         }
         Some(Value::Number(number)) if number.is_f64() => short(number.as_f64().unwrap_or_default()),
         Some(value) => plain(&value).replace(['\n', '\t'], " "),

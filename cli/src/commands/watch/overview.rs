@@ -10,12 +10,12 @@ use hashlab_sweep::PlannedRun;
 use crate::context::Context;
 
 /// Bytes of a log that are read from its end.
-const LOG: u64 = 16 << 10;
+const LOG_BYTES: u64 = 16 << 10;
 
 /// The name in the journal of the loss.
 const LOSS: &str = "loss";
-/// How the names of validation metrics begin in the journal.
-const VALIDATION: &str = "validation_";
+/// The name in the journal of the primary validation metric.
+const VALIDATION: &str = "validation_map";
 
 /// Runs of a sweep, and details of the chosen one.
 #[derive(Debug, Default)]
@@ -28,6 +28,8 @@ pub(super) struct Overview {
     pub(super) curves: Curves,
     /// Last lines of the chosen run's log.
     pub(super) log: Vec<String>,
+    /// Why the last reading failed, if it did.
+    pub(super) trouble: Option<String>,
 }
 
 /// A run.
@@ -39,7 +41,7 @@ pub(super) struct Row {
     pub(super) seed: u64,
     /// State in one word.
     pub(super) state: &'static str,
-    /// The last epoch, with its number of epochs where that is known; 0 before the first one.
+    /// The last epoch; 0 before the first one.
     pub(super) epoch: u64,
     pub(super) loss: Option<f64>,
     /// The last validation, or that of the selected epoch of a finished run.
@@ -97,9 +99,20 @@ impl Overview {
         let Some(row) = self.rows.get(self.chosen) else { return Ok(()) };
         let run = store.run(&row.id)?;
         self.curves = Curves::of(&run.metrics());
-        self.log = run.log_tail(LOG).lines().map(str::to_owned).collect();
+        self.log = run.log_tail(LOG_BYTES).lines().map(brief).collect();
         Ok(())
     }
+}
+
+/// A line of a log without what the title of the pane says: date, run and module.
+fn brief(line: &str) -> String {
+    let parts = line.split_once("run{id=").and_then(|(head, rest)| Some((head, rest.split_once("}: ")?.1)));
+    let Some((head, rest)) = parts else { return line.to_owned() };
+    let mut words = head.split_whitespace();
+    let time = words.next().and_then(|time| time.get(11..19)).unwrap_or_default();
+    let level = words.next().filter(|level| *level != "INFO").map(|level| format!("{level} ")).unwrap_or_default();
+    let said = rest.split_once(": ").map_or(rest, |(_, said)| said);
+    format!("{time} {level}{said}")
 }
 
 impl Row {
@@ -145,7 +158,7 @@ impl Curves {
             for (name, value) in &point.values {
                 let curve = match name.as_str() {
                     LOSS => &mut curves.loss,
-                    name if name.starts_with(VALIDATION) => &mut curves.validation,
+                    VALIDATION => &mut curves.validation,
                     _ => continue,
                 };
                 curve.extend(value.map(|value| (point.step as f64, value)));
@@ -175,6 +188,15 @@ pub(super) mod tests {
             message,
             stamp: [None; 4],
         }
+    }
+
+    #[test]
+    fn lines_of_a_log_are_brief() {
+        let line =
+            "2026-11-27T15:40:27.413189Z  WARN run{id=itq-b16-s1-76b5023e8b4b}: hashlab_app::worker: epoch done: 3";
+        assert_eq!(brief(line), "15:40:27 WARN epoch done: 3");
+        assert_eq!(brief(&line.replace("WARN", "INFO")), "15:40:27 epoch done: 3");
+        assert_eq!(brief("thread panicked"), "thread panicked");
     }
 
     #[test]

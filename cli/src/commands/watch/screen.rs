@@ -1,7 +1,7 @@
 //! The picture of a sweep in the terminal: a list of runs above the curves, or the log, of the chosen one.
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::{Marker, border};
 use ratatui::text::{Line, Span};
@@ -26,7 +26,7 @@ pub(super) enum Pane {
 
 impl Pane {
     /// The other one.
-    pub(super) fn next(self) -> Self {
+    pub(super) fn other(self) -> Self {
         match self {
             Self::Curves => Self::Log,
             Self::Log => Self::Curves,
@@ -51,7 +51,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, overview: &Overview, pane: Pane, look:
     }
     let arrows = if look.utf8 { "↑ ↓" } else { "up, down" };
     let other = if pane == Pane::Curves { "log" } else { "curves" };
-    frame.render_widget(Line::from(format!(" {arrows}: choose a run   tab: {other}   q: quit")), keys);
+    let last = match &overview.trouble {
+        None => Line::from(format!(" {arrows}: choose a run   tab: {other}   q: quit")),
+        Some(trouble) => Line::styled(format!(" not read: {trouble}"), look.of("failed")),
+    };
+    frame.render_widget(last, keys);
 }
 
 /// The name of the sweep, and how many runs are in each state.
@@ -97,29 +101,69 @@ impl Look {
     }
 }
 
-fn draw_runs(frame: &mut Frame<'_>, area: Rect, overview: &Overview, look: Look) {
-    let right = |text: String| Cell::from(Line::from(text).right_aligned());
+/// A column of the list of runs.
+struct Column {
+    name: &'static str,
+    cells: Vec<String>,
+    /// Whether it holds numbers, which end at its right border.
+    numbers: bool,
+}
+
+impl Column {
+    fn new(name: &'static str, numbers: bool, overview: &Overview, cell: impl Fn(&Row) -> String) -> Self {
+        Self { name, cells: overview.rows.iter().map(cell).collect(), numbers }
+    }
+
+    /// Width of the widest cell, the name included.
+    fn width(&self) -> usize {
+        let cells = self.cells.iter().map(String::as_str).chain([self.name]);
+        cells.map(|cell| Line::from(cell).width()).max().unwrap_or(0)
+    }
+
+    fn alignment(&self) -> Alignment {
+        if self.numbers { Alignment::Right } else { Alignment::Left }
+    }
+}
+
+/// The columns that fit into `width`; those that say least are left out first.
+fn columns(overview: &Overview, width: usize) -> Vec<Column> {
+    /// Characters of the last column that must stay.
+    const LEAST: usize = 24;
     let number = |value: Option<f64>, digits: usize| value.map_or(String::new(), |value| format!("{value:.digits$}"));
-    let line = |row: &Row| {
-        let epoch = if row.epoch > 0 { row.epoch.to_string() } else { String::new() };
-        TableRow::new([
-            Cell::from(row.state).style(look.of(row.state)),
-            Cell::from(row.label.clone()),
-            right(row.bits.to_string()),
-            right(row.seed.to_string()),
-            right(epoch),
-            right(number(row.loss, 4)),
-            right(number(row.validation, 3)),
-            Cell::from(if row.message.is_empty() { row.id.to_string() } else { row.message.clone() }),
-        ])
+    let epoch = |row: &Row| if row.epoch > 0 { row.epoch.to_string() } else { String::new() };
+    let mut columns = vec![
+        Column::new("state", false, overview, |row| row.state.to_owned()),
+        Column::new("row", false, overview, |row| row.label.clone()),
+        Column::new("bits", true, overview, |row| row.bits.to_string()),
+        Column::new("seed", true, overview, |row| row.seed.to_string()),
+        Column::new("epoch", true, overview, epoch),
+        Column::new("loss", true, overview, |row| number(row.loss, 4)),
+        Column::new("validation", true, overview, |row| number(row.validation, 3)),
+    ];
+    for name in ["loss", "epoch", "row", "bits", "seed"] {
+        if columns.iter().map(|column| column.width() + 1).sum::<usize>() + LEAST > width {
+            columns.retain(|column| column.name != name);
+        }
+    }
+    let run = |row: &Row| if row.message.is_empty() { row.id.to_string() } else { row.message.clone() };
+    columns.push(Column::new("run", false, overview, run));
+    columns
+}
+
+fn draw_runs(frame: &mut Frame<'_>, area: Rect, overview: &Overview, look: Look) {
+    let columns = columns(overview, usize::from(area.width).saturating_sub(2));
+    let line = |(at, row): (usize, &Row)| {
+        let cell = |column: &'_ Column| {
+            let style = if column.name == "state" { look.of(row.state) } else { Style::new() };
+            Cell::from(Line::from(column.cells[at].clone()).alignment(column.alignment())).style(style)
+        };
+        TableRow::new(columns.iter().map(cell))
     };
-    let label = overview.rows.iter().map(|row| Line::from(row.label.as_str()).width()).max().unwrap_or(0).clamp(6, 30);
-    let widths = [11, label as u16, 4, 4, 5, 8, 10].map(Constraint::Length);
-    let widths = widths.into_iter().chain([Constraint::Fill(1)]);
-    let numbers = ["bits", "seed", "epoch", "loss", "validation"].map(|name| right(name.to_owned()));
-    let names = ["state", "row"].map(Cell::from).into_iter().chain(numbers).chain([Cell::from("run")]);
+    let names = columns.iter().map(|column| Cell::from(Line::from(column.name).alignment(column.alignment())));
+    let (_, all_but_last) = columns.split_last().expect("there are columns");
+    let widths = all_but_last.iter().map(|column| Constraint::Length(column.width() as u16));
     let title = format!(" {} of {} ", (overview.chosen + 1).min(overview.rows.len()), overview.rows.len());
-    let table = Table::new(overview.rows.iter().map(line), widths)
+    let table = Table::new(overview.rows.iter().enumerate().map(line), widths.chain([Constraint::Fill(1)]))
         .header(TableRow::new(names).style(Modifier::BOLD))
         .row_highlight_style(Modifier::REVERSED)
         .block(look.block(title));
@@ -127,13 +171,29 @@ fn draw_runs(frame: &mut Frame<'_>, area: Rect, overview: &Overview, look: Look)
     frame.render_stateful_widget(table, area, &mut TableState::new().with_selected(overview.chosen));
 }
 
+/// What stands in the place of a curve without points.
+fn without_points(name: &str, overview: &Overview) -> String {
+    match overview.rows.get(overview.chosen) {
+        Some(row) if row.state == "finished" => format!("the method has no {name} over epochs"),
+        _ => format!("no {name} yet"),
+    }
+}
+
 /// Loss and validation side by side: their values have no scale in common.
 fn draw_curves(frame: &mut Frame<'_>, area: Rect, overview: &Overview, look: Look) {
     let [left, right] = Layout::horizontal([Constraint::Fill(1); 2]).areas(area);
     let color = |color| if look.colors { Style::new().fg(color) } else { Style::new() };
     let curves = &overview.curves;
-    draw_curve(frame, left, ("loss", &curves.loss), color(Color::Yellow), look);
-    draw_curve(frame, right, ("validation", &curves.validation), color(Color::Cyan), look);
+    for (area, name, points, style) in [
+        (left, "loss", &curves.loss, color(Color::Yellow)),
+        (right, "validation", &curves.validation, color(Color::Cyan)),
+    ] {
+        let block = look.block(format!(" {name} "));
+        match points.as_slice() {
+            [] => frame.render_widget(Paragraph::new(without_points(name, overview)).block(block), area),
+            points => draw_curve(frame, area, points, style, block),
+        }
+    }
 }
 
 /// The last values, for a terminal without the characters of which curves are drawn.
@@ -143,22 +203,23 @@ fn draw_values(frame: &mut Frame<'_>, area: Rect, overview: &Overview, look: Loo
     for (area, name, points) in [(left, "loss", loss), (right, "validation", validation)] {
         let lines = usize::from(area.height).saturating_sub(2);
         let last = points[points.len().saturating_sub(lines)..].iter();
-        let text: Vec<Line<'_>> = last.map(|(epoch, value)| Line::from(format!("epoch {epoch}: {value:.4}"))).collect();
+        let mut text: Vec<Line<'_>> =
+            last.map(|(epoch, value)| Line::from(format!("epoch {epoch}: {value:.4}"))).collect();
+        if text.is_empty() {
+            text.push(Line::from(without_points(name, overview)));
+        }
         frame.render_widget(Paragraph::new(text).block(look.block(format!(" {name} "))), area);
     }
 }
 
-fn draw_curve(frame: &mut Frame<'_>, area: Rect, (name, points): (&str, &[(f64, f64)]), style: Style, look: Look) {
-    let block = look.block(format!(" {name} "));
-    let (Some(first), Some(last)) = (points.first(), points.last()) else {
-        frame.render_widget(Paragraph::new(format!("no {name} yet")).block(block), area);
-        return;
-    };
+/// A curve of at least one point.
+fn draw_curve(frame: &mut Frame<'_>, area: Rect, points: &[(f64, f64)], style: Style, block: Block<'_>) {
     let (low, high) = points.iter().fold((f64::MAX, f64::MIN), |(low, high), (_, y)| (low.min(*y), high.max(*y)));
     // A curve of equal values is a line in the middle.
     let margin = if high > low { 0.0 } else { low.abs().max(1.0) * 0.1 };
     let (low, high) = (low - margin, high + margin);
-    let span = [first.0.min(last.0 - 1.0), last.0];
+    let (first, last) = (points[0].0, points[points.len() - 1].0);
+    let span = [first.min(last - 1.0), last];
     let line = Dataset::default().marker(Marker::Braille).graph_type(GraphType::Line).style(style).data(points);
     let x_labels = span.map(|epoch| format!("epoch {epoch:.0}"));
     let y_labels = [low, high].map(|value| format!("{value:.3}"));
@@ -202,6 +263,7 @@ mod tests {
             chosen: 1,
             curves: Curves { loss: points(|x| 3.0 / x), validation: points(|x| 1.0 - 1.0 / x) },
             log: vec!["first line".to_owned(), "a bell\u{7} and an escape\u{1b}[2J".to_owned()],
+            trouble: None,
         }
     }
 
@@ -224,6 +286,23 @@ mod tests {
         let pictures = [Pane::Curves, Pane::Log].map(|pane| drawn(&overview(), (80, 20), pane, false));
         assert!(pictures.iter().all(|text| text.is_ascii()), "{pictures:?}");
         insta::assert_snapshot!(pictures.concat());
+    }
+
+    #[test]
+    fn numbers_are_whole_or_left_out() {
+        let mut overview = overview();
+        overview.rows[0].seed = 123_456_789;
+        assert!(drawn(&overview, (100, 20), Pane::Log, true).contains(" 123456789 "));
+        let narrow = drawn(&overview, (45, 20), Pane::Log, true);
+        assert!(narrow.contains("validation run") && narrow.contains("cibhash-b64-s0"), "{narrow}");
+        assert!(!narrow.contains("6789"), "{narrow}");
+    }
+
+    #[test]
+    fn a_reading_that_failed_is_named() {
+        let mut overview = overview();
+        overview.trouble = Some("the disk is away".to_owned());
+        assert!(drawn(&overview, (80, 20), Pane::Log, true).contains("not read: the disk is away"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::time::Duration;
 pub use bars::{BarStyle, Bars};
 pub use event::{ExecEvent, Observer, Quiet};
 pub use lines::Lines;
-pub use terminal::{Stderr, Terminal};
+pub use terminal::{Hold, Stderr, Terminal};
 
 /// Chooses the display of progress on standard error: [`Bars`] on a terminal that can redraw them, [`Lines`] elsewhere.
 pub fn on_stderr() -> Box<dyn Observer> {

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashlab_store::ascii;
 use rustix::termios::tcgetwinsize;
@@ -79,8 +80,39 @@ impl Default for Stderr {
     }
 }
 
+/// What is written to [`Stderr`] meanwhile, if it is held.
+static HELD: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+
+/// A time during which nothing is written over a picture on the terminal; on drop, what was held is written.
+#[derive(Debug)]
+pub struct Hold(());
+
+impl Stderr {
+    /// Keeps what all [`Stderr`]s write until the value is dropped.
+    pub fn hold() -> Hold {
+        held().get_or_insert_default();
+        Hold(())
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let kept = held().take().unwrap_or_default();
+        // A terminal that went away takes nothing.
+        let _ = io::stderr().write_all(&kept);
+    }
+}
+
+fn held() -> MutexGuard<'static, Option<Vec<u8>>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(held) = held().as_mut() {
+            held.extend_from_slice(bytes);
+            return Ok(bytes.len());
+        }
         match std::str::from_utf8(bytes) {
             Ok(text) if self.ascii => io::stderr().write_all(ascii(text).as_bytes()).map(|()| bytes.len()),
             _ => io::stderr().write(bytes),

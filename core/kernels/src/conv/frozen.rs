@@ -69,7 +69,7 @@ impl FrozenConv {
                 cpu::with_elements(bias, |b| {
                     Ok(match conv.depthwise {
                         true => Weights::Depthwise(depthwise::Packed::new(w, b)),
-                        false if Filters::pay([out, depth, kh, kw], conv.window) => {
+                        false if Filters::pays([out, depth, kh, kw], conv.window) => {
                             Weights::Winograd(Filters::new(w, [out, depth], b))
                         }
                         false => Weights::Dense(dense::Weights::forward(w, [out, depth, kh * kw], b, reuse)),

@@ -26,15 +26,15 @@ const OUTPUTS: usize = 2;
 /// Elements of a transformed tile.
 const POINTS: usize = INPUTS * INPUTS;
 
-/// Tiles that share a pass over the weights: enough to read these rarely, and few enough that their transforms stay in
-/// the third-level cache.
-const TOGETHER: usize = 96;
+/// The fewest tiles of a band, which share a pass over the weights: enough to read these rarely, and few enough that their
+/// transforms stay in the third-level cache.
+const TILES_PER_BAND: usize = 96;
 
-/// Channels, of input and output, that whole vectors of every instruction set hold.
-const VECTOR: usize = 16;
+/// Numbers of channels must be multiples of it: of the longest vectors.
+const CHANNEL_MULTIPLE: usize = 16;
 
 /// The fewest channels with which the products outweigh the transforms.
-const LEAST: usize = 32;
+const MIN_CHANNELS: usize = 32;
 
 /// The transformed weights of a convolution.
 pub(super) struct Filters {
@@ -45,9 +45,9 @@ pub(super) struct Filters {
 }
 
 impl Filters {
-    /// Whether convolutions with weights `(out, in, kh, kw)` are faster so.
-    pub(super) fn pay([out, channels, kh, kw]: [usize; 4], window: Window) -> bool {
-        let whole = |count: usize| count >= LEAST && count.is_multiple_of(VECTOR);
+    /// Whether convolutions with weights `(out, in, kh, kw)` are faster by tiles than by windows.
+    pub(super) fn pays([out, channels, kh, kw]: [usize; 4], window: Window) -> bool {
+        let whole = |count: usize| count >= MIN_CHANNELS && count.is_multiple_of(CHANNEL_MULTIPLE);
         [kh, kw] == [3, 3] && window.stride == 1 && whole(channels) && whole(out) && !Tiles::pay(channels, out)
     }
 
@@ -130,7 +130,7 @@ impl<'a> Plan<'a> {
         mut buffer: &'o mut [MaybeUninit<f32>],
         out: usize,
     ) -> Vec<(Range<usize>, &'o mut [MaybeUninit<f32>])> {
-        let (all, step) = (self.g.images * self.lines, TOGETHER.div_ceil(self.tiles));
+        let (all, step) = (self.g.images * self.lines, TILES_PER_BAND.div_ceil(self.tiles));
         let lines = (0..all).step_by(step).map(|start| start..(start + step).min(all));
         let cut = |lines: Range<usize>| {
             let (band, rest) = std::mem::take(&mut buffer).split_at_mut(self.pixels(&lines).len() * out);
@@ -187,7 +187,7 @@ impl Band<'_> {
     }
 
     /// The input pixels of a tile.
-    fn inputs(&self, line: usize, tile: usize) -> [[&[f32]; INPUTS]; INPUTS] {
+    fn pixels(&self, line: usize, tile: usize) -> [[&[f32]; INPUTS]; INPUTS] {
         let (g, channels) = (self.plan.g, self.filters.channels);
         let (height, width) = g.input;
         let (image, top) = (line / self.plan.lines, line % self.plan.lines * OUTPUTS);
@@ -206,19 +206,19 @@ impl Band<'_> {
 
 /// `Bᵀ d` of one column.
 #[inline(always)]
-fn transform<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; INPUTS]) -> [S::f32s; INPUTS] {
+fn input_transform<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; INPUTS]) -> [S::f32s; INPUTS] {
     [simd.sub_f32s(a, c), simd.add_f32s(b, c), simd.sub_f32s(c, b), simd.sub_f32s(b, d)]
 }
 
 /// `Aᵀ m` of one column.
 #[inline(always)]
-fn gather<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; INPUTS]) -> [S::f32s; OUTPUTS] {
+fn output_transform<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; INPUTS]) -> [S::f32s; OUTPUTS] {
     let [sum, difference] = [simd.add_f32s(b, c), simd.sub_f32s(b, c)];
     [simd.add_f32s(a, sum), simd.sub_f32s(difference, d)]
 }
 
 // Closures would say the following in less. But the compiler need not inline a closure, and one that it does not inline
-// is compiled for the oldest of processors.
+// is compiled for the baseline instruction set.
 
 /// The transform of the inputs.
 struct Inputs<'a> {
@@ -233,7 +233,7 @@ impl WithSimd for Inputs<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let (channels, size) = (self.band.filters.channels, self.to.len() / POINTS);
         for (at, (line, tile)) in self.band.tiles().enumerate() {
-            let pixels = self.band.inputs(line, tile);
+            let pixels = self.band.pixels(line, tile);
             for channel in (0..channels).step_by(S::F32_LANES) {
                 // Column by column of the tile, then row by row of what they became.
                 let mut columns = [[simd.splat_f32s(0.0); INPUTS]; INPUTS];
@@ -241,10 +241,11 @@ impl WithSimd for Inputs<'_> {
                     for (row, to) in to.iter_mut().enumerate() {
                         *to = load(simd, &pixels[row][column][channel..]);
                     }
-                    *to = transform(simd, *to);
+                    *to = input_transform(simd, *to);
                 }
                 for row in 0..INPUTS {
-                    let line = transform(simd, [columns[0][row], columns[1][row], columns[2][row], columns[3][row]]);
+                    let line =
+                        input_transform(simd, [columns[0][row], columns[1][row], columns[2][row], columns[3][row]]);
                     for (column, value) in line.into_iter().enumerate() {
                         let start = (row * INPUTS + column) * size + at * channels + channel;
                         put(simd, &mut self.to[start..], value);
@@ -290,11 +291,11 @@ impl WithSimd for Outputs<'_, '_> {
                         let start = (row * INPUTS + column) * size + at * out + channel;
                         *point = load(simd, &self.products[start..]);
                     }
-                    *sums = gather(simd, points);
+                    *sums = output_transform(simd, points);
                 }
                 let bias = load(simd, &filters.bias[channel..]);
                 for row in 0..rows {
-                    let values = gather(simd, [sums[0][row], sums[1][row], sums[2][row], sums[3][row]]);
+                    let values = output_transform(simd, [sums[0][row], sums[1][row], sums[2][row], sums[3][row]]);
                     for (column, value) in values.into_iter().enumerate().take(columns) {
                         let start = (pixel + row * width + column) * out + channel;
                         let mut value = simd.add_f32s(value, bias);
