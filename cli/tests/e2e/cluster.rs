@@ -316,8 +316,8 @@ fn a_repetition_that_fails_on_a_cluster_keeps_the_result() {
 
 #[test]
 fn the_first_failure_cancels_the_others_if_asked_to() {
-    let text = ALIKE.replace("[[method]]\nname = \"sh\"\nlabel = \"SH 8\"\nbits = [8]\n\n", "");
-    let cluster = Cluster::with(&text, "runs_per_task = 6\n");
+    let cluster = Cluster::with(ALIKE, "runs_per_task = 6\n");
+    cluster.0.write_alike();
     let ended = cluster.sweep(&["--fail-fast"]);
     assert_eq!(ended.code, Some(3), "{ended:#?}");
     assert!(ended.stderr.contains("stopping after 1 failure: the other runs are cancelled\n"), "{}", ended.stderr);
