@@ -119,6 +119,7 @@ fn find(program: &str) -> Option<PathBuf> {
 
 /// GNU parallel, or `xargs` where it is not installed, starts the commands four at a time.
 #[test]
+#[expect(clippy::print_stderr, reason = "a test of something else says so")]
 fn gnu_parallel_executes_the_commands_of_a_plan() {
     let lab = Lab::with(TINY);
     lab.write("commands", lab.ok(&["plan", FILE, "--format", "commands"]));

@@ -243,10 +243,8 @@ impl WithSimd for Inputs<'_> {
                     }
                     *to = input_transform(simd, *to);
                 }
-                for row in 0..INPUTS {
-                    let line =
-                        input_transform(simd, [columns[0][row], columns[1][row], columns[2][row], columns[3][row]]);
-                    for (column, value) in line.into_iter().enumerate() {
+                for (row, line) in transposed(simd, columns).into_iter().enumerate() {
+                    for (column, value) in input_transform(simd, line).into_iter().enumerate() {
                         let start = (row * INPUTS + column) * size + at * channels + channel;
                         put(simd, &mut self.to[start..], value);
                     }
@@ -254,6 +252,18 @@ impl WithSimd for Inputs<'_> {
             }
         }
     }
+}
+
+/// Rows in the place of columns.
+#[inline(always)]
+fn transposed<S: Simd, const N: usize, const M: usize>(simd: S, columns: [[S::f32s; N]; M]) -> [[S::f32s; M]; N] {
+    let mut rows = [[simd.splat_f32s(0.0); M]; N];
+    for (column, values) in columns.into_iter().enumerate() {
+        for (row, value) in values.into_iter().enumerate() {
+            rows[row][column] = value;
+        }
+    }
+    rows
 }
 
 /// Stores a whole vector.
@@ -294,8 +304,8 @@ impl WithSimd for Outputs<'_, '_> {
                     *sums = output_transform(simd, points);
                 }
                 let bias = load(simd, &filters.bias[channel..]);
-                for row in 0..rows {
-                    let values = output_transform(simd, [sums[0][row], sums[1][row], sums[2][row], sums[3][row]]);
+                for (row, line) in transposed(simd, sums).into_iter().enumerate().take(rows) {
+                    let values = output_transform(simd, line);
                     for (column, value) in values.into_iter().enumerate().take(columns) {
                         let start = (pixel + row * width + column) * out + channel;
                         let mut value = simd.add_f32s(value, bias);

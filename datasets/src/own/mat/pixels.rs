@@ -198,7 +198,7 @@ mod tests {
             ("iall.h5", "nhw3", None),
         ];
         for (file, name, order) in cases {
-            let names = Box::leak(Box::new([&*name]));
+            let names = Box::leak(Box::new([name]));
             let array = PixelArray::open(&fixture(file), names, order).unwrap();
             assert_eq!(array.sizes, [12, 5, 4], "{file}#{name}");
             for n in [0, 11, 3, 4, 7, 8] {
