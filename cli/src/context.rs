@@ -96,8 +96,14 @@ impl Context {
         words.push("exec".to_owned());
         words.extend(args.file.is_none().then(|| QUICKSTART.0.to_owned()));
         words.extend(words_of(args));
-        ShellCommand { env: overriding_env(), words }
+        ShellCommand { env: overriding_env().into_iter().chain(of_execution()).collect(), words }
     }
+}
+
+/// The variables that say how runs are executed, which all tasks of a sweep need alike.
+fn of_execution() -> impl Iterator<Item = (String, String)> {
+    let set = |name: &str| Some((name.to_owned(), std::env::var(name).ok().filter(|value| !value.is_empty())?));
+    ["HASHLAB_CPU", "HASHLAB_DEVICE", "HASHLAB_LOCKS"].into_iter().filter_map(set)
 }
 
 /// Refuses what is in the place of a directory, which a flag or a variable names.

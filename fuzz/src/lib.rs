@@ -24,6 +24,13 @@ impl Folder {
         Self(tempfile::tempdir().expect("a folder can be made").keep())
     }
 
+    /// Makes a folder with the images of six items, `0.png` to `5.png`.
+    pub fn of_images() -> Self {
+        let folder = Self::new();
+        (0..6).for_each(|item| _ = folder.write(&format!("{item}.png"), include_bytes!("../corpus/image/grey.png")));
+        folder
+    }
+
     /// Writes a file, with the folders around it.
     pub fn write(&self, name: &str, bytes: &[u8]) -> String {
         let path = self.0.join(name);

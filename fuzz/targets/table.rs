@@ -7,12 +7,7 @@ use hashlab_fuzz::{Folder, registered};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 
-/// Six items have an image, `0.png` to `5.png`.
-static FOLDER: LazyLock<Folder> = LazyLock::new(|| {
-    let folder = Folder::new();
-    (0..6).for_each(|item| _ = folder.write(&format!("{item}.png"), include_bytes!("../corpus/image/grey.png")));
-    folder
-});
+static FOLDER: LazyLock<Folder> = LazyLock::new(Folder::of_images);
 
 fuzz_target!(|bytes: &[u8]| {
     let name = match bytes {

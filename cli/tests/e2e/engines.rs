@@ -101,12 +101,14 @@ fn the_tasks_of_a_hyperqueue_job_execute_a_plan() {
     assert!(words(&tasks[0]["command"]).windows(2).any(|pair| pair == ["--device", "cuda"]), "{tasks:#?}");
 
     let mut plan = lab.command(&["plan", FILE, "--format", "hq"]);
-    let plan = Ended::from(plan.env("HASHLAB_SET_TRAIN__EPOCHS", "8").output().unwrap()).stdout;
+    let plan =
+        Ended::from(plan.env("HASHLAB_SET_TRAIN__EPOCHS", "8").env("HASHLAB_LOCKS", "lease").output().unwrap()).stdout;
     let file: Value = toml::from_str(&plan).unwrap();
     satisfies("hyperqueue-job.schema.json", &file);
-    assert_eq!(file["task"][0]["env"], serde_json::json!({ "HASHLAB_SET_TRAIN__EPOCHS": "8" }));
+    let env = serde_json::json!({ "HASHLAB_LOCKS": "lease", "HASHLAB_SET_TRAIN__EPOCHS": "8" });
+    assert_eq!(file["task"][0]["env"], env, "what says which runs, and how all tasks claim them");
     for task in file["task"].as_array().unwrap().iter().rev() {
-        execute(&lab, &words(&task["command"]), &[("HASHLAB_SET_TRAIN__EPOCHS", "8")]);
+        execute(&lab, &words(&task["command"]), &[("HASHLAB_SET_TRAIN__EPOCHS", "8"), ("HASHLAB_LOCKS", "lease")]);
     }
     equal_tables(&lab);
     assert_eq!(lab.ok(&["plan", FILE, "--format", "hq"]), "", "nothing is left to do");

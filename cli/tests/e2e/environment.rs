@@ -85,21 +85,26 @@ fn a_bad_value_is_blamed_on_its_variable() {
     assert!(!lab.path("runs").exists(), "nothing has started");
 }
 
+fn set_mode(lab: &Lab, name: &str, mode: u32) {
+    std::fs::set_permissions(lab.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Runs the program as a user without rights of root.
+fn by_another_user(lab: &Lab, args: &[&str]) -> Ended {
+    let mut command = lab.command(args);
+    if rustix::process::geteuid().is_root() {
+        command.uid(65534).gid(65534);
+    }
+    Ended::from(command.output().unwrap())
+}
+
 /// A feature cache that cannot be used is found before anything starts. One that can only be read serves where it holds
 /// features.
 #[test]
 fn a_useless_cache_is_refused_at_the_start() {
     let lab = Lab::with(TINY);
-    let mode = |name: &str, mode: u32| {
-        std::fs::set_permissions(lab.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
-    };
-    let other = |args: &[&str]| {
-        let mut command = lab.command(args);
-        if rustix::process::geteuid().is_root() {
-            command.uid(65534).gid(65534);
-        }
-        Ended::from(command.output().unwrap())
-    };
+    let mode = |name: &str, mode: u32| set_mode(&lab, name, mode);
+    let other = |args: &[&str]| by_another_user(&lab, args);
     mode("", 0o777);
     lab.write("file", "no folder");
     std::fs::create_dir(lab.path("theirs")).unwrap();
@@ -125,16 +130,8 @@ fn a_useless_cache_is_refused_at_the_start() {
 fn what_another_user_keeps_is_not_taken_for_absent() {
     let lab = Lab::with(TINY);
     let table = lab.ok(&["sweep", FILE, "--no-times"]);
-    let mode = |name: &str, mode: u32| {
-        std::fs::set_permissions(lab.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
-    };
-    let other = |args: &[&str]| {
-        let mut command = lab.command(args);
-        if rustix::process::geteuid().is_root() {
-            command.uid(65534).gid(65534);
-        }
-        Ended::from(command.output().unwrap())
-    };
+    let mode = |name: &str, mode: u32| set_mode(&lab, name, mode);
+    let other = |args: &[&str]| by_another_user(&lab, args);
     mode("", 0o755);
     let theirs = other(&["table", NAME, "--no-times"]);
     assert_eq!((theirs.code, theirs.stdout), (Some(0), table.clone()), "{}", theirs.stderr);

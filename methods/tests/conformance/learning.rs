@@ -7,24 +7,10 @@ use hashlab_methods::METHODS;
 use hashlab_train::{Fit, TrainConfig, TrainData, fit};
 
 use crate::training::{Notes, Synthetic};
-use crate::{CLASSES, ITEMS, build, class_of, context, features_around, labels, modalities, views_of};
+use crate::{CLASSES, ITEMS, build, class_of, context, features_around, labels, modalities};
 
 /// Share of a cluster's center in the items: little enough that untrained codes find few items of a class.
 const FAINT: f64 = 0.6;
-
-/// Items whose classes are hard to tell.
-struct Faint<'a>(&'a MethodEntry);
-
-impl TrainData for Faint<'_> {
-    fn len(&self) -> usize {
-        ITEMS
-    }
-
-    fn batch(&self, items: &[u32], spec: &BatchSpec, at: &Progress) -> Result<Batch> {
-        let views = views_of(spec, at, |modality, view| features_around(FAINT, self.0, modality, items, view));
-        Ok(Batch { items: items.to_vec(), views, labels: labels(self.0, items) })
-    }
-}
 
 /// Trains for `epochs` of four steps, and returns the losses of the epochs.
 fn train(method: &MethodEntry, built: &mut AnyMethod, data: &dyn TrainData, epochs: usize) -> Vec<f64> {
@@ -75,7 +61,7 @@ fn training_brings_items_of_a_class_together() {
     for method in METHODS.iter().filter(|method| method.deep) {
         let mut built = build(method, 0);
         let before = precision(method, &built);
-        train(method, &mut built, &Faint(method), 40);
+        train(method, &mut built, &Synthetic { method, share: FAINT }, 40);
         let after = precision(method, &built);
         assert!(after > before + 0.05, "{}: precision {after:.3} after training, {before:.3} before", method.info.name);
     }
@@ -95,7 +81,7 @@ impl TrainData for Renumbered<'_> {
     }
 
     fn batch(&self, items: &[u32], spec: &BatchSpec, at: &Progress) -> Result<Batch> {
-        let batch = Synthetic(self.0).batch(items, spec, at)?;
+        let batch = Synthetic::of(self.0).batch(items, spec, at)?;
         Ok(Batch { items: items.iter().map(|item| renumbered(*item)).collect(), ..batch })
     }
 }
@@ -104,7 +90,7 @@ impl TrainData for Renumbered<'_> {
 #[test]
 fn the_numbers_of_items_do_not_matter() {
     for method in METHODS.iter().filter(|method| method.deep) {
-        let losses = train(method, &mut build(method, 0), &Synthetic(method), 4);
+        let losses = train(method, &mut build(method, 0), &Synthetic::of(method), 4);
         let mut items = vec![0; ITEMS];
         for item in 0..ITEMS as u32 {
             items[renumbered(item) as usize] = item;

@@ -26,6 +26,9 @@ const DIM: usize = 24;
 const CLASSES: usize = 3;
 const BITS: usize = 16;
 
+/// Share of a class's center in its items with which untrained codes find most items of a class.
+const CLEAR: f64 = 2.0;
+
 /// The modalities that a method is tested on: those that it needs, or images.
 fn modalities(method: &MethodEntry) -> &'static [Modality] {
     method.info.needs.fixed().unwrap_or(&[Modality::Image])
@@ -55,7 +58,7 @@ fn class_of(item: u32) -> usize {
 /// Clustered features; each view adds noise of its own. Those of a method's second modality are others than of its
 /// first.
 fn features(method: &MethodEntry, modality: Modality, items: &[u32], view: u64) -> Tensor {
-    features_around(2.0, method, modality, items, view)
+    features_around(CLEAR, method, modality, items, view)
 }
 
 /// Features that consist of a cluster's center, times `share`, and noise.

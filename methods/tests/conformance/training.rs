@@ -9,10 +9,20 @@ use hashlab_method::{AnyMethod, Batch, BatchSpec, HashMethod, MethodEntry, Progr
 use hashlab_methods::METHODS;
 use hashlab_train::{Checkpoint, Fit, TrainConfig, TrainData, TrainEnd, TrainObserver, fit};
 
-use crate::{ITEMS, bits, build, encode_as, features, labels, modalities, plain, state_bits, views_of};
+use crate::{CLEAR, ITEMS, bits, build, encode_as, features_around, labels, modalities, plain, state_bits, views_of};
 
-/// Batches of synthetic features.
-pub(crate) struct Synthetic<'a>(pub(crate) &'a MethodEntry);
+/// Batches of synthetic features, of which the centers of classes are a share.
+pub(crate) struct Synthetic<'a> {
+    pub(crate) method: &'a MethodEntry,
+    pub(crate) share: f64,
+}
+
+impl<'a> Synthetic<'a> {
+    /// Items whose classes are easy to tell.
+    pub(crate) fn of(method: &'a MethodEntry) -> Self {
+        Self { method, share: CLEAR }
+    }
+}
 
 impl TrainData for Synthetic<'_> {
     fn len(&self) -> usize {
@@ -20,8 +30,9 @@ impl TrainData for Synthetic<'_> {
     }
 
     fn batch(&self, items: &[u32], spec: &BatchSpec, at: &Progress) -> Result<Batch> {
-        let views = views_of(spec, at, |modality, view| features(self.0, modality, items, view));
-        Ok(Batch { items: items.to_vec(), views, labels: labels(self.0, items) })
+        let of = |modality, view| features_around(self.share, self.method, modality, items, view);
+        let views = views_of(spec, at, of);
+        Ok(Batch { items: items.to_vec(), views, labels: labels(self.method, items) })
     }
 }
 
@@ -82,7 +93,7 @@ pub(crate) fn train(
     let mut validate = |trained: &dyn HashMethod| {
         Ok(encode_as(method, trained, modality).sqr()?.mean_all()?.to_scalar::<f32>().map(f64::from)?)
     };
-    let data = Synthetic(method);
+    let data = Synthetic::of(method);
     let (trained, validate) = (built.as_mut(), &mut validate);
     Some(fit(Fit { method: trained, config: &config, seed, data: &data, validate, observer: notes, resume }).unwrap())
 }
@@ -94,7 +105,7 @@ fn every_trainable_variable_receives_a_gradient() {
         let at = Progress { epoch: 0, epochs: 1, step: 0, steps: 1, seed: 0 };
         let spec = built.batch_spec();
         let items: Vec<u32> = (0..16 * spec.samplers as u32).collect();
-        let batch = Synthetic(method).batch(&items, &spec, &at).unwrap();
+        let batch = Synthetic::of(method).batch(&items, &spec, &at).unwrap();
         let loss = built.loss(&batch, &at).unwrap();
         let grads = hashlab_kernels::backward(&loss.total).unwrap();
         for (name, var) in built.param_groups().into_iter().flat_map(|group| group.vars) {
