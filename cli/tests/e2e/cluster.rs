@@ -28,8 +28,9 @@ after=$(sed -n 's/^#SBATCH --dependency=afterany://p' "$script" | tr : ' ')
 mkdir "$dir/tasks"
 for task in $(seq 0 "${last:-0}"); do echo PENDING > "$dir/tasks/$task"; done
 {
-    for other in $after; do while [ ! -e "$here/jobs/$other/over" ]; do sleep 0.02; done; done
+    for other in $after; do while [ -e "$here" ] && [ ! -e "$here/jobs/$other/over" ]; do sleep 0.02; done; done
     for task in $(seq 0 "${last:-0}"); do
+        [ -e "$here" ] || exit # the test is over
         while [ -e "$here/hold" ]; do sleep 0.02; done
         [ -e "$dir/cancelled" ] && { rm -f "$dir/tasks/$task"; continue; }
         echo RUNNING > "$dir/tasks/$task"
