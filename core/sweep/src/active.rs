@@ -32,8 +32,8 @@ pub(crate) fn without_inactive(merged: &Merged<'_>, section: Section, mut settin
     settings
 }
 
-/// The sections of [`applicable`] without inactive keys.
-pub(crate) fn active(merged: &Merged<'_>, modalities: &[Modality]) -> Tables {
-    let tables = applicable(merged, modalities).into_iter();
-    tables.map(|(section, settings)| (section, Arc::new(without_inactive(merged, section, settings)))).collect()
+/// Sections that [`applicable`] found, without inactive keys.
+pub(crate) fn active(merged: &Merged<'_>, tables: &BTreeMap<Section, Settings>) -> Tables {
+    let active = |section: Section, table: &Settings| Arc::new(without_inactive(merged, section, table.clone()));
+    tables.iter().map(|(&section, table)| (section, active(section, table))).collect()
 }

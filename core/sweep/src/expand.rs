@@ -27,7 +27,7 @@ const MAP_AT: &str = "map_at";
 type Resolve<'r> = &'r mut dyn FnMut(Modality, &Settings) -> Result<Settings, String>;
 
 /// A method's runs at one point of its grid.
-struct AtPoint<'a> {
+pub(crate) struct AtPoint<'a> {
     index: usize,
     table: &'a MethodTable,
     tables: Tables,
@@ -125,27 +125,28 @@ impl Experiment {
         if !method.seeded {
             seeds.truncate(1);
         }
+        let tables = applicable(merged, &table.modalities);
         Ok(AtPoint {
             index,
             table,
-            tables: active(merged, &table.modalities),
+            tables: active(merged, &tables),
             bits,
             seeds,
             label: Arc::clone(label),
-            template: Arc::new(self.config(table, merged, encoders)?),
+            template: Arc::new(self.config(table, merged, tables, encoders)?),
         })
     }
 
-    /// The configuration of a point's runs: in each section, the keys that differ from their defaults and can change a
-    /// result.
+    /// The configuration of a point's runs, of which `tables` are the applicable sections: in each, the keys that differ
+    /// from their defaults and can change a result.
     fn config(
         &self,
         table: &MethodTable,
         merged: &Merged<'_>,
+        mut tables: BTreeMap<Section, Settings>,
         encoders: &mut Encoders<'_>,
     ) -> Result<RunConfig, PlanError> {
         let method = &self.catalog.methods[table.method];
-        let mut tables = applicable(merged, &table.modalities);
         let mut resolved = ByModality::default();
         for &modality in &table.modalities {
             let section = tables.remove(&Section::Encoder(modality)).unwrap_or_default();
@@ -198,6 +199,12 @@ impl<'a> AtPoint<'a> {
         self
     }
 
+    /// The identities of the runs.
+    pub(crate) fn ids(&self) -> Vec<RunId> {
+        let ids = self.template.ids();
+        self.bits.iter().flat_map(|&bits| ids.of_seeds(bits, &self.seeds)).collect()
+    }
+
     /// The runs, and the digest of the configuration that they share.
     fn runs(&self, differing: &[Key]) -> (String, Vec<PlannedRun>) {
         let ids = self.template.ids();
@@ -229,13 +236,13 @@ pub(crate) struct Expansion<'a, 'r> {
 }
 
 impl<'a> Expansion<'a, '_> {
-    /// Adds a method's runs at a point over what its points share; returns their identities.
+    /// Adds a method's runs at a point over what its points share; returns them.
     pub(crate) fn add(
         &mut self,
         (index, table): (usize, &'a MethodTable),
         base: &Base<'a>,
         point: &Layer,
-    ) -> Result<Vec<RunId>, PlanError> {
+    ) -> Result<&AtPoint<'a>, PlanError> {
         let merged = base.merged(&self.experiment.layers.above(point));
         let before = self.expanded.last().filter(|before| before.index == index);
         let label: Arc<str> = before.map_or_else(|| table.label.as_str().into(), |before| Arc::clone(&before.label));
@@ -245,10 +252,7 @@ impl<'a> Expansion<'a, '_> {
         if self.count > MOST_RUNS {
             return Err(PlanError::TooManyRuns);
         }
-        let ids = one.template.ids();
-        let runs = one.bits.iter().flat_map(|bits| one.seeds.iter().map(|seed| ids.id(*bits, *seed))).collect();
-        self.expanded.push(one);
-        Ok(runs)
+        Ok(self.expanded.push_mut(one))
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn expand<'a>(
             let numbers: Vec<Option<f64>> =
                 numbers.into_iter().zip(applies).map(|(number, applies)| applies.then_some(number)).collect();
             let value = match is_allowed(expansion.experiment, table, &point) {
-                true => mean(&expansion.add((index, table), &base, &point)?, observe),
+                true => mean(&expansion.add((index, table), &base, &point)?.ids(), observe),
                 false => Some(None), // as bad as a training that diverges
             };
             match value {

@@ -1,6 +1,6 @@
 //! Settings of a method without effect: keys that are inactive at every point of its grid.
 
-use crate::active::{Tables, active};
+use crate::active::{Tables, active, applicable};
 use crate::diagnostic::Diagnostic;
 use crate::layers::{Assignment, Layer, Layers, Merged};
 use crate::method_table::MethodTable;
@@ -9,7 +9,8 @@ use crate::scope::Scope;
 /// Reports the settings of a method that have no effect. Those of shared sections may be meant for other methods.
 pub(crate) fn without_effect(scope: Scope<'_>, layers: &Layers, table: &MethodTable) -> Vec<Diagnostic> {
     let at = |fixed: &Layer, point: &Layer| -> Tables {
-        active(&Merged::new(scope, layers.around(&[fixed, point])), &table.modalities)
+        let merged = Merged::new(scope, layers.around(&[fixed, point]));
+        active(&merged, &applicable(&merged, &table.modalities))
     };
     let points = table.points();
     if points.is_empty() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::active::active;
+use crate::active::{active, applicable};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::experiment::Experiment;
 use crate::grid::{Domain, Varied};
@@ -38,7 +38,7 @@ impl Experiment {
             };
             for point in table.points() {
                 let merged = Merged::new(scope, self.layers.around(&[&table.fixed, &point]));
-                for (section, settings) in active(&merged, &table.modalities) {
+                for (section, settings) in active(&merged, &applicable(&merged, &table.modalities)) {
                     used.extend(settings.keys().map(|key| (section, key.clone())));
                 }
             }
