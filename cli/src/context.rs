@@ -94,7 +94,6 @@ impl Context {
         option("--cache-dir", dirs.cache_dir.as_ref().map(|dir| dir.display().to_string()));
         option("--cache-limit", dirs.cache_limit.map(|bytes| bytes.to_string()));
         words.push("exec".to_owned());
-        words.extend(args.file.is_none().then(|| QUICKSTART.0.to_owned()));
         words.extend(words_of(args));
         ShellCommand { env: overriding_env().into_iter().chain(of_execution()).collect(), words }
     }

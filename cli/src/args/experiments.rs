@@ -144,8 +144,8 @@ impl From<LimitArgs> for Limits {
 #[command(after_help = "Examples:\n  hashlab exec first.toml --run itq-b16-s0-1f0c2a9b7d3e\n  \
                         hashlab plan first.toml --format commands | parallel -j 4")]
 pub(crate) struct ExecArgs {
-    /// Experiment file, or the name of a sweep under the directory of runs
-    pub(crate) target: String,
+    /// Experiment file, or the name of a sweep under the directory of runs; without one, the built-in quickstart
+    pub(crate) target: Option<String>,
     /// Run to execute; SELECTOR as for `sweep --only` (repeatable)
     #[arg(long, value_name = "SELECTOR", required_unless_present_any = ["index", "pack", "table"])]
     pub(crate) run: Vec<Selector>,

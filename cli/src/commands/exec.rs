@@ -15,11 +15,11 @@ use hashlab_sweep::Selector;
 
 use super::sweep::{SOME_FAILED, keep_files};
 use crate::args::{ExecArgs, ExperimentArgs};
-use crate::context::{Context, QUICKSTART, warn};
+use crate::context::{Context, warn};
 use crate::exit::bad_input;
 
 pub(crate) fn run(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
-    let planned = planned(context, &args.target, &args.set)?;
+    let planned = planned(context, args.target.as_deref(), &args.set)?;
     let options = SweepOptions {
         devices: args.device.names.clone(),
         jobs: args.device.jobs(args.jobs),
@@ -60,12 +60,10 @@ fn pack_of(context: &Context, planned: &PlannedSweep, options: &SweepOptions, pa
     Cluster::open(&context.workspace, planned, options, None)?.pack(name, index)
 }
 
-/// The plan of an experiment file, or of a sweep as it was started.
-pub(super) fn planned(context: &Context, target: &str, set: &[String]) -> Result<PlannedSweep> {
+/// The plan of an experiment file, of a sweep as it was started, or of the built-in quickstart.
+fn planned(context: &Context, target: Option<&str>, set: &[String]) -> Result<PlannedSweep> {
+    let Some(target) = target else { return context.plan(&ExperimentArgs { file: None, set: set.to_vec() }) };
     let path = Path::new(target);
-    if target == QUICKSTART.0 && !path.exists() {
-        return context.plan(&ExperimentArgs { file: None, set: set.to_vec() });
-    }
     if path.is_file() || path.extension().is_some_and(|extension| extension == "toml") {
         return context.plan(&ExperimentArgs { file: Some(PathBuf::from(target)), set: set.to_vec() });
     }

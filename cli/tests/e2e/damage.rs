@@ -131,6 +131,34 @@ fn a_damaged_plan_is_named_and_written_anew_by_its_sweep() {
     }
 }
 
+/// A sweep does not execute a finished run by itself, so that the advice names what does.
+#[test]
+fn a_damaged_configuration_of_a_finished_run_is_mended_as_the_advice_says() {
+    let lab = Lab::with(TINY);
+    lab.ok(&["sweep", FILE]);
+    let table = lab.ok(&["table", "tiny", "--no-times"]);
+    let run = &lab.runs()[3];
+    let (config, id) = (run.path().join("config.json"), run.id().to_string());
+    let whole = fs::read_to_string(&config).unwrap();
+    fs::write(&config, "{").unwrap();
+    assert_eq!(lab.ok(&["sweep", FILE, "--no-times"]), table, "tables need no configuration");
+    let refused = lab.refused(&["reproduce", &id]);
+    let advice = format!(
+        "help: the run has a result, so that a sweep leaves it alone; `sweep FILE --rerun {id}` executes it again and \
+         writes the file anew"
+    );
+    assert!(refused.contains("config.json` is damaged: ") && refused.contains(&advice), "{refused}");
+    lab.ok(&["sweep", FILE, "--rerun", &id]);
+    assert_eq!((fs::read_to_string(&config).unwrap(), lab.ok(&["table", "tiny", "--no-times"])), (whole, table));
+    // One that was edited.
+    fs::write(&config, fs::read_to_string(&config).unwrap().replace("\"seed\": 1", "\"seed\": 7")).unwrap();
+    let refused = lab.refused(&["reproduce", &id]);
+    assert!(
+        refused.contains("help: move the directory that holds it away; a sweep then executes the run"),
+        "{refused}"
+    );
+}
+
 #[test]
 fn runs_of_a_removed_folder_are_executed_again() {
     let lab = Lab::with(TINY);

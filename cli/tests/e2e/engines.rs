@@ -172,3 +172,18 @@ fn packs_are_counted_from_0() {
     let said = lab.refused(&["exec", FILE, "--runs-per-index", "4", "--index", "2"]);
     assert!(said.contains("`--index 2` is beyond the plan\nhelp: it has packs 0 to 1"), "{said}");
 }
+
+/// A file of the quickstart's name in the working directory is another experiment.
+#[test]
+fn commands_of_the_built_in_experiment_execute_it_beside_a_file_of_its_name() {
+    let lab = Lab::with(TINY);
+    lab.write("quickstart.toml", TINY);
+    let few = ["--set", "data.items=60", "--set", "train.epochs=1", "--set", "bits=[16]", "--set", "seeds=[0]"];
+    let commands = lab.ok(&[&["plan", "--format", "commands"], &few[..]].concat());
+    for command in commands.lines() {
+        execute(&lab, &command.split(' ').collect::<Vec<_>>(), &[]);
+    }
+    let plan = lab.ok(&[&["plan"], &few[..]].concat());
+    let runs = commands.lines().count();
+    assert!(runs > 1 && plan.contains(&format!("runs: {runs} finished\n")), "{plan}");
+}

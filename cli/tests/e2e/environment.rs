@@ -123,6 +123,27 @@ fn a_useless_cache_is_refused_at_the_start() {
     assert!(std::process::Command::new("chmod").args(["-R", "a-w"]).arg(lab.path("full")).status().unwrap().success());
     let ended = other(&["--runs", "own", "sweep", FILE, "--cache-dir", "full"]);
     assert_eq!(ended.code, Some(0), "{ended:#?}");
+    // More views than are there.
+    let ended = other(&["--runs", "more", "sweep", FILE, "--cache-dir", "full", "--set", "image.views=6"]);
+    assert_eq!(ended.code, Some(2), "{ended:#?}");
+    let said =
+        "error: the feature cache at full lacks 2 of the feature files that a run needs, and cannot be written: ";
+    assert!(ended.stderr.starts_with(said) && ended.stderr.contains("--cache-dir DIR"), "{}", ended.stderr);
+    assert!(!lab.path("more/sweeps").exists(), "nothing has started");
+}
+
+/// The size that the refusal asks for is enough.
+#[test]
+fn a_cache_limit_below_what_a_run_needs_is_refused_at_the_start() {
+    let lab = Lab::with(TINY);
+    let said = lab.refused(&["sweep", FILE, "--cache-limit", "50000"]);
+    assert!(said.starts_with("error: `--cache-limit` or HASHLAB_CACHE_LIMIT allows 50.0 kB for the feature"), "{said}");
+    let (_, rest) = said.split_once("help: raise the limit to ").unwrap();
+    let (needed, _) = rest.split_once(" bytes or more, or ask for fewer views").unwrap();
+    assert!(!lab.path("runs/sweeps").exists(), "nothing has started");
+    let less = (needed.parse::<u64>().unwrap() - 1).to_string();
+    assert_eq!(lab.run(&["sweep", FILE, "--cache-limit", &less]).code, Some(2));
+    lab.ok(&["sweep", FILE, "--cache-limit", needed]);
 }
 
 /// Denied is not missing. Root may do everything, so that another user looks.

@@ -228,6 +228,12 @@ fn a_damaged_bundle_is_refused() {
     lab.write("odd.tar.gz", "nothing of the kind");
     assert!(lab.refused(&["bundle", "--check", "odd.tar.gz"]).contains("it is no bundle"));
     assert!(lab.refused(&["bundle", "--check", "none.tar.gz"]).contains("there is no file none.tar.gz"));
+    fs::create_dir(lab.path("folder")).unwrap();
+    system(&lab.path(""), "mkfifo", &["pipe"]);
+    for (place, what) in [("folder", "a directory"), ("pipe", "a pipe"), ("/dev/null", "a device")] {
+        let expected = format!("error: {place} is {what}\nhelp: name a file that `hashlab bundle SWEEP` has written\n");
+        assert_eq!(lab.refused(&["bundle", "--check", place]), expected);
+    }
     // A changed number, a new file and a lost one, in an archive that is whole.
     fs::create_dir(lab.path("work")).unwrap();
     system(&lab.path("work"), "tar", &["xzf", "../tiny.tar.gz"]);

@@ -13,7 +13,7 @@ use hashlab_report::{
     Selection, Setup, SweepReport, parse_published,
 };
 use hashlab_settings::{Settings, canonical};
-use hashlab_store::{PlanDir, RunConfig, RunDir, RunId, RunResult, RunState, Status, Store};
+use hashlab_store::{Name, PlanDir, RunConfig, RunDir, RunId, RunResult, RunState, Status, Store};
 use hashlab_sweep::{EXTERNAL_METHOD, Plan, PlannedExternal, PlannedRun, did_you_mean};
 use hashlab_train::{Select, TrainConfig};
 
@@ -50,8 +50,7 @@ impl Workspace {
             let path = dir.plan_path();
             bad_input(format!("`{}` is damaged: {reason}\nhelp: `sweep FILE` writes it anew", path.display()))
         };
-        let lines = String::from_utf8(dir.read_plan()?).map_err(|error| damaged(error.to_string()))?;
-        let plan = Plan::from_jsonl(&lines).map_err(|error| damaged(error.to_string()))?;
+        let plan = Plan::read_jsonl(dir.open_plan()?).map_err(|error| damaged(error.to_string()))?;
         Ok((plan, dir))
     }
 
@@ -85,9 +84,10 @@ impl Workspace {
 pub fn report(workspace: &Workspace, plan: &Plan, command: String) -> Result<SweepReport> {
     ensure!(!plan.runs.is_empty(), "the plan holds no runs");
     let store = workspace.dirs.store();
-    let begun = store.begun()?;
     let planned = plan.runs.iter().chain(plan.external.iter().map(|row| &row.run));
-    let mut results = store.results(planned.map(|run| &run.id))?.into_iter();
+    let results = store.results_as(planned.map(|run| &run.id), Box::new)?;
+    let begun = if results.iter().all(Option::is_some) { BTreeSet::new() } else { store.begun()? };
+    let mut results = results.into_iter();
     let mut runs = Vec::with_capacity(plan.runs.len());
     for group in plan.runs.chunk_by(PlannedRun::shares_template) {
         let config = group[0].template();
@@ -142,7 +142,12 @@ fn sample(config: &RunConfig) -> String {
 }
 
 /// What became of a run, whose result was looked for.
-fn outcome(store: &Store, begun: &BTreeSet<RunId>, run: &PlannedRun, result: Option<RunResult>) -> Result<Outcome> {
+fn outcome(
+    store: &Store,
+    begun: &BTreeSet<RunId>,
+    run: &PlannedRun,
+    result: Option<Box<RunResult>>,
+) -> Result<Outcome> {
     Ok(match result {
         Some(result) => ended(result),
         None if begun.contains(&run.id) => unfinished(&store.run(&run.id)?),
@@ -150,7 +155,7 @@ fn outcome(store: &Store, begun: &BTreeSet<RunId>, run: &PlannedRun, result: Opt
     })
 }
 
-fn ended(result: RunResult) -> Outcome {
+fn ended(result: Box<RunResult>) -> Outcome {
     match result.status {
         Status::Finished => Outcome::Finished(result),
         Status::Diverged => Outcome::Diverged(result),
@@ -160,7 +165,7 @@ fn ended(result: RunResult) -> Outcome {
 /// What became of a run that had no result.
 fn unfinished(dir: &RunDir) -> Outcome {
     match dir.state_of_unfinished() {
-        RunState::Finished(result) => ended(*result),
+        RunState::Finished(result) => ended(result),
         RunState::Failed(failure) => {
             Outcome::Failed { first_line: failure.message.lines().next().unwrap_or_default().to_owned() }
         }
@@ -180,9 +185,9 @@ struct Made<'a> {
 fn reported(position: usize, planned: &PlannedRun, made: Made<'_>, setup: Arc<Setup>, outcome: Outcome) -> ReportedRun {
     ReportedRun {
         position,
-        label: planned.label.to_string(),
-        method: made.name.to_owned(),
-        setting: planned.setting.to_string(),
+        label: Name::new(&planned.label),
+        method: Name::new(made.name),
+        setting: Name::new(&planned.setting),
         point: Arc::clone(&planned.point),
         bits: planned.bits,
         seed: planned.seed,

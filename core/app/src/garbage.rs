@@ -34,7 +34,7 @@ impl Workspace {
             for dir in store.sweep(&sweep)?.all() {
                 let damaged =
                     || format!("`{}` is damaged, so that what it refers to is unknown", dir.plan_path().display());
-                let plan = Plan::from_jsonl(&String::from_utf8_lossy(&dir.read_plan()?)).with_context(damaged)?;
+                let plan = Plan::read_jsonl(dir.open_plan()?).with_context(damaged)?;
                 for group in plan.runs.chunk_by(|a, b| a.shares_template(b)) {
                     want(group[0].template(), &mut wanted)?;
                 }

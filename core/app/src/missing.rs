@@ -16,7 +16,7 @@ impl PlannedSweep {
     /// # Errors
     /// If the data set's files are damaged.
     pub fn missing_data(&self, workspace: &Workspace, all: bool) -> Result<Option<MissingFiles>> {
-        let pending = self.pending(workspace, &Choice::default())?;
+        let pending = self.pending_at_start(workspace, &Choice::default())?;
         let first = if all { self.plan.runs.first() } else { pending.first().map(|run| run.run) };
         let Some(config) = first.map(PlannedRun::template) else { return Ok(None) };
         let entry = workspace.registry.dataset(&config.dataset)?;

@@ -6,6 +6,7 @@ use anyhow::Result;
 use hashlab_report::{Outcome, ReportedRun};
 use hashlab_store::{RunResult, Store, counted};
 use hashlab_sweep::EXTERNAL_METHOD;
+use rayon::prelude::*;
 
 /// Which runs keep their model, `model.safetensors`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,9 +42,8 @@ pub(crate) fn keep_selected(store: &Store, runs: &[ReportedRun]) -> Result<()> {
     }
     for runs in cells.values() {
         let selected = selected(runs);
-        for run in runs.iter().filter(|run| Some(run.setting.as_str()) != selected) {
-            store.run(&run.run)?.remove_model()?;
-        }
+        let others = runs.par_iter().filter(|run| Some(run.setting.as_str()) != selected);
+        others.try_for_each(|run| store.run(&run.run)?.remove_model())?;
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ impl Workspace {
         let wanted: BTreeSet<&RunId> = runs.iter().collect();
         let mut all = Details::new();
         for run in run_of_each_setting(report).into_iter().filter(|run| !wanted.contains(run)) {
-            let config = store.run(&run)?.config().ok();
+            let config = store.run(&run)?.config().ok().map(Box::new);
             all.insert(run, RunDetails { config, ..RunDetails::default() });
         }
         for run in runs {
@@ -33,7 +33,7 @@ impl Workspace {
             if let Outcome::Finished(result) | Outcome::Diverged(result) = &mut run.outcome
                 && let Some(whole) = store.run(&run.run)?.result()
             {
-                *result = whole;
+                **result = whole;
             }
         }
         Ok(all)
@@ -50,6 +50,7 @@ impl Workspace {
             let Some(mut queries) = store.run(run)?.queries() else { continue };
             for task in queries.tasks.values_mut() {
                 (task.best, task.worst) = Default::default();
+                task.average_precision.shrink_to_fit();
             }
             details.insert(run.clone(), RunDetails { queries: Some(queries), ..RunDetails::default() });
         }
@@ -64,7 +65,7 @@ fn details(dir: &RunDir, queries: bool) -> RunDetails {
         _ => None,
     };
     RunDetails {
-        config: dir.config().ok(),
+        config: dir.config().ok().map(Box::new),
         state,
         journal: dir.metrics(),
         codes: dir.codes(),

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use hashlab_exec::JobId;
 use hashlab_kernels::device::DeviceName;
-use hashlab_store::{RunId, RunState};
+use hashlab_store::{PlanDir, RunId};
 use hashlab_sweep::PlannedRun;
 
 use crate::estimate::{Estimate, Estimates};
 use crate::graph::job_graph;
+use crate::sweep::states;
 use crate::{Choice, Keep, Launch, PlannedSweep, Workspace};
 
 /// A sweep before it is executed.
@@ -63,9 +64,10 @@ impl PlannedSweep {
     pub fn preview(&self, workspace: &Workspace) -> Result<Preview<'_>> {
         let store = workspace.dirs.store();
         let sweep = store.sweep(&self.plan.name)?;
-        let pending = self.pending(workspace, &Choice::default())?;
+        let pending = self.pending_at_start(workspace, &Choice::default())?;
         let launch = Launch::new(workspace, &self.weights, DeviceName::Cpu, Keep::default())?;
-        let graph = job_graph(workspace, &launch, &sweep.plan(&self.plan.digest())?, &pending, &|_| None)?;
+        let dir = sweep.plan(&self.plan.digest())?;
+        let graph = job_graph(workspace, &launch, &dir, &pending, &|_| None)?;
         let numbers: BTreeMap<JobId, usize> =
             graph.ids().filter(|id| graph.job(*id).is_stage()).enumerate().map(|(at, id)| (id, at)).collect();
         let needs_of = |id: JobId| graph.needs(id).iter().map(|need| numbers[need]).collect::<Vec<_>>();
@@ -76,32 +78,31 @@ impl PlannedSweep {
         for id in graph.ids() {
             needs.extend(graph.job(id).dirs().iter().map(|dir| (dir.id(), needs_of(id))));
         }
-        let (begun, estimates) = (store.begun()?, Estimates::of(&store, &self.plan)?);
-        let all: Vec<&PlannedRun> =
-            self.plan.runs.iter().chain(self.plan.external.iter().map(|row| &row.run)).collect();
-        let finished = store.finished(all.iter().map(|run| &run.id))?;
-        let mut runs = Vec::new();
-        for (run, finished) in all.into_iter().zip(finished) {
-            let state = match finished {
-                true => "finished",
-                false if begun.contains(&run.id) => store.run(&run.id)?.state_of_unfinished().name(),
-                false => RunState::Missing.name(),
-            };
-            runs.push(PreviewedRun {
+        let estimates = Estimates::of(&store, &self.plan)?;
+        let external = || self.plan.external.iter().map(|row| &row.run);
+        let mut finished: Vec<bool> = self.ended(workspace)?.iter().map(Option::is_some).collect();
+        finished.extend(store.finished(external().map(|run| &run.id))?);
+        let all: Vec<&PlannedRun> = self.plan.runs.iter().chain(external()).collect();
+        let states = states(&store, all.iter().copied().zip(finished))?;
+        let mut runs = Vec::with_capacity(all.len());
+        for group in all.chunk_by(|a, b| a.shares_template(b)) {
+            let estimate = estimates.for_run(group[0].template());
+            runs.extend(group.iter().zip(&states[runs.len()..]).map(|(&run, &state)| PreviewedRun {
                 run,
                 state,
                 due: due.contains(&run.id),
                 needs: needs.remove(&run.id).unwrap_or_default(),
-                estimate: estimates.for_run(run.template()),
-            });
+                estimate,
+            }));
         }
-        Ok(Preview { stages: stages.collect(), runs, since_last: self.since_last(workspace)? })
+        Ok(Preview { stages: stages.collect(), runs, since_last: self.since_last(workspace, &dir)? })
     }
 
-    fn since_last(&self, workspace: &Workspace) -> Result<Option<SinceLast>> {
+    fn since_last(&self, workspace: &Workspace, dir: &PlanDir) -> Result<Option<SinceLast>> {
         let newest = workspace.dirs.store().sweep(&self.plan.name)?.newest()?;
-        // A damaged plan is written anew by the next sweep.
-        let Some(Ok((last, _))) = newest.map(|dir| workspace.plan_of(dir)) else { return Ok(None) };
+        // A directory is named by its plan's digest. A damaged plan is written anew by the next sweep.
+        let another = newest.filter(|newest| newest.path() != dir.path());
+        let Some(Ok((last, _))) = another.map(|dir| workspace.plan_of(dir)) else { return Ok(None) };
         let now: BTreeSet<&RunId> = self.plan.runs.iter().map(|run| &run.id).collect();
         let then: BTreeSet<&RunId> = last.runs.iter().map(|run| &run.id).collect();
         let kept = now.intersection(&then).count();

@@ -6,22 +6,27 @@ use std::fmt::Display;
 use std::num::NonZeroUsize;
 
 use anyhow::{Context as _, Result};
+use candle_core::Device;
+use hashlab_cache::FeatureCache;
 use hashlab_exec::{
     Completion, JobGraph, JobId, Limits, LocalExecutor, LocalOptions, Observer, Scheduler, StopRequests, Summary,
 };
 use hashlab_kernels::device::{DeviceError, DeviceName};
 use hashlab_pipeline::check_batches;
-use hashlab_pipeline::run::split_of;
+use hashlab_pipeline::run::{described_features, split_of};
 use hashlab_report::{Outcome, SweepReport};
 use hashlab_settings::canonical;
-use hashlab_store::{PlanDir, RunDir, RunId, RunState, counted};
+use hashlab_store::{PlanDir, RunConfig, RunDir, RunId, RunState, Store, counted};
 use hashlab_sweep::{PlannedRun, PruningMethod, Turn};
+use serde_json::json;
 
 use crate::collect::{self, COMMAND};
 use crate::estimate::Estimates;
 use crate::graph::{Goal, PendingRun, job_graph, networks};
 use crate::models::{self, Keep};
 use crate::rungs::{self, Saved};
+use crate::weights::EncoderFiles;
+use crate::worker::with_environment;
 use crate::workspace::{PlannedSweep, Workspace};
 use crate::{Choice, Devices, Launch, bad_input, memory, stored};
 
@@ -75,7 +80,7 @@ impl PlannedSweep {
         observer: &mut dyn Observer,
     ) -> Result<Executed> {
         options.choice.check(workspace, &self.plan)?;
-        let pending = self.pending(workspace, &options.choice)?;
+        let pending = self.pending_at_start(workspace, &options.choice)?;
         check_data(workspace, &pending)?;
         self.measure_external(workspace)?;
         match options.devices.open() {
@@ -150,7 +155,17 @@ impl PlannedSweep {
     /// The runs of a choice that have something to do now: those without a result, unless they are stopped early or
     /// wait for others, and those that are to be repeated.
     pub(crate) fn pending(&self, workspace: &Workspace, choice: &Choice) -> Result<Vec<PendingRun<'_>>> {
-        let unfinished = self.unfinished(workspace, choice)?;
+        self.due(workspace, self.unfinished(workspace, choice)?)
+    }
+
+    /// The pending runs as [`ended`](Self::ended) found their results: what starts a sweep looks for these once.
+    pub(crate) fn pending_at_start(&self, workspace: &Workspace, choice: &Choice) -> Result<Vec<PendingRun<'_>>> {
+        let finished: Vec<bool> = self.ended(workspace)?.iter().map(Option::is_some).collect();
+        self.due(workspace, self.chosen(workspace, choice, &finished)?)
+    }
+
+    /// Those of some runs that have something to do now.
+    fn due<'p>(&self, workspace: &Workspace, unfinished: Vec<PendingRun<'p>>) -> Result<Vec<PendingRun<'p>>> {
         let Some(turns) = rungs::turns(workspace, &self.plan)? else { return Ok(unfinished) };
         let turns: BTreeMap<&RunId, Turn> = self.plan.runs.iter().map(|run| &run.id).zip(turns).collect();
         let asha = self.plan.pruning.as_ref().is_some_and(|pruning| pruning.method == PruningMethod::Asha);
@@ -164,17 +179,15 @@ impl PlannedSweep {
 
     /// The runs of a choice without a result, and those that are to be repeated.
     pub(crate) fn unfinished(&self, workspace: &Workspace, choice: &Choice) -> Result<Vec<PendingRun<'_>>> {
-        let store = workspace.dirs.store();
-        let begun = store.begun()?;
-        let mut pending = Vec::new();
         // Looked for anew: on a cluster, runs end while this process waits for them.
-        let finished = store.finished(self.plan.runs.iter().map(|run| &run.id))?;
-        for (run, finished) in self.plan.runs.iter().zip(finished) {
-            let state = match finished {
-                true => "finished",
-                false if begun.contains(&run.id) => store.run(&run.id)?.state_of_unfinished().name(),
-                false => RunState::Missing.name(),
-            };
+        let finished = workspace.dirs.store().finished(self.plan.runs.iter().map(|run| &run.id))?;
+        self.chosen(workspace, choice, &finished)
+    }
+
+    fn chosen(&self, workspace: &Workspace, choice: &Choice, finished: &[bool]) -> Result<Vec<PendingRun<'_>>> {
+        let states = states(&workspace.dirs.store(), self.plan.runs.iter().zip(finished.iter().copied()))?;
+        let mut pending = Vec::new();
+        for ((run, &finished), state) in self.plan.runs.iter().zip(finished).zip(states) {
             if choice.takes(run, state) && (!finished || choice.repeats(run, state)) {
                 let deep = workspace.registry.method(&run.template().method)?.deep;
                 pending.push(PendingRun { run, deep, goal: Goal::End, repeated: finished });
@@ -324,6 +337,26 @@ impl PlannedSweep {
     }
 }
 
+/// The states of runs in one word, of which it is known whether they have a result.
+pub(crate) fn states<'r>(
+    store: &Store,
+    runs: impl Iterator<Item = (&'r PlannedRun, bool)>,
+) -> Result<Vec<&'static str>> {
+    let mut begun = None;
+    let state = |(run, finished): (&PlannedRun, bool)| -> Result<&'static str> {
+        if finished {
+            return Ok("finished");
+        }
+        // One listing replaces a look at each run, and none is needed where all have a result.
+        if begun.is_none() {
+            begun = Some(store.begun()?);
+        }
+        let here = begun.as_ref().is_some_and(|begun: &BTreeSet<RunId>| begun.contains(&run.id));
+        Ok(if here { store.run(&run.id)?.state_of_unfinished().name() } else { RunState::Missing.name() })
+    };
+    runs.map(state).collect()
+}
+
 /// Reasons of the runs that failed.
 type Failures = BTreeMap<RunId, String>;
 
@@ -367,8 +400,30 @@ pub(crate) fn check_places(workspace: &Workspace, pending: &[PendingRun<'_>]) ->
     store.check_writable().map_err(|error| refused(&error, "--runs", "HASHLAB_RUNS"))?;
     for run in templates(pending) {
         if !networks(run.template())?.is_empty() {
-            let usable = workspace.dirs.cache().and_then(|cache| Ok(cache.check_usable()?));
+            let usable = workspace.dirs.cache().and_then(|cache| {
+                cache.check_usable()?;
+                check_room(workspace, &cache, pending)
+            });
             return usable.map_err(|error| refused(&error, "--cache-dir", "HASHLAB_CACHE_DIR"));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that the cache has, or can take, the features of each run.
+fn check_room(workspace: &Workspace, cache: &FeatureCache, pending: &[PendingRun<'_>]) -> Result<()> {
+    if !cache.is_restricted() {
+        return Ok(());
+    }
+    let mut known = BTreeSet::new();
+    for config in templates(pending).map(PlannedRun::template) {
+        let method = workspace.registry.method(&config.method)?;
+        let RunConfig { dataset, data, protocol, split_seed, encoders, params, .. } = config;
+        let of_method = method.deep.then_some((&config.method, params));
+        if known.insert(canonical(&json!([dataset, data, protocol, split_seed, encoders, of_method]))) {
+            with_environment(workspace, config, &EncoderFiles::default(), &Device::Cpu, |environment| {
+                Ok(cache.check_room(&described_features(config, method, environment)?)?)
+            })?;
         }
     }
     Ok(())
@@ -395,7 +450,7 @@ pub(crate) fn put_back<'r>(workspace: &Workspace, runs: impl IntoIterator<Item =
 pub(crate) fn check_data(workspace: &Workspace, pending: &[PendingRun<'_>]) -> Result<()> {
     let mut trained: BTreeMap<String, usize> = BTreeMap::new();
     for config in templates(pending).map(|run| run.template()) {
-        let parts = serde_json::json!([config.dataset, config.data, config.protocol, config.split_seed]);
+        let parts = json!([config.dataset, config.data, config.protocol, config.split_seed]);
         let items = match trained.entry(canonical(&parts)) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::checksums;
 use crate::extraction::Extraction;
-use crate::folder::{self, Folder};
+use crate::folder::Folder;
 use crate::key::Identity;
 use crate::lock::Lock;
 use crate::{CacheError, CachedFile, FeatureFile, FeatureKey, Pruned, Shape};
@@ -71,8 +71,8 @@ impl FeatureCache {
     /// # Errors
     /// If nothing can be written and nothing is there.
     pub fn check_usable(&self) -> Result<(), CacheError> {
-        match folder::temporary(&self.root.join("probe")) {
-            Ok(_) => Ok(()),
+        match self.probe() {
+            Ok(()) => Ok(()),
             Err(_) if self.list().is_ok_and(|files| !files.is_empty()) => Ok(()),
             Err(error) => Err(CacheError::io("write in", &self.root)(error)),
         }

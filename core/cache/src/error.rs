@@ -48,6 +48,34 @@ pub enum CacheError {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// The cache's size limit leaves no room for feature files that are needed at once.
+    #[error(
+        "`--cache-limit` or HASHLAB_CACHE_LIMIT allows {} for the feature cache at {}, and a run needs {} at once\n\
+         help: raise the limit to {needed} bytes or more, or ask for fewer views",
+        Size(*.limit), .root.display(), Size(*.needed)
+    )]
+    TooSmall {
+        /// The cache.
+        root: PathBuf,
+        /// Size of the feature files, in bytes.
+        needed: u64,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// The cache cannot be written and lacks feature files.
+    #[error(
+        "the feature cache at {} lacks {lacking} of the feature files that a run needs, and cannot be written: {source}\n\
+         help: ask the owner for permission, or name a directory of your own with `--cache-dir DIR` or HASHLAB_CACHE_DIR",
+        .root.display()
+    )]
+    Lacking {
+        /// The cache.
+        root: PathBuf,
+        /// The number of feature files that are not there.
+        lacking: usize,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// No feature file can have this shape.
     #[error(
         "a feature file of {} rows × {} features in chunks of {} rows is impossible\n\

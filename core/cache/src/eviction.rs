@@ -125,7 +125,7 @@ fn lock(root: &Path) -> Result<Lock, CacheError> {
 }
 
 /// Bytes of a feature file, once it is complete.
-fn size(identity: &Identity) -> u64 {
+pub(crate) fn size(identity: &Identity) -> u64 {
     identity.bytes() + checksums::position(identity.shape.chunks())
 }
 

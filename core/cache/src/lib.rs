@@ -34,6 +34,7 @@ mod folder;
 mod key;
 mod lock;
 pub mod npy;
+mod room;
 mod shape;
 
 pub use cache::{FeatureCache, Progress};

@@ -13,7 +13,7 @@ use hashlab_settings::{Settings, canonical};
 use hashlab_store::RunConfig;
 
 use crate::config::{EncoderConfig, ImageConfig, TextConfig, section};
-use crate::feature_source::{FeatureSource, OnProgress};
+use crate::feature_source::{Described, FeatureSource, OnProgress};
 use crate::image_features::ImageFeatures;
 use crate::inputs::FeatureRows;
 use crate::live_views::LiveItems;
@@ -178,8 +178,7 @@ impl<'a> EncoderSetup<'a> {
         match (self, view) {
             (Self::Images(images), ViewSpec::Image(make)) => {
                 let transform = make(images.image_size());
-                let random = transform.is_random();
-                let count = if random { images.config().views } else { 1 };
+                let (random, count) = (transform.is_random(), images.stored_views(&transform));
                 let files = images.views(train, transform, count, progress)?;
                 Ok(Pool { modality, views: files.into_iter().map(FeatureRows::Cached).collect(), random })
             }
@@ -198,6 +197,29 @@ impl<'a> EncoderSetup<'a> {
                 let views = if random { drawn } else { 0..1 };
                 Ok(Pool { modality, views: views.map(rows).collect(), random })
             }
+        }
+    }
+
+    /// Keys and shapes of the feature files of [`plain`](Self::plain).
+    pub(crate) fn described_plain(&self) -> Vec<Described> {
+        match self {
+            Self::Images(images) => vec![images.described_plain()],
+            Self::Texts(texts) => vec![texts.described_plain()],
+            Self::Stored(_) => Vec::new(),
+        }
+    }
+
+    /// Keys and shapes of the feature files of [`views`](Self::views).
+    ///
+    /// # Errors
+    /// If the data set has no such data.
+    pub(crate) fn described_views(&self, train: &[u32], view: &ViewSpec) -> Result<Vec<Described>> {
+        match (self, view) {
+            (Self::Images(images), ViewSpec::Image(make)) => {
+                Ok(images.described_views(train, &make(images.image_size())))
+            }
+            (Self::Texts(texts), ViewSpec::Text) => texts.described_captions(train),
+            _ => Ok(Vec::new()),
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use candle_core::Device;
-use hashlab_cache::{FeatureCache, Progress};
+use hashlab_cache::{FeatureCache, FeatureKey, Progress, Shape};
 use hashlab_data::Dataset;
 use hashlab_encoders::Weights;
 
@@ -17,6 +17,9 @@ pub(crate) const REVISION: u32 = 2;
 /// Callback with the subject and the progress of an extraction. Its error ends the extraction; extracted features are
 /// kept.
 pub type OnProgress<'a> = &'a mut dyn FnMut(&str, Progress) -> Result<()>;
+
+/// Key and shape of a feature file.
+pub type Described = (FeatureKey, Shape);
 
 /// The items of a data set, and the cache of their features.
 #[derive(Clone)]

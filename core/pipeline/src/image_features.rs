@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use crate::config::{ComputeDtype, ImageConfig, NormMode};
 use crate::decode_ahead::{Extraction, overlapped};
-use crate::feature_source::{CHUNK, FeatureSource, OnProgress, REVISION, read_weights};
+use crate::feature_source::{CHUNK, Described, FeatureSource, OnProgress, REVISION, read_weights};
 use crate::image_loader::ImageLoader;
 
 /// Pixels of a batch on a GPU: a chunk of small images, or fewer large ones.
@@ -160,16 +160,7 @@ impl<'a> ImageFeatures<'a> {
         name: &str,
         progress: OnProgress<'_>,
     ) -> Result<FeatureFile> {
-        let key = FeatureKey {
-            dataset: self.source.identity.clone(),
-            items: items_digest(items),
-            encoder: self.identify(),
-            weights: self.digest().to_owned(),
-            transform: transform.to_string(),
-            view,
-            dtype: self.config.cache_dtype,
-        };
-        let shape = Shape { rows: items.len(), dim: self.features_dim(), chunk_rows: CHUNK };
+        let (key, shape) = self.described(items, &transform, view);
         let on_gpu = OnGpu { features: self, items, transform: &transform, view };
         let progress = |at| progress(name, at);
         match self.source.device.is_cpu() {
@@ -180,6 +171,37 @@ impl<'a> ImageFeatures<'a> {
                 self.source.cache.ensure(&key, shape, extract, progress)
             }),
         }
+    }
+
+    /// Key and shape of the features of a view of items.
+    fn described(&self, items: &[u32], transform: &Transform, view: u32) -> Described {
+        let key = FeatureKey {
+            dataset: self.source.identity.clone(),
+            items: items_digest(items),
+            encoder: self.identify(),
+            weights: self.digest().to_owned(),
+            transform: transform.to_string(),
+            view,
+            dtype: self.config.cache_dtype,
+        };
+        (key, Shape { rows: items.len(), dim: self.features_dim(), chunk_rows: CHUNK })
+    }
+
+    /// Key and shape of [`Self::plain`].
+    pub(crate) fn described_plain(&self) -> Described {
+        let items: Vec<u32> = (0..self.source.dataset.len() as u32).collect();
+        self.described(&items, &self.network.preprocess.transform(self.image_size()), 0)
+    }
+
+    /// Keys and shapes of [`Self::views`].
+    pub(crate) fn described_views(&self, items: &[u32], transform: &Transform) -> Vec<Described> {
+        let views = self.stored_views(transform);
+        (0..views).map(|view| self.described(items, transform, view as u32)).collect()
+    }
+
+    /// The number of views that are stored under a transform.
+    pub(crate) fn stored_views(&self, transform: &Transform) -> usize {
+        if transform.is_random() { self.config.views } else { 1 }
     }
 
     /// Opens the random stream of each item in a view. It does not depend on the run's seed, so that all runs share it.

@@ -34,7 +34,7 @@ mod with_encoder;
 
 pub use batches::check_batches;
 pub use environment::{EncoderContext, EncoderSetup, RunEnvironment, identity_of};
-pub use feature_source::{FeatureSource, OnProgress};
+pub use feature_source::{Described, FeatureSource, OnProgress};
 pub use image_features::ImageFeatures;
 pub use image_loader::ImageLoader;
 pub use inputs::{FeatureInputs, FeatureRows, Inputs, multi_hot};

@@ -15,7 +15,7 @@ use hashlab_kernels::threads::serial;
 use rayon::prelude::*;
 
 use crate::config::TextConfig;
-use crate::feature_source::{CHUNK, FeatureSource, OnProgress, REVISION, check_digest, read_weights};
+use crate::feature_source::{CHUNK, Described, FeatureSource, OnProgress, REVISION, check_digest, read_weights};
 use crate::inputs::FeatureRows;
 use crate::text_loader::{TextLoader, texts_of};
 
@@ -97,6 +97,19 @@ impl<'a> TextFeatures<'a> {
     }
 
     fn feature_file(&self, items: &[u32], caption: usize, name: &str, progress: OnProgress<'_>) -> Result<FeatureFile> {
+        let (key, shape) = self.described(items, caption);
+        let mut encoded = 0;
+        let extract = |rows: std::ops::Range<usize>| {
+            encoded += rows.len();
+            self.extract(&items[rows], caption)
+        };
+        let file = self.source.cache.ensure(&key, shape, extract, |at| progress(name, at));
+        self.report_truncated(encoded);
+        file
+    }
+
+    /// Key and shape of the features of a caption of items.
+    fn described(&self, items: &[u32], caption: usize) -> Described {
         let key = FeatureKey {
             dataset: self.source.identity.clone(),
             items: items_digest(items),
@@ -106,15 +119,18 @@ impl<'a> TextFeatures<'a> {
             view: caption as u32,
             dtype: self.config.cache_dtype,
         };
-        let shape = Shape { rows: items.len(), dim: self.entry.dim, chunk_rows: CHUNK };
-        let mut encoded = 0;
-        let extract = |rows: std::ops::Range<usize>| {
-            encoded += rows.len();
-            self.extract(&items[rows], caption)
-        };
-        let file = self.source.cache.ensure(&key, shape, extract, |at| progress(name, at));
-        self.report_truncated(encoded);
-        file
+        (key, Shape { rows: items.len(), dim: self.entry.dim, chunk_rows: CHUNK })
+    }
+
+    /// Key and shape of [`Self::plain`].
+    pub(crate) fn described_plain(&self) -> Described {
+        self.described(&(0..self.source.dataset.len() as u32).collect::<Vec<u32>>(), 0)
+    }
+
+    /// Keys and shapes of [`Self::captions`], but for the first caption, which is in [`Self::plain`].
+    pub(crate) fn described_captions(&self, train: &[u32]) -> Result<Vec<Described>> {
+        let captions = texts_of(self.source.dataset)?.captions();
+        Ok((1..captions).map(|caption| self.described(train, caption)).collect())
     }
 
     /// Identity of the steps from a text to its features, except the network: tokenizer, number of tokens, pooling.

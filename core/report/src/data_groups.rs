@@ -1,6 +1,8 @@
 //! Grouping of sweeps that share their columns: one data set, one split, one protocol, one metric.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashlab_store::{Name, RunId};
 
 use crate::sweep_report::{Header, ReportedRun, SweepReport};
 use crate::wording::joined;
@@ -69,7 +71,7 @@ fn merged(group: &[&SweepReport]) -> SweepReport {
         runs.extend(report.runs.iter().map(|run| {
             let mut run = ReportedRun { position: first + run.position, ..run.clone() };
             if shared.contains(&run.label) {
-                run.label = format!("{} ({})", run.label, report.name);
+                run.label = format!("{} ({})", run.label, report.name).into();
             }
             run
         }));
@@ -79,14 +81,15 @@ fn merged(group: &[&SweepReport]) -> SweepReport {
 }
 
 /// Labels that stand for other runs in `more` than they do in `known`, at a code length of both.
-fn shared_labels(known: &[ReportedRun], more: &[ReportedRun]) -> BTreeSet<String> {
-    let of = |runs: &[ReportedRun], label: &str, bits: usize| -> BTreeSet<String> {
-        let here = runs.iter().filter(|run| run.label == label && run.bits == bits);
-        here.map(|run| run.run.0.clone()).collect()
-    };
-    let differs = |run: &&ReportedRun| {
-        let before = of(known, &run.label, run.bits);
-        !before.is_empty() && before != of(more, &run.label, run.bits)
-    };
-    more.iter().filter(differs).map(|run| run.label.clone()).collect()
+fn shared_labels(known: &[ReportedRun], more: &[ReportedRun]) -> BTreeSet<Name> {
+    let (known, more) = (by_cell(known), by_cell(more));
+    let differs = |(cell, runs): &(&(Name, usize), &BTreeSet<&RunId>)| known.get(cell).is_some_and(|own| own != *runs);
+    more.iter().filter(differs).map(|((label, _), _)| *label).collect()
+}
+
+/// Runs by label and code length.
+fn by_cell(runs: &[ReportedRun]) -> BTreeMap<(Name, usize), BTreeSet<&RunId>> {
+    let mut cells: BTreeMap<(Name, usize), BTreeSet<&RunId>> = BTreeMap::new();
+    runs.iter().for_each(|run| _ = cells.entry((run.label, run.bits)).or_default().insert(&run.run));
+    cells
 }

@@ -15,7 +15,7 @@ pub type Details = BTreeMap<RunId, RunDetails>;
 #[derive(Clone, Debug, Default)]
 pub struct RunDetails {
     /// Its configuration.
-    pub config: Option<RunConfig>,
+    pub config: Option<Box<RunConfig>>,
     /// `running` or `interrupted`, where that is known of a run without a result.
     pub state: Option<&'static str>,
     /// What training measured: the loss, its terms, and the primary metric on the validation queries.

@@ -38,12 +38,13 @@ pub(crate) fn apart(runs: &[ReportedRun]) -> Cow<'_, [ReportedRun]> {
 
 /// A run as one of its row's encodings sees it; `None` if it finished without that one.
 fn of_encoding(run: &ReportedRun, name: &str) -> Option<ReportedRun> {
-    let mut run = ReportedRun { label: label(&run.label, Some(name)), ..run.clone() };
+    let mut run = ReportedRun { label: label(&run.label, Some(name)).into(), ..run.clone() };
     if let Outcome::Finished(result) = &mut run.outcome
         && result.encoding.as_deref() != Some(name)
     {
         let found = result.other_encodings.remove(name)?;
-        *result = RunResult { test: found.test, validation: found.validation, codes: found.codes, ..result.clone() };
+        **result =
+            RunResult { test: found.test, validation: found.validation, codes: found.codes, ..(**result).clone() };
     }
     Some(run)
 }

@@ -98,7 +98,7 @@ impl Ablation {
 
 /// A setting's keys and values: those of its configuration, where it is there, and those in which its row differs.
 fn values(setting: &Setting<'_>, details: &Details) -> BTreeMap<String, String> {
-    let config = setting.runs.iter().find_map(|run| details.get(&run.run)?.config.as_ref());
+    let config = setting.runs.iter().find_map(|run| details.get(&run.run)?.config.as_deref());
     let mut values: BTreeMap<String, String> = config.map(flattened).unwrap_or_default().into_iter().collect();
     // A configuration leaves defaults out; the point of a grid names them.
     values.extend(setting.point.iter().map(|(key, value)| (key.clone(), text(value))));

@@ -48,7 +48,7 @@ pub fn results_lines(
         let mut run = run.clone();
         if let Outcome::Finished(result) | Outcome::Diverged(result) = &mut run.outcome {
             if let Some(read) = whole(&run.run) {
-                *result = read;
+                **result = read;
             }
             if !times {
                 drop_times(result);

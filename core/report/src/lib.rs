@@ -46,7 +46,7 @@
 //!         }
 //!         .into(),
 //!         run,
-//!         outcome: Outcome::Finished(result),
+//!         outcome: Outcome::Finished(result.into()),
 //!     }],
 //! };
 //! let table = render(&report, &[], &Details::new(), &Options::new(Format::Text))?;

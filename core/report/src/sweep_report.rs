@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hashlab_eval::{Definition, Depth};
 use hashlab_settings::Settings;
-use hashlab_store::{RunId, RunResult};
+use hashlab_store::{Name, RunId, RunResult};
 use serde::{Deserialize, Serialize};
 
 use crate::metrics;
@@ -74,11 +74,11 @@ pub struct ReportedRun {
     /// Position in the plan, counted from 0; orders rows, settings and seeds.
     pub position: usize,
     /// Label of its row, e.g. `CIBHash` or `τ .5`.
-    pub label: String,
+    pub label: Name,
     /// Registered name of its method, e.g. `cibhash`.
-    pub method: String,
+    pub method: Name,
     /// Identity of its setting, [`RunConfig::setting`](hashlab_store::RunConfig::setting).
-    pub setting: String,
+    pub setting: Name,
     /// The keys in which the settings of its row differ, with the setting's values.
     #[serde(with = "shared")]
     pub point: Arc<Settings>,
@@ -102,9 +102,9 @@ pub struct ReportedRun {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Outcome {
     /// Trained and evaluated.
-    Finished(RunResult),
+    Finished(Box<RunResult>),
     /// Stopped by NaN or divergence; its metrics enter no mean.
-    Diverged(RunResult),
+    Diverged(Box<RunResult>),
     /// Failed; can be tried again.
     Failed {
         /// First line of the error.

@@ -41,7 +41,7 @@ pub enum StoreError {
     /// A file that never changes has other content than expected.
     #[error(
         "`{}` is not what was written there: it has been edited, or two digests collide\n\
-         help: move the directory that holds it away, then run the same command again", .0.display()
+         help: move the directory that holds it away; a sweep then executes the run again", .0.display()
     )]
     Changed(PathBuf),
     /// Another process has taken a claim over, as this one was not heard of for too long.
@@ -52,12 +52,14 @@ pub enum StoreError {
     )]
     Lost(PathBuf),
     /// A required file is invalid.
-    #[error("`{}` is damaged: {reason}\nhelp: start the sweep again: it writes the file anew", path.display())]
+    #[error("`{}` is damaged: {reason}\nhelp: {}", path.display(), mending(finished.as_ref()))]
     Damaged {
         /// The file.
         path: PathBuf,
         /// The reader's message.
         reason: String,
+        /// Its run, if that has a result, so that a sweep does not execute it by itself.
+        finished: Option<RunId>,
     },
     /// A result holds a number that JSON cannot hold.
     #[error(
@@ -78,6 +80,17 @@ impl StoreError {
     /// Returns a function for `map_err` that adds the action and the path.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Io { action, path: path.to_owned(), error }
+    }
+}
+
+/// What writes a damaged file of a run anew.
+fn mending(finished: Option<&RunId>) -> String {
+    match finished {
+        None => "start the sweep again: it writes the file anew".to_owned(),
+        Some(run) => format!(
+            "the run has a result, so that a sweep leaves it alone; `sweep FILE --rerun {run}` executes it again and \
+             writes the file anew"
+        ),
     }
 }
 

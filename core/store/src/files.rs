@@ -1,7 +1,7 @@
 //! Reading and writing of whole files, so that readers never see a partial one.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -32,6 +32,32 @@ pub(super) fn replace_by(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::R
         sync_directory(directory)
     };
     write().map_err(StoreError::io("write", path))
+}
+
+/// Checks that the content of `path` is the output of `fill`; any error says that it is not.
+pub(super) fn holds(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut known = Known(BufReader::new(open_regular(path)?));
+    fill(&mut known)?;
+    if known.0.fill_buf()?.is_empty() { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+}
+
+/// A file that takes what it holds, and nothing else.
+struct Known(BufReader<File>);
+
+impl Write for Known {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let held = self.0.fill_buf()?;
+        let both = held.len().min(bytes.len());
+        if both == 0 && !bytes.is_empty() || held[..both] != bytes[..both] {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        self.0.consume(both);
+        Ok(both)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes the output of `fill` to `path` atomically, under a name that begins with `prefix` until it is complete. A loss of
@@ -141,8 +167,15 @@ fn ends_mid_line(file: &mut File) -> io::Result<bool> {
 
 /// Reads a file. A pipe or device in its place has no end, and is an error.
 pub(super) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Opens a file for reading; a pipe or device in its place is an error.
+pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     let kind = fs::metadata(path)?.file_type();
-    if kind.is_file() || kind.is_dir() { fs::read(path) } else { Err(io::Error::other("it is no regular file")) }
+    if kind.is_file() || kind.is_dir() { File::open(path) } else { Err(io::Error::other("it is no regular file")) }
 }
 
 /// Reads a file that may be absent, with or without its directory; one that cannot be read counts as absent, with a warning.
@@ -249,6 +282,24 @@ mod tests {
         let proc = Path::new("/proc");
         assert_eq!(File::open(proc).unwrap().sync_all().unwrap_err().kind(), io::ErrorKind::InvalidInput);
         sync_directory(proc).unwrap();
+    }
+
+    #[test]
+    fn a_file_holds_its_content_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let text = "line\n".repeat(5000);
+        fs::write(&path, &text).unwrap();
+        let is =
+            |text: &str| holds(&path, |out| text.split_inclusive('\n').try_for_each(|l| out.write_all(l.as_bytes())));
+        is(&text).unwrap();
+        for other in
+            ["", &text[1..], &text[..text.len() - 1], &text.replacen("line", "lane", 4000), &(text.clone() + "l")]
+        {
+            assert!(is(other).is_err());
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(is(&text).is_err() && is("").is_err(), "there is no file");
     }
 
     #[test]

@@ -1,29 +1,36 @@
 //! Index of results, so that planning and tables of many runs open one file in the place of each run's.
 //!
-//! It is derived: an entry counts only while `result.json` has the stamp that it had when it was read, an index that is
-//! damaged or of another version counts as absent, and removing it costs nothing but time. It is replaced by rename, so
-//! concurrent sweeps lose at most entries, which are read anew.
+//! It is derived: an entry counts only while `result.json` has the stamp that it had when it was read, what is damaged or
+//! of another version counts as absent, and removing it costs nothing but time. It is replaced by rename, so concurrent
+//! sweeps lose at most entries, which are read anew.
+//!
+//! Behind the first line there are [blocks](block), each with its length and a digest before it, so that several threads
+//! read them at once.
 
-use std::fmt;
+mod block;
+mod packed;
+
 use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::io::{self, Read as _, Write};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
+pub(crate) use block::{Block, ENTRIES, Entry, NewBlock};
+
 use crate::files;
+use crate::results::in_parts;
 
-/// The first line. Its version is raised when entries hold more or other facts.
-const HEADER: &str = "hashlab index of results, version 2\n";
+/// The first line, with the versions of the index and of results. The former is raised when entries hold more or other
+/// facts.
+const HEADER: &str = "hashlab index of results, version 3\n";
 
-/// What stands before the digest of all other bytes, in the last line.
-const DIGEST: &str = "digest ";
+/// Bytes of the digest of a block.
+const DIGEST: usize = 16;
 
-/// Length of the last line.
-const LAST: u64 = DIGEST.len() as u64 + 64 + 1;
-
-/// Bytes that are read and parsed at once.
-const BLOCK: u64 = 8 << 20;
+/// Bytes before a block: its length and its digest.
+const BEFORE: usize = 4 + DIGEST;
 
 /// Prefix of incomplete files.
 const PARTIAL: &str = ".index-";
@@ -44,45 +51,10 @@ impl Stamp {
         let (size, inode) = (file.size().cast_signed(), file.ino().cast_signed());
         Ok(Self([seconds, nanoseconds, changed, changed_nanoseconds, size, inode]))
     }
-}
 
-impl Stamp {
     /// When the file was written, in seconds since 1970.
     pub(crate) fn written(self) -> u64 {
         self.0[0].try_into().unwrap_or(0)
-    }
-}
-
-impl fmt::Display for Stamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let numbers = self.0.map(|number| number.to_string());
-        f.write_str(&numbers.join(" "))
-    }
-}
-
-/// A line: the name of a run, the stamp of its result, what is kept of it, and its configuration.
-#[derive(Clone, Copy)]
-pub(crate) struct Entry<'a> {
-    pub(crate) run: &'a str,
-    pub(crate) stamp: Stamp,
-    pub(crate) record: &'a str,
-    /// It holds whatever became of its file, as the run is named by its digest.
-    pub(crate) config: Option<&'a str>,
-}
-
-impl<'a> Entry<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
-        let mut words = line.splitn(8, ' ');
-        let run = words.next()?;
-        let mut stamp = [0; 6];
-        for number in &mut stamp {
-            *number = words.next()?.parse().ok()?;
-        }
-        // JSON on one line holds no tab.
-        let record = words.next()?;
-        let (record, config) =
-            record.split_once('\t').map_or((record, None), |(record, config)| (record, Some(config)));
-        Some(Self { run, stamp: Stamp(stamp), record, config })
     }
 }
 
@@ -99,87 +71,108 @@ pub(crate) fn read_ahead(path: &Path) {
     }
 }
 
-/// Passes the entries to `each`, many at once. Returns whether the index is there and whole; what was passed of one that
-/// is not must be forgotten.
-pub(crate) fn read(path: &Path, mut each: impl FnMut(&[Entry<'_>])) -> bool {
-    let mut read = || -> io::Result<bool> {
-        let mut file = File::open(path)?;
-        let Some(mut left) = file.metadata()?.len().checked_sub(LAST) else { return Ok(false) };
-        let mut hasher = blake3::Hasher::new();
-        let mut block = vec![0; HEADER.len()];
-        file.read_exact(&mut block)?;
-        if block != HEADER.as_bytes() {
-            return Ok(false);
-        }
-        hasher.update(&block);
-        left -= HEADER.len() as u64;
-        block.clear();
-        while left > 0 {
-            let taken = (&mut file).take(left.min(BLOCK)).read_to_end(&mut block)? as u64;
-            if taken == 0 {
-                return Ok(false);
-            }
-            left -= taken;
-            let Some(end) = block.iter().rposition(|byte| *byte == b'\n') else { continue };
-            let rest = block.split_off(end + 1);
-            hasher.update(&block);
-            let Ok(lines) = std::str::from_utf8(&block) else { return Ok(false) };
-            let Some(entries) = lines.lines().map(Entry::parse).collect::<Option<Vec<_>>>() else { return Ok(false) };
-            each(&entries);
-            block = rest;
-        }
-        let mut last = String::new();
-        file.read_to_string(&mut last)?;
-        Ok(block.is_empty() && last == last_line(&hasher))
+/// What `keep` takes of entries, in the order of the index, from several threads at once.
+pub(crate) fn read<T: Send>(path: &Path, keep: impl Fn(&Entry<'_>) -> Option<T> + Sync) -> Vec<T> {
+    let Ok(file) = OpenIndex::open(path) else { return Vec::new() };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let of_block = |place: &Place| -> Vec<T> {
+        let Some(bytes) = file.read(place) else { return Vec::new() };
+        Block::parse(&bytes).map_or(Vec::new(), |block| block.entries().filter_map(|entry| keep(&entry)).collect())
     };
-    read().unwrap_or(false)
+    let kept = in_parts(&file.blocks, file.blocks.len().div_ceil(threads), of_block);
+    kept.into_iter().flatten().collect()
 }
 
-/// Replaces the index by the entries of the old one that `keep` wants, and those that `add` writes.
+/// Replaces the index by the entries of the old one that `keep` wants, and new blocks.
 ///
 /// # Errors
 /// Errors of the operating system; the old index is then still there.
-pub(crate) fn write(
-    path: &Path,
-    keep: impl Fn(&Entry<'_>) -> bool,
-    add: impl FnOnce(&mut dyn FnMut(Entry<'_>) -> io::Result<()>) -> io::Result<()>,
-) -> io::Result<()> {
+pub(crate) fn write(path: &Path, keep: impl Fn(&Entry<'_>) -> bool, new: &[Vec<u8>]) -> io::Result<()> {
     remove_abandoned(path);
     files::replace_derived(path, PARTIAL, |out| {
-        let mut hasher = blake3::Hasher::new();
-        let mut put = |text: &str| {
-            hasher.update(text.as_bytes());
-            out.write_all(text.as_bytes())
-        };
-        put(HEADER)?;
-        let mut line = |entry: Entry<'_>| {
-            let Entry { run, stamp, record, config } = entry;
-            let config = config.map(|config| format!("\t{config}")).unwrap_or_default();
-            put(&format!("{run} {stamp} {record}{config}\n"))
-        };
-        // Of one that is damaged, or of another version, nothing is kept.
-        if read(path, |_| {}) {
-            let mut kept = Ok(());
-            let whole = read(path, |entries| {
-                let wanted = entries.iter().filter(|entry| keep(entry));
-                wanted.for_each(|entry| {
-                    if kept.is_ok() {
-                        kept = line(*entry);
-                    }
-                });
-            });
-            kept?;
-            if !whole {
-                return Err(io::Error::other("another process replaced the index by a damaged one"));
+        out.write_all(HEADER.as_bytes())?;
+        if let Ok(old) = OpenIndex::open(path) {
+            for bytes in old.blocks.iter().filter_map(|place| old.read(place)) {
+                put(out, &kept(&bytes, &keep))?;
             }
         }
-        add(&mut line)?;
-        out.write_all(last_line(&hasher).as_bytes())
+        new.iter().try_for_each(|block| put(out, block))
     })
 }
 
-fn last_line(hasher: &blake3::Hasher) -> String {
-    format!("{DIGEST}{}\n", hasher.finalize().to_hex())
+/// A block with those of its entries that are wanted; no bytes if there are none.
+fn kept(bytes: &[u8], keep: impl Fn(&Entry<'_>) -> bool) -> Vec<u8> {
+    let Some(block) = Block::parse(bytes) else { return Vec::new() };
+    if block.entries().all(|entry| keep(&entry)) {
+        return bytes.to_owned();
+    }
+    let mut new = NewBlock::default();
+    for entry in block.entries().filter(keep) {
+        if let Some(result) = entry.result() {
+            new.add(entry.stamp, entry.config().as_ref(), &result);
+        }
+    }
+    if new.is_empty() { Vec::new() } else { new.finish() }
+}
+
+fn put(out: &mut dyn Write, block: &[u8]) -> io::Result<()> {
+    if block.is_empty() {
+        return Ok(());
+    }
+    let length = u32::try_from(block.len()).map_err(io::Error::other)?;
+    out.write_all(&length.to_le_bytes())?;
+    out.write_all(&digest(block))?;
+    out.write_all(block)
+}
+
+fn digest(block: &[u8]) -> [u8; DIGEST] {
+    let mut digest = [0; DIGEST];
+    digest.copy_from_slice(&blake3::hash(block).as_bytes()[..DIGEST]);
+    digest
+}
+
+/// An index that is read, whatever takes its name meanwhile.
+struct OpenIndex {
+    file: File,
+    blocks: Vec<Place>,
+}
+
+/// Where a block begins, and its length.
+struct Place {
+    start: u64,
+    length: u32,
+}
+
+impl OpenIndex {
+    /// Opens an index and finds its blocks, up to the first that is not whole.
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let end = file.metadata()?.len();
+        let mut header = [0; HEADER.len()];
+        file.read_exact(&mut header)?;
+        if header != *HEADER.as_bytes() {
+            return Err(io::Error::other("it is of another version"));
+        }
+        let (mut blocks, mut at) = (Vec::new(), HEADER.len() as u64);
+        let mut length = [0; 4];
+        while file.read_exact_at(&mut length, at).is_ok() {
+            let place = Place { start: at + BEFORE as u64, length: u32::from_le_bytes(length) };
+            at = place.start + u64::from(place.length);
+            if at > end {
+                break;
+            }
+            blocks.push(place);
+        }
+        Ok(Self { file, blocks })
+    }
+
+    /// The bytes of a block that is as it was written.
+    fn read(&self, place: &Place) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; DIGEST + usize::try_from(place.length).ok()?];
+        self.file.read_exact_at(&mut bytes, place.start - DIGEST as u64).ok()?;
+        let block = bytes.split_off(DIGEST);
+        (bytes == digest(&block)).then_some(block)
+    }
 }
 
 /// Removes what processes left that were killed while they wrote.

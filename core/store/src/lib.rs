@@ -65,7 +65,7 @@ pub use lock_setting::{LOCKS, check_locks};
 pub use name::Name;
 pub use record::{
     CodeStatistics, EncodingResult, Neighbors, PRIMARY_METRIC, QueryResults, RunConfig, RunId, RunIds, RunResult,
-    SCHEMA, SPLIT, Status, TaskQueries, TaskResult,
+    SCHEMA, SPLIT, SharedConfig, Status, TaskQueries, TaskResult,
 };
 pub use remarks::Remarks;
 pub use run::{Attempt, Failure, RunDir, RunState, Stopped};
@@ -108,18 +108,19 @@ impl Store {
 
     /// The runs that have a directory, and its inode.
     fn inodes(&self) -> Result<BTreeMap<RunId, u64>, StoreError> {
-        let mut runs = BTreeMap::new();
+        let mut runs = Vec::new();
         for folder in files::list(&self.root.join("store"))? {
             for entry in files::list(&folder.path())? {
                 // A run that is being removed has a hidden name. A copy that somebody made has another one than a run's.
                 let Ok(name) = entry.file_name().into_string() else { continue };
                 let id = RunId(name);
                 if !id.0.starts_with('.') && shard(&id).is_some() {
-                    runs.insert(id, entry.ino());
+                    runs.push((id, entry.ino()));
                 }
             }
         }
-        Ok(runs)
+        // A tree is made faster of all its entries than one by one.
+        Ok(runs.into_iter().collect())
     }
 
     /// Lists the names of the sweeps, in order.

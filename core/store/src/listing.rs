@@ -2,21 +2,22 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::record::Templates;
 use crate::results::{Hit, WAITING, in_parallel};
-use crate::{Remarks, RunConfig, RunDir, RunResult, Status, Store, StoreError};
+use crate::{Remarks, RunDir, RunId, RunResult, SharedConfig, Status, Store, StoreError};
 
 /// A run with what a list shows of it.
 #[derive(Clone, Debug)]
 pub struct ListedRun {
-    /// Its directory.
-    pub dir: RunDir,
+    /// Its name.
+    pub run: RunId,
     /// Its state in one word: those of [`RunState::name`](crate::RunState::name), and `diverged` for a finished run that
     /// diverged.
     pub state: &'static str,
     /// Its configuration; `None` if it is absent or damaged.
-    pub config: Option<RunConfig>,
+    pub config: Option<SharedConfig>,
     /// Its result without the curves of its tasks.
-    pub result: Option<RunResult>,
+    pub result: Option<Box<RunResult>>,
     /// Tags and note.
     pub remarks: Remarks,
     /// When its result was written or, if it has none, when its processes last wrote, in seconds since 1970.
@@ -31,12 +32,16 @@ impl Store {
     /// [`StoreError::Io`] if a directory cannot be read.
     pub fn listed(&self) -> Result<Vec<ListedRun>, StoreError> {
         // A directory that is no run's is no reason to list none.
-        let dirs: Vec<RunDir> = self.begun()?.iter().filter_map(|run| self.run(run).ok()).collect();
-        let hits = self.hits(&dirs)?;
-        let pairs: Vec<_> = dirs.iter().zip(&hits).collect();
-        let beside = in_parallel(&pairs, WAITING, |(dir, hit)| Beside::of(dir, hit.as_ref()));
+        let runs: Vec<RunId> = self.begun()?.into_iter().collect();
+        let hits = self.hits(&runs)?;
+        let templates = Templates::default();
+        let pairs: Vec<_> = runs.iter().zip(&hits).collect();
+        let beside = in_parallel(&pairs, WAITING, |(run, hit)| {
+            self.run(run).map(|dir| Beside::of(&dir, hit.as_ref(), &templates))
+        });
         drop(pairs);
-        Ok(dirs.into_iter().zip(hits).zip(beside).map(|((dir, hit), beside)| listed(dir, hit, beside)).collect())
+        let listed = runs.into_iter().zip(hits).zip(beside);
+        listed.map(|((run, hit), beside)| Ok(listed_as(run, hit, beside?))).collect()
     }
 }
 
@@ -45,22 +50,25 @@ struct Beside {
     /// State and last change of a run without a result.
     unfinished: Option<(&'static str, Option<u64>)>,
     /// The configuration, if the index does not hold it.
-    config: Option<RunConfig>,
+    config: Option<SharedConfig>,
     remarks: Remarks,
 }
 
 impl Beside {
-    fn of(dir: &RunDir, hit: Option<&Hit>) -> Self {
+    fn of(dir: &RunDir, hit: Option<&Hit>, templates: &Templates) -> Self {
         let changed = || dir.progress_stamp().into_iter().flatten().map(|(_, time)| seconds(time)).max();
         Self {
             unfinished: hit.is_none().then(|| (dir.state_of_unfinished().name(), changed())),
-            config: if hit.is_some_and(|hit| hit.config.is_some()) { None } else { dir.config().ok() },
+            config: match hit {
+                Some(Hit { config: Some(_), .. }) => None,
+                _ => dir.config().ok().map(|config| templates.shared(config)),
+            },
             remarks: dir.remarks(),
         }
     }
 }
 
-fn listed(dir: RunDir, hit: Option<Hit>, beside: Beside) -> ListedRun {
+fn listed_as(run: RunId, hit: Option<Hit>, beside: Beside) -> ListedRun {
     let Beside { unfinished, config, remarks } = beside;
     let (mut state, mut changed) = unfinished.unwrap_or_default();
     let (mut result, mut config) = (None, config);
@@ -71,7 +79,7 @@ fn listed(dir: RunDir, hit: Option<Hit>, beside: Beside) -> ListedRun {
         };
         (changed, config, result) = (hit.written, config.or(hit.config), Some(hit.result));
     }
-    ListedRun { dir, state, config, result, remarks, changed }
+    ListedRun { run, state, config, result, remarks, changed }
 }
 
 fn seconds(time: SystemTime) -> u64 {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hashlab_data::{ByModality, SmallMap, Task};
 use hashlab_settings::{Settings, canonical};
@@ -52,6 +53,50 @@ pub struct RunConfig {
     pub train: Settings,
     /// `[eval]`; `map_at` is always there, with the protocol's depth filled in.
     pub eval: Settings,
+}
+
+/// A run's configuration, of which it shares all but code length and seed with other runs, as there may be a hundred
+/// thousand of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SharedConfig {
+    template: Arc<RunConfig>,
+    /// Code length in bits.
+    pub bits: usize,
+    /// Seed.
+    pub seed: u64,
+}
+
+impl SharedConfig {
+    /// Joins a configuration whose code length and seed are 0 with those of a run.
+    pub(crate) fn new(template: Arc<RunConfig>, bits: usize, seed: u64) -> Self {
+        Self { template, bits, seed }
+    }
+
+    /// The configuration without code length and seed, which are 0 in it.
+    pub fn template(&self) -> &RunConfig {
+        &self.template
+    }
+
+    /// The configuration of the run.
+    pub fn config(&self) -> RunConfig {
+        RunConfig { bits: self.bits, seed: self.seed, ..self.template().clone() }
+    }
+}
+
+/// Configurations that were met without code length and seed, by their settings' identities.
+#[derive(Default)]
+pub(crate) struct Templates(Mutex<BTreeMap<String, Arc<RunConfig>>>);
+
+impl Templates {
+    /// The configuration, which shares its parts with those before it.
+    pub(crate) fn shared(&self, config: RunConfig) -> SharedConfig {
+        let (bits, seed) = (config.bits, config.seed);
+        let template = RunConfig { bits: 0, seed: 0, ..config };
+        let setting = template.setting();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let template = known.entry(setting).or_insert_with(|| Arc::new(template));
+        SharedConfig::new(Arc::clone(template), bits, seed)
+    }
 }
 
 fn is_zero(number: &u64) -> bool {

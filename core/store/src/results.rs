@@ -6,9 +6,10 @@ use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::thread::{self, Builder};
 
-use crate::index::{self, Entry, Stamp};
+use crate::index::{self, ENTRIES, Entry, NewBlock, Stamp};
+use crate::record::Templates;
 use crate::warnings::warn_once;
-use crate::{RunConfig, RunDir, RunId, RunResult, SCHEMA, Store, StoreError};
+use crate::{RunDir, RunId, RunResult, SCHEMA, SharedConfig, Store, StoreError};
 
 /// Results that are read anew before the index is written; a smaller store needs none.
 const FEW: usize = 64;
@@ -33,9 +34,9 @@ const WARNINGS: usize = 3;
 
 /// A result, with what the index holds beside it.
 pub(crate) struct Hit {
-    pub(crate) result: RunResult,
+    pub(crate) result: Box<RunResult>,
     /// The configuration; `None` if it must be read from its own file.
-    pub(crate) config: Option<RunConfig>,
+    pub(crate) config: Option<SharedConfig>,
     /// When the result was written, in seconds since 1970.
     pub(crate) written: Option<u64>,
 }
@@ -68,9 +69,8 @@ impl Store {
         runs: impl IntoIterator<Item = &'r RunId>,
         keep: impl Fn(RunResult) -> T + Sync,
     ) -> Result<Vec<Option<T>>, StoreError> {
-        let dirs = self.dirs(runs)?;
-        let indexed = |entry: &Entry<'_>| parsed(entry).map(&keep);
-        self.look_up(&dirs, &Kept { of_entry: &indexed, of_result: &|result, _| keep(result) })
+        let indexed = |entry: &Entry<'_>| entry.result().map(&keep);
+        self.look_up(runs, &Kept { of_entry: &indexed, of_result: &|result, _| keep(result) })
     }
 
     /// Whether runs have a result, in their order. Damaged ones count as absent, with a warning.
@@ -78,50 +78,53 @@ impl Store {
     /// # Errors
     /// As those of [`results`](Self::results).
     pub fn finished<'r>(&self, runs: impl IntoIterator<Item = &'r RunId>) -> Result<Vec<bool>, StoreError> {
-        let dirs = self.dirs(runs)?;
-        // An entry is that of a sound result, so that nothing is parsed.
-        let readable = format!("{{\"schema\":{SCHEMA},");
-        let indexed = |entry: &Entry<'_>| entry.record.starts_with(&readable).then_some(());
-        let found = self.look_up(&dirs, &Kept { of_entry: &indexed, of_result: &|_, _| () })?;
+        // An entry is that of a sound result.
+        let found = self.look_up(runs, &Kept { of_entry: &|_| Some(()), of_result: &|_, _| () })?;
         Ok(found.iter().map(Option::is_some).collect())
     }
 
     /// Reads the results of runs with what the index holds beside them.
-    pub(crate) fn hits(&self, dirs: &[RunDir]) -> Result<Vec<Option<Hit>>, StoreError> {
-        let hit = |result, config, stamp: Option<Stamp>| Hit { result, config, written: stamp.map(Stamp::written) };
-        let indexed = |entry: &Entry<'_>| {
-            let config = entry.config.and_then(|config| serde_json::from_str(config).ok());
-            Some(hit(parsed(entry)?, config, Some(entry.stamp)))
+    pub(crate) fn hits(&self, runs: &[RunId]) -> Result<Vec<Option<Hit>>, StoreError> {
+        let hit = |result: RunResult, config, stamp: Option<Stamp>| Hit {
+            result: Box::new(result),
+            config,
+            written: stamp.map(Stamp::written),
         };
-        self.look_up(dirs, &Kept { of_entry: &indexed, of_result: &|result, stamp| hit(result, None, stamp) })
+        let indexed = |entry: &Entry<'_>| Some(hit(entry.result()?, entry.config(), Some(entry.stamp)));
+        self.look_up(runs, &Kept { of_entry: &indexed, of_result: &|result, stamp| hit(result, None, stamp) })
     }
 
-    fn dirs<'r>(&self, runs: impl IntoIterator<Item = &'r RunId>) -> Result<Vec<RunDir>, StoreError> {
-        runs.into_iter().map(|run| self.run(run)).collect()
-    }
-
-    fn look_up<T: Send>(&self, dirs: &[RunDir], kept: &Kept<'_, T>) -> Result<Vec<Option<T>>, StoreError> {
+    fn look_up<'r, T: Send>(
+        &self,
+        runs: impl IntoIterator<Item = &'r RunId>,
+        kept: &Kept<'_, T>,
+    ) -> Result<Vec<Option<T>>, StoreError> {
+        let runs: Vec<&RunId> = runs.into_iter().collect();
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
         let path = self.root().join(INDEX);
-        if may_use(index::size(&path), dirs.len()) {
+        if may_use(index::size(&path), runs.len()) {
             index::read_ahead(&path);
         }
         let inodes = self.inodes()?;
-        let begun = dirs.iter().enumerate().filter_map(|(at, dir)| Some((*inodes.get(dir.id())?, at)));
-        // Inodes that are neighbors come from the disk together.
-        let mut order: Vec<(u64, usize)> = begun.collect();
+        let mut order: Vec<(u64, usize)> = Vec::with_capacity(runs.len());
+        for (at, run) in runs.iter().enumerate() {
+            match inodes.get(*run) {
+                Some(inode) => order.push((*inode, at)),
+                None => _ = self.run(run)?, // a name that is none
+            }
+        }
         drop(inodes);
+        // Inodes that are neighbors come from the disk together.
         order.sort_unstable();
-        let mut found = vec![Found::Nothing; dirs.len()];
-        let stamps = in_parallel(&order, WAITING, |(_, at)| self::found(&dirs[*at]));
-        order.iter().zip(stamps).for_each(|((_, at), stamp)| found[*at] = stamp);
         let order = order.into_iter().map(|(_, at)| at).collect();
-        Ok(Lookup { path, dirs, order, found, kept }.results())
+        let found = vec![Found::Nothing; runs.len()];
+        let mut lookup = Lookup { store: self, path, runs, order, found, kept };
+        let stamps = in_parallel(&lookup.order, WAITING, |at| self::found(&lookup.dir(*at)));
+        lookup.order.iter().zip(stamps).for_each(|(at, stamp)| lookup.found[*at] = stamp);
+        Ok(lookup.results())
     }
-}
-
-/// The result of an entry.
-fn parsed(entry: &Entry<'_>) -> Option<RunResult> {
-    serde_json::from_str(entry.record).ok().filter(|result: &RunResult| result.run.0 == entry.run)
 }
 
 /// Whether reading the index takes less time than reading so many results.
@@ -150,20 +153,13 @@ struct Kept<'a, T> {
 
 /// Runs whose results are looked for.
 struct Lookup<'a, T> {
+    store: &'a Store,
     path: PathBuf,
-    dirs: &'a [RunDir],
+    runs: Vec<&'a RunId>,
     /// The runs that have a directory, in the order of the disk.
     order: Vec<usize>,
     found: Vec<Found>,
     kept: &'a Kept<'a, T>,
-}
-
-/// A result that was read from its own file, as the index holds it.
-struct Record {
-    /// The place of the run.
-    at: usize,
-    result: String,
-    config: Option<String>,
 }
 
 impl<T: Send> Lookup<'_, T> {
@@ -175,95 +171,93 @@ impl<T: Send> Lookup<'_, T> {
         let lacks = |at: &usize| results[*at].is_none() && !matches!(self.found[*at], Found::Nothing);
         let anew: Vec<usize> = self.order.iter().copied().filter(lacks).collect();
         let worth_it = indexed && anew.len() >= FEW.max(files * PERCENT / 100);
-        let records = self.read(&anew, worth_it, &mut results);
+        let blocks = self.read(&anew, worth_it, &mut results);
         if worth_it {
-            self.write(&anew, &records);
+            self.write(&anew, &blocks);
         }
         results
     }
 
+    fn dir(&self, at: usize) -> RunDir {
+        self.store.run(self.runs[at]).expect("a run that has a directory has a name")
+    }
+
     fn nothing(&self) -> Vec<Option<T>> {
-        self.dirs.iter().map(|_| None).collect()
+        self.runs.iter().map(|_| None).collect()
     }
 
     /// The results that the index holds as their files are.
     fn indexed(&self) -> Vec<Option<T>> {
         let wanted: BTreeMap<&str, usize> =
-            self.dirs.iter().enumerate().map(|(at, dir)| (dir.id().0.as_str(), at)).collect();
-        let mut results = self.nothing();
-        let parse = |entry: &Entry<'_>| {
+            self.runs.iter().enumerate().map(|(at, run)| (run.0.as_str(), at)).collect();
+        let keep = |entry: &Entry<'_>| {
             let at = *wanted.get(entry.run)?;
-            let valid = matches!(self.found[at], Found::File(stamp) if stamp == entry.stamp);
+            let valid = entry.schema == SCHEMA && matches!(self.found[at], Found::File(stamp) if stamp == entry.stamp);
             if valid { (self.kept.of_entry)(entry).map(|kept| (at, kept)) } else { None }
         };
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        let whole = index::read(&self.path, |entries| {
-            for (at, result) in in_parallel(entries, threads, parse).into_iter().flatten() {
-                results[at] = Some(result);
-            }
-        });
-        if whole { results } else { self.nothing() }
+        let mut results = self.nothing();
+        for (at, result) in index::read(&self.path, keep) {
+            results[at] = Some(result);
+        }
+        results
     }
 
-    /// Reads results from their own files; returns the records of them if they are `wanted`.
-    fn read(&self, anew: &[usize], wanted: bool, results: &mut [Option<T>]) -> Vec<Record> {
-        let read = |at: &usize| -> Result<Option<(Option<Record>, T)>, String> {
-            let dir = &self.dirs[*at];
+    /// Reads results from their own files; returns blocks of the index with them if they are `wanted`.
+    fn read(&self, anew: &[usize], wanted: bool, results: &mut [Option<T>]) -> Vec<Vec<u8>> {
+        let templates = Templates::default();
+        let read = |at: &usize| -> Result<Option<(Option<SharedConfig>, RunResult)>, String> {
+            let dir = self.dir(*at);
             let Some(result) = dir.read_result()?.map(RunResult::without_curves) else { return Ok(None) };
-            let record = wanted.then(|| Record::of(*at, dir, &result));
-            let stamp = if let Found::File(stamp) = self.found[*at] { Some(stamp) } else { None };
-            Ok(Some((record, (self.kept.of_result)(result, stamp))))
+            let config = if wanted { dir.config().ok() } else { None };
+            Ok(Some((config.map(|config| templates.shared(config)), result)))
         };
-        let (mut unusable, mut records) = (Vec::new(), Vec::new());
-        for (at, found) in anew.iter().zip(in_parallel(anew, WAITING, read)) {
-            // So many files at once may be more than the process may open: a second look is one at a time.
-            match found.or_else(|_| read(at)) {
-                Ok(None) => {}
-                Ok(Some((record, kept))) => {
-                    records.extend(record);
-                    results[*at] = Some(kept);
+        let (mut unusable, mut blocks) = (Vec::new(), Vec::new());
+        for part in anew.chunks(ENTRIES) {
+            let mut block = NewBlock::default();
+            for (at, found) in part.iter().zip(in_parallel(part, WAITING, read)) {
+                // So many files at once may be more than the process may open: a second look is one at a time.
+                match found.or_else(|_| read(at)) {
+                    Ok(None) => {}
+                    Ok(Some((config, result))) => {
+                        let stamp = if let Found::File(stamp) = self.found[*at] { Some(stamp) } else { None };
+                        if let (true, Some(stamp)) = (wanted, stamp) {
+                            block.add(stamp, config.as_ref(), &result);
+                        }
+                        results[*at] = Some((self.kept.of_result)(result, stamp));
+                    }
+                    Err(problem) => unusable.push(problem),
                 }
-                Err(problem) => unusable.push(problem),
+            }
+            if !block.is_empty() {
+                blocks.push(block.finish());
             }
         }
         unusable.iter().take(WARNINGS).for_each(|problem| warn_once(format!("{problem}; it counts as absent")));
         if let more @ 1.. = unusable.len().saturating_sub(WARNINGS) {
             warn_once(format!("{more} more results are damaged or cannot be read; they count as absent"));
         }
-        records
+        blocks
     }
 
-    /// Writes the index with the results that were read anew, and the others that it held. Where that fails, the next
-    /// command reads them again.
-    fn write(&self, anew: &[usize], records: &[Record]) {
-        let absent = (0..self.dirs.len()).filter(|at| matches!(self.found[*at], Found::Nothing));
-        let outdated: BTreeSet<&str> =
-            absent.chain(anew.iter().copied()).map(|at| self.dirs[at].id().0.as_str()).collect();
+    /// Writes the index with the blocks of the results that were read anew, and the others that it held. Where that fails,
+    /// the next command reads them again.
+    fn write(&self, anew: &[usize], blocks: &[Vec<u8>]) {
+        let absent = (0..self.runs.len()).filter(|at| matches!(self.found[*at], Found::Nothing));
+        let outdated: BTreeSet<&str> = absent.chain(anew.iter().copied()).map(|at| self.runs[at].0.as_str()).collect();
         let keep = |entry: &Entry<'_>| !outdated.contains(entry.run);
-        let written = index::write(&self.path, keep, |put| {
-            for Record { at, result, config } in records {
-                if let Found::File(stamp) = self.found[*at] {
-                    put(Entry { run: &self.dirs[*at].id().0, stamp, record: result, config: config.as_deref() })?;
-                }
-            }
-            Ok(())
-        });
-        if let Err(error) = written {
+        if let Err(error) = index::write(&self.path, keep, blocks) {
             tracing::debug!("cannot write the index `{}`: {error}", self.path.display());
         }
     }
 }
 
-impl Record {
-    fn of(at: usize, dir: &RunDir, result: &RunResult) -> Self {
-        let config = dir.config().ok().and_then(|config| serde_json::to_string(&config).ok());
-        Self { at, result: serde_json::to_string(result).expect("records are plain data"), config }
-    }
-}
-
 /// Maps items on several threads, in order. Without a thread to be had, the caller's does its work.
 pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let part = items.len().div_ceil(threads).max(PART);
+    in_parts(items, items.len().div_ceil(threads).max(PART), work)
+}
+
+/// Maps items on a thread for so many of them, as [`in_parallel`] does.
+pub(crate) fn in_parts<T: Sync, R: Send>(items: &[T], part: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let all = |part: &[T]| part.iter().map(&work).collect::<Vec<R>>();
     if items.len() <= part {
         return all(items);

@@ -141,8 +141,11 @@ impl RunDir {
     pub fn config(&self) -> Result<RunConfig, StoreError> {
         let path = self.config_path();
         let bytes = files::read_regular(&path).map_err(StoreError::io("read", &path))?;
-        let config: RunConfig = serde_json::from_slice(&bytes)
-            .map_err(|error| StoreError::Damaged { path: path.clone(), reason: error.to_string() })?;
+        let config: RunConfig = serde_json::from_slice(&bytes).map_err(|error| StoreError::Damaged {
+            path: path.clone(),
+            reason: error.to_string(),
+            finished: self.result_path().exists().then(|| self.id.clone()),
+        })?;
         if config.id() == self.id { Ok(config) } else { Err(StoreError::Changed(path)) }
     }
 

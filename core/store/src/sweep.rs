@@ -1,8 +1,9 @@
 //! The directory of a sweep: one folder per plan, with the file as run and the outputs of its runs.
 
-use std::fs;
-use std::io::{self, ErrorKind, Write};
+use std::fs::{self, File};
+use std::io::{self, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::lock::{self, Lock};
 use super::{StoreError, files};
@@ -104,21 +105,23 @@ impl PlanDir {
     }
 
     /// Writes the plan, line by line, as it may be large. It is derived from the experiment, so a damaged one is
-    /// written anew.
+    /// written anew; one that is as it is to be gets the time of now alone.
     ///
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.
-    pub fn write_plan(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), StoreError> {
-        files::replace_by(&self.path.join(PLAN), write)
+    pub fn write_plan(&self, write: impl Fn(&mut dyn Write) -> io::Result<()>) -> Result<(), StoreError> {
+        let path = self.plan_path();
+        let touched = files::holds(&path, &write).and_then(|()| File::open(&path)?.set_modified(SystemTime::now()));
+        if touched.is_ok() { Ok(()) } else { files::replace_by(&path, write) }
     }
 
-    /// Reads the plan.
+    /// Opens the plan for reading.
     ///
     /// # Errors
     /// [`StoreError::Io`] if there is none.
-    pub fn read_plan(&self) -> Result<Vec<u8>, StoreError> {
+    pub fn open_plan(&self) -> Result<BufReader<File>, StoreError> {
         let path = self.plan_path();
-        files::read_regular(&path).map_err(StoreError::io("read", &path))
+        files::open_regular(&path).map(BufReader::new).map_err(StoreError::io("read", &path))
     }
 
     /// Returns the path of the plan.

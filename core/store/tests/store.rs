@@ -259,12 +259,13 @@ fn plans_are_apart_and_the_newest_is_known() {
     let sweep = store.sweep("table_2").unwrap();
     assert!(sweep.newest().unwrap().is_none());
     let plan = sweep.plan("0a1b").unwrap();
-    assert!(plan.read_plan().is_err());
+    assert!(plan.open_plan().is_err());
     plan.write_plan(|out| out.write_all(b"{}\n")).unwrap();
     assert!(plan.path().ends_with("sweeps/table_2/0a1b"));
     fs::write(plan.path().join("plan.jsonl"), "damaged").unwrap();
     plan.write_plan(|out| out.write_all(b"{}\n")).unwrap();
-    assert_eq!(plan.read_plan().unwrap(), b"{}\n", "it is derived from the experiment");
+    let text = std::io::read_to_string(plan.open_plan().unwrap()).unwrap();
+    assert_eq!(text, "{}\n", "it is derived from the experiment");
     assert!(matches!(sweep.plan("../x"), Err(StoreError::BadName(_))));
     sweep.plan("2c3d").unwrap().write_plan(|out| out.write_all(b"{}\n")).unwrap();
     for newest in ["2c3d", "0a1b"] {

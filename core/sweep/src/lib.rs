@@ -146,6 +146,7 @@ mod partial_point;
 mod parzen;
 mod plan;
 mod plan_file;
+mod plan_line;
 mod points;
 mod pruning;
 mod range;

@@ -92,6 +92,12 @@ impl PlannedRun {
         &self.template
     }
 
+    /// Whether two runs differ in code length, seed and what follows from them alone.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        let same_row = self.method == other.method && self.label == other.label;
+        same_row && self.shares_template(other) && (Arc::ptr_eq(&self.point, &other.point) || self.point == other.point)
+    }
+
     /// Whether two runs share one template, as neighbors of a plan do that differ in code length and seed.
     pub fn shares_template(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.template, &other.template)

@@ -1,7 +1,7 @@
 //! A plan as a file: JSON Lines, a header and one line per run. Array jobs index its lines, so it never changes once
 //! written; its digest names the file.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
 use hashlab_settings::Settings;
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::external::CodesFile;
 use crate::plan::{Plan, PlanError, PlannedExternal, PlannedRun};
+use crate::plan_line::{Frame, Words};
 use crate::pruning::Pruning;
 
 /// The first line.
@@ -68,8 +69,17 @@ impl Plan {
             external: self.external.len(),
         };
         out.write_all(line(&header).as_bytes())?;
+        let mut last: Option<(&PlannedRun, Frame)> = None;
         for run in &self.runs {
-            out.write_all(line(&Line::of(run)).as_bytes())?;
+            let text = match &last {
+                Some((before, frame)) if before.is_beside(run) => frame.line(run),
+                _ => {
+                    let text = line(&Line::of(run));
+                    last = Frame::of(&text, run).map(|frame| (run, frame));
+                    text
+                }
+            };
+            out.write_all(text.as_bytes())?;
         }
         for PlannedExternal { run, seeded, codes, files } in &self.external {
             let text = line(&ExternalLine { run: Line::of(run), seeded: *seeded, codes, files });
@@ -84,27 +94,54 @@ impl Plan {
     /// If a line is missing or cannot be read, is of another schema, or holds a run whose identity is not that of its
     /// configuration.
     pub fn from_jsonl(text: &str) -> Result<Self, PlanError> {
-        let mut lines = text.lines();
-        let header: Header = parse(1, lines.next().unwrap_or_default())?;
+        Self::read_jsonl(text.as_bytes())
+    }
+
+    /// Reads what [`Plan::write_jsonl`] wrote, line by line, as it may be large.
+    ///
+    /// # Errors
+    /// As those of [`Plan::from_jsonl`].
+    pub fn read_jsonl(mut lines: impl BufRead) -> Result<Self, PlanError> {
+        let mut text = String::new();
+        let mut next = |line: usize, text: &mut String| -> Result<bool, PlanError> {
+            text.clear();
+            lines.read_line(text).map_err(|error| stored_at(line, error.to_string()))?;
+            let some = !text.is_empty();
+            text.truncate(text.trim_end_matches('\n').len());
+            Ok(some)
+        };
+        next(1, &mut text)?;
+        let header: Header = parse(1, &text)?;
         if header.schema != SCHEMA {
             return Err(stored_at(1, format!("schema {SCHEMA} is expected, got {}", header.schema)));
         }
         let (mut runs, mut external): (Vec<PlannedRun>, _) = (Vec::new(), Vec::new());
-        let mut ids: Option<RunIds> = None;
-        for (line, text) in (2..).zip(lines) {
+        let mut last: Option<Last> = None;
+        let mut line = 2;
+        while next(line, &mut text)? {
             if runs.len() < header.runs {
-                let next = run(parse(line, text)?, runs.last());
-                if !runs.last().is_some_and(|before| before.shares_template(&next)) {
-                    ids = None;
-                }
-                check_id(line, &next, ids.get_or_insert_with(|| next.template().ids()))?;
-                runs.push(next);
+                let repeated = last.as_ref().zip(runs.last()).and_then(|(last, before)| last.repeated(before, &text));
+                let run = match repeated {
+                    Some(run) => run,
+                    None => {
+                        let read = run(parse(line, &text)?, runs.last());
+                        let ids = match last.take() {
+                            Some(last) if runs.last().is_some_and(|before| before.shares_template(&read)) => last.ids,
+                            _ => read.template().ids(),
+                        };
+                        check_id(line, &read, &ids)?;
+                        last = Some(Last { frame: Frame::of(&text, &read), ids });
+                        read
+                    }
+                };
+                runs.push(run);
             } else {
-                let StoredExternal { run: stored, seeded, codes, files } = parse(line, text)?;
+                let StoredExternal { run: stored, seeded, codes, files } = parse(line, &text)?;
                 let row = run(stored, None);
                 check_id(line, &row, &row.template().ids())?;
                 external.push(PlannedExternal { run: row, seeded, codes, files });
             }
+            line += 1;
         }
         for (announced, found) in [(header.runs, runs.len()), (header.external, external.len())] {
             if announced != found {
@@ -175,6 +212,24 @@ struct StoredLine {
     label: String,
     point: Settings,
     config: RunConfig,
+}
+
+/// The line that was parsed last, and the identities of its template.
+struct Last {
+    frame: Option<Frame>,
+    ids: RunIds,
+}
+
+impl Last {
+    /// The run of a line that repeats the last one but for the run's own words; `None` if the line must be parsed.
+    fn repeated(&self, before: &PlannedRun, line: &str) -> Option<PlannedRun> {
+        let Words { id, setting, bits, seed } = self.frame.as_ref()?.words(line)?;
+        let id = Some(self.ids.id(bits, seed)).filter(|actual| actual.0 == id)?;
+        let setting = if *before.setting == *setting { Arc::clone(&before.setting) } else { setting.into() };
+        let PlannedRun { method, label, point, template, .. } = before;
+        let (label, point, template) = (Arc::clone(label), Arc::clone(point), Arc::clone(template));
+        Some(PlannedRun { id, setting, method: *method, label, point, bits, seed, template })
+    }
 }
 
 /// Checks that a run has the identity of its configuration.

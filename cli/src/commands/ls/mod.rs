@@ -78,7 +78,7 @@ fn rows<'a>(context: &Context, sweeps: &[String], settings: &'a Settings) -> Res
         labels.extend(runs.map(|run| (run.id.clone(), Arc::clone(&run.label))));
     }
     let rows = context.dirs().store().listed()?.into_iter().filter_map(|run| {
-        let label = labels.get(run.dir.id()).cloned();
+        let label = labels.get(&run.run).cloned();
         (sweeps.is_empty() || label.is_some()).then_some(Row { run, label, settings })
     });
     Ok(rows.collect())
@@ -113,7 +113,7 @@ fn sort(rows: &mut [Row<'_>], by: &[String]) {
     let keys: Vec<(&str, bool)> = keys.chain(SORTED_BY.map(|name| (name, false))).collect();
     rows.sort_by_cached_key(|row| {
         let values = keys.iter().map(|(name, reversed)| Key(row.value(name), *reversed)).collect::<Vec<_>>();
-        (values, row.run.dir.id().clone())
+        (values, row.run.run.clone())
     });
 }
 

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use anyhow::Result;
 use hashlab_store::counted;
 use hashlab_sweep::Selectable as _;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::row::Row;
@@ -14,29 +15,61 @@ use super::row::Row;
 /// Rows in aligned columns, then a count of states. Of the default columns, those that are empty are left out.
 pub(super) fn text(rows: &[Row<'_>], columns: &[&str], leave_out: bool, all: usize) -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let cells =
-        |column: &&str| -> Vec<String> { rows.iter().map(|row| shown(row.value(column), column, now)).collect() };
-    let filled: Vec<(String, Vec<String>)> = columns
+    let filled: Vec<Column> = columns
         .iter()
-        .map(|column| (heading(column, rows), cells(column)))
-        .filter(|(_, cells)| !leave_out || cells.iter().any(|cell| !cell.is_empty()))
+        .map(|column| {
+            let cells = rows.iter().map(|row| shown(row.value(column), column, now));
+            Column::new(&heading(column, rows), cells)
+        })
+        .filter(|column| !leave_out || !column.is_empty())
         .collect();
-    let lines = std::iter::once(filled.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>());
-    let lines = lines.chain((0..rows.len()).map(|at| filled.iter().map(|(_, cells)| cells[at].as_str()).collect()));
-    let mut text = if rows.is_empty() { String::new() } else { aligned(&lines.collect::<Vec<_>>()) };
+    let mut text = if rows.is_empty() { String::new() } else { aligned(&filled) };
     text += &summary(rows, all);
     text
 }
 
-/// Lines whose cells stand below each other.
-pub(super) fn aligned(lines: &[Vec<&str>]) -> String {
-    let columns = lines.first().map_or(0, Vec::len);
-    let width = |at: usize| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
+/// A heading and the cells below it, in one piece of memory.
+pub(super) struct Column {
+    text: String,
+    /// Where each cell ends, the heading first.
+    ends: Vec<usize>,
+    /// Characters of the longest cell.
+    width: usize,
+}
+
+impl Column {
+    pub(super) fn new(heading: &str, cells: impl Iterator<Item = String>) -> Self {
+        let (mut text, mut ends, mut width) = (heading.to_owned(), vec![heading.len()], heading.chars().count());
+        for cell in cells {
+            width = width.max(cell.chars().count());
+            text += &cell;
+            ends.push(text.len());
+        }
+        Self { text, ends, width }
+    }
+
+    /// Whether all cells are empty.
+    fn is_empty(&self) -> bool {
+        self.ends[0] == self.text.len()
+    }
+
+    fn cell(&self, line: usize) -> &str {
+        let start = line.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start..self.ends[line]]
+    }
+}
+
+/// Columns of equally many cells as lines whose cells stand below each other.
+pub(super) fn aligned(columns: &[Column]) -> String {
     let mut text = String::new();
-    for line in lines {
-        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    for line in 0..columns.first().map_or(0, |column| column.ends.len()) {
+        let start = text.len();
+        for (at, column) in columns.iter().enumerate() {
+            let between = if at > 0 { "  " } else { "" };
+            let _ = write!(text, "{between}{:1$}", column.cell(line), column.width);
+        }
+        text.truncate(start + text[start..].trim_end().len());
+        text.push('\n');
     }
     text
 }
@@ -109,8 +142,22 @@ pub(super) fn csv(rows: &[Row<'_>], columns: &[&str]) -> Result<String> {
 }
 
 pub(super) fn json(rows: &[Row<'_>], columns: &[&str]) -> String {
-    let object = |row: &Row<'_>| -> Value {
-        columns.iter().map(|column| ((*column).to_owned(), row.value(column).unwrap_or(Value::Null))).collect()
-    };
-    format!("{:#}\n", Value::Array(rows.iter().map(object).collect()))
+    let list = List { rows, columns };
+    serde_json::to_string_pretty(&list).expect("plain data") + "\n"
+}
+
+/// Rows as objects, which are made one by one.
+struct List<'a> {
+    rows: &'a [Row<'a>],
+    columns: &'a [&'a str],
+}
+
+impl Serialize for List<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let object = |row: &Row<'_>| -> Value {
+            let value = |column: &str| row.value(column).unwrap_or(Value::Null);
+            self.columns.iter().map(|column| ((*column).to_owned(), value(column))).collect()
+        };
+        serializer.collect_seq(self.rows.iter().map(object))
+    }
 }

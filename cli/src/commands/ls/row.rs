@@ -41,11 +41,11 @@ pub(super) struct Row<'a> {
 
 impl Selectable for Row<'_> {
     fn is_called(&self, word: &str) -> bool {
-        let id = &self.run.dir.id().0;
+        let id = &self.run.run.0;
         let digits = id.rsplit('-').next().unwrap_or_default();
         id.starts_with(word)
             || digits.starts_with(word)
-            || self.run.config.as_ref().is_some_and(|config| config.method == word)
+            || self.run.config.as_ref().is_some_and(|config| config.template().method == word)
             || self.label.as_deref() == Some(word)
             || self.run.state == word
             // A diverged run has a result.
@@ -56,7 +56,7 @@ impl Selectable for Row<'_> {
     fn value(&self, key: &str) -> Option<Value> {
         let remarks = &self.run.remarks;
         match key {
-            "run" => Some(json!(self.run.dir.id())),
+            "run" => Some(json!(self.run.run)),
             "state" => Some(json!(self.run.state)),
             "label" => self.label.as_deref().map(Value::from),
             "tags" | "tag" => (!remarks.tags.is_empty()).then(|| json!(remarks.tags)),
@@ -69,11 +69,12 @@ impl Selectable for Row<'_> {
 
 impl Row<'_> {
     fn setting(&self, key: &str) -> Option<Value> {
-        let config = self.run.config.as_ref()?;
+        let shared = self.run.config.as_ref()?;
+        let config = shared.template();
         match key {
             "method" => Some(json!(config.method)),
-            "bits" => Some(json!(config.bits)),
-            "seed" => Some(json!(config.seed)),
+            "bits" => Some(json!(shared.bits)),
+            "seed" => Some(json!(shared.seed)),
             "split_seed" => Some(json!(config.split_seed)),
             "dataset" => Some(json!(config.dataset)),
             "protocol" => Some(json!(config.protocol)),

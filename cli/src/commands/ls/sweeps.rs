@@ -7,12 +7,15 @@ use anyhow::Result;
 use hashlab_store::RunId;
 use serde_json::{Value, json};
 
-use super::output::{ago, aligned, plain};
+use super::output::{Column, ago, aligned, plain};
 use crate::args::ListFormat;
 use crate::context::{Context, warn};
 
 /// States in the order in which they are counted.
 const STATES: [&str; 6] = ["finished", "diverged", "running", "failed", "interrupted", "missing"];
+
+/// Columns of a text.
+const HEAD: [&str; 6] = ["sweep", "dataset", "protocol", "runs", "states", "started"];
 
 /// A sweep by its newest plan.
 struct Listed {
@@ -47,8 +50,7 @@ pub(super) fn list(context: &Context, format: ListFormat) -> Result<String> {
 
 fn read(context: &Context) -> Result<Vec<Listed>> {
     let store = context.dirs().store();
-    let states: BTreeMap<RunId, &'static str> =
-        store.listed()?.into_iter().map(|run| (run.dir.id().clone(), run.state)).collect();
+    let states: BTreeMap<RunId, &'static str> = store.listed()?.into_iter().map(|run| (run.run, run.state)).collect();
     let mut sweeps = Vec::new();
     for sweep in store.sweeps() {
         let (plan, dir) = match context.workspace.newest_plan(&sweep) {
@@ -97,15 +99,15 @@ fn text(sweeps: &[Listed]) -> String {
         let counts = STATES.iter().map(|state| (state, sweep.count(state))).filter(|(_, count)| *count > 0);
         counts.map(|(state, count)| format!("{count} {state}")).collect::<Vec<_>>().join(", ")
     };
-    let head = ["sweep", "dataset", "protocol", "runs", "states", "started"].map(str::to_owned).to_vec();
     let rows = sweeps.iter().map(|sweep| {
         let started = ago(now.saturating_sub(sweep.started)) + " ago";
         let Listed { sweep: name, dataset, protocol, runs, .. } = sweep;
-        vec![name.clone(), dataset.clone(), protocol.clone(), runs.to_string(), states(sweep), started]
+        [name.clone(), dataset.clone(), protocol.clone(), runs.to_string(), states(sweep), started]
     });
-    let lines: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
     if sweeps.is_empty() {
         return "0 sweeps\n".to_owned();
     }
-    aligned(&lines.iter().map(|line| line.iter().map(String::as_str).collect()).collect::<Vec<_>>())
+    let rows: Vec<[String; HEAD.len()]> = rows.collect();
+    let column = |(at, heading): (usize, &str)| Column::new(heading, rows.iter().map(|row| row[at].clone()));
+    aligned(&HEAD.into_iter().enumerate().map(column).collect::<Vec<_>>())
 }

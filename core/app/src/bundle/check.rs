@@ -43,10 +43,14 @@ const NAMED: usize = 10;
 pub fn check(file: &Path, into: &Path) -> Result<Checked> {
     let shown = file.display();
     let damaged = |why: String| bad_input(format!("{shown}: {why}\nhelp: ask its author for the file again"));
-    let found = unpack(file, into).map_err(|error| match error.kind() {
+    if let Some(what) = special(file) {
+        return Err(bad_input(format!("{shown} is {what}\nhelp: name a file that `hashlab bundle SWEEP` has written")));
+    }
+    let opened = File::open(file).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => bad_input(format!("there is no file {shown}")),
-        _ => damaged(format!("it is no bundle, or was cut: {error}")),
+        _ => bad_input(format!("cannot read {shown}: {error}")),
     })?;
+    let found = unpack(opened, into).map_err(|error| damaged(format!("it is no bundle, or was cut: {error}")))?;
     let sums =
         |path: &&String| path.rsplit_once('/').is_some_and(|(_, name)| name == SUMS) && path.matches('/').count() == 1;
     let listed = found.keys().find(sums).ok_or_else(|| damaged(format!("it is no bundle: it has no {SUMS}")))?;
@@ -82,11 +86,8 @@ fn listing(problems: &[String]) -> String {
 }
 
 /// Unpacks an archive; returns the digests of its files by their paths.
-fn unpack(file: &Path, into: &Path) -> io::Result<BTreeMap<String, String>> {
-    if let Some(what) = special(file) {
-        return Err(io::Error::other(format!("it is {what}")));
-    }
-    let mut archive = Archive::new(GzDecoder::new(File::open(file)?));
+fn unpack(file: File, into: &Path) -> io::Result<BTreeMap<String, String>> {
+    let mut archive = Archive::new(GzDecoder::new(file));
     let mut found = BTreeMap::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
@@ -116,7 +117,7 @@ fn of_sweep(folder: &Path, files: usize) -> Result<Checked> {
     let store = Store::open(folder.join(RUNS));
     let name = store.sweeps().into_iter().next().ok_or_else(|| bad_input("it holds no sweep"))?;
     let dir = store.sweep(&name)?.newest()?.ok_or_else(|| bad_input("it holds no plan"))?;
-    let plan = Plan::from_jsonl(&String::from_utf8(dir.read_plan()?)?)?;
+    let plan = Plan::read_jsonl(dir.open_plan()?)?;
     let digest = plan.digest();
     if dir.path().file_name().is_none_or(|found| found != digest.as_str()) {
         return Err(bad_input(format!("the plan in {} has digest {digest}", dir.path().display())));

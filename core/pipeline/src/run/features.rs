@@ -7,8 +7,8 @@ use hashlab_image::Transform;
 use hashlab_method::{AnyMethod, BatchSpec, MethodEntry};
 use hashlab_store::RunConfig;
 
-use crate::environment::RunEnvironment;
-use crate::feature_source::OnProgress;
+use crate::environment::{EncoderSetup, RunEnvironment};
+use crate::feature_source::{Described, OnProgress};
 use crate::inputs::FeatureRows;
 use crate::stored_views::Pool;
 
@@ -63,6 +63,38 @@ pub fn features_of<'a>(
     let built = setup.build(&split, &Device::Cpu)?;
     let AnyMethod::Trained(trained) = built else { bail!("{} is registered as a deep method", method.info.name) };
     views_of(environment, &split, &trained.batch_spec(), plain, progress)
+}
+
+/// Keys and shapes of the feature files that [`features_of`] opens, all of which a run needs at once; none for a run that
+/// trains its encoder.
+///
+/// # Errors
+/// If the method cannot be built, or the data set cannot be split.
+pub fn described_features(
+    config: &RunConfig,
+    method: &MethodEntry,
+    environment: &RunEnvironment<'_>,
+) -> Result<Vec<Described>> {
+    if finetunes(config)? {
+        return Ok(Vec::new());
+    }
+    let mut all: Vec<Described> = environment.encoders.values().flat_map(EncoderSetup::described_plain).collect();
+    if method.deep
+        && let Some(spec) = batch_spec(config, method, environment)?
+    {
+        let train = RunSetup { config, method, environment }.split()?.train;
+        for view in &spec.views {
+            let encoder = environment.encoders.get(view.modality());
+            all.extend(encoder.map_or(Ok(Vec::new()), |encoder| encoder.described_views(&train, view))?);
+        }
+    }
+    let mut once: Vec<Described> = Vec::new();
+    for one in all {
+        if !once.contains(&one) {
+            once.push(one);
+        }
+    }
+    Ok(once)
 }
 
 /// The views of a training step; `None` where the method has no steps.

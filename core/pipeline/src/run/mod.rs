@@ -26,7 +26,7 @@ use crate::stored_views::StoredViews;
 use crate::with_encoder::WithEncoder;
 
 pub use external::{ExternalCodes, ExternalResult, measure_external};
-pub use features::{RunFeatures, batch_spec, features_of, plain_features};
+pub use features::{RunFeatures, batch_spec, described_features, features_of, plain_features};
 pub use finetuning::{check_finetuning, finetunes};
 pub use setup::{RunSetup, split_of};
 

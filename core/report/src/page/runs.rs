@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use hashlab_data::Task;
-use hashlab_store::RunId;
+use hashlab_store::{Name, RunId, RunResult};
 
 use crate::aggregate::in_plan_order;
 use crate::details::{Details, RunDetails};
@@ -64,7 +64,7 @@ pub(super) struct Failure<'a> {
 }
 
 /// The values of each key over the runs of a method.
-type Varied = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
+type Varied = BTreeMap<Name, BTreeMap<String, BTreeSet<String>>>;
 
 impl<'a> RunTable<'a> {
     /// Lists a sweep's runs in plan order.
@@ -158,13 +158,13 @@ impl<'a> RunView<'a> {
         report: &SweepReport,
     ) -> Self {
         let result = match &run.outcome {
-            Outcome::Finished(result) | Outcome::Diverged(result) => Some(result),
+            Outcome::Finished(result) | Outcome::Diverged(result) => Some(&**result),
             _ => None,
         };
         let number = |value: Option<f64>| value.map_or(NONE.to_owned(), fraction);
         let test =
             |task: &Task| number(result.and_then(|r| r.test.get(task)?.metrics.get(report.header.primary()).copied()));
-        let own = details.and_then(|d| d.config.as_ref()).map(flattened).unwrap_or_default();
+        let own = details.and_then(|d| d.config.as_deref()).map(flattened).unwrap_or_default();
         let of_method = varied.get(&run.method);
         let differs = |(key, _): &&(String, String)| {
             of_method.and_then(|keys| keys.get(key)).is_some_and(|values| values.len() > 1)
@@ -177,7 +177,7 @@ impl<'a> RunView<'a> {
             seed: run.seed,
             setting: point(&run.point),
             state: state(run, details),
-            validation: number(result.and_then(hashlab_store::RunResult::primary_validation)),
+            validation: number(result.and_then(RunResult::primary_validation)),
             test: tasks.iter().map(test).collect(),
             epoch: epoch(run).map_or(NONE.to_owned(), |epoch| epoch.to_string()),
             seconds: seconds(result.and_then(|r| r.seconds.get("train").copied())),
@@ -194,10 +194,7 @@ impl<'a> RunView<'a> {
 }
 
 /// Facts about a run's execution.
-fn provenance<'a>(
-    result: Option<&'a hashlab_store::RunResult>,
-    details: Option<&'a RunDetails>,
-) -> Vec<(&'a str, &'a str)> {
+fn provenance<'a>(result: Option<&'a RunResult>, details: Option<&'a RunDetails>) -> Vec<(&'a str, &'a str)> {
     let facts = result.into_iter().flat_map(|r| &r.provenance).map(|(key, value)| (key.as_str(), value.as_str()));
     let directory = details.map(|d| ("directory", d.directory.as_str()));
     let retries = details.into_iter().flat_map(|d| &d.retries).map(|retry| ("repeated", retry.as_str()));
@@ -205,7 +202,7 @@ fn provenance<'a>(
 }
 
 /// Every metric with its value on test and on validation queries, by task.
-fn all_metrics(result: &hashlab_store::RunResult, report: &SweepReport) -> Vec<(String, String, String)> {
+fn all_metrics(result: &RunResult, report: &SweepReport) -> Vec<(String, String, String)> {
     let several = result.test.len() > 1;
     let mut all = Vec::new();
     for (task, found) in &result.test {
@@ -227,13 +224,13 @@ fn losses(details: &RunDetails) -> Vec<(f64, f64)> {
 fn varied(runs: &[&ReportedRun], details: &Details) -> Varied {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut varied: Varied = BTreeMap::new();
-    let mut present: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let mut present: BTreeMap<(Name, String), usize> = BTreeMap::new();
     for run in runs {
         let Some(config) = details.get(&run.run).and_then(|d| d.config.as_ref()) else { continue };
         *counts.entry(&run.method).or_default() += 1;
         for (key, value) in flattened(config) {
-            *present.entry((run.method.clone(), key.clone())).or_default() += 1;
-            varied.entry(run.method.clone()).or_default().entry(key).or_default().insert(value);
+            *present.entry((run.method, key.clone())).or_default() += 1;
+            varied.entry(run.method).or_default().entry(key).or_default().insert(value);
         }
     }
     for ((method, key), count) in present {

@@ -94,7 +94,7 @@ fn curves(bits: usize, quality: f64) -> SmallMap<Name, Vec<f64>> {
 fn left(run: &ReportedRun, quality: Option<f64>) -> RunDetails {
     let deep = run.label != "LSH" && run.label != "ITQ";
     let mut details = RunDetails {
-        config: Some(config(run)),
+        config: Some(config(run).into()),
         directory: format!("runs/store/ab/{}", run.run),
         log: format!("WARN {HOSTILE}\n"),
         ..RunDetails::default()
@@ -115,7 +115,7 @@ fn left(run: &ReportedRun, quality: Option<f64>) -> RunDetails {
 fn config(run: &ReportedRun) -> RunConfig {
     RunConfig {
         schema: SCHEMA,
-        method: run.method.clone(),
+        method: run.method.to_string(),
         revision: 1,
         params: run.point.as_ref().clone(),
         bits: run.bits,

@@ -37,7 +37,7 @@ pub(crate) fn without_times() -> Vec<Options> {
 
 pub(crate) fn finished(report: &mut SweepReport) -> impl Iterator<Item = &mut RunResult> {
     report.runs.iter_mut().filter_map(|r| match &mut r.outcome {
-        Outcome::Finished(result) => Some(result),
+        Outcome::Finished(result) => Some(&mut **result),
         _ => None,
     })
 }

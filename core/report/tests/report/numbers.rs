@@ -93,7 +93,7 @@ fn no_result_is_no_number() {
         run.outcome = match i % 3 {
             0 => Outcome::Failed { first_line: "error: disk full".to_owned() },
             1 => Outcome::Missing,
-            _ => Outcome::Diverged(result(&run.run, Status::Diverged, &[], 0.0, 0.0)),
+            _ => Outcome::Diverged(result(&run.run, Status::Diverged, &[], 0.0, 0.0).into()),
         };
     }
     for (_, format) in Format::ALL {

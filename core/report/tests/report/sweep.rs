@@ -112,16 +112,16 @@ fn setting_of(
     for (seed, fate) in (0..).zip(fates) {
         let run = RunId(format!("{}-b{bits}-s{seed}-{:012x}", label.to_lowercase(), runs.len()));
         let outcome = match *fate {
-            Ends(test, validation) => Outcome::Finished(result(&run, Status::Finished, tasks, test, validation)),
-            Diverges => Outcome::Diverged(result(&run, Status::Diverged, tasks, 0.0, 0.0)),
+            Ends(test, validation) => Outcome::Finished(result(&run, Status::Finished, tasks, test, validation).into()),
+            Diverges => Outcome::Diverged(result(&run, Status::Diverged, tasks, 0.0, 0.0).into()),
             Fails(line) => Outcome::Failed { first_line: line.to_owned() },
             Waits => Outcome::Missing,
         };
         runs.push(ReportedRun {
             position: runs.len(),
-            label: label.to_owned(),
-            method: label.to_lowercase(),
-            setting: format!("{label}-{bits}-{}", point.values().map(|v| v.to_string()).collect::<String>()),
+            label: label.into(),
+            method: label.to_lowercase().into(),
+            setting: format!("{label}-{bits}-{}", point.values().map(|v| v.to_string()).collect::<String>()).into(),
             point: point.clone(),
             bits,
             seed,

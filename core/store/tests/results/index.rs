@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::thread;
 
-use hashlab_store::{RunDir, RunId, RunResult, Store};
+use hashlab_store::{RunDir, RunId, RunResult, SharedConfig, Store};
 
 use crate::fixture::{prepared, result};
 use crate::{claim, files_ending};
@@ -34,6 +34,16 @@ impl Many {
         self.store.root().join("results.index")
     }
 
+    /// How often the index names a run.
+    fn entries_of(&self, run: &RunDir) -> usize {
+        times(&fs::read(self.index()).unwrap(), run.id().0.as_bytes())
+    }
+
+    /// The runs of the index.
+    fn entries(&self) -> usize {
+        self.runs.iter().map(|run| self.entries_of(run)).sum()
+    }
+
     fn all(&self) -> Vec<Option<RunResult>> {
         self.store.results(self.runs.iter().map(RunDir::id)).unwrap()
     }
@@ -46,6 +56,11 @@ impl Many {
         };
         self.runs.iter().map(|run| run.result().map(plain)).collect()
     }
+}
+
+/// How often a text is in bytes.
+fn times(bytes: &[u8], text: &[u8]) -> usize {
+    bytes.windows(text.len()).filter(|window| *window == text).count()
 }
 
 fn with_curve(run: &RunId, map: f64) -> RunResult {
@@ -72,12 +87,11 @@ fn results_from_the_index_are_those_of_the_files() {
 fn the_index_is_read_instead_of_files_that_are_as_they_were() {
     let many = Many::new();
     many.all();
-    let index = fs::read_to_string(many.index()).unwrap();
-    assert_eq!(index.lines().count(), RUNS as usize + 1, "a head, the runs with a result, a digest");
-    assert!(!index.contains("ranks"), "no curves");
+    let index = fs::read(many.index()).unwrap();
+    assert_eq!(times(&index, b"ranks"), 0, "no curves");
+    assert_eq!(times(&index, b"map_at_k"), 1, "what results repeat is there once");
     // In any order, which is that of the disk.
-    let lines_of = |run: &RunDir| index.lines().filter(|line| line.starts_with(&run.id().0)).count();
-    let counts: Vec<usize> = many.runs.iter().map(lines_of).collect();
+    let counts: Vec<usize> = many.runs.iter().map(|run| many.entries_of(run)).collect();
     assert_eq!(counts, [vec![1; RUNS as usize - 1], vec![0]].concat());
 }
 
@@ -109,16 +123,20 @@ fn a_damaged_index_counts_as_absent() {
     let many = Many::new();
     many.all();
     let whole = fs::read(many.index()).unwrap();
-    let digit = whole.windows(10).position(|bytes| bytes == b"\"map_at_k\"").unwrap() + 13;
-    let mut flipped = whole.clone();
-    flipped[digit] ^= 1;
-    let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
-    let without_a_line = [&lines[..2], &lines[3..]].concat().concat();
-    let damaged: [&[u8]; 6] = [&flipped, &whole[..whole.len() / 2], &whole[1..], b"", b"digest", &without_a_line];
+    let flipped = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    let head = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let (half, version, length, digest) = (whole.len() / 2, flipped(head - 2), flipped(head + 1), flipped(head + 4));
+    let (number, cut) = (flipped(half), [&whole[..half], &whole[half + 8..]].concat());
+    let damaged: [&[u8]; 9] =
+        [&number, &version, &length, &digest, &cut, &whole[..half], &whole[1..], b"", &whole[..head]];
     for (at, bytes) in damaged.iter().enumerate() {
         fs::write(many.index(), bytes).unwrap();
         assert_eq!(many.all(), many.truth(), "damage {at}");
-        assert_eq!(fs::read_to_string(many.index()).unwrap().lines().count(), RUNS as usize + 1, "damage {at}: mended");
+        assert_eq!(many.entries(), RUNS as usize - 1, "damage {at}: mended");
         assert_eq!(many.all(), many.truth(), "damage {at}, again");
     }
     fs::remove_file(many.index()).unwrap();
@@ -130,16 +148,15 @@ fn a_damaged_index_counts_as_absent() {
 fn an_index_keeps_the_runs_of_others() {
     let many = Many::new();
     let half = |runs: &[RunDir]| many.store.results(runs.iter().map(RunDir::id)).unwrap();
-    let entries = || fs::read_to_string(many.index()).unwrap().lines().count() - 2;
     assert_eq!(half(&many.runs[..70]).iter().flatten().count(), 70);
-    assert_eq!(entries(), 70);
+    assert_eq!(many.entries(), 70);
     // Few more are not worth a new index, and a few runs do not need it at all.
     many.all();
     half(&many.runs[75..]);
-    assert_eq!(entries(), 70);
+    assert_eq!(many.entries(), 70);
     fs::remove_file(many.index()).unwrap();
     many.all();
-    assert_eq!(entries(), 79);
+    assert_eq!(many.entries(), 79);
 }
 
 #[test]
@@ -158,4 +175,23 @@ fn writers_at_once_leave_an_index_that_is_whole() {
     });
     assert_eq!(many.all(), truth);
     assert!(files_ending(many.store.root(), ".tmp").is_empty());
+}
+
+/// Entries of one block are kept whichever of their neighbors changed, with all that they hold.
+#[test]
+fn entries_beside_changed_ones_stay_as_they_were() {
+    let many = Many::new();
+    many.all();
+    for run in &many.runs[..70] {
+        fs::remove_file(run.path().join("result.json")).unwrap();
+        claim(run).finish(&with_curve(run.id(), 0.7)).unwrap();
+    }
+    assert_eq!(many.all(), many.truth());
+    assert_eq!(many.entries(), RUNS as usize - 1);
+    let listed = many.store.listed().unwrap();
+    let of = |run: &RunDir| listed.iter().find(|listed| &listed.run == run.id()).unwrap();
+    for run in &many.runs {
+        assert_eq!(of(run).config.as_ref().map(SharedConfig::config), run.config().ok());
+    }
+    assert_eq!(many.all(), many.truth(), "from the index");
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use hashlab_store::{Remarks, RunDir, RunResult, Status, Store};
+use hashlab_store::{Remarks, RunDir, RunResult, SharedConfig, Status, Store};
 
 use crate::claim;
 use crate::fixture::{prepared, result};
@@ -25,14 +25,14 @@ fn every_run_is_listed_with_state_result_and_remarks() {
     fs::remove_file(runs[4].path().join("config.json")).unwrap();
 
     let listed = store.listed().unwrap();
-    assert!(listed.is_sorted_by_key(|run| run.dir.id().clone()));
-    let of = |run: &RunDir| listed.iter().find(|listed| listed.dir.id() == run.id()).unwrap();
+    assert!(listed.is_sorted_by_key(|run| run.run.clone()));
+    let of = |run: &RunDir| listed.iter().find(|listed| &listed.run == run.id()).unwrap();
     let states: Vec<&str> = runs.iter().map(|run| of(run).state).collect();
     assert_eq!(states, ["finished", "diverged", "failed", "running", "missing"]);
     assert_eq!(listed.len(), 5);
     assert_eq!(of(&runs[0]).remarks, remarks);
-    assert_eq!(of(&runs[0]).result.as_ref(), runs[0].result().as_ref());
-    assert_eq!(of(&runs[0]).config, runs[0].config().ok());
+    assert_eq!(of(&runs[0]).result.as_deref(), runs[0].result().as_ref());
+    assert_eq!(of(&runs[0]).config.as_ref().map(SharedConfig::config), runs[0].config().ok());
     assert!(of(&runs[4]).config.is_none());
     assert!(of(&runs[0]).changed.is_some() && of(&runs[4]).changed.is_none());
     drop(held);

@@ -182,6 +182,28 @@ fn a_stored_plan_is_the_plan() {
     assert_ne!(plan.digest(), planned_under(FILE, &[], &["seeds=[2]"]).digest());
 }
 
+/// Lines that repeat the one before are neither rendered nor parsed whole.
+#[test]
+fn a_line_is_the_same_whatever_stands_before_it() {
+    let plan = planned(FILE);
+    let text = plan.to_jsonl();
+    for (run, line) in plan.runs.iter().zip(text.lines().skip(1)) {
+        let alone = Plan { runs: vec![run.clone()], ..plan.clone() }.to_jsonl();
+        assert_eq!(alone.lines().nth(1), Some(line));
+        assert_eq!(Plan::from_jsonl(&alone).unwrap().runs, std::slice::from_ref(run));
+    }
+    // A line in another form, and one that is not what its neighbors make of it.
+    let (head, last) = text.trim_end().rsplit_once('\n').unwrap();
+    let spaced = Plan::from_jsonl(&format!("{head}\n{}", last.replace("\"seed\":", "\"seed\": "))).unwrap();
+    assert_eq!(spaced, plan);
+    let seed = plan.runs.last().unwrap().seed;
+    for other in [format!("\"seed\":{}", seed + 5), format!("\"seed\":0{seed}"), "\"seed\":\"1\"".to_owned()] {
+        let damaged = last.replace(&format!("\"seed\":{seed}"), &other);
+        assert_ne!(damaged, last);
+        assert!(Plan::from_jsonl(&format!("{head}\n{damaged}")).is_err(), "{other}");
+    }
+}
+
 #[test]
 fn a_damaged_plan_is_refused() {
     let text = planned_under(FILE, &[], &["data.size=51"]).to_jsonl();
