@@ -181,7 +181,9 @@ fn commands_of_the_built_in_experiment_execute_it_beside_a_file_of_its_name() {
     let few = ["--set", "data.items=60", "--set", "train.epochs=1", "--set", "bits=[16]", "--set", "seeds=[0]"];
     let commands = lab.ok(&[&["plan", "--format", "commands"], &few[..]].concat());
     for command in commands.lines() {
-        execute(&lab, &command.split(' ').collect::<Vec<_>>(), &[]);
+        // Quotes are for a shell, which parts no word of these.
+        let words = command.split(' ').map(|word| word.trim_matches('\''));
+        execute(&lab, &words.collect::<Vec<_>>(), &[]);
     }
     let plan = lab.ok(&[&["plan"], &few[..]].concat());
     let runs = commands.lines().count();

@@ -415,16 +415,25 @@ fn check_room(workspace: &Workspace, cache: &FeatureCache, pending: &[PendingRun
     if !cache.is_restricted() {
         return Ok(());
     }
-    let mut known = BTreeSet::new();
-    for config in templates(pending).map(PlannedRun::template) {
-        let method = workspace.registry.method(&config.method)?;
-        let RunConfig { dataset, data, protocol, split_seed, encoders, params, .. } = config;
-        let of_method = method.deep.then_some((&config.method, params));
-        if known.insert(canonical(&json!([dataset, data, protocol, split_seed, encoders, of_method]))) {
-            with_environment(workspace, config, &EncoderFiles::default(), &Device::Cpu, |environment| {
-                Ok(cache.check_room(&described_features(config, method, environment)?)?)
-            })?;
-        }
+    // Data and encoders are opened once for all methods that use them alike.
+    let mut groups: BTreeMap<String, Vec<RunConfig>> = BTreeMap::new();
+    for config in templates(pending).map(PlannedRun::config) {
+        let RunConfig { dataset, data, protocol, split_seed, encoders, .. } = &config;
+        let environment = canonical(&json!([dataset, data, protocol, split_seed, encoders]));
+        groups.entry(environment).or_default().push(config);
+    }
+    for configs in groups.values() {
+        with_environment(workspace, &configs[0], &EncoderFiles::default(), &Device::Cpu, |environment| {
+            let mut known = BTreeSet::new();
+            for config in configs {
+                let method = workspace.registry.method(&config.method)?;
+                let of_method = method.deep.then(|| (&config.method, canonical(&json!(config.params))));
+                if known.insert(of_method) {
+                    cache.check_room(&described_features(config, method, environment)?)?;
+                }
+            }
+            Ok(())
+        })?;
     }
     Ok(())
 }

@@ -51,7 +51,7 @@ pub enum CacheError {
     /// The cache's size limit leaves no room for feature files that are needed at once.
     #[error(
         "`--cache-limit` or HASHLAB_CACHE_LIMIT allows {} for the feature cache at {}, and a run needs {} at once\n\
-         help: raise the limit to {needed} bytes or more, or ask for fewer views",
+         help: raise the limit to {needed} bytes or more",
         Size(*.limit), .root.display(), Size(*.needed)
     )]
     TooSmall {
@@ -64,9 +64,8 @@ pub enum CacheError {
     },
     /// The cache cannot be written and lacks feature files.
     #[error(
-        "the feature cache at {} lacks {lacking} of the feature files that a run needs, and cannot be written: {source}\n\
-         help: ask the owner for permission, or name a directory of your own with `--cache-dir DIR` or HASHLAB_CACHE_DIR",
-        .root.display()
+        "the feature cache at {} lacks {lacking} of the feature files that a run needs, and cannot be written: {source}{}",
+        .root.display(), help(.source)
     )]
     Lacking {
         /// The cache.

@@ -1,6 +1,6 @@
 //! Room for features that are needed at once, looked for before any is extracted.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use crate::folder::{self, Folder};
 use crate::key::Identity;
@@ -15,25 +15,28 @@ impl FeatureCache {
     /// Checks that feature files can be in the cache at once, which are there or are to be extracted.
     ///
     /// # Errors
-    /// [`CacheError::TooSmall`] if they take more than the cache's limit; [`CacheError::Lacking`] if some are not there, and
-    /// the cache cannot be written.
+    /// If some are not there: [`CacheError::TooSmall`] if all take more than the cache's limit; [`CacheError::Lacking`] or
+    /// [`CacheError::DiskFull`] if the cache cannot be written.
     pub fn check_room(&self, needed: &[(FeatureKey, Shape)]) -> Result<(), CacheError> {
         let identities = needed.iter().map(|(key, shape)| Identity::new(key, *shape));
         let identities: Vec<Identity> = identities.collect::<Result<_, _>>()?;
-        let root = self.root().to_owned();
-        let bytes: u64 = identities.iter().map(eviction::size).sum();
-        if let Some(limit) = self.limit().filter(|limit| bytes > *limit) {
-            return Err(CacheError::TooSmall { root, needed: bytes, limit });
-        }
-        let Err(source) = self.probe() else { return Ok(()) };
         let is_there = |identity: &&Identity| {
             let records = checksums::read(&Folder::of(self.root(), identity).checksums());
             records.is_ok_and(|records| records.is_some())
         };
-        match identities.iter().filter(|identity| !is_there(identity)).count() {
-            0 => Ok(()),
-            lacking => Err(CacheError::Lacking { root, lacking, source }),
+        let lacking = identities.iter().filter(|identity| !is_there(identity)).count();
+        if lacking == 0 {
+            return Ok(()); // files that are there are read whatever the limit
         }
+        let root = self.root().to_owned();
+        let needed: u64 = identities.iter().map(eviction::size).sum();
+        if let Some(limit) = self.limit().filter(|limit| needed > *limit) {
+            return Err(CacheError::TooSmall { root, needed, limit });
+        }
+        self.probe().map_err(|source| match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => CacheError::DiskFull { path: root, source },
+            _ => CacheError::Lacking { root, lacking, source },
+        })
     }
 
     /// Makes a file in the cache's folder and removes it.

@@ -5,12 +5,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use flate2::read::GzDecoder;
 use hashlab_data::special;
 use hashlab_store::{Store, counted};
 use hashlab_sweep::Plan;
-use tar::Archive;
+use tar::{Archive, Entry};
 
 use super::archive::sum;
 use super::{RUNS, SUMS};
@@ -48,9 +48,9 @@ pub fn check(file: &Path, into: &Path) -> Result<Checked> {
     }
     let opened = File::open(file).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => bad_input(format!("there is no file {shown}")),
-        _ => bad_input(format!("cannot read {shown}: {error}")),
+        _ => bad_input(format!("cannot read {shown}: {error}\nhelp: `ls -l` shows who may read it")),
     })?;
-    let found = unpack(opened, into).map_err(|error| damaged(format!("it is no bundle, or was cut: {error}")))?;
+    let found = unpack(opened, into, |error| damaged(format!("it is no bundle, or was cut: {error}")))?;
     let sums =
         |path: &&String| path.rsplit_once('/').is_some_and(|(_, name)| name == SUMS) && path.matches('/').count() == 1;
     let listed = found.keys().find(sums).ok_or_else(|| damaged(format!("it is no bundle: it has no {SUMS}")))?;
@@ -74,8 +74,9 @@ pub fn check(file: &Path, into: &Path) -> Result<Checked> {
     if !problems.is_empty() {
         return Err(damaged(listing(&problems)));
     }
-    let checked = of_sweep(&into.join(folder), stated.len()).map_err(|error| damaged(format!("{error:#}")))?;
-    Ok(checked)
+    // What would mend a store of one's own is no help here.
+    let cause = |error: anyhow::Error| format!("{error:#}").split("\nhelp: ").next().unwrap_or_default().to_owned();
+    of_sweep(&into.join(folder), stated.len()).map_err(|error| damaged(cause(error)))
 }
 
 fn listing(problems: &[String]) -> String {
@@ -85,25 +86,34 @@ fn listing(problems: &[String]) -> String {
     format!("{} wrong:{first}{more}", counted(problems.len(), "file"))
 }
 
-/// Unpacks an archive; returns the digests of its files by their paths.
-fn unpack(file: File, into: &Path) -> io::Result<BTreeMap<String, String>> {
+/// Unpacks an archive; returns the digests of its files by their paths. `damaged` words what is wrong with the archive.
+///
+/// # Errors
+/// As `damaged` says it, or if a file cannot be written.
+fn unpack(file: File, into: &Path, damaged: impl Fn(io::Error) -> anyhow::Error) -> Result<BTreeMap<String, String>> {
     let mut archive = Archive::new(GzDecoder::new(file));
     let mut found = BTreeMap::new();
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        let path = entry.path()?.into_owned();
-        let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-        if !plain || !entry.header().entry_type().is_file() {
-            return Err(io::Error::other(format!("{} is no plain file", path.display())));
-        }
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes)?;
+    for entry in archive.entries().map_err(&damaged)? {
+        let (path, bytes) = entry.and_then(read_entry).map_err(&damaged)?;
         let place = into.join(&path);
-        std::fs::create_dir_all(place.parent().unwrap_or(into))?;
-        std::fs::write(&place, &bytes)?;
+        let folder = place.parent().unwrap_or(into);
+        let written = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&place, &bytes));
+        written.with_context(|| format!("cannot unpack into {}", into.display()))?;
         found.insert(path.to_string_lossy().into_owned(), sum(&bytes));
     }
     Ok(found)
+}
+
+/// The path and the content of a file in an archive.
+fn read_entry(mut entry: Entry<'_, impl Read>) -> io::Result<(PathBuf, Vec<u8>)> {
+    let path = entry.path()?.into_owned();
+    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+    if !plain || !entry.header().entry_type().is_file() {
+        return Err(io::Error::other(format!("{} is no plain file", path.display())));
+    }
+    let mut bytes = Vec::new();
+    entry.read_to_end(&mut bytes)?;
+    Ok((path, bytes))
 }
 
 /// The digests that a list states, by path with the folder of the bundle.
