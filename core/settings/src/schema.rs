@@ -1,7 +1,8 @@
 //! A section with its type erased.
 
+use std::any::TypeId;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
@@ -35,7 +36,7 @@ impl Schema {
             defaults: defaults::<T>(),
             json: schema_for!(T).to_value(),
             docs: properties::<T, _>(|property, _| Some(documentation(property))),
-            types: types.clone(),
+            types: (*types).clone(),
             applies_to: properties::<T, _>(|property, _| Some(property.get("appliesTo")?.as_str()?.to_owned())),
             check: Arc::new(move |settings| parse_typed::<T>(&types, settings).err().unwrap_or_default()),
             inactive: Arc::new(|settings| {
@@ -116,9 +117,12 @@ fn defaults<T: Params>() -> Settings {
     }
 }
 
-/// The types of a section's keys.
-pub(crate) fn types<T: JsonSchema>() -> BTreeMap<String, ValueType> {
-    properties::<T, _>(|property, root| Some(ValueType::of(property, root)))
+/// The types of a section's keys. They are derived once: planning asks for them at every point of a grid.
+pub(crate) fn types<T: JsonSchema + 'static>() -> Arc<BTreeMap<String, ValueType>> {
+    static KNOWN: Mutex<BTreeMap<TypeId, Arc<BTreeMap<String, ValueType>>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let derived = || Arc::new(properties::<T, _>(|property, root| Some(ValueType::of(property, root))));
+    Arc::clone(known.entry(TypeId::of::<T>()).or_insert_with(derived))
 }
 
 /// The results of `read` for the schema of each key.

@@ -17,7 +17,7 @@ pub(crate) type Tables = BTreeMap<Section, Arc<Settings>>;
 pub(crate) fn applicable(merged: &Merged<'_>, modalities: &[Modality]) -> BTreeMap<Section, Settings> {
     let sections = merged.scope.method.map(|method| applicability::sections(method, modalities));
     let table = |section: Section| {
-        let mut settings = merged.table(section);
+        let mut settings = merged.table(section).clone();
         applicability::retain(merged.scope, section, &mut settings);
         (section, settings)
     };

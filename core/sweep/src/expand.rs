@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hashlab_data::{ByModality, Modality};
 use hashlab_settings::{Schema, Settings, canonical};
 use hashlab_store::{RunConfig, RunId, SCHEMA};
+use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::active::{Tables, active, applicable, without_inactive};
@@ -81,7 +82,7 @@ impl Experiment {
     fn planned(&self, expanded: &[AtPoint<'_>], count: usize) -> Result<Plan, PlanError> {
         let differing = row_differences(expanded);
         let runs = |one: &AtPoint<'_>| one.runs(&differing[one.table.label.as_str()]);
-        let runs = once_each(expanded.iter().map(runs).collect(), count)?;
+        let runs = once_each(expanded.par_iter().map(runs).collect(), count)?;
         Ok(Plan {
             name: self.name.clone(),
             dataset: self.dataset.name.clone(),
@@ -119,9 +120,9 @@ impl Experiment {
     ) -> Result<AtPoint<'a>, PlanError> {
         let method = &self.catalog.methods[table.method];
         let general = merged.table(Section::General);
-        let mut bits: Vec<usize> = integers(&general, "bits");
+        let mut bits: Vec<usize> = integers(general, "bits");
         bits.retain(|bits| !table.grid.excludes_bits(point, *bits as u64));
-        let mut seeds: Vec<u64> = integers(&general, "seeds");
+        let mut seeds: Vec<u64> = integers(general, "seeds");
         if !method.seeded {
             seeds.truncate(1);
         }
@@ -167,7 +168,7 @@ impl Experiment {
             seed: 0,
             dataset: self.dataset.name.clone(),
             dataset_identity: self.description.identity.clone(),
-            data: changed(Section::Data, merged.table(Section::Data)),
+            data: changed(Section::Data, merged.table(Section::Data).clone()),
             protocol: self.protocol.name.clone(),
             split_seed: merged.table(Section::General).get("split_seed").and_then(Value::as_u64).unwrap_or_default(),
             encoders: resolved.map(|modality, settings| changed(Section::Encoder(modality), settings.clone())),
@@ -176,12 +177,12 @@ impl Experiment {
     }
 
     /// `[eval]` with the depth of the primary metric filled in.
-    pub(crate) fn eval(&self, schema: &Schema, eval: Settings) -> Settings {
+    pub(crate) fn eval(&self, schema: &Schema, eval: &Settings) -> Settings {
         let depth = match eval.get(MAP_AT) {
             Some(depth) if !depth.is_null() && depth != "protocol" => depth.clone(),
             _ => self.protocol.map_at.map_or(Value::from("all"), Value::from),
         };
-        let mut changed = schema.changed(&eval);
+        let mut changed = schema.changed(eval);
         changed.insert(MAP_AT.to_owned(), depth);
         changed
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::catalog::{Catalog, DatasetDecl, DatasetDescription, ProtocolDecl};
@@ -159,7 +160,7 @@ fn check_methods(
 ) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     let mut judged = BTreeSet::from([Section::Data]);
-    let mut inspected = facts::Inspected::new(train_items);
+    let inspected = facts::Inspected::new(train_items);
     if let (Some(dataset), Some(description)) = (scope.dataset, scope.description) {
         diagnostics.extend(modalities::check_sections(layers, dataset, description));
     }
@@ -178,7 +179,7 @@ fn check_methods(
             Ok(chosen) => table.modalities = chosen,
             Err(diagnostic) => diagnostics.push(diagnostic),
         }
-        diagnostics.extend(check_points(scope, layers, table, &mut judged, &mut inspected));
+        diagnostics.extend(check_points(scope, layers, table, &mut judged, &inspected));
         diagnostics.extend(inactive::without_effect(scope, layers, table));
     }
     diagnostics.extend(search::without_effect(layers, methods));
@@ -190,8 +191,15 @@ fn check_methods(
 
 /// The code lengths of a method; none if they are missing or wrong.
 fn bits(scope: Scope<'_>, table: &MethodTable, layers: &Layers) -> Vec<u64> {
-    let general = Merged::new(scope, layers.around(&[&table.fixed])).table(Section::General);
-    general.get("bits").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_u64).collect()
+    let merged = Merged::new(scope, layers.around(&[&table.fixed]));
+    merged
+        .table(Section::General)
+        .get("bits")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_u64)
+        .collect()
 }
 
 /// Checks the rules between the settings of a method's runs.
@@ -200,7 +208,7 @@ fn check_points(
     layers: &Layers,
     table: &MethodTable,
     judged: &mut BTreeSet<Section>,
-    inspected: &mut facts::Inspected,
+    inspected: &facts::Inspected,
 ) -> Vec<Diagnostic> {
     let sections = scope.method.map(|method| applicability::sections(method, &table.modalities)).unwrap_or_default();
     judged.extend(&sections);
@@ -215,5 +223,5 @@ fn check_points(
         }
         found
     };
-    table.points().into_iter().flat_map(check).collect()
+    table.points().into_par_iter().flat_map_iter(check).collect()
 }

@@ -119,7 +119,11 @@ impl Experiment {
             seed: 0,
             dataset: self.dataset.name.clone(),
             dataset_identity: self.description.identity.clone(),
-            data: self.dataset.settings.changed(&without_inactive(merged, Section::Data, merged.table(Section::Data))),
+            data: self.dataset.settings.changed(&without_inactive(
+                merged,
+                Section::Data,
+                merged.table(Section::Data).clone(),
+            )),
             protocol: self.protocol.name.clone(),
             split_seed: merged.table(Section::General).get("split_seed").and_then(Value::as_u64).unwrap_or_default(),
             encoders: ByModality::default(),

@@ -1,9 +1,10 @@
 //! Checks of facts beyond the settings: files of encoder sections, and the requirements of methods.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use hashlab_data::{DataKind, EncoderFacts, Modality, RunFacts};
-use hashlab_settings::{Settings, Violation, Violations, canonical};
+use hashlab_settings::{Violation, Violations, canonical};
 use serde_json::Value;
 
 use crate::constraints::diagnostic;
@@ -22,7 +23,7 @@ const FINETUNE: &str = "finetune";
 
 /// Cache of inspected encoder sections.
 pub(crate) struct Inspected {
-    known: BTreeMap<(Modality, String), Result<EncoderFacts, Violations>>,
+    known: Mutex<BTreeMap<(Modality, String), Result<EncoderFacts, Violations>>>,
     /// Number of training items, if the data set is here.
     train_items: Option<usize>,
 }
@@ -32,7 +33,7 @@ pub(crate) struct Inspected {
 pub(crate) fn check(
     merged: &Merged<'_>,
     modalities: &[Modality],
-    inspected: &mut Inspected,
+    inspected: &Inspected,
     owner: &Span,
 ) -> Vec<Diagnostic> {
     let deep = merged.scope.method.is_some_and(|method| method.deep);
@@ -74,24 +75,26 @@ fn check_finetuning(merged: &Merged<'_>, modalities: &[Modality], owner: &Span) 
 impl Inspected {
     /// Nothing inspected yet, of a data set with `train_items`.
     pub(crate) fn new(train_items: Option<usize>) -> Self {
-        Self { known: BTreeMap::new(), train_items }
+        Self { known: Mutex::default(), train_items }
     }
 
-    fn look(&mut self, merged: &Merged<'_>, modality: Modality) -> Result<EncoderFacts, Violations> {
+    fn look(&self, merged: &Merged<'_>, modality: Modality) -> Result<EncoderFacts, Violations> {
         let kind = merged.scope.description.and_then(|data| data.modalities.get(modality));
         if kind.is_none_or(|kind| *kind == DataKind::Features) {
             return Ok(EncoderFacts::default());
         }
         let section = merged.table(Section::Encoder(modality));
         let key = (modality, canonical(&section.clone().into()));
-        self.known.entry(key).or_insert_with(|| (merged.scope.catalog.inspect)(modality, &section)).clone()
+        // The lock is held meanwhile, so that each section is inspected once.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(key).or_insert_with(|| (merged.scope.catalog.inspect)(modality, &section)).clone()
     }
 }
 
 /// Checks a method for every code length of its runs.
 fn check_method(merged: &Merged<'_>, run: RunFacts, owner: &Span) -> Vec<Diagnostic> {
     let Some(method) = merged.scope.method else { return Vec::new() };
-    let params: Settings = merged.table(Section::Params);
+    let params = merged.table(Section::Params);
     let general = merged.table(Section::General);
     let bits = general.get(BITS).and_then(|bits| bits.as_array()).into_iter().flatten();
     let bits = bits.filter_map(|bits| usize::try_from(bits.as_u64()?).ok());

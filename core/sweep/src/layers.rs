@@ -7,7 +7,9 @@
 //! figment's own TOML and environment providers are not used. They keep no spans, which diagnostics show, and its
 //! environment provider reads `1e-3` as a string.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use figment::value::{Dict, Map};
 use figment::{Figment, Metadata, Profile, Provider};
@@ -174,6 +176,7 @@ pub(crate) struct Base<'a> {
     scope: Scope<'a>,
     layers: Vec<&'a Layer>,
     figment: Figment,
+    tables: BTreeMap<Section, Arc<Settings>>,
 }
 
 impl<'a> Base<'a> {
@@ -181,7 +184,10 @@ impl<'a> Base<'a> {
     pub(crate) fn new(scope: Scope<'a>, layers: Vec<&'a Layer>) -> Self {
         let base = Figment::from(Defaults(scope));
         let figment = layers.iter().fold(base, |below, layer| below.merge(layer));
-        Self { scope, layers, figment }
+        let values = values(&figment);
+        let table = |section| (section, Arc::new(read(scope, &values, section)));
+        let tables = Section::all().into_iter().map(table).collect();
+        Self { scope, layers, figment, tables }
     }
 
     /// Merges further layers over these.
@@ -190,10 +196,35 @@ impl<'a> Base<'a> {
         'a: 'p,
     {
         let figment = above.iter().fold(self.figment.clone(), |below, layer| below.merge(layer));
-        let tables = figment.data().expect("settings are plain data").remove(&Profile::Default).unwrap_or_default();
+        let values = values(&figment);
+        let mut tables = self.tables.clone();
+        let changed: BTreeSet<Section> =
+            above.iter().flat_map(|layer| &layer.assignments).map(|one| one.section).collect();
+        for section in changed {
+            tables.insert(section, Arc::new(read(self.scope, &values, section)));
+        }
         let layers = self.layers.iter().copied().chain(above.iter().copied()).collect();
-        Merged { scope: self.scope, layers, figment, tables }
+        Merged { scope: self.scope, layers, figment, values, tables }
     }
+}
+
+/// The merged values, by section.
+fn values(figment: &Figment) -> Dict {
+    figment.data().expect("settings are plain data").remove(&Profile::Default).unwrap_or_default()
+}
+
+fn value<'v>(values: &'v Dict, section: Section, key: &str) -> Option<&'v figment::value::Value> {
+    values.get(section.key())?.as_dict()?.get(key)
+}
+
+/// A section's settings, in the order of declaration.
+fn read(scope: Scope<'_>, values: &Dict, section: Section) -> Settings {
+    let keys = scope.schema(section).into_iter().flat_map(|schema| schema.defaults.keys());
+    let read = |key: &String| {
+        let value = value(values, section, key)?.deserialize::<Value>().expect("settings are plain data");
+        Some((key.clone(), value))
+    };
+    keys.filter_map(read).collect()
 }
 
 /// Layers merged over the defaults.
@@ -201,7 +232,8 @@ pub(crate) struct Merged<'a> {
     pub(crate) scope: Scope<'a>,
     layers: Vec<&'a Layer>,
     figment: Figment,
-    tables: Dict,
+    values: Dict,
+    tables: BTreeMap<Section, Arc<Settings>>,
 }
 
 impl<'a> Merged<'a> {
@@ -211,17 +243,12 @@ impl<'a> Merged<'a> {
     }
 
     fn value(&self, section: Section, key: &str) -> Option<&figment::value::Value> {
-        self.tables.get(section.key())?.as_dict()?.get(key)
+        value(&self.values, section, key)
     }
 
-    /// A section's settings, in the order of declaration.
-    pub(crate) fn table(&self, section: Section) -> Settings {
-        let keys = self.scope.schema(section).into_iter().flat_map(|schema| schema.defaults.keys());
-        let read = |key: &String| {
-            let value = self.value(section, key)?.deserialize::<Value>().expect("settings are plain data");
-            Some((key.clone(), value))
-        };
-        keys.filter_map(read).collect()
+    /// A section's settings, in the order of declaration. Points share those that their layers do not change.
+    pub(crate) fn table(&self, section: Section) -> &Settings {
+        &self.tables[&section]
     }
 
     /// The layer of a key's value, and its height; `None` for a default.

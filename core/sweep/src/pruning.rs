@@ -79,8 +79,8 @@ pub enum Turn {
 
 impl Pruning {
     /// Reads the section of an experiment; `None` where no run is stopped.
-    pub(crate) fn of(section: Settings) -> Option<Self> {
-        let pruning: Self = hashlab_settings::parse(&section).expect("its types were checked");
+    pub(crate) fn of(section: &Settings) -> Option<Self> {
+        let pruning: Self = hashlab_settings::parse(section).expect("its types were checked");
         (pruning.method != PruningMethod::None).then_some(pruning)
     }
 
