@@ -36,15 +36,15 @@ pub(super) fn replace_by(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::R
 
 /// Checks that the content of `path` is the output of `fill`; any error says that it is not.
 pub(super) fn holds(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let mut known = Known(BufReader::new(open_regular(path)?));
-    fill(&mut known)?;
-    if known.0.fill_buf()?.is_empty() { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+    let mut comparing = Comparing(BufReader::new(open_regular(path)?));
+    fill(&mut comparing)?;
+    if comparing.0.fill_buf()?.is_empty() { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
-/// A file that takes what it holds, and nothing else.
-struct Known(BufReader<File>);
+/// A writer that compares what it is given with what a file holds, and refuses what differs.
+struct Comparing(BufReader<File>);
 
-impl Write for Known {
+impl Write for Comparing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let held = self.0.fill_buf()?;
         let both = held.len().min(bytes.len());
@@ -60,8 +60,8 @@ impl Write for Known {
     }
 }
 
-/// Writes the output of `fill` to `path` atomically, under a name that begins with `prefix` until it is complete. A loss of
-/// power may damage it.
+/// Writes the output of `fill` to `path` atomically, under a name that begins with `prefix` until it is complete. A loss
+/// of power may damage it.
 pub(super) fn replace_derived(
     path: &Path,
     prefix: &str,
@@ -178,7 +178,8 @@ pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     if kind.is_file() || kind.is_dir() { File::open(path) } else { Err(io::Error::other("it is no regular file")) }
 }
 
-/// Reads a file that may be absent, with or without its directory; one that cannot be read counts as absent, with a warning.
+/// Reads a file that may be absent, with or without its directory; one that cannot be read counts as absent, with a
+/// warning.
 pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
     match read_regular(path) {
         Ok(bytes) => Some(bytes),

@@ -1,17 +1,21 @@
 //! Index of results, so that planning and tables of many runs open one file in the place of each run's.
 //!
-//! It is derived: an entry counts only while `result.json` has the stamp that it had when it was read, what is damaged or
-//! of another version counts as absent, and removing it costs nothing but time. It is replaced by rename, so concurrent
-//! sweeps lose at most entries, which are read anew.
+//! It is derived: an entry counts only while `result.json` has the stamp that it had when it was read, what is damaged
+//! or of another version counts as absent, and removing it costs nothing but time. It is replaced by rename, so
+//! concurrent sweeps lose at most entries, which are read anew.
 //!
-//! Behind the first line there are [blocks](block), each with its length and a digest before it, so that several threads
-//! read them at once.
+//! Behind the first line there are [blocks](block), each with its length and a digest before it, so that several
+//! threads read them at once.
 
 mod block;
-mod packed;
+mod encode;
+mod records;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write};
+use std::mem;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::thread;
@@ -22,15 +26,15 @@ pub(crate) use block::{Block, ENTRIES, Entry, NewBlock};
 use crate::files;
 use crate::results::in_parts;
 
-/// The first line, with the versions of the index and of results. The former is raised when entries hold more or other
-/// facts.
+/// The first line, with the version of the index: raised when blocks hold more or other facts, or encode them
+/// otherwise. The version of a result's form is in its entry.
 const HEADER: &str = "hashlab index of results, version 3\n";
 
 /// Bytes of the digest of a block.
 const DIGEST: usize = 16;
 
 /// Bytes before a block: its length and its digest.
-const BEFORE: usize = 4 + DIGEST;
+const BLOCK_HEADER: usize = 4 + DIGEST;
 
 /// Prefix of incomplete files.
 const PARTIAL: &str = ".index-";
@@ -66,7 +70,7 @@ pub(crate) fn size(path: &Path) -> u64 {
 /// Lets the system read the index from the disk while its reader has other things to do.
 pub(crate) fn read_ahead(path: &Path) {
     #[cfg(target_os = "linux")]
-    if let Ok(file) = File::open(path) {
+    if let Ok(file) = files::open_regular(path) {
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::WillNeed);
     }
 }
@@ -83,7 +87,8 @@ pub(crate) fn read<T: Send>(path: &Path, keep: impl Fn(&Entry<'_>) -> Option<T> 
     kept.into_iter().flatten().collect()
 }
 
-/// Replaces the index by the entries of the old one that `keep` wants, and new blocks.
+/// Replaces the index by the entries of the old one that `keep` wants, and new blocks. Small blocks of the old one are
+/// merged, as each has its own names and configurations.
 ///
 /// # Errors
 /// Errors of the operating system; the old index is then still there.
@@ -92,27 +97,37 @@ pub(crate) fn write(path: &Path, keep: impl Fn(&Entry<'_>) -> bool, new: &[Vec<u
     files::replace_derived(path, PARTIAL, |out| {
         out.write_all(HEADER.as_bytes())?;
         if let Ok(old) = OpenIndex::open(path) {
+            let mut merged = NewBlock::default();
             for bytes in old.blocks.iter().filter_map(|place| old.read(place)) {
-                put(out, &kept(&bytes, &keep))?;
+                keep_entries(out, &bytes, &keep, &mut merged)?;
             }
+            put(out, &merged.finish())?;
         }
         new.iter().try_for_each(|block| put(out, block))
     })
 }
 
-/// A block with those of its entries that are wanted; no bytes if there are none.
-fn kept(bytes: &[u8], keep: impl Fn(&Entry<'_>) -> bool) -> Vec<u8> {
-    let Some(block) = Block::parse(bytes) else { return Vec::new() };
-    if block.entries().all(|entry| keep(&entry)) {
-        return bytes.to_owned();
+/// Writes a large block as it is if all its entries are wanted, else adds those that are to `merged`, which is written
+/// when it is full.
+fn keep_entries(
+    out: &mut dyn Write,
+    bytes: &[u8],
+    keep: impl Fn(&Entry<'_>) -> bool,
+    merged: &mut NewBlock,
+) -> io::Result<()> {
+    let Some(block) = Block::parse(bytes) else { return Ok(()) };
+    let (kept, all) = block.entries().fold((0, 0), |(kept, all), entry| (kept + usize::from(keep(&entry)), all + 1));
+    if kept == all && kept >= ENTRIES / 2 {
+        return put(out, bytes);
     }
-    let mut new = NewBlock::default();
     for entry in block.entries().filter(keep) {
-        if let Some(result) = entry.result() {
-            new.add(entry.stamp, entry.config().as_ref(), &result);
+        let Some(result) = entry.result() else { continue };
+        merged.add(entry.stamp, entry.config().as_ref(), &result);
+        if merged.len() == ENTRIES {
+            put(out, &mem::take(merged).finish())?;
         }
     }
-    if new.is_empty() { Vec::new() } else { new.finish() }
+    Ok(())
 }
 
 fn put(out: &mut dyn Write, block: &[u8]) -> io::Result<()> {
@@ -144,9 +159,9 @@ struct Place {
 }
 
 impl OpenIndex {
-    /// Opens an index and finds its blocks, up to the first that is not whole.
+    /// Opens an index and finds its blocks, up to one that is empty or ends behind the file.
     fn open(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
+        let mut file = files::open_regular(path)?;
         let end = file.metadata()?.len();
         let mut header = [0; HEADER.len()];
         file.read_exact(&mut header)?;
@@ -155,8 +170,8 @@ impl OpenIndex {
         }
         let (mut blocks, mut at) = (Vec::new(), HEADER.len() as u64);
         let mut length = [0; 4];
-        while file.read_exact_at(&mut length, at).is_ok() {
-            let place = Place { start: at + BEFORE as u64, length: u32::from_le_bytes(length) };
+        while file.read_exact_at(&mut length, at).is_ok() && length != [0; 4] {
+            let place = Place { start: at + BLOCK_HEADER as u64, length: u32::from_le_bytes(length) };
             at = place.start + u64::from(place.length);
             if at > end {
                 break;

@@ -22,12 +22,13 @@
 //! runs/sweeps/<name>/<plan>/     one directory per plan: the experiment file as run, command, plan, table, logs
 //! ```
 //!
-//! `result.json` holds the digest of its own text. [`RunDir`] reads; only the [`Claim`] on a run writes its results. Damaged files count as absent, with a warning, so
-//! that executing the run again repairs them.
+//! `result.json` holds the digest of its own text. [`RunDir`] reads; only the [`Claim`] on a run writes its results.
+//! Damaged files count as absent, with a warning, so that executing the run again repairs them.
 
 mod ascii;
 mod checkpoint;
 mod claim;
+mod config;
 mod error;
 mod file_system;
 mod files;
@@ -43,6 +44,7 @@ mod record;
 mod remarks;
 mod results;
 mod run;
+mod run_id;
 mod sealed;
 mod shown;
 mod sweep;
@@ -55,6 +57,7 @@ use std::path::{Path, PathBuf};
 
 pub use ascii::ascii;
 pub use claim::Claim;
+pub use config::{EXTERNAL_METHOD, RunConfig, SCHEMA, SharedConfig};
 pub use error::StoreError;
 pub use file_system::FileSystem;
 pub use files::open_log;
@@ -64,11 +67,12 @@ pub use lock::Lock;
 pub use lock_setting::{LOCKS, check_locks};
 pub use name::Name;
 pub use record::{
-    CodeStatistics, EncodingResult, Neighbors, PRIMARY_METRIC, QueryResults, RunConfig, RunId, RunIds, RunResult,
-    SCHEMA, SPLIT, SharedConfig, Status, TaskQueries, TaskResult,
+    CodeStatistics, EncodingResult, Neighbors, PRIMARY_METRIC, QueryResults, RunResult, SPLIT, Status, TaskQueries,
+    TaskResult,
 };
 pub use remarks::Remarks;
 pub use run::{Attempt, Failure, RunDir, RunState, Stopped};
+pub use run_id::{RunId, RunIds};
 pub use shown::{BitProfile, CodeProfile, DistanceProfile, ShownItem, ShownItems};
 pub use sweep::{PlanDir, SweepDir};
 pub use words::counted;
@@ -111,7 +115,8 @@ impl Store {
         let mut runs = Vec::new();
         for folder in files::list(&self.root.join("store"))? {
             for entry in files::list(&folder.path())? {
-                // A run that is being removed has a hidden name. A copy that somebody made has another one than a run's.
+                // A run that is being removed has a hidden name. A copy that somebody made has another one than a
+                // run's.
                 let Ok(name) = entry.file_name().into_string() else { continue };
                 let id = RunId(name);
                 if !id.0.starts_with('.') && shard(&id).is_some() {

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::record::Templates;
+use crate::config::Templates;
 use crate::results::{Hit, WAITING, in_parallel};
 use crate::{Remarks, RunDir, RunId, RunResult, SharedConfig, Status, Store, StoreError};
 
@@ -11,10 +11,10 @@ use crate::{Remarks, RunDir, RunId, RunResult, SharedConfig, Status, Store, Stor
 pub struct ListedRun {
     /// Its name.
     pub run: RunId,
-    /// Its state in one word: those of [`RunState::name`](crate::RunState::name), and `diverged` for a finished run that
-    /// diverged.
+    /// Its state in one word: those of [`RunState::name`](crate::RunState::name), and `diverged` for a finished run
+    /// that diverged.
     pub state: &'static str,
-    /// Its configuration; `None` if it is absent or damaged.
+    /// Its configuration, from the index where that holds it; `None` if it is absent or damaged.
     pub config: Option<SharedConfig>,
     /// Its result without the curves of its tasks.
     pub result: Option<Box<RunResult>>,
@@ -25,8 +25,8 @@ pub struct ListedRun {
 }
 
 impl Store {
-    /// Lists the runs that have a directory, in the order of their ids. Results are those of [`Store::results`], which reads
-    /// the index where there is one.
+    /// Lists the runs that have a directory, in the order of their ids. Results are those of [`Store::results`], which
+    /// reads the index where there is one.
     ///
     /// # Errors
     /// [`StoreError::Io`] if a directory cannot be read.

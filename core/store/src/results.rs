@@ -6,8 +6,8 @@ use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::thread::{self, Builder};
 
+use crate::config::Templates;
 use crate::index::{self, ENTRIES, Entry, NewBlock, Stamp};
-use crate::record::Templates;
 use crate::warnings::warn_once;
 use crate::{RunDir, RunId, RunResult, SCHEMA, SharedConfig, Store, StoreError};
 
@@ -112,7 +112,7 @@ impl Store {
         for (at, run) in runs.iter().enumerate() {
             match inodes.get(*run) {
                 Some(inode) => order.push((*inode, at)),
-                None => _ = self.run(run)?, // a name that is none
+                None => _ = self.run(run)?, // refuses a malformed id
             }
         }
         drop(inodes);
@@ -228,9 +228,7 @@ impl<T: Send> Lookup<'_, T> {
                     Err(problem) => unusable.push(problem),
                 }
             }
-            if !block.is_empty() {
-                blocks.push(block.finish());
-            }
+            blocks.push(block.finish());
         }
         unusable.iter().take(WARNINGS).for_each(|problem| warn_once(format!("{problem}; it counts as absent")));
         if let more @ 1.. = unusable.len().saturating_sub(WARNINGS) {
@@ -239,8 +237,8 @@ impl<T: Send> Lookup<'_, T> {
         blocks
     }
 
-    /// Writes the index with the blocks of the results that were read anew, and the others that it held. Where that fails,
-    /// the next command reads them again.
+    /// Writes the index with the blocks of the results that were read anew, and the others that it held. Where that
+    /// fails, the next command reads them again.
     fn write(&self, anew: &[usize], blocks: &[Vec<u8>]) {
         let absent = (0..self.runs.len()).filter(|at| matches!(self.found[*at], Found::Nothing));
         let outdated: BTreeSet<&str> = absent.chain(anew.iter().copied()).map(|at| self.runs[at].0.as_str()).collect();
@@ -256,7 +254,7 @@ pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, work: i
     in_parts(items, items.len().div_ceil(threads).max(PART), work)
 }
 
-/// Maps items on a thread for so many of them, as [`in_parallel`] does.
+/// Maps items on several threads, in order, each `part` of them on a thread of its own.
 pub(crate) fn in_parts<T: Sync, R: Send>(items: &[T], part: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let all = |part: &[T]| part.iter().map(&work).collect::<Vec<R>>();
     if items.len() <= part {

@@ -41,8 +41,8 @@ impl SweepDir {
         Ok(PlanDir { path: self.path.join(files::plain_name(digest)?) })
     }
 
-    /// Locates the plan that was started last; `None` if there is none. Where the note of it is lost or damaged, it is the
-    /// plan that was written last.
+    /// Locates the plan that was started last; `None` if there is none. Where the note of it is lost or damaged, it is
+    /// the plan that was written last.
     ///
     /// # Errors
     /// [`StoreError::Io`] if the directory cannot be read.
@@ -105,7 +105,7 @@ impl PlanDir {
     }
 
     /// Writes the plan, line by line, as it may be large. It is derived from the experiment, so a damaged one is
-    /// written anew; one that is as it is to be gets the time of now alone.
+    /// written anew. If the file already holds the plan, only its modification time is set.
     ///
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.

@@ -45,7 +45,7 @@ impl Selectable for Row<'_> {
         let digits = id.rsplit('-').next().unwrap_or_default();
         id.starts_with(word)
             || digits.starts_with(word)
-            || self.run.config.as_ref().is_some_and(|config| config.template().method == word)
+            || self.run.config.as_ref().is_some_and(|config| config.template.method == word)
             || self.label.as_deref() == Some(word)
             || self.run.state == word
             // A diverged run has a result.
@@ -70,7 +70,7 @@ impl Selectable for Row<'_> {
 impl Row<'_> {
     fn setting(&self, key: &str) -> Option<Value> {
         let shared = self.run.config.as_ref()?;
-        let config = shared.template();
+        let config = &*shared.template;
         match key {
             "method" => Some(json!(config.method)),
             "bits" => Some(json!(shared.bits)),

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::thread;
 
-use hashlab_store::{RunDir, RunId, RunResult, SharedConfig, Store};
+use hashlab_store::{RunConfig, RunDir, RunId, RunResult, SharedConfig, Store};
 
 use crate::fixture::{prepared, result};
 use crate::{claim, files_ending};
@@ -142,6 +143,11 @@ fn a_damaged_index_counts_as_absent() {
     fs::remove_file(many.index()).unwrap();
     fs::create_dir(many.index()).unwrap();
     assert_eq!(many.all(), many.truth(), "a folder in its place");
+    fs::remove_dir(many.index()).unwrap();
+    // Opening a pipe would wait for ever.
+    assert!(Command::new("mkfifo").arg(many.index()).status().unwrap().success());
+    assert_eq!(many.all(), many.truth(), "a pipe in its place");
+    assert_eq!(many.entries(), RUNS as usize - 1, "mended");
 }
 
 #[test]
@@ -188,10 +194,14 @@ fn entries_beside_changed_ones_stay_as_they_were() {
     }
     assert_eq!(many.all(), many.truth());
     assert_eq!(many.entries(), RUNS as usize - 1);
-    let listed = many.store.listed().unwrap();
-    let of = |run: &RunDir| listed.iter().find(|listed| &listed.run == run.id()).unwrap();
-    for run in &many.runs {
-        assert_eq!(of(run).config.as_ref().map(SharedConfig::config), run.config().ok());
-    }
     assert_eq!(many.all(), many.truth(), "from the index");
+    // The index holds the configurations of results, whatever became of their files.
+    let configs: Vec<RunConfig> = many.runs.iter().map(|run| run.config().unwrap()).collect();
+    many.runs[1..].iter().for_each(|run| fs::remove_file(run.path().join("config.json")).unwrap());
+    let listed = many.store.listed().unwrap();
+    for (at, (run, config)) in many.runs.iter().zip(configs).enumerate() {
+        let of = listed.iter().find(|listed| &listed.run == run.id()).unwrap();
+        let has_result = at + 1 < many.runs.len();
+        assert_eq!(of.config.as_ref().map(SharedConfig::config), has_result.then_some(config));
+    }
 }
