@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::RunId;
+use crate::{EXTERNAL_METHOD, RunId};
 
 /// A failure to write or to read something under `runs/`.
 #[derive(Debug, thiserror::Error)]
@@ -52,13 +52,13 @@ pub enum StoreError {
     )]
     Lost(PathBuf),
     /// A required file is invalid.
-    #[error("`{}` is damaged: {reason}\nhelp: {}", path.display(), mending(finished.as_ref()))]
+    #[error("`{}` is damaged: {reason}\nhelp: {}", path.display(), mending(path, finished.as_ref()))]
     Damaged {
         /// The file.
         path: PathBuf,
         /// The reader's message.
         reason: String,
-        /// Its run, if that has a result, so that a sweep does not execute it by itself.
+        /// Its run, if that has a result that can be used, so that a sweep does not execute it by itself.
         finished: Option<RunId>,
     },
     /// A result holds a number that JSON cannot hold.
@@ -84,14 +84,16 @@ impl StoreError {
 }
 
 /// What writes a damaged file of a run anew.
-fn mending(finished: Option<&RunId>) -> String {
-    match finished {
-        None => "start the sweep again: it writes the file anew".to_owned(),
-        Some(run) => format!(
-            "the run has a result, so that a sweep leaves it alone; `sweep FILE --rerun {run}` executes it again and \
-             writes the file anew"
-        ),
-    }
+fn mending(path: &Path, finished: Option<&RunId>) -> String {
+    let Some(run) = finished else { return "start the sweep again: it writes the file anew".to_owned() };
+    let mends = match path.parent() {
+        // `--rerun` is for runs of methods.
+        Some(directory) if run.method() == Some(EXTERNAL_METHOD) => {
+            format!("remove `{}`, and the sweep measures the codes again", directory.display())
+        }
+        _ => format!("`sweep FILE --rerun {run}` executes it again and writes the file anew"),
+    };
+    format!("the run has a result, so that a sweep leaves it alone; {mends}")
 }
 
 /// Remedies, for errors that the user can fix.

@@ -144,7 +144,7 @@ impl RunDir {
         let config: RunConfig = serde_json::from_slice(&bytes).map_err(|error| StoreError::Damaged {
             path: path.clone(),
             reason: error.to_string(),
-            finished: self.result_path().exists().then(|| self.id.clone()),
+            finished: matches!(self.read_result(), Ok(Some(_))).then(|| self.id.clone()),
         })?;
         if config.id() == self.id { Ok(config) } else { Err(StoreError::Changed(path)) }
     }
@@ -177,7 +177,8 @@ impl RunDir {
         Ok(Some(result))
     }
 
-    /// Removes the run with everything in its directory. Returns whether it did; a run that another process executes stays.
+    /// Removes the run with everything in its directory. Returns whether it did; a run that another process executes
+    /// stays.
     ///
     /// # Errors
     /// [`StoreError::Io`] if it cannot be removed.
@@ -333,8 +334,8 @@ impl RunDir {
         }
     }
 
-    /// Returns the state of a run whose result is known to be absent or damaged: one that comes to its end meanwhile counts
-    /// as running.
+    /// Returns the state of a run whose result is known to be absent or damaged: one that comes to its end meanwhile
+    /// counts as running.
     pub fn state_of_unfinished(&self) -> RunState {
         self.state_without_result(self.is_held())
     }

@@ -103,6 +103,13 @@ fn update(hasher: &mut blake3::Hasher, parts: &[(String, Number)], bits: usize, 
 #[serde(transparent)]
 pub struct RunId(pub String);
 
+impl RunId {
+    /// The name of the run's method; `None` if the identity is malformed.
+    pub(crate) fn method(&self) -> Option<&str> {
+        self.0.rsplitn(4, '-').nth(3)
+    }
+}
+
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

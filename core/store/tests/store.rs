@@ -1,6 +1,8 @@
 //! The store: claims, atomic files, and the remains of a crash.
 
 // The runs of the executor's tests.
+#[path = "results/configuration.rs"]
+mod configuration;
 #[path = "../../exec/tests/exec/fixture.rs"]
 mod fixture;
 #[path = "results/index.rs"]
@@ -76,29 +78,6 @@ fn a_run_passes_through_its_states() {
     let attempts = run.attempts();
     assert_eq!(attempts.iter().map(|attempt| attempt.attempt).collect::<Vec<_>>(), [1, 2, 3, 4]);
     assert!(attempts.iter().all(|attempt| attempt.pid == std::process::id() && !attempt.host.is_empty()));
-}
-
-#[test]
-fn a_configuration_is_written_once() {
-    let (_root, store) = store();
-    let run = prepared(&store, 0);
-    let path = run.path().join("config.json");
-    let text = fs::read_to_string(&path).unwrap();
-    assert!(text.contains("\"params\": {\n    \"beta\": 1.0,\n    \"tau\": 0.3\n  }"), "keys are sorted:\n{text}");
-    assert_eq!(run.config().unwrap(), config(0));
-
-    run.prepare(&config(0)).unwrap();
-    assert_eq!(fs::read_to_string(&path).unwrap(), text);
-    assert!(matches!(run.prepare(&config(1)), Err(StoreError::OtherRun { .. })));
-
-    fs::write(&path, text.replace("\"bits\": 16", "\"bits\": 32")).unwrap();
-    assert!(matches!(run.prepare(&config(0)), Err(StoreError::Changed(_))));
-    assert!(matches!(run.config(), Err(StoreError::Changed(_))));
-
-    fs::write(&path, &text[..40]).unwrap();
-    assert!(matches!(run.config(), Err(StoreError::Damaged { .. })));
-    run.prepare(&config(0)).unwrap();
-    assert_eq!(fs::read_to_string(&path).unwrap(), text);
 }
 
 #[test]
