@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashlab_data::ByModality;
 use hashlab_settings::Settings;
-use hashlab_store::{RunConfig, RunId, SCHEMA};
+use hashlab_store::{EXTERNAL_METHOD, RunConfig, RunId, SCHEMA};
 use serde_json::Value;
 
 use crate::active::without_inactive;
@@ -14,7 +14,7 @@ use crate::experiment::Experiment;
 use crate::external::{CodesFile, ExternalTable, check_rows};
 use crate::layers::{Layers, Merged};
 use crate::method_table::MethodTable;
-use crate::plan::{EXTERNAL_METHOD, PlanError, PlannedExternal, PlannedRun};
+use crate::plan::{PlanError, PlannedExternal, PlannedRun};
 use crate::scope::Scope;
 use crate::section::Section;
 

@@ -1,10 +1,11 @@
 //! The runs of an experiment.
 
+use std::io;
 use std::sync::Arc;
 
 use hashlab_data::Modality;
 use hashlab_settings::Settings;
-use hashlab_store::{RunConfig, RunId};
+use hashlab_store::{RunConfig, RunId, SharedConfig};
 
 use crate::external::CodesFile;
 use crate::pruning::Pruning;
@@ -29,9 +30,6 @@ pub struct Plan {
     /// The runs of external rows: by row, then code length, then seed.
     pub external: Vec<PlannedExternal>,
 }
-
-/// In configurations and results, the name in the place of a method's where others computed the codes.
-pub const EXTERNAL_METHOD: &str = "external";
 
 /// A run that measures codes which others computed.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,21 +68,14 @@ pub struct PlannedRun {
 impl PlannedRun {
     /// A run outside of any experiment: the row is called after its method, and nothing varies.
     pub fn alone(config: RunConfig) -> Self {
-        Self {
-            id: config.id(),
-            setting: config.setting().into(),
-            method: 0,
-            label: config.method.clone().into(),
-            point: Arc::default(),
-            bits: config.bits,
-            seed: config.seed,
-            template: Arc::new(RunConfig { bits: 0, seed: 0, ..config }),
-        }
+        let (id, setting, label) = (config.id(), config.setting().into(), config.method.clone().into());
+        let SharedConfig { template, bits, seed } = config.into();
+        Self { id, setting, method: 0, label, point: Arc::default(), bits, seed, template }
     }
 
     /// The run's configuration.
     pub fn config(&self) -> RunConfig {
-        RunConfig { bits: self.bits, seed: self.seed, ..self.template().clone() }
+        self.template.of_run(self.bits, self.seed)
     }
 
     /// The configuration that the run shares with those of other code lengths and seeds; these two are 0 in it.
@@ -150,7 +141,15 @@ pub enum PlanError {
         MOST_RUNS
     )]
     TooManyRuns,
-    /// A stored plan cannot be read.
+    /// The system cannot read a stored plan.
+    #[error("cannot read line {line} of the plan: {error}")]
+    Unreadable {
+        /// Line, counted from 1.
+        line: usize,
+        /// The system's error.
+        error: io::Error,
+    },
+    /// A stored plan is damaged, or of another version.
     #[error("line {line} of the plan: {message}")]
     Stored {
         /// Line, counted from 1.

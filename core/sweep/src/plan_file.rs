@@ -5,13 +5,13 @@ use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
 use hashlab_settings::Settings;
-use hashlab_store::{RunConfig, RunId, RunIds, SCHEMA};
+use hashlab_store::{RunConfig, RunId, RunIds, SCHEMA, SharedConfig};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::external::CodesFile;
 use crate::plan::{Plan, PlanError, PlannedExternal, PlannedRun};
-use crate::plan_line::{Frame, Words};
+use crate::plan_line::{Frame, Varying};
 use crate::pruning::Pruning;
 
 /// The first line.
@@ -91,8 +91,8 @@ impl Plan {
     /// Parses [`Plan::to_jsonl`].
     ///
     /// # Errors
-    /// If a line is missing or cannot be read, is of another schema, or holds a run whose identity is not that of its
-    /// configuration.
+    /// [`PlanError::Stored`] if a line is missing or damaged, is of another schema, or holds a run whose identity or
+    /// setting is not that of its configuration.
     pub fn from_jsonl(text: &str) -> Result<Self, PlanError> {
         Self::read_jsonl(text.as_bytes())
     }
@@ -100,12 +100,16 @@ impl Plan {
     /// Reads what [`Plan::write_jsonl`] wrote, line by line, as it may be large.
     ///
     /// # Errors
-    /// As those of [`Plan::from_jsonl`].
+    /// As those of [`Plan::from_jsonl`]; [`PlanError::Unreadable`] on an error of the system.
     pub fn read_jsonl(mut lines: impl BufRead) -> Result<Self, PlanError> {
         let mut text = String::new();
         let mut next = |line: usize, text: &mut String| -> Result<bool, PlanError> {
             text.clear();
-            lines.read_line(text).map_err(|error| stored_at(line, error.to_string()))?;
+            lines.read_line(text).map_err(|error| match error.kind() {
+                // Bytes that are no text.
+                io::ErrorKind::InvalidData => stored_at(line, error.to_string()),
+                _ => PlanError::Unreadable { line, error },
+            })?;
             let some = !text.is_empty();
             text.truncate(text.trim_end_matches('\n').len());
             Ok(some)
@@ -115,7 +119,7 @@ impl Plan {
         if header.schema != SCHEMA {
             return Err(stored_at(1, format!("schema {SCHEMA} is expected, got {}", header.schema)));
         }
-        let (mut runs, mut external): (Vec<PlannedRun>, _) = (Vec::new(), Vec::new());
+        let (mut runs, mut external): (Vec<PlannedRun>, Vec<PlannedExternal>) = (Vec::new(), Vec::new());
         let mut last: Option<Last> = None;
         let mut line = 2;
         while next(line, &mut text)? {
@@ -130,6 +134,7 @@ impl Plan {
                             _ => read.template().ids(),
                         };
                         check_id(line, &read, &ids)?;
+                        check_setting(line, &read, &ids.setting(read.bits))?;
                         last = Some(Last { frame: Frame::of(&text, &read), ids });
                         read
                     }
@@ -138,7 +143,15 @@ impl Plan {
             } else {
                 let StoredExternal { run: stored, seeded, codes, files } = parse(line, &text)?;
                 let row = run(stored, None);
-                check_id(line, &row, &row.template().ids())?;
+                let ids = row.template().ids();
+                check_id(line, &row, &ids)?;
+                // Seeds of a row differ in their files; what they share is the setting of the first.
+                let same_row =
+                    |before: &&PlannedExternal| (before.run.method, before.run.bits) == (row.method, row.bits);
+                match external.last().filter(same_row) {
+                    Some(before) => check_setting(line, &row, &before.run.setting)?,
+                    None => check_setting(line, &row, &ids.setting(row.bits))?,
+                }
                 external.push(PlannedExternal { run: row, seeded, codes, files });
             }
             line += 1;
@@ -221,11 +234,14 @@ struct Last {
 }
 
 impl Last {
-    /// The run of a line that repeats the last one but for the run's own words; `None` if the line must be parsed.
+    /// The run of a line that repeats the last one but for the varying fields; `None` if the line must be parsed.
     fn repeated(&self, before: &PlannedRun, line: &str) -> Option<PlannedRun> {
-        let Words { id, setting, bits, seed } = self.frame.as_ref()?.words(line)?;
+        let Varying { id, setting, bits, seed } = self.frame.as_ref()?.varying(line)?;
         let id = Some(self.ids.id(bits, seed)).filter(|actual| actual.0 == id)?;
-        let setting = if *before.setting == *setting { Arc::clone(&before.setting) } else { setting.into() };
+        let setting = match (before.bits, &*before.setting) == (bits, setting) {
+            true => Arc::clone(&before.setting),
+            false => Some(self.ids.setting(bits)).filter(|actual| actual == setting)?.into(),
+        };
         let PlannedRun { method, label, point, template, .. } = before;
         let (label, point, template) = (Arc::clone(label), Arc::clone(point), Arc::clone(template));
         Some(PlannedRun { id, setting, method: *method, label, point, bits, seed, template })
@@ -241,11 +257,18 @@ fn check_id(line: usize, run: &PlannedRun, ids: &RunIds) -> Result<(), PlanError
     Err(stored_at(line, format!("run {} has the configuration of {actual}", run.id)))
 }
 
+/// Checks that a run has the setting of its configuration.
+fn check_setting(line: usize, run: &PlannedRun, actual: &str) -> Result<(), PlanError> {
+    if *run.setting == *actual {
+        return Ok(());
+    }
+    Err(stored_at(line, format!("run {} has the setting {}, its configuration {actual}", run.id, run.setting)))
+}
+
 /// Reads a run, which shares equal parts with the one before it.
 fn run(read: StoredLine, before: Option<&PlannedRun>) -> PlannedRun {
     let StoredLine { id, setting, method, label, point, config } = read;
-    let (bits, seed) = (config.bits, config.seed);
-    let template = Arc::new(RunConfig { bits: 0, seed: 0, ..config });
+    let SharedConfig { template, bits, seed } = config.into();
     let run = PlannedRun {
         id,
         setting: setting.into(),

@@ -1,4 +1,4 @@
-//! Lines of a plan that repeat the one before but for a few words.
+//! Lines of a plan that differ from the one before in a few fields.
 
 use hashlab_store::RunId;
 
@@ -10,15 +10,15 @@ const ID: &str = "{\"id\":\"";
 /// What stands between its identity and that of its setting.
 const SETTING: &str = "\",\"setting\":\"";
 
-/// The text of a run's line without what tells it from its neighbors: two identities, code length and seed. As neighbors of
-/// a plan share the rest, their lines need be neither parsed nor rendered.
+/// The text of a run's line without the fields that differ between neighboring runs: id, setting, bits, seed. As
+/// neighbors of a plan share the rest, their lines need be neither parsed nor rendered.
 pub(crate) struct Frame {
     middle: String,
     end: String,
 }
 
-/// What tells a run from its neighbors.
-pub(crate) struct Words<'a> {
+/// The fields that differ between neighboring runs.
+pub(crate) struct Varying<'a> {
     pub(crate) id: &'a str,
     pub(crate) setting: &'a str,
     pub(crate) bits: usize,
@@ -33,14 +33,14 @@ impl Frame {
         (!end.contains(&numbers)).then(|| Self { middle: middle.to_owned(), end: end.to_owned() })
     }
 
-    /// The line of a run that differs in these words alone.
+    /// The line of a run that differs in these fields alone.
     pub(crate) fn line(&self, run: &PlannedRun) -> String {
         let Self { middle, end } = self;
         [&start(&run.id, &run.setting), middle, &numbers(run.bits, run.seed), end].map(String::as_str).concat()
     }
 
-    /// The words of a line; `None` if it differs in others.
-    pub(crate) fn words<'l>(&self, line: &'l str) -> Option<Words<'l>> {
+    /// The varying fields of a line; `None` if it differs in others.
+    pub(crate) fn varying<'l>(&self, line: &'l str) -> Option<Varying<'l>> {
         let (id, rest) = line.strip_prefix(ID)?.split_once(SETTING)?;
         let (setting, rest) = rest.split_once('"')?;
         let middle = self.middle.strip_prefix('"')?;
@@ -48,7 +48,7 @@ impl Frame {
         let (bits, seed) = numbers.strip_prefix("\"bits\":")?.strip_suffix(',')?.split_once(",\"seed\":")?;
         let (bits, seed) = (plain(bits)?.parse().ok()?, plain(seed)?.parse().ok()?);
         // A text with a backslash stands for another.
-        (!id.contains('\\') && !setting.contains('\\')).then_some(Words { id, setting, bits, seed })
+        (!id.contains('\\') && !setting.contains('\\')).then_some(Varying { id, setting, bits, seed })
     }
 }
 

@@ -53,6 +53,19 @@ fn rows_are_planned_by_code_length_and_seed() {
 }
 
 #[test]
+fn a_stored_row_has_the_setting_of_its_first_seed() {
+    let plan = planned(FILE);
+    let text = plan.to_jsonl();
+    for (at, row) in plan.external.iter().enumerate() {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let line = &mut lines[1 + plan.runs.len() + at];
+        *line = line.replace(&format!("\"setting\":\"{}\"", row.run.setting), "\"setting\":\"0123456789ab\"");
+        let refused = Plan::from_jsonl(&lines.join("\n")).unwrap_err().to_string();
+        assert!(refused.contains("has the setting 0123456789ab"), "{refused}");
+    }
+}
+
+#[test]
 fn rows_change_no_other_run_and_survive_the_plans_file() {
     let plan = planned(FILE);
     let without = planned(FILE.split("[[external]]").next().unwrap());

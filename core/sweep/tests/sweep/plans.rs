@@ -1,5 +1,7 @@
 //! Plans of experiments.
 
+use std::io::{self, BufReader, Read};
+
 use hashlab_data::Modality;
 use hashlab_settings::Settings;
 use hashlab_sweep::{Plan, PlanError, PlannedRun};
@@ -202,6 +204,45 @@ fn a_line_is_the_same_whatever_stands_before_it() {
         assert_ne!(damaged, last);
         assert!(Plan::from_jsonl(&format!("{head}\n{damaged}")).is_err(), "{other}");
     }
+}
+
+/// Tables join the runs of a setting.
+#[test]
+fn a_setting_of_another_configuration_is_refused() {
+    let plan = planned(FILE);
+    let text = plan.to_jsonl();
+    let lines: Vec<&str> = text.lines().collect();
+    // The first of its kind, one that repeats the line before but for its seed, and one but for its code length.
+    for at in [1, 2, 3] {
+        let setting = |at: usize| format!("\"setting\":\"{}\"", plan.runs[at - 1].setting);
+        for other in [setting(lines.len() - 1), setting(if at == 3 { 2 } else { 3 })] {
+            let mut changed: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+            changed[at] = changed[at].replace(&setting(at), &other);
+            assert_ne!(changed[at], lines[at]);
+            let refused = Plan::from_jsonl(&changed.join("\n")).unwrap_err().to_string();
+            let begin = format!("line {} of the plan: run {} has the setting ", at + 1, plan.runs[at - 1].id);
+            assert!(refused.starts_with(&begin), "{refused}");
+        }
+    }
+}
+
+/// A file on a disk that fails in the middle.
+#[test]
+fn a_plan_that_cannot_be_read_is_not_called_damaged() {
+    struct Failing;
+    impl Read for Failing {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StaleNetworkFileHandle.into())
+        }
+    }
+    let text = planned(FILE).to_jsonl();
+    let half = &text.as_bytes()[..text.find('\n').unwrap() + 9];
+    let read = |end: &mut dyn Read| Plan::read_jsonl(BufReader::new(half.chain(end))).unwrap_err();
+    let refused = read(&mut Failing);
+    assert!(matches!(refused, PlanError::Unreadable { line: 2, .. }), "{refused}");
+    assert_eq!(refused.to_string(), "cannot read line 2 of the plan: stale network file handle");
+    let refused = read(&mut &b"\xff"[..]);
+    assert!(matches!(refused, PlanError::Stored { line: 2, .. }), "no text: {refused}");
 }
 
 #[test]
