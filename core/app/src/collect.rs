@@ -13,8 +13,8 @@ use hashlab_report::{
     Selection, Setup, SweepReport, parse_published,
 };
 use hashlab_settings::{Settings, canonical};
-use hashlab_store::{Name, PlanDir, RunConfig, RunDir, RunId, RunResult, RunState, Status, Store};
-use hashlab_sweep::{EXTERNAL_METHOD, Plan, PlannedExternal, PlannedRun, did_you_mean};
+use hashlab_store::{Name, PlanDir, RunConfig, RunDir, RunId, RunResult, RunState, Status, Store, StoreError};
+use hashlab_sweep::{EXTERNAL_METHOD, Plan, PlanError, PlannedExternal, PlannedRun, did_you_mean};
 use hashlab_train::{Select, TrainConfig};
 
 use crate::error::bad_input;
@@ -45,12 +45,17 @@ impl Workspace {
     }
 
     /// Reads the plan of a directory.
+    ///
+    /// # Errors
+    /// [`BadInput`](crate::BadInput) if it is damaged; [`StoreError::Io`] if it cannot be read.
     pub(crate) fn plan_of(&self, dir: PlanDir) -> Result<(Plan, PlanDir)> {
-        let damaged = |reason: String| {
-            let path = dir.plan_path();
-            bad_input(format!("`{}` is damaged: {reason}\nhelp: `sweep FILE` writes it anew", path.display()))
-        };
-        let plan = Plan::read_jsonl(dir.open_plan()?).map_err(|error| damaged(error.to_string()))?;
+        let path = dir.plan_path();
+        let plan = Plan::read_jsonl(dir.open_plan()?).map_err(|error| match error {
+            PlanError::Unreadable { error, .. } => anyhow::Error::from(StoreError::Io { action: "read", path, error }),
+            damaged => {
+                bad_input(format!("`{}` is damaged: {damaged}\nhelp: `sweep FILE` writes it anew", path.display()))
+            }
+        })?;
         Ok((plan, dir))
     }
 

@@ -7,7 +7,6 @@ use hashlab_cache::{CachedFile, FeatureCache, Pruned};
 use hashlab_pipeline::config::EncoderConfig;
 use hashlab_pipeline::identity_of;
 use hashlab_store::{RunConfig, RunDir};
-use hashlab_sweep::Plan;
 
 use crate::Workspace;
 
@@ -26,15 +25,14 @@ impl Workspace {
     /// Looks for what no plan refers to. Results are never part of it.
     ///
     /// # Errors
-    /// If a plan is damaged, so that what it refers to is unknown, or a directory cannot be read.
+    /// If a plan is damaged or cannot be read, so that what it refers to is unknown, or a directory cannot be read.
     pub fn garbage(&self) -> Result<Garbage> {
         let store = self.dirs.store();
         let (mut planned, mut wanted) = (BTreeSet::new(), BTreeMap::new());
         for sweep in store.sweeps() {
             for dir in store.sweep(&sweep)?.all() {
-                let damaged =
-                    || format!("`{}` is damaged, so that what it refers to is unknown", dir.plan_path().display());
-                let plan = Plan::read_jsonl(dir.open_plan()?).with_context(damaged)?;
+                let unknown = format!("what `{}` refers to is unknown", dir.name());
+                let (plan, _) = self.plan_of(dir).context(unknown)?;
                 for group in plan.runs.chunk_by(|a, b| a.shares_template(b)) {
                     want(group[0].template(), &mut wanted)?;
                 }

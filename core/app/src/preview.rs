@@ -11,7 +11,7 @@ use hashlab_sweep::PlannedRun;
 use crate::estimate::{Estimate, Estimates};
 use crate::graph::job_graph;
 use crate::sweep::states;
-use crate::{Choice, Keep, Launch, PlannedSweep, Workspace};
+use crate::{BadInput, Choice, Keep, Launch, PlannedSweep, Workspace, explained};
 
 /// A sweep before it is executed.
 pub struct Preview<'p> {
@@ -100,9 +100,17 @@ impl PlannedSweep {
 
     fn since_last(&self, workspace: &Workspace, dir: &PlanDir) -> Result<Option<SinceLast>> {
         let newest = workspace.dirs.store().sweep(&self.plan.name)?.newest()?;
-        // A directory is named by its plan's digest. A damaged plan is written anew by the next sweep.
-        let another = newest.filter(|newest| newest.path() != dir.path());
-        let Some(Ok((last, _))) = another.map(|dir| workspace.plan_of(dir)) else { return Ok(None) };
+        // A directory is named by its plan's digest.
+        let Some(another) = newest.filter(|newest| newest.path() != dir.path()) else { return Ok(None) };
+        let last = match workspace.plan_of(another) {
+            Ok((last, _)) => last,
+            // A damaged plan is written anew by the next sweep.
+            Err(error) if error.is::<BadInput>() => return Ok(None),
+            Err(error) => {
+                tracing::warn!("what changed since the last plan is unknown: {}", explained(&error));
+                return Ok(None);
+            }
+        };
         let now: BTreeSet<&RunId> = self.plan.runs.iter().map(|run| &run.id).collect();
         let then: BTreeSet<&RunId> = last.runs.iter().map(|run| &run.id).collect();
         let kept = now.intersection(&then).count();
