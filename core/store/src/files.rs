@@ -60,8 +60,8 @@ impl Write for Comparing {
     }
 }
 
-/// Writes the output of `fill` to `path` atomically, under a name that begins with `prefix` until it is complete. A loss
-/// of power may damage it.
+/// Writes the output of `fill` to `path` atomically, under a name that begins with `prefix` until it is complete. A
+/// loss of power may damage it.
 pub(super) fn replace_derived(
     path: &Path,
     prefix: &str,

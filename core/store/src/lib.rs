@@ -45,6 +45,7 @@ mod remarks;
 mod results;
 mod run;
 mod run_id;
+mod run_state;
 mod sealed;
 mod shown;
 mod sweep;
@@ -71,8 +72,9 @@ pub use record::{
     TaskResult,
 };
 pub use remarks::Remarks;
-pub use run::{Attempt, Failure, RunDir, RunState, Stopped};
+pub use run::RunDir;
 pub use run_id::{RunId, RunIds};
+pub use run_state::{Attempt, Failure, RunState, Stopped};
 pub use shown::{BitProfile, CodeProfile, DistanceProfile, ShownItem, ShownItems};
 pub use sweep::{PlanDir, SweepDir};
 pub use words::counted;

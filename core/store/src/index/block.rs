@@ -80,7 +80,8 @@ struct Config<'a> {
     parsed: OnceCell<Option<Arc<RunConfig>>>,
 }
 
-/// The names that entries repeat. They stay in memory until the process ends, so they are made when a result needs them.
+/// The names that entries repeat. They stay in memory until the process ends, so they are made when a result needs
+/// them.
 struct Names<'a> {
     texts: Vec<&'a str>,
     made: OnceCell<Vec<Name>>,

@@ -1,8 +1,8 @@
 //! Values as bytes: whole numbers in LEB128, names by their place in a list.
 //!
-//! The encoding is one of its own because results leave out fields that are empty (`skip_serializing_if`), which rules out
-//! the formats of serde that do not describe themselves: they could not read such a result. One that does describe itself
-//! repeats the names of all fields in every entry.
+//! The encoding is one of its own because results leave out fields that are empty (`skip_serializing_if`), which rules
+//! out the formats of serde that do not describe themselves: they could not read such a result. One that does describe
+//! itself repeats the names of all fields in every entry.
 
 use std::collections::BTreeMap;
 
