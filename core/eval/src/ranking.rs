@@ -2,7 +2,7 @@
 //!
 //! Metrics depend only on the ranks of relevant items and on the sizes of groups at equal distance.
 
-use crate::scan::Found;
+use crate::scan::{Found, Sighting};
 
 /// The items at one distance from the query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,8 +32,8 @@ pub(crate) struct Ranking {
 struct Place {
     /// The rank of the first.
     first: u32,
-    /// The number of relevant items that are nearer.
-    nearer: u32,
+    /// The index of the next relevant one among all.
+    hit: u32,
 }
 
 impl Ranking {
@@ -72,22 +72,21 @@ impl Ranking {
     pub(crate) fn fill(&mut self, found: &Found, bits: usize, graded: bool, depth: usize) {
         self.groups.clear();
         self.groups.extend(found.counts(bits).map(|(items, relevant)| Group { items, relevant }));
-        self.relevant = found.relevant();
+        let sightings = found.sightings();
+        self.relevant = sightings.len();
         let ranked = self.start_groups(depth);
         self.hits.resize(ranked, 0);
         self.grades.resize(if graded { ranked } else { 0 }, 0);
-        // The place of every item is known, so that no step of these loops waits for the one before.
-        for (sighting, before) in found.sightings() {
-            let Place { first, nearer } = self.places[sighting.distance()];
-            if let Some(hit) = self.hits.get_mut((nearer + before) as usize) {
-                *hit = first + sighting.place() as u32;
-            }
-        }
+        let (places, hits) = (&mut self.places[..], &mut self.hits[..]);
         if graded {
-            for (sighting, before) in found.sightings() {
-                let hit = self.places[sighting.distance()].nearer + before;
-                self.grades.get_mut(hit as usize).into_iter().for_each(|grade| *grade = sighting.grade());
-            }
+            let grades = &mut self.grades[..];
+            in_rank_order(sightings, places, |at, rank, grade| {
+                if let (Some(hit), Some(of_hit)) = (hits.get_mut(at), grades.get_mut(at)) {
+                    (*hit, *of_hit) = (rank, grade);
+                }
+            });
+        } else {
+            in_rank_order(sightings, places, |at, rank, _| hits.get_mut(at).into_iter().for_each(|hit| *hit = rank));
         }
     }
 
@@ -96,7 +95,7 @@ impl Ranking {
         let (mut items, mut hits, mut ranked) = (0, 0, 0);
         self.places.clear();
         for group in &self.groups {
-            self.places.push(Place { first: items as u32 + 1, nearer: hits as u32 });
+            self.places.push(Place { first: items as u32 + 1, hit: hits as u32 });
             if items < depth {
                 ranked = hits + group.relevant;
             }
@@ -131,10 +130,20 @@ impl Ranking {
     }
 }
 
+/// Hands on the index of each sighting among the relevant items in rank order, its rank and its grade.
+#[inline(always)]
+fn in_rank_order(sightings: &[Sighting], places: &mut [Place], mut write: impl FnMut(usize, u32, u16)) {
+    for sighting in sightings {
+        let Place { first, hit } = &mut places[sighting.distance()];
+        write(*hit as usize, *first + sighting.place() as u32, sighting.grade());
+        *hit += 1;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::{BLOCK, Grading, Relevance, Sighting};
+    use crate::scan::{BLOCK, Grading, Relevance};
 
     /// Distances 0 0 1 2 1 0 0 from the query, relevance 1 0 1 1 0 0 1.
     fn ranked(depth: usize) -> Ranking {

@@ -68,8 +68,6 @@ pub(crate) struct Found {
     relevant: Vec<u32>,
     /// Sightings of the relevant items, by position.
     sightings: Vec<Sighting>,
-    /// Of each sighting, the number of relevant items before it at the same distance.
-    before: Vec<u32>,
 }
 
 impl Found {
@@ -77,14 +75,13 @@ impl Found {
     pub(crate) fn nothing(bits: usize) -> Self {
         let counters = (bits + 1).max(256);
         let next = (0..counters).map(Sighting::first).collect();
-        Self { next, relevant: vec![0; counters], sightings: Vec::new(), before: Vec::new() }
+        Self { next, relevant: vec![0; counters], sightings: Vec::new() }
     }
 
     pub(crate) fn clear(&mut self) {
         self.next.iter_mut().enumerate().for_each(|(distance, next)| *next = Sighting::first(distance));
         self.relevant.fill(0);
         self.sightings.clear();
-        self.before.clear();
     }
 
     /// For distances `0..=bits`: the number of items, and of the relevant ones.
@@ -93,14 +90,9 @@ impl Found {
         items.zip(self.relevant.iter().map(|&relevant| relevant as usize))
     }
 
-    /// Number of relevant items.
-    pub(crate) fn relevant(&self) -> usize {
-        self.sightings.len()
-    }
-
-    /// Sightings of the relevant items by position, each with the number of relevant items before it at the same distance.
-    pub(crate) fn sightings(&self) -> impl Iterator<Item = (Sighting, u32)> {
-        self.sightings.iter().copied().zip(self.before.iter().copied())
+    /// Sightings of the relevant items, by position.
+    pub(crate) fn sightings(&self) -> &[Sighting] {
+        &self.sightings
     }
 
     /// Adds a block of at most [`BLOCK`] items. What `block` holds before does not matter.
@@ -119,16 +111,11 @@ impl Found {
     }
 
     fn keep(&mut self, sightings: impl ExactSizeIterator<Item = Sighting>) {
-        let kept = self.before.len();
-        self.before.resize(kept + sightings.len(), 0);
-        let before = self.before[kept..].iter_mut();
-        let counted = sightings.zip(before).map(|(sighting, before)| {
-            let relevant = &mut self.relevant[sighting.distance()];
-            *before = *relevant;
-            *relevant += 1;
+        let counted = |sighting: Sighting| {
+            self.relevant[sighting.distance()] += 1;
             sighting
-        });
-        self.sightings.extend(counted);
+        };
+        self.sightings.extend(sightings.map(counted));
     }
 }
 
