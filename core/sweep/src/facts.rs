@@ -85,9 +85,13 @@ impl Inspected {
         }
         let section = merged.table(Section::Encoder(modality));
         let key = (modality, canonical(&section.clone().into()));
-        // The lock is held meanwhile, so that each section is inspected once.
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.entry(key).or_insert_with(|| (merged.scope.catalog.inspect)(modality, &section)).clone()
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(facts) = known().get(&key) {
+            return facts.clone();
+        }
+        // Without the lock: an inspection that computes in parallel may take up the check of another point meanwhile.
+        let facts = (merged.scope.catalog.inspect)(modality, section);
+        known().entry(key).or_insert(facts).clone()
     }
 }
 
