@@ -422,6 +422,7 @@ fn check_room(workspace: &Workspace, cache: &FeatureCache, pending: &[PendingRun
         let environment = canonical(&json!([dataset, data, protocol, split_seed, encoders]));
         groups.entry(environment).or_default().push(config);
     }
+    let mut needed = Vec::new();
     for configs in groups.values() {
         with_environment(workspace, &configs[0], &EncoderFiles::default(), &Device::Cpu, |environment| {
             let mut known = BTreeSet::new();
@@ -429,13 +430,13 @@ fn check_room(workspace: &Workspace, cache: &FeatureCache, pending: &[PendingRun
                 let method = workspace.registry.method(&config.method)?;
                 let of_method = method.deep.then(|| (&config.method, canonical(&json!(config.params))));
                 if known.insert(of_method) {
-                    cache.check_room(&described_features(config, method, environment)?)?;
+                    needed.push(described_features(config, method, environment)?);
                 }
             }
             Ok(())
         })?;
     }
-    Ok(())
+    Ok(cache.check_room(&needed)?)
 }
 
 /// The first run of each template.

@@ -53,7 +53,7 @@ pub struct MethodDecl {
     pub check: CheckRun,
 }
 
-/// Inspects the files of a complete `[image]` or `[text]`, once per different section.
+/// Inspects the files of a complete `[image]` or `[text]`, once per different section and one at a time.
 pub type Inspect = Arc<dyn Fn(Modality, &Settings) -> Result<EncoderFacts, Violations> + Send + Sync>;
 
 /// Inspects a file of codes of so many bits, at a path with the array behind `#`; or says why there are none.

@@ -1,9 +1,10 @@
 //! An experiment: the file under its overrides, checked as a whole.
 
 use std::collections::BTreeSet;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::thread;
 
-use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::catalog::{Catalog, DatasetDecl, DatasetDescription, ProtocolDecl};
@@ -189,6 +190,24 @@ fn check_methods(
     diagnostics
 }
 
+/// The fewest points that are worth a thread.
+const LEAST_PART: usize = 64;
+
+/// What `check` finds of points, in their order, each part of them on a thread of its own. These are no threads of a pool,
+/// as a check may wait for the inspection of another one.
+fn on_threads(points: &[Layer], check: impl Fn(&Layer) -> Vec<Diagnostic> + Sync) -> Vec<Diagnostic> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let part = points.len().div_ceil(threads).max(LEAST_PART);
+    let of_part = |points: &[Layer]| points.iter().flat_map(&check).collect::<Vec<_>>();
+    if points.len() <= part {
+        return of_part(points);
+    }
+    thread::scope(|scope| {
+        let started: Vec<_> = points.chunks(part).map(|points| scope.spawn(|| of_part(points))).collect();
+        started.into_iter().flat_map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
+}
+
 /// The code lengths of a method; none if they are missing or wrong.
 fn bits(scope: Scope<'_>, table: &MethodTable, layers: &Layers) -> Vec<u64> {
     let merged = Merged::new(scope, layers.around(&[&table.fixed]));
@@ -213,8 +232,8 @@ fn check_points(
     let sections = scope.method.map(|method| applicability::sections(method, &table.modalities)).unwrap_or_default();
     judged.extend(&sections);
     let base = Base::new(scope, layers.below(&table.fixed));
-    let check = |point: Layer| {
-        let merged = base.merged(&layers.above(&point));
+    let check = |point: &Layer| {
+        let merged = base.merged(&layers.above(point));
         let mut found = violations(&merged, &sections, &table.span);
         found.extend(modalities::check_encoders(&merged, &table.modalities, &table.span));
         found.extend(pruning::check(&merged, &table.span));
@@ -223,5 +242,5 @@ fn check_points(
         }
         found
     };
-    table.points().into_par_iter().flat_map_iter(check).collect()
+    on_threads(&table.points(), check)
 }

@@ -85,13 +85,9 @@ impl Inspected {
         }
         let section = merged.table(Section::Encoder(modality));
         let key = (modality, canonical(&section.clone().into()));
-        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(facts) = known().get(&key) {
-            return facts.clone();
-        }
-        // Without the lock: an inspection that computes in parallel may take up the check of another point meanwhile.
-        let facts = (merged.scope.catalog.inspect)(modality, section);
-        known().entry(key).or_insert(facts).clone()
+        // The lock is held meanwhile: each section is inspected once, and one at a time, as `Inspect` promises.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(key).or_insert_with(|| (merged.scope.catalog.inspect)(modality, section)).clone()
     }
 }
 
@@ -103,7 +99,7 @@ fn check_method(merged: &Merged<'_>, run: RunFacts, owner: &Span) -> Vec<Diagnos
     let bits = general.get(BITS).and_then(|bits| bits.as_array()).into_iter().flatten();
     let bits = bits.filter_map(|bits| usize::try_from(bits.as_u64()?).ok());
     let broken = bits.flat_map(|bits| {
-        let found = (method.check)(&params, &RunFacts { bits, ..run.clone() });
+        let found = (method.check)(params, &RunFacts { bits, ..run.clone() });
         found.iter().cloned().collect::<Vec<_>>()
     });
     broken.map(|one| at_its_key(merged, &one, owner)).collect()

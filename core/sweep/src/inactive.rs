@@ -2,16 +2,17 @@
 
 use crate::active::{Tables, active, applicable};
 use crate::diagnostic::Diagnostic;
-use crate::layers::{Assignment, Layer, Layers, Merged};
+use crate::layers::{Assignment, Base, Layer, Layers};
 use crate::method_table::MethodTable;
 use crate::scope::Scope;
 
 /// Reports the settings of a method that have no effect. Those of shared sections may be meant for other methods.
 pub(crate) fn without_effect(scope: Scope<'_>, layers: &Layers, table: &MethodTable) -> Vec<Diagnostic> {
-    let at = |fixed: &Layer, point: &Layer| -> Tables {
-        let merged = Merged::new(scope, layers.around(&[fixed, point]));
+    let at = |base: &Base<'_>, point: &Layer| -> Tables {
+        let merged = base.merged(&layers.above(point));
         active(&merged, &applicable(&merged, &table.modalities))
     };
+    let base = Base::new(scope, layers.below(&table.fixed));
     let points = table.points();
     if points.is_empty() {
         return Vec::new(); // which is reported on its own
@@ -19,7 +20,7 @@ pub(crate) fn without_effect(scope: Scope<'_>, layers: &Layers, table: &MethodTa
     let own = table.fixed.assignments.iter().chain(table.grid.firsts());
     let mut suspects: Vec<&Assignment> = own.collect();
     for point in &points {
-        let tables = at(&table.fixed, point);
+        let tables = at(&base, point);
         let inactive = |one: &&Assignment| tables.get(&one.section).is_some_and(|table| !table.contains_key(&one.key));
         suspects.retain(inactive);
         if suspects.is_empty() {
@@ -33,7 +34,9 @@ pub(crate) fn without_effect(scope: Scope<'_>, layers: &Layers, table: &MethodTa
             layer.assignments.retain(|other| !other.same_key(assignment));
             layer
         };
-        points.iter().all(|point| at(&without(&table.fixed), &without(point)) == at(&table.fixed, point))
+        let fixed = without(&table.fixed);
+        let fewer = Base::new(scope, layers.below(&fixed));
+        points.iter().all(|point| at(&fewer, &without(point)) == at(&base, point))
     };
     suspects.into_iter().filter(inactive).map(|assignment| diagnostic(scope, assignment)).collect()
 }

@@ -8,7 +8,7 @@ use crate::active::{active, applicable};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::experiment::Experiment;
 use crate::grid::{Domain, Varied};
-use crate::layers::{Assignment, Merged};
+use crate::layers::{Assignment, Base};
 use crate::method_table::MethodTable;
 use crate::plan::Plan;
 use crate::row_point::Key;
@@ -36,8 +36,9 @@ impl Experiment {
                 description: Some(&self.description),
                 method: Some(&self.catalog.methods[table.method]),
             };
+            let base = Base::new(scope, self.layers.below(&table.fixed));
             for point in table.points() {
-                let merged = Merged::new(scope, self.layers.around(&[&table.fixed, &point]));
+                let merged = base.merged(&self.layers.above(&point));
                 for (section, settings) in active(&merged, &applicable(&merged, &table.modalities)) {
                     used.extend(settings.keys().map(|key| (section, key.clone())));
                 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use flate2::read::GzDecoder;
 use hashlab_data::special;
-use hashlab_store::{Store, counted};
+use hashlab_store::{Store, StoreError, counted};
 use hashlab_sweep::Plan;
 use tar::{Archive, Entry};
 
@@ -47,7 +47,7 @@ pub fn check(file: &Path, into: &Path) -> Result<Checked> {
         return Err(bad_input(format!("{shown} is {what}\nhelp: name a file that `hashlab bundle SWEEP` has written")));
     }
     let opened = File::open(file).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => bad_input(format!("there is no file {shown}")),
+        ErrorKind::NotFound => bad_input(format!("there is no file {shown}")),
         _ => bad_input(format!("cannot read {shown}: {error}\nhelp: `ls -l` shows who may read it")),
     })?;
     let found = unpack(opened, into, |error| damaged(format!("it is no bundle, or was cut: {error}")))?;
@@ -76,7 +76,10 @@ pub fn check(file: &Path, into: &Path) -> Result<Checked> {
     }
     // What would mend a store of one's own is no help here.
     let cause = |error: anyhow::Error| format!("{error:#}").split("\nhelp: ").next().unwrap_or_default().to_owned();
-    of_sweep(&into.join(folder), stated.len()).map_err(|error| damaged(cause(error)))
+    of_sweep(&into.join(folder), stated.len()).map_err(|error| match error.downcast_ref() {
+        Some(StoreError::Io { .. }) => error,
+        _ => damaged(cause(error)),
+    })
 }
 
 fn listing(problems: &[String]) -> String {
@@ -98,7 +101,14 @@ fn unpack(file: File, into: &Path, damaged: impl Fn(io::Error) -> anyhow::Error)
         let place = into.join(&path);
         let folder = place.parent().unwrap_or(into);
         let written = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&place, &bytes));
-        written.with_context(|| format!("cannot unpack into {}", into.display()))?;
+        written.map_err(|error| match error.kind() {
+            // The folder was empty, so that only the archive's names can be the cause.
+            ErrorKind::IsADirectory
+            | ErrorKind::NotADirectory
+            | ErrorKind::AlreadyExists
+            | ErrorKind::InvalidFilename => damaged(error),
+            _ => anyhow::Error::from(error).context(format!("cannot unpack into {}", into.display())),
+        })?;
         found.insert(path.to_string_lossy().into_owned(), sum(&bytes));
     }
     Ok(found)
@@ -107,7 +117,8 @@ fn unpack(file: File, into: &Path, damaged: impl Fn(io::Error) -> anyhow::Error)
 /// The path and the content of a file in an archive.
 fn read_entry(mut entry: Entry<'_, impl Read>) -> io::Result<(PathBuf, Vec<u8>)> {
     let path = entry.path()?.into_owned();
-    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+    let named = path.components().next().is_some();
+    let plain = named && path.components().all(|part| matches!(part, Component::Normal(_)));
     if !plain || !entry.header().entry_type().is_file() {
         return Err(io::Error::other(format!("{} is no plain file", path.display())));
     }
