@@ -68,7 +68,7 @@ fn record(
     let setting = &cell.settings[i];
     let mut fields = vec![
         field("label", label),
-        field("method", &setting.runs[0].method),
+        field("method", setting.runs[0].method),
         field("task", task.key()),
         field("bits", setting.bits),
         field("setting", setting.id),

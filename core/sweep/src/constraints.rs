@@ -14,7 +14,7 @@ use crate::section::Section;
 pub(crate) fn violations(merged: &Merged<'_>, sections: &[Section], owner: &Span) -> Vec<Diagnostic> {
     let broken = |section: Section| {
         let schema = merged.scope.schema(section)?;
-        let found = schema.check(&merged.table(section));
+        let found = schema.check(merged.table(section));
         let mut judged: Vec<Diagnostic> = Vec::new();
         for violation in found.iter().filter(|v| v.keys.iter().all(|key| !merged.rejects(section, key))) {
             judged.push(diagnostic(merged, section, violation, owner));

@@ -43,7 +43,7 @@ pub(crate) fn describe(
     if !broken.is_empty() || merged.rejects_any(Section::Data) {
         return Err(broken);
     }
-    (dataset.describe)(&merged.table(Section::Data)).map_err(|error| {
+    (dataset.describe)(merged.table(Section::Data)).map_err(|error| {
         let message = error.to_string();
         let mut lines = message.lines();
         let first = format!("data set `{}`: {}", dataset.name, lines.next().unwrap_or("no description"));
@@ -68,7 +68,7 @@ pub(crate) fn train_items(
     let merged = Merged::new(scope, layers.around(&[]));
     let split_seed = merged.table(Section::General).get("split_seed").and_then(Value::as_u64).unwrap_or_default();
     let data = merged.table(Section::Data);
-    (dataset.train_items)(&data, &protocol.name, split_seed).map_err(|message| {
+    (dataset.train_items)(data, &protocol.name, split_seed).map_err(|message| {
         let quoted = message.split('`').skip(1).step_by(2);
         let keys = quoted.filter(|word| data.contains_key(*word)).map(str::to_owned).collect();
         vec![diagnostic(&merged, Section::Data, &Violation { keys, message }, data_span(layers, named))]

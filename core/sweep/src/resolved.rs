@@ -70,10 +70,10 @@ impl Experiment {
     fn section(&self, merged: &Merged<'_>, section: Section, defaults: bool) -> String {
         let mut text = String::new();
         for (key, value) in merged.table(section) {
-            let origin = merged.origin(section, &key).map(|(_, layer)| layer);
+            let origin = merged.origin(section, key).map(|(_, layer)| layer);
             if origin.is_some() || defaults {
-                let place = origin.map_or("default".to_owned(), |layer| self.place(layer, section, &key));
-                text += &line(&key, &value, &place);
+                let place = origin.map_or("default".to_owned(), |layer| self.place(layer, section, key));
+                text += &line(key, value, &place);
             }
         }
         text
@@ -90,10 +90,10 @@ impl Experiment {
         let merged = Merged::new(scope, self.layers.around(&[&table.fixed]));
         let varied = |section: Section, key: &str| table.varied.iter().any(|(s, k)| (*s, k.as_str()) == (section, key));
         for (key, value) in merged.table(Section::Params).into_iter().filter(|(key, _)| !varied(Section::Params, key)) {
-            let own = table.fixed.find(Section::Params, &key);
+            let own = table.fixed.find(Section::Params, key);
             if own.is_some() || defaults {
                 let place = own.map_or("default".to_owned(), |own| self.at(&own.span));
-                text += &line(&format!("params.{}", key_text(&key)), &value, &place);
+                text += &line(&format!("params.{}", key_text(key)), value, &place);
             }
         }
         for own in table.fixed.assignments.iter().filter(|own| own.section != Section::Params) {
