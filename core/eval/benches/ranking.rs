@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use hashlab_eval::{Codes, Definition, LabelSets, Options, evaluate, map_at_k};
 use hashlab_rng::stream;
-use pulp::{Arch, NullaryFnOnce};
+use pulp::NullaryFnOnce;
 
 const DATABASE: usize = 50_000;
 const QUERIES: usize = 1_000;
@@ -48,8 +48,8 @@ fn compare(bits: usize) {
     let (query_words, items) = (packed(&query), packed(&database));
     let clock = Instant::now();
     black_box(match bits.div_ceil(64) {
-        1 => Arch::new().dispatch(Popcounts::<1> { query: query_words, items }),
-        _ => Arch::new().dispatch(Popcounts::<2> { query: query_words, items }),
+        1 => hashlab_simd::arch().dispatch(Popcounts::<1> { query: query_words, items }),
+        _ => hashlab_simd::arch().dispatch(Popcounts::<2> { query: query_words, items }),
     });
     let popcount = per_pair(clock, QUERIES);
 

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, NullaryFnOnce};
+use pulp::NullaryFnOnce;
 
 use crate::Definition;
 use crate::ranking::Ranking;
@@ -72,7 +72,7 @@ impl Summary for Primary {
 
 /// Adds the precisions at some hits' ranks to `sum`, one after the other: the result depends on the order.
 fn precisions(ranks: &[u32], hits: Range<usize>, sum: f64) -> f64 {
-    Arch::new().dispatch(Precisions { ranks: &ranks[hits.clone()], before: hits.start, sum })
+    hashlab_simd::arch().dispatch(Precisions { ranks: &ranks[hits.clone()], before: hits.start, sum })
 }
 
 struct Precisions<'a> {

@@ -21,6 +21,7 @@
 
 mod asymmetric;
 mod average_precision;
+mod bitmaps;
 mod bootstrap;
 mod codes;
 mod counts;

@@ -154,8 +154,9 @@ mod tests {
         for (code, labels) in [(0b00, 0b10), (0b11, 0b01)] {
             let mut found = Found::nothing(2);
             let mut block = [Sighting::first(0); BLOCK];
-            let relevance = Relevance::Graded(Grading::Shared { query: &[labels], items: &items });
-            found.scan(&[code], &codes, relevance, &mut block);
+            let places: Vec<u16> = (0..7).filter(|&place| items[usize::from(place)] & labels != 0).collect();
+            let grading = Grading::Shared { query: &[labels], items: &items };
+            found.scan(&[code], &codes, Relevance { places: &places, grading }, &mut block);
             ranking.fill(&found, 2, false, depth);
         }
         ranking

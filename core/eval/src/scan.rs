@@ -3,10 +3,9 @@
 //! Of every item they need its distance to the query, its place among the items at that distance, and whether it is
 //! relevant. They count the items of each distance, and write *sightings* of items: distance, grade and place in one word.
 //! The counter of a distance holds the next sighting there, so that an item costs two loads, two stores and no branch.
-//! Where relevant items are listed, all items are sighted and those on the list are kept; else each item is judged as it
-//! is sighted.
+//! All items are sighted; the relevant ones are listed beforehand, and their sightings are graded and kept.
 
-use pulp::{Arch, NullaryFnOnce};
+use pulp::NullaryFnOnce;
 
 use crate::relevance::shared;
 
@@ -97,17 +96,14 @@ impl Found {
 
     /// Adds a block of at most [`BLOCK`] items. What `block` holds before does not matter.
     pub(crate) fn scan(&mut self, code: &[u64], codes: &[u64], relevance: Relevance<'_>, block: &mut BlockSightings) {
-        let (arch, next) = (Arch::new(), &mut self.next);
-        match relevance {
-            Relevance::Places(places) => {
-                arch.dispatch(Place { code, codes, next, out: block });
-                self.keep(places.iter().map(|&place| block[usize::from(place) % BLOCK]));
-            }
-            Relevance::Graded(grading) => {
-                let count = arch.dispatch(Grade { code, codes, grading, next, out: block });
-                self.keep(block[..count].iter().copied());
-            }
+        hashlab_simd::arch().dispatch(Sight { code, codes, next: &mut self.next, out: block });
+        let Relevance { places, grading } = relevance;
+        match grading {
+            Grading::Alike => (),
+            Grading::Shared { query, items } => hashlab_simd::arch().dispatch(Grade { query, items, places, block }),
+            Grading::Given(grades) => grade(places, block, |place| grades[place].into()),
         }
+        self.keep(places.iter().map(|&place| block[usize::from(place) % BLOCK]));
     }
 
     fn keep(&mut self, sightings: impl ExactSizeIterator<Item = Sighting>) {
@@ -119,18 +115,19 @@ impl Found {
     }
 }
 
-/// Relevance of the items of a block to a query.
+/// The items of a block that are relevant to a query.
 #[derive(Clone, Copy)]
-pub(crate) enum Relevance<'a> {
-    /// Places of the relevant items in the block, ascending; their grades are alike.
-    Places(&'a [u16]),
-    /// A grade of each item, 0 being irrelevant.
-    Graded(Grading<'a>),
+pub(crate) struct Relevance<'a> {
+    /// Their places in the block, ascending.
+    pub(crate) places: &'a [u16],
+    pub(crate) grading: Grading<'a>,
 }
 
-/// Where the grades of the items of a block come from.
+/// Where the grades of a block's relevant items come from.
 #[derive(Clone, Copy)]
 pub(crate) enum Grading<'a> {
+    /// They are alike.
+    Alike,
     /// The labels of the query and those of the items; the grade is the number that is shared.
     Shared {
         /// Labels of the query.
@@ -146,14 +143,14 @@ pub(crate) enum Grading<'a> {
 // compiled for the oldest of processors.
 
 /// Counts the items of a block by distance, and writes the sighting of each.
-struct Place<'a> {
+struct Sight<'a> {
     code: &'a [u64],
     codes: &'a [u64],
     next: &'a mut [Sighting],
     out: &'a mut BlockSightings,
 }
 
-impl NullaryFnOnce for Place<'_> {
+impl NullaryFnOnce for Sight<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -181,73 +178,43 @@ fn place(distances: impl Iterator<Item = u32>, next: &mut [Sighting], out: &mut 
     }
 }
 
-/// Counts the items of a block by distance, and writes the sightings of relevant items with their grades; returns how many
-/// there are.
+/// Grades the sightings of relevant items by the number of labels that they share with a query.
 struct Grade<'a> {
-    code: &'a [u64],
-    codes: &'a [u64],
-    grading: Grading<'a>,
-    next: &'a mut [Sighting],
-    out: &'a mut BlockSightings,
+    /// Labels of the query.
+    query: &'a [u64],
+    /// Labels of the items, item after item.
+    items: &'a [u64],
+    places: &'a [u16],
+    block: &'a mut BlockSightings,
 }
 
 impl NullaryFnOnce for Grade<'_> {
-    type Output = usize;
+    type Output = ();
 
-    /// Short codes and labels are compared in the loop itself, others in loops of their own before it.
     #[inline(always)]
-    fn call(self) -> usize {
-        let Self { code, codes, grading, next, out } = self;
-        match (code, grading) {
-            (&[a], Grading::Shared { query: &[l], items }) => {
-                let items = codes.iter().zip(items);
-                grade(items.map(|(c, s)| ((a ^ c).count_ones(), (l & s).count_ones())), next, out)
-            }
-            (&[a], Grading::Shared { query: &[l, m], items }) => {
-                let items = codes.iter().zip(items.as_chunks().0);
-                grade(items.map(|(c, s)| ((a ^ c).count_ones(), common([l, m], s))), next, out)
-            }
-            (&[a, b], Grading::Shared { query: &[l], items }) => {
-                let items = codes.as_chunks().0.iter().zip(items);
-                grade(items.map(|(c, s)| (two_words([a, b], c), (l & s).count_ones())), next, out)
-            }
-            (&[a, b], Grading::Shared { query: &[l, m], items }) => {
-                let items = codes.as_chunks().0.iter().zip(items.as_chunks().0);
-                grade(items.map(|(c, s)| (two_words([a, b], c), common([l, m], s))), next, out)
+    fn call(self) {
+        let Self { query, items, places, block } = self;
+        match *query {
+            [a] => grade(places, block, |place| (a & items[place]).count_ones()),
+            [a, b] => {
+                let items = items.as_chunks::<2>().0;
+                grade(places, block, |place| (a & items[place][0]).count_ones() + (b & items[place][1]).count_ones());
             }
             _ => {
-                let (mut distances, mut grades) = ([0; BLOCK], [0; BLOCK]);
-                weigh(grading, &mut grades);
-                let distances = measure(code, codes, &mut distances).iter();
-                let mut found = 0;
-                for (&distance, &grade) in distances.zip(&grades) {
-                    let sighting = next[distance as usize].take();
-                    found += write(sighting, u32::from(grade), &mut out[found % BLOCK]);
-                }
-                found
+                let labels = |place: usize| &items[place * query.len()..][..query.len()];
+                grade(places, block, |place| shared(query, labels(place)).min(HIGHEST_GRADE));
             }
         }
     }
 }
 
-/// Places and grades items whose distances a byte holds.
+/// Grades the sightings at some places.
 #[inline(always)]
-fn grade(items: impl Iterator<Item = (u32, u32)>, next: &mut [Sighting], out: &mut BlockSightings) -> usize {
-    let next = of_bytes(next);
-    let mut found = 0;
-    for (distance, grade) in items {
-        let sighting = next[usize::from(distance as u8)].take();
-        found += write(sighting, grade, &mut out[found % BLOCK]);
+fn grade(places: &[u16], block: &mut BlockSightings, grade: impl Fn(usize) -> u32) {
+    for place in places.iter().map(|&place| usize::from(place)) {
+        let sighting = &mut block[place % BLOCK];
+        *sighting = sighting.graded(grade(place));
     }
-    found
-}
-
-/// Writes a sighting, which the next one overwrites unless its item is relevant: a branch would be mispredicted every few
-/// items.
-#[inline(always)]
-fn write(sighting: Sighting, grade: u32, out: &mut Sighting) -> usize {
-    *out = sighting.graded(grade);
-    usize::from(grade != 0)
 }
 
 /// The counters of distances that a byte holds.
@@ -262,12 +229,6 @@ fn two_words([a, b]: [u64; 2], [c, d]: &[u64; 2]) -> u32 {
     (a ^ c).count_ones() + (b ^ d).count_ones()
 }
 
-/// The number of labels that sets of two words share.
-#[inline(always)]
-fn common([l, m]: [u64; 2], [s, t]: &[u64; 2]) -> u32 {
-    (l & s).count_ones() + (m & t).count_ones()
-}
-
 /// Writes the Hamming distance of `code` to each of `codes`.
 #[inline(always)]
 fn measure<'o>(code: &[u64], codes: &[u64], out: &'o mut [u32; BLOCK]) -> &'o [u32] {
@@ -277,21 +238,4 @@ fn measure<'o>(code: &[u64], codes: &[u64], out: &'o mut [u32; BLOCK]) -> &'o [u
         *out = code.iter().zip(item).map(|(a, b)| (a ^ b).count_ones()).sum();
     }
     out
-}
-
-/// Writes the grade of each item.
-#[inline(always)]
-fn weigh(grading: Grading<'_>, out: &mut [u16; BLOCK]) {
-    match grading {
-        Grading::Shared { query, items } => {
-            for (out, set) in out.iter_mut().zip(items.chunks_exact(query.len())) {
-                *out = shared(query, set).min(HIGHEST_GRADE) as u16;
-            }
-        }
-        Grading::Given(grades) => {
-            for (out, &grade) in out.iter_mut().zip(grades) {
-                *out = u16::from(grade);
-            }
-        }
-    }
 }

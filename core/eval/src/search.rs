@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::bitmaps::{Bitmaps, WORD};
 use crate::lists::Lists;
 use crate::ranking::Ranking;
 use crate::scan::{BLOCK, Found, Grading, Relevance, Sighting};
@@ -81,19 +82,20 @@ pub(crate) struct Blocks<'a> {
     length: usize,
     /// Lists of the items of each label, where there are queries with a single label.
     lists: Option<Lists>,
+    /// Bitmaps of the items of each label, where there are queries with several.
+    bitmaps: Option<Bitmaps>,
 }
 
 impl<'a> Blocks<'a> {
     pub(crate) fn of(part: &'a Part<'a>) -> Self {
-        let (words, sets) = match part.judgment {
-            Judgment::Labels(queries, sets) if (0..queries.len()).any(|query| single(queries, query).is_some()) => {
-                (0, Some(sets))
-            }
-            Judgment::Labels(_, sets) => (sets.words(), None),
-            Judgment::Grades(_) => (0, None),
-        };
-        let length = (BLOCK_WORDS / (part.codes.words() + words)).clamp(16, BLOCK);
-        Self { part, length, lists: sets.map(|sets| Lists::of(sets, length)) }
+        let length = (BLOCK_WORDS / part.codes.words()).clamp(WORD, BLOCK) / WORD * WORD;
+        let (mut lists, mut bitmaps) = (None, None);
+        if let Judgment::Labels(queries, sets) = part.judgment {
+            let has_single = |query| single(queries, query).is_some();
+            lists = (0..queries.len()).any(has_single).then(|| Lists::of(sets, length));
+            bitmaps = (!(0..queries.len()).all(has_single)).then(|| Bitmaps::of(sets, length));
+        }
+        Self { part, length, lists, bitmaps }
     }
 
     /// The items of each block.
@@ -102,13 +104,32 @@ impl<'a> Blocks<'a> {
         (0..items).step_by(self.length).map(move |start| start..items.min(start + self.length)).enumerate()
     }
 
-    /// The relevance of a block's items to a query.
-    fn relevance(&self, query: usize, block: usize, items: Range<usize>) -> Relevance<'_> {
-        match (self.part.judgment, &self.lists) {
-            (Judgment::Grades(grades), _) => Relevance::Graded(Grading::Given(&grades.of_query(query)[items])),
-            (Judgment::Labels(queries, sets), lists) => match (lists, single(queries, query)) {
-                (Some(lists), Some(label)) => Relevance::Places(lists.places(block, label)),
-                _ => Relevance::Graded(Grading::Shared { query: queries.item(query), items: sets.items(items) }),
+    /// The relevance of a block's items to a query. What `places` holds before does not matter.
+    fn relevance<'s>(
+        &'s self,
+        query: usize,
+        block: usize,
+        items: Range<usize>,
+        places: &'s mut [u16; BLOCK],
+    ) -> Relevance<'s> {
+        match self.part.judgment {
+            Judgment::Grades(grades) => {
+                let grades = &grades.of_query(query)[items];
+                let graded = grades.iter().map(|&grade| grade > 0);
+                Relevance { places: list(graded, places), grading: Grading::Given(grades) }
+            }
+            Judgment::Labels(queries, sets) => match (&self.lists, single(queries, query)) {
+                (Some(lists), Some(label)) => Relevance { places: lists.places(block, label), grading: Grading::Alike },
+                _ => {
+                    let places = match &self.bitmaps {
+                        Some(bitmaps) => bitmaps.places(block, queries.labels(query), places),
+                        None => &[],
+                    };
+                    Relevance {
+                        places,
+                        grading: Grading::Shared { query: queries.item(query), items: sets.items(items) },
+                    }
+                }
             },
         }
     }
@@ -120,6 +141,17 @@ impl<'a> Blocks<'a> {
             Judgment::Grades(_) => true,
         }
     }
+}
+
+/// Lists the places of the items that are relevant.
+fn list(relevant: impl Iterator<Item = bool>, places: &mut [u16; BLOCK]) -> &[u16] {
+    let mut found = 0;
+    for (place, relevant) in relevant.enumerate() {
+        // Overwritten by the next one, unless it is relevant: a branch would be mispredicted every few items.
+        places[found % BLOCK] = place as u16;
+        found += usize::from(relevant);
+    }
+    &places[..found]
 }
 
 /// The label of a query that has no other.
@@ -149,11 +181,11 @@ impl Group {
         for (at, graded) in queries.clone().zip(&mut self.graded) {
             *graded = blocks.graded(at);
         }
-        let mut sightings = [Sighting::first(0); BLOCK];
+        let (mut sightings, mut places) = ([Sighting::first(0); BLOCK], [0; BLOCK]);
         for (block, items) in blocks.iter() {
             for (at, found) in queries.clone().zip(&mut self.found) {
                 let codes = blocks.part.codes.items(items.clone());
-                let relevance = blocks.relevance(at, block, items.clone());
+                let relevance = blocks.relevance(at, block, items.clone(), &mut places);
                 found.scan(query.item(at), codes, relevance, &mut sightings);
             }
         }

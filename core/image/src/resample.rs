@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use pulp::{Arch, NullaryFnOnce};
+use pulp::NullaryFnOnce;
 
 use crate::{Region, Rgb};
 
@@ -83,7 +83,7 @@ fn resample(image: &Rgb, region: Region, width: usize, height: usize, filter: Fi
         return Rgb { width, height, pixels: Vec::new() };
     }
     let taps = [Taps::new(region.width, width, filter), Taps::new(region.height, height, filter)];
-    Rgb { width, height, pixels: Arch::new().dispatch(Passes { image, region, taps: &taps }) }
+    Rgb { width, height, pixels: hashlab_simd::arch().dispatch(Passes { image, region, taps: &taps }) }
 }
 
 /// Both passes, compiled for the vectors that the processor has; sums of integers are the same on all.

@@ -1,7 +1,7 @@
 //! Exact search: the distance of every code to the query's, and a selection without a sort.
 
 use hashlab_eval::Codes;
-use pulp::{Arch, NullaryFnOnce};
+use pulp::NullaryFnOnce;
 
 /// An item that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +19,7 @@ pub struct Hit {
 pub fn nearest(codes: &Codes, query: &[u64], top: usize) -> Vec<Hit> {
     let mut distances = vec![0u16; codes.len()];
     let mut counts = vec![0usize; 64 * query.len() + 1];
-    Arch::new().dispatch(Measure { codes, query, distances: &mut distances });
+    hashlab_simd::arch().dispatch(Measure { codes, query, distances: &mut distances });
     distances.iter().for_each(|&distance| counts[usize::from(distance)] += 1);
     let Some(farthest) = farthest(&counts, top) else { return Vec::new() };
     let mut hits: Vec<Hit> = distances

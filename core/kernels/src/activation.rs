@@ -2,8 +2,9 @@
 
 use candle_core::{Result, Tensor};
 
+use hashlab_simd::vectorized;
+
 use crate::cpu;
-use crate::simd::vectorized;
 
 /// Activation that a layer applies in the same pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

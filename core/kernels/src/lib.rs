@@ -47,7 +47,6 @@ pub mod loss;
 mod matmul;
 mod memory;
 pub mod optim;
-mod simd;
 pub mod threads;
 pub mod transformer;
 

@@ -8,13 +8,13 @@ mod sizes;
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use hashlab_simd::vectorized;
 
 use self::finish::Finish;
 use self::sizes::Sizes;
 use crate::activation::Activation;
 use crate::backward::deposit;
 use crate::matmul::{Matrix, matmul, matmul_add};
-use crate::simd::vectorized;
 use crate::{cpu, gpu};
 
 /// Computes `y = x·wᵀ + b`.

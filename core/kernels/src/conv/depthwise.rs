@@ -3,6 +3,7 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use hashlab_simd::vectorized;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -11,7 +12,6 @@ use super::geometry::Geometry;
 use super::rows::{Rows, by_pixels};
 use crate::instructions::arch;
 use crate::linear::column_sums;
-use crate::simd::vectorized;
 use crate::{activation, threads};
 
 /// Pixels per chunk.

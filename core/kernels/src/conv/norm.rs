@@ -4,13 +4,13 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use hashlab_simd::vectorized;
 use rayon::prelude::*;
 
 use super::rows::by_pixels;
 use crate::activation::{Activation, before, clamp};
 use crate::backward::deposit;
 use crate::linear::column_sums;
-use crate::simd::vectorized;
 use crate::{cpu, threads};
 
 /// Rows whose sums are taken in f32; longer sums are in f64.

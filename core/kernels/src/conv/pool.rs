@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
+use hashlab_simd::vectorized;
+
 use super::geometry::{Geometry, Window};
 use super::rows::{Rows, by_pixels};
 use crate::accumulate::widen;
-use crate::simd::vectorized;
 use crate::{cpu, linear};
 
 /// Pixels per chunk.

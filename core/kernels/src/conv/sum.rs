@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
+use hashlab_simd::vectorized;
+
 use super::rows::by_pixels;
 use crate::activation::{Activation, clamp};
 use crate::cpu;
-use crate::simd::vectorized;
 
 /// Elements per chunk.
 const CHUNK: usize = 1 << 14;

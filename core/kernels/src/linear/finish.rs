@@ -2,9 +2,10 @@
 
 use std::mem::MaybeUninit;
 
+use hashlab_simd::vectorized;
+
 use crate::activation::clamp;
 use crate::cpu;
-use crate::simd::vectorized;
 
 /// Bias and activation, applied to the product.
 pub(super) struct Finish<'a> {

@@ -3,9 +3,9 @@
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
+use hashlab_simd::vectorized;
 
 use super::ln::ln;
-use crate::simd::vectorized;
 use crate::transformer::sum;
 use crate::{cpu, gpu};
 

@@ -6,10 +6,10 @@ use std::ops::Range;
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
+use hashlab_simd::vectorized;
 
 use super::ln::ln;
 use crate::conv::by_pixels;
-use crate::simd::vectorized;
 use crate::transformer::{exp, sum};
 use crate::{cpu, gpu};
 

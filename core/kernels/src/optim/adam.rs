@@ -2,9 +2,10 @@
 
 use candle_core::{Result, Tensor, Var};
 
+use hashlab_simd::vectorized;
+
 use super::elementwise::{check, or_zero, update2};
 use crate::gpu::launch::Factor;
-use crate::simd::vectorized;
 use crate::{cpu, gpu};
 
 /// The settings of `torch.optim.Adam` and `torch.optim.AdamW`.

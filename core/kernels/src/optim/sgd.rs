@@ -2,9 +2,10 @@
 
 use candle_core::{Result, Tensor, Var};
 
+use hashlab_simd::vectorized;
+
 use super::elementwise::{check, or_zero, update1};
 use crate::gpu::launch::Factor;
-use crate::simd::vectorized;
 use crate::{cpu, gpu};
 
 /// The settings of `torch.optim.SGD` (its dampening is 0).

@@ -1,11 +1,11 @@
 //! Self-attention within sequences of tokens.
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use hashlab_simd::vectorized;
 use rayon::prelude::*;
 
 use super::block::{Block, product};
 use super::{softmax, sum};
-use crate::simd::vectorized;
 use crate::{cpu, threads};
 
 /// Computes scaled dot-product attention (Vaswani et al., NeurIPS 2017, equation 1) within sequences of tokens.

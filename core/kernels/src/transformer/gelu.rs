@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
+use hashlab_simd::vectorized;
+
 use super::CHUNK;
 use super::exp::exp;
 use crate::conv::by_pixels;
 use crate::cpu;
-use crate::simd::vectorized;
 
 /// The forms of the activation: x times a share of it, which rises from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

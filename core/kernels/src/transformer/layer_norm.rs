@@ -5,13 +5,14 @@ use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 
+use hashlab_simd::vectorized;
+
 use super::{CHUNK, sum};
 use crate::accumulate::widen;
 use crate::backward::deposit;
 use crate::conv::by_pixels;
 use crate::cpu;
 use crate::linear::column_sums;
-use crate::simd::vectorized;
 
 /// Computes `y = (x − mean) / √(variance + eps) · weight + bias` with the moments of each row of `x`.
 ///

@@ -4,12 +4,22 @@
 ///
 /// The variables that the block uses are listed with their types, in which references live for `'a`.
 ///
+/// ```
+/// let (mut sums, terms) = ([1.0f32, 2.0], [0.5f32, 0.25]);
+/// let (to, from) = (&mut sums[..], &terms[..]);
+/// hashlab_simd::vectorized!(|to: &'a mut [f32], from: &'a [f32]| {
+///     to.iter_mut().zip(from).for_each(|(sum, term)| *sum += term);
+/// });
+/// assert_eq!(sums, [1.5, 2.25]);
+/// ```
+///
 /// A closure for [`pulp::Arch::dispatch`] would be shorter. But the compiler need not inline a closure, and one that it
 /// does not inline is compiled for the oldest of processors.
+#[macro_export]
 macro_rules! vectorized {
     (|$($name:ident: $type:ty),+| $block:block) => {{
         struct Work<'a>($($type),+);
-        impl pulp::NullaryFnOnce for Work<'_> {
+        impl $crate::pulp::NullaryFnOnce for Work<'_> {
             type Output = ();
             #[inline(always)]
             fn call(self) {
@@ -17,8 +27,6 @@ macro_rules! vectorized {
                 $block
             }
         }
-        crate::instructions::arch().dispatch(Work($($name),+))
+        $crate::arch().dispatch(Work($($name),+))
     }};
 }
-
-pub(crate) use vectorized;
