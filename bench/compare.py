@@ -90,13 +90,13 @@ def forward_row(title, name, size, batch, gflop_per_image, target, threads):
 def text_row(threads):
     gflop = 32 * 32 * 6 * 2 * (4 * 384**2 + 2 * 384 * 1536 + 2 * 32 * 384) / 1e9
     peers = ways("text.py", 32, 32, names=["eager", "fused", "jit", "fast_path"])
-    return Row("MiniLM-L6 forward, 32×32 tokens", threads, ["text", 32, 32], peers, 1.0, gflop)
+    return Row("MiniLM-L6 forward, 32×32 tokens", threads, ["text", 32, 32], peers, 0.9, gflop)
 
 
-def head_row(dim):
+def head_row(dim, target):
     gflop = 2 * 128 * (2 * dim * 1024 + 3 * 1024 * 64) / 1e9
     peers = ways("head.py", dim, names=["eager"])
-    return Row(f"head step, {dim}→1024→64, batch 128", 1, ["head", dim], peers, 0.7, gflop)
+    return Row(f"head step, {dim}→1024→64, batch 128", 1, ["head", dim], peers, target, gflop)
 
 
 def run_row(epochs, whole):
@@ -104,9 +104,9 @@ def run_row(epochs, whole):
     return Row(work, 1, ["run", WORK, epochs], {"": ["run.py", WORK, epochs]}, 0.6, unit="s", whole=whole)
 
 
-def ranking_row(title, names):
+def ranking_row(title, names, target):
     work = f"mAP@1000 of 1,000 × 50,000 codes, {title}"
-    return Row(work, 1, ["ranking", WORK], ways("ranking.py", WORK, names=names), 1.0, exact=True)
+    return Row(work, 1, ["ranking", WORK], ways("ranking.py", WORK, names=names), target, exact=True)
 
 
 def metrics_rows(queries, items, bits, several, threads, targets):
@@ -132,22 +132,22 @@ def streamed_row(queries, items, bits, threads):
 def rows():
     both = (1, 2)
     yield from (Row("matrix product 1024³", t, ["matmul", 1024], {"": ["matmul.py", 1024]}, 1.0, 2.147) for t in both)
-    yield from (head_row(512), head_row(4096))
+    yield from (head_row(512, 0.75), head_row(4096, 0.8))
     yield from (conv_row(64, 32, t) for t in both)
     yield from (conv_row(256, 8, t) for t in both)
-    yield from (forward_row("MobileNetV2", "mobilenet_v2", 128, 32, 0.196, 0.6, t) for t in both)
+    yield from (forward_row("MobileNetV2", "mobilenet_v2", 128, 32, 0.196, 0.5, t) for t in both)
     yield from (forward_row("ResNet-18", "resnet18", 64, 32, 0.296, 1.0, t) for t in both)
     yield from (forward_row("ResNet-18", "resnet18", 224, 32, 3.63, 1.0, t) for t in both)
     yield from (forward_row("ResNet-50", "resnet50", 224, 8, 8.18, 1.0, t) for t in both)
-    yield from (forward_row("VGG16", "vgg16", 224, 8, 30.9, 1.0, t) for t in both)
+    yield from (forward_row("VGG16", "vgg16", 224, 8, 30.9, 0.8, t) for t in both)
     yield from (text_row(t) for t in both)
     augment = ways("augment.py", WORK, names=["pil", "v2"])
     yield Row("PNG to augmented view, 128 px, per image", 2, ["augment", WORK], augment, 0.25)
     photos = ways("photos.py", WORK, names=["pil", "v2"])
     yield Row("JPEG files of 500×375 to 224 px, per image", 2, ["photos", WORK], photos, 0.5)
-    yield ranking_row("numpy and PyTorch", ["partition", "topk", "radix"])
-    yield ranking_row("faiss", ["faiss"])
-    yield ranking_row("as in repositories", ["repository"])
+    yield ranking_row("numpy and PyTorch", ["partition", "topk", "radix"], 0.2)
+    yield ranking_row("faiss", ["faiss"], 0.15)
+    yield ranking_row("as in repositories", ["repository"], 0.03)
     yield from metrics_rows(10_000, 50_000, 64, False, 2, {"loop": 1 / 25, "faiss": 1 / 6})
     yield from metrics_rows(10_000, 50_000, 128, True, 2, {"loop": 1 / 25, "faiss": 1 / 6})
     yield from metrics_rows(1_000, 10_000_000, 64, False, 2, {"faiss": 1 / 6})
@@ -163,6 +163,35 @@ def sweeps(options):
     if "cifar10" in options.rows:
         experiment, places = ROOT / "experiments" / "cifar10.toml", ["--cache-dir", ROOT / "runs" / "cache"]
         yield Sweep("sweep of one seed of cifar10.toml", experiment, "hashlab", WORK / "cifar10", places, settings)
+
+
+@dataclass
+class Extraction:
+    """A line of the table: `hashlab features` of a folder or file of photos, and torchvision's loader and network."""
+
+    source: pathlib.Path
+    data: list  # our settings
+    folder = WORK / "extraction"
+
+    @property
+    def work(self):
+        return f"extraction of 2,000 JPEG images at 224 px, {self.source.name}"
+
+    def ours(self, options):
+        """Our program without what it found before."""
+        settings = [word for setting in self.data for word in ("--set", setting)]
+        places = ["--data-dir", WORK, "--runs", self.folder / "runs", "--out", self.folder / "features"]
+        return [options.binaries / "hashlab", "features", ROOT / "bench" / "extraction.toml", *settings, *places]
+
+    def peer(self, options, way):
+        return [options.python, PEERS / "extraction.py", self.source, self.folder / "features.npy", way]
+
+
+def extractions():
+    folder, file = Extraction.folder / "photos", Extraction.folder / "photos.parquet"
+    yield Extraction(folder, [f'data.dir="{folder}"'])
+    columns = ['data.image="image"', 'data.labels=["label"]', "data.queries=100"]
+    yield Extraction(file, ['dataset="parquet"', f'data={{files="{file}"}}', *columns])
 
 
 class Server:
@@ -323,11 +352,29 @@ def measure_sweep(sweep, options):
     pairs = []
     for _ in range(min(options.pairs, 3)):
         shutil.rmtree(sweep.runs, ignore_errors=True)
-        pairs.append((timed(ours), timed(peer)))
+        pairs.append(((*timed(ours)[:2], math.nan), (*timed(peer)[:2], math.nan)))
     count = len(list(sweep.runs.rglob("config.json")))
     result = Result(Row(f"{sweep.work}: {count} runs, two at once", 2, [], {}, 0.5, unit="s"), "forked", pairs)
     for side, name in enumerate(["hashlab", "PyTorch"]):
         note(f"  {name}: {3600 * count / result.seconds(side):.0f} runs per hour")
+    return result
+
+
+def measure_extraction(row, options):
+    """Times whole programs; of the peer, what it does after its imports."""
+    def ours():
+        shutil.rmtree(row.folder / "runs", ignore_errors=True)
+        return timed(row.ours(options))
+
+    def peer(way):
+        _, used, out = timed(row.peer(options, way))
+        return float(out), used, math.nan
+
+    ways = [f"{workers}+{transforms}" for workers in (1, 2) for transforms in ("pil", "v2")]
+    way = min(ways, key=lambda way: peer(way)[0])
+    pairs = [((*ours()[:2], math.nan), peer(way)) for _ in range(min(options.pairs, 3))]
+    result = Result(Row(row.work, 2, [], {}, 0.5, unit="s"), way, pairs)
+    note(f"  ratio {statistics.median(result.ratios(0)):.2f}, of processor time {statistics.median(result.ratios(1)):.2f}")
     return result
 
 
@@ -338,7 +385,7 @@ def timed(command):
         sys.exit(f"{' '.join(map(str, command))} failed:\n{done.stderr}")
     seconds, after = time.perf_counter() - start, os.times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
-    return seconds, used, math.nan
+    return seconds, used, done.stdout
 
 
 def prepare(options):
@@ -351,6 +398,8 @@ def prepare(options):
         prepare_features(sweep, options)
     if not (WORK / "photos").exists():
         run([options.python, PEERS / "photos.py", "prepare", WORK])
+    if not Extraction.folder.exists():
+        run([options.python, PEERS / "extraction.py", "prepare", WORK / "photos", Extraction.folder])
 
 
 def prepare_features(sweep, options):
@@ -423,6 +472,10 @@ def arguments():
     return parser.parse_args()
 
 
+def is_named(row, options):
+    return not options.rows or any(word.lower() in row.work.lower() for word in options.rows)
+
+
 def cap(options):
     """Has both sides use no wider instructions, as far as each has a switch for it."""
     os.environ |= {"HASHLAB_CPU": options.cpu, **CAPS[options.cpu]}
@@ -447,11 +500,11 @@ def main():
     listed = subprocess.run([options.binaries / "hashlab-bench", "encoders"], capture_output=True, text=True, check=True)
     chosen = []
     for row in rows():
-        named = not options.rows or any(word.lower() in row.work.lower() for word in options.rows)
         known = row.ours[0] != "forward" or row.ours[1] in listed.stdout.split()
-        if named and known and (options.whole or not row.whole):
+        if is_named(row, options) and known and (options.whole or not row.whole):
             chosen.append(row)
-    if options.whole or any(not row.files for row in chosen):
+    programs = [row for row in extractions() if is_named(row, options)]
+    if options.whole or programs or any(not row.files for row in chosen):
         prepare(options)
     results, failed = [], False
     for row in chosen:
@@ -461,8 +514,11 @@ def main():
         except SystemExit as failure:  # the other rows are still worth having
             failed = True
             note(failure)
+    for row in programs:
+        note(row.work)
+        results.append(measure_extraction(row, options))
     for sweep in sweeps(options) if options.whole else ():
-        if not options.rows or any(word.lower() in sweep.work.lower() for word in options.rows):
+        if is_named(sweep, options):
             note(sweep.work)
             results.append(measure_sweep(sweep, options))
     if not results and not failed:

@@ -172,12 +172,8 @@ impl DatasetSource for Cifar10 {
     const PUBLISHED: Option<hashlab_hub::Published> = cifar10::Cifar10::PUBLISHED;
     type Settings = <cifar10::Cifar10 as DatasetSource>::Settings;
 
-    fn describe(settings: &Self::Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(Self::open(settings, dirs)?.info().clone())
-    }
-
     fn open(settings: &Self::Settings, dirs: &DataDirs) -> Opened {
-        let protocols = cifar10::Cifar10::describe(settings, dirs)?.protocols;
+        let protocols = cifar10::Cifar10::declared(settings).map(|info| info.protocols).unwrap_or_default();
         StandIn::open(DatasetEntry::of::<Self>(), protocols, &[Modality::Image], dirs)
     }
 }
@@ -188,10 +184,6 @@ impl DatasetSource for Products {
     const SUMMARY: DatasetSummary = fashion_products::FashionProducts::SUMMARY;
     const PUBLISHED: Option<hashlab_hub::Published> = fashion_products::FashionProducts::PUBLISHED;
     type Settings = fashion_products::Settings;
-
-    fn describe(settings: &Self::Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(Self::open(settings, dirs)?.info().clone())
-    }
 
     fn open(_: &Self::Settings, dirs: &DataDirs) -> Opened {
         let protocols = vec![Protocol::new("drawn", "generated items", None)];

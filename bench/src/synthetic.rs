@@ -77,8 +77,8 @@ impl DatasetSource for Synthetic {
     };
     type Settings = NoParams;
 
-    fn describe(_: &NoParams, _: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(info())
+    fn declared(_: &NoParams) -> Option<DatasetInfo> {
+        Some(info())
     }
 
     fn open(_: &NoParams, _: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {

@@ -3,7 +3,7 @@
 //! Krizhevsky: Learning multiple layers of features from tiny images (2009). The files are those of the Hugging Face hub;
 //! items are in their order, the training part first.
 
-use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary};
+use hashlab_data::{DataDirs, DataError, Dataset, DatasetSource, DatasetSummary};
 use hashlab_hub::{File, Kind, Published};
 use hashlab_settings::Params;
 use schemars::JsonSchema;
@@ -97,10 +97,6 @@ impl DatasetSource for Cifar100 {
         ],
     });
     type Settings = Settings;
-
-    fn describe(settings: &Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(Self::open(settings, dirs)?.info().clone())
-    }
 
     fn open(settings: &Settings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
         let column: Column = match settings.level {

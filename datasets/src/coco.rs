@@ -8,7 +8,7 @@ mod annotations;
 
 use std::path::{Path, PathBuf};
 
-use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary, Protocol};
+use hashlab_data::{DataDirs, DataError, Dataset, DatasetSource, DatasetSummary, Protocol};
 use hashlab_settings::Params;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -73,10 +73,6 @@ impl<const PART: usize> DatasetSource for Coco<PART> {
         citation: "T.-Y. Lin et al.: Microsoft COCO: Common objects in context. ECCV 2014",
     };
     type Settings = Settings;
-
-    fn describe(settings: &Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(load(settings.year, dirs, IMAGES, PART)?.info().clone())
-    }
 
     fn open(settings: &Settings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(load(settings.year, dirs, IMAGES, PART)?))

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary};
+use hashlab_data::{DataDirs, DataError, Dataset, DatasetSource, DatasetSummary};
 use hashlab_settings::NoParams;
 
 use crate::own::Opened;
@@ -35,10 +35,6 @@ impl DatasetSource for Cub200 {
         citation: "C. Wah, S. Branson, P. Welinder, P. Perona, S. Belongie: The Caltech-UCSD Birds-200-2011 dataset. Technical report CNS-TR-2011-001, California Institute of Technology, 2011",
     };
     type Settings = NoParams;
-
-    fn describe(_: &NoParams, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(load(dirs, SIZES)?.described())
-    }
 
     fn open(_: &NoParams, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(load(dirs, SIZES)?))

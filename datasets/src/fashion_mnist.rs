@@ -3,7 +3,7 @@
 //! The files are those of the Hugging Face hub or the authors' own (idx); items are in their order, the training part first. Grey pixels are
 //! repeated in all three colors.
 
-use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary};
+use hashlab_data::{DataDirs, DataError, Dataset, DatasetSource, DatasetSummary};
 use hashlab_hub::{File, Kind, Published};
 use hashlab_settings::NoParams;
 
@@ -65,10 +65,6 @@ impl DatasetSource for FashionMnist {
         ],
     });
     type Settings = NoParams;
-
-    fn describe(settings: &NoParams, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(Self::open(settings, dirs)?.info().clone())
-    }
 
     fn open(_: &NoParams, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(IDX.unless(SET.open(&["label"], dirs), dirs, 1)?))

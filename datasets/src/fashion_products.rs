@@ -2,7 +2,7 @@
 //!
 //! The files are those of the Hugging Face hub, or of a copy whose columns have shorter names.
 
-use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary};
+use hashlab_data::{DataDirs, DataError, Dataset, DatasetSource, DatasetSummary};
 use hashlab_hub::{File, Kind, Published};
 use hashlab_settings::Params;
 use schemars::JsonSchema;
@@ -88,10 +88,6 @@ impl DatasetSource for FashionProducts {
         ],
     });
     type Settings = Settings;
-
-    fn describe(settings: &Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(Self::open(settings, dirs)?.info().clone())
-    }
 
     fn open(settings: &Settings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
         let column: Column = match settings.category {

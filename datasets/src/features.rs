@@ -139,10 +139,6 @@ impl DatasetSource for Features {
     };
     type Settings = Settings;
 
-    fn describe(settings: &Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(Self::load(settings, dirs)?.info)
-    }
-
     fn open(settings: &Settings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(Self::load(settings, dirs)?))
     }

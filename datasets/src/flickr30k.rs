@@ -15,7 +15,7 @@
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary};
+use hashlab_data::{DataDirs, DataError, Dataset, DatasetSource, DatasetSummary};
 use hashlab_settings::NoParams;
 use serde::Deserialize;
 
@@ -53,10 +53,6 @@ impl DatasetSource for Flickr30k {
         citation: "P. Young, A. Lai, M. Hodosh, J. Hockenmaier: From image descriptions to visual denotations. TACL 2, 2014; parts of A. Karpathy, L. Fei-Fei: Deep visual-semantic alignments. CVPR 2015",
     };
     type Settings = NoParams;
-
-    fn describe(_: &NoParams, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(load(dirs, SIZES)?.described())
-    }
 
     fn open(_: &NoParams, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(load(dirs, SIZES)?))

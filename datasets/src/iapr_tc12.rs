@@ -57,10 +57,6 @@ impl DatasetSource for IaprTc12 {
     };
     type Settings = NoParams;
 
-    fn describe(_: &NoParams, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(load(dirs, SIZES)?.info)
-    }
-
     fn open(_: &NoParams, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(load(dirs, SIZES)?))
     }

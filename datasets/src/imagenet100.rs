@@ -3,7 +3,7 @@
 //! The lists are those of thuml/HashNet and swuxyj/DeepHash-pytorch (`data/imagenet/{train,test,database}.txt`), the images
 //! those of ILSVRC 2012.
 
-use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary};
+use hashlab_data::{DataDirs, DataError, Dataset, DatasetSource, DatasetSummary};
 use hashlab_settings::NoParams;
 
 use crate::own::lists::ListSet;
@@ -35,10 +35,6 @@ impl<const PART: usize> DatasetSource for Imagenet100<PART> {
         citation: "Z. Cao, M. Long, J. Wang, P. S. Yu: HashNet: Deep learning to hash by continuation. ICCV 2017; J. Deng et al.: ImageNet: A large-scale hierarchical image database. CVPR 2009",
     };
     type Settings = NoParams;
-
-    fn describe(_: &NoParams, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(SET.open(dirs, PART)?.described())
-    }
 
     fn open(_: &NoParams, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(SET.open(dirs, PART)?))

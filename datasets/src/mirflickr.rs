@@ -7,7 +7,7 @@
 
 mod annotated;
 
-use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary};
+use hashlab_data::{DataDirs, DataError, Dataset, DatasetSource, DatasetSummary};
 use hashlab_settings::Params;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -80,10 +80,6 @@ impl<const PART: usize> DatasetSource for Mirflickr<PART> {
         citation: "M. J. Huiskes, M. S. Lew: The MIR Flickr retrieval evaluation. ACM MIR 2008",
     };
     type Settings = Settings;
-
-    fn describe(settings: &Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(load(settings, dirs, PART)?.described())
-    }
 
     fn open(settings: &Settings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(load(settings, dirs, PART)?))

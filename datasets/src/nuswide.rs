@@ -6,7 +6,7 @@
 
 mod official;
 
-use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary};
+use hashlab_data::{DataDirs, DataError, Dataset, DatasetSource, DatasetSummary};
 use hashlab_settings::Params;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -121,10 +121,6 @@ impl<const PART: usize> DatasetSource for NusWide<PART> {
         citation: "T.-S. Chua et al.: NUS-WIDE: A real-world web image database from National University of Singapore. ACM CIVR 2009",
     };
     type Settings = Settings;
-
-    fn describe(settings: &Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(load(settings, dirs, PART)?.described())
-    }
 
     fn open(settings: &Settings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(load(settings, dirs, PART)?))

@@ -11,7 +11,7 @@ mod images;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary};
+use hashlab_data::{DataDirs, DataError, Dataset, DatasetSource, DatasetSummary};
 use hashlab_image::Exif;
 use hashlab_settings::{Params, Violations};
 use schemars::JsonSchema;
@@ -62,10 +62,6 @@ impl DatasetSource for Parquet {
         citation: "the source of the items",
     };
     type Settings = Settings;
-
-    fn describe(settings: &Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(load(settings, dirs)?.described())
-    }
 
     fn open(settings: &Settings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(load(settings, dirs)?))

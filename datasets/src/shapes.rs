@@ -75,8 +75,8 @@ impl DatasetSource for Shapes {
     };
     type Settings = Settings;
 
-    fn describe(_: &Settings, _: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(info())
+    fn declared(_: &Settings) -> Option<DatasetInfo> {
+        Some(info())
     }
 
     fn open(settings: &Settings, _: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {

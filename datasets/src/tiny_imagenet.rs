@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use hashlab_data::{DataDirs, DataError, Dataset, DatasetInfo, DatasetSource, DatasetSummary};
+use hashlab_data::{DataDirs, DataError, Dataset, DatasetSource, DatasetSummary};
 use hashlab_hub::{File, Kind, Published};
 use hashlab_settings::NoParams;
 
@@ -89,10 +89,6 @@ impl DatasetSource for TinyImagenet {
         ],
     });
     type Settings = NoParams;
-
-    fn describe(_: &NoParams, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(either(dirs)?.described())
-    }
 
     fn open(_: &NoParams, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(either(dirs)?))

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
-use hashlab_data::{ByModality, DataDirs, DataError, DatasetEntry, EncoderFacts, Modality};
+use hashlab_data::{ByModality, DataDirs, DataError, Dataset, DatasetEntry, DatasetInfo, EncoderFacts, Modality};
 use hashlab_encoders::EncoderEntry;
 use hashlab_method::MethodEntry;
 use hashlab_pipeline::config::{EvalConfig, image_schema, text_schema};
-use hashlab_settings::Schema;
+use hashlab_settings::{Schema, Settings};
 use hashlab_sweep::{Catalog, DatasetDecl, DatasetDescription, MethodDecl, ProtocolDecl, did_you_mean};
 use hashlab_train::TrainConfig;
 
@@ -102,10 +102,36 @@ fn declare_method(method: &'static MethodEntry) -> MethodDecl {
     }
 }
 
+/// A data set that was opened for its description, and is opened for its training items next: lists of a million items take
+/// seconds.
+#[derive(Default)]
+struct OpenedFor(Mutex<Option<(Settings, Box<dyn Dataset>)>>);
+
+impl OpenedFor {
+    /// Keeps a data set with the settings that it was opened with; returns its description. Warns of what was found: it is
+    /// described once per experiment, while every run opens it.
+    fn keep(&self, settings: &Settings, dataset: Box<dyn Dataset>) -> DatasetInfo {
+        dataset.warnings().iter().for_each(|line| tracing::warn!("{line}"));
+        let info = dataset.info().clone();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((settings.clone(), dataset));
+        info
+    }
+
+    /// Takes the data set out, if it was opened with these settings.
+    fn take(&self, settings: &Settings) -> Option<Box<dyn Dataset>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.take_if(|(of, _)| of == settings).map(|(_, dataset)| dataset)
+    }
+}
+
 fn declare_dataset(dataset: DatasetEntry, dirs: DataDirs) -> DatasetDecl {
-    let searched = dirs.clone();
-    let describe = move |settings: &hashlab_settings::Settings| {
-        let info = dataset.describe(settings, &dirs)?;
+    let (searched, opened) = (dirs.clone(), Arc::new(OpenedFor::default()));
+    let kept = Arc::clone(&opened);
+    let describe = move |settings: &Settings| {
+        let info = match dataset.declared(settings)? {
+            Some(info) => info,
+            None => kept.keep(settings, dataset.open(settings, &dirs)?),
+        };
         let protocols = info.protocols.into_iter().map(|protocol| ProtocolDecl {
             name: protocol.name,
             description: protocol.description,
@@ -113,8 +139,9 @@ fn declare_dataset(dataset: DatasetEntry, dirs: DataDirs) -> DatasetDecl {
         });
         Ok(DatasetDescription { identity: info.identity, modalities: info.modalities, protocols: protocols.collect() })
     };
-    let count = move |settings: &hashlab_settings::Settings, protocol: &str, split_seed: u64| {
-        let split = dataset.open(settings, &searched).and_then(|opened| opened.split(protocol, split_seed));
+    let count = move |settings: &Settings, protocol: &str, split_seed: u64| {
+        let again = || dataset.open(settings, &searched);
+        let split = opened.take(settings).map_or_else(again, Ok).and_then(|opened| opened.split(protocol, split_seed));
         match split {
             Ok(split) => Ok(Some(split.train.len())),
             Err(DataError::Missing { .. }) => Ok(None),

@@ -96,6 +96,11 @@ pub trait Dataset: Send + Sync {
     fn findings(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// Those of the findings that a plan warns of: items that are left out, labels that are none.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// The items' data of one modality.

@@ -46,8 +46,8 @@ impl DatasetSource for Fake {
     };
     type Settings = FakeSettings;
 
-    fn describe(_: &FakeSettings, _: &DataDirs) -> Result<DatasetInfo, DataError> {
-        Ok(DatasetInfo {
+    fn declared(_: &FakeSettings) -> Option<DatasetInfo> {
+        Some(DatasetInfo {
             identity: "fake-v1".into(),
             modalities: ByModality::one(Modality::Image, DataKind::Pixels),
             classes: vec!["even".into(), "odd".into()],
@@ -55,10 +55,10 @@ impl DatasetSource for Fake {
         })
     }
 
-    fn open(settings: &FakeSettings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
+    fn open(settings: &FakeSettings, _: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
         let first = usize::from(settings.odd);
         let labels = Labels::multi(2, (0..settings.items).map(|i| if i % 2 == first { vec![0, 1] } else { vec![0] }));
-        Ok(Box::new(Self { info: Self::describe(settings, dirs)?, labels }))
+        Ok(Box::new(Self { info: Self::declared(settings).expect("it is declared"), labels }))
     }
 }
 

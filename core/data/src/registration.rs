@@ -32,12 +32,11 @@ pub trait DatasetSource {
     /// The section `[data]`; [`NoParams`](hashlab_settings::NoParams) if it has no keys.
     type Settings: Params;
 
-    /// Describes the data set with its settings. Reads as little as possible: a data set with a declared identity reads
-    /// no file, so that experiments can be planned without the data.
-    ///
-    /// # Errors
-    /// If the description depends on files that are missing or damaged.
-    fn describe(settings: &Self::Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError>;
+    /// The description of a data set with a declared identity, which depends on no file, so that experiments can be planned
+    /// without the data. `None`: the data set is opened for its description.
+    fn declared(_settings: &Self::Settings) -> Option<DatasetInfo> {
+        None
+    }
 
     /// Opens the data set; reads labels, not images.
     ///
@@ -46,7 +45,7 @@ pub trait DatasetSource {
     fn open(settings: &Self::Settings, dirs: &DataDirs) -> Result<Box<dyn Dataset>, DataError>;
 }
 
-type Described = Result<DatasetInfo, DataError>;
+type Declared = Result<Option<DatasetInfo>, DataError>;
 type Opened = Result<Box<dyn Dataset>, DataError>;
 
 /// A registered data set.
@@ -57,7 +56,7 @@ pub struct DatasetEntry {
     /// Its files on the Hugging Face hub, if there are any.
     pub published: Option<Published>,
     schema: fn() -> Schema,
-    describe: fn(&Settings, &DataDirs) -> Described,
+    declared: fn(&Settings) -> Declared,
     open: fn(&Settings, &DataDirs) -> Opened,
 }
 
@@ -68,7 +67,7 @@ impl DatasetEntry {
             summary: S::SUMMARY,
             published: S::PUBLISHED,
             schema: Schema::of::<S::Settings>,
-            describe: |settings, dirs| S::describe(&read::<S>(settings)?, dirs),
+            declared: |settings| Ok(S::declared(&read::<S>(settings)?)),
             open: |settings, dirs| S::open(&read::<S>(settings)?, dirs),
         }
     }
@@ -78,12 +77,24 @@ impl DatasetEntry {
         (self.schema)()
     }
 
-    /// Describes the data set; keys that are absent from `settings` take their defaults.
+    /// The description, if it depends on no file; keys that are absent from `settings` take their defaults.
+    ///
+    /// # Errors
+    /// If the settings break a rule.
+    pub fn declared(&self, settings: &Settings) -> Declared {
+        (self.declared)(settings)
+    }
+
+    /// Describes the data set, which is opened unless its description is declared; keys that are absent from `settings` take
+    /// their defaults.
     ///
     /// # Errors
     /// If the settings break a rule, or the description depends on files that are missing or damaged.
-    pub fn describe(&self, settings: &Settings, dirs: &DataDirs) -> Described {
-        (self.describe)(settings, dirs)
+    pub fn describe(&self, settings: &Settings, dirs: &DataDirs) -> Result<DatasetInfo, DataError> {
+        match self.declared(settings)? {
+            Some(info) => Ok(info),
+            None => Ok(self.open(settings, dirs)?.info().clone()),
+        }
     }
 
     /// Opens the data set; keys that are absent from `settings` take their defaults.

@@ -153,15 +153,6 @@ impl Opened {
         Ok(opened)
     }
 
-    /// The description, for a plan. Warns of items that are left out and of labels that are none: it is made once per
-    /// experiment, runs open the data set each.
-    pub(crate) fn described(self) -> DatasetInfo {
-        for line in self.findings.iter().filter(|line| line.ends_with(LEFT_OUT) || line.ends_with(NAMES)) {
-            tracing::warn!("{line}");
-        }
-        self.info
-    }
-
     /// Fills in what follows from the items.
     fn complete(&mut self, pictures: &Digest) {
         if self.pictures.is_some() {
@@ -314,6 +305,10 @@ impl Dataset for Opened {
 
     fn findings(&self) -> Vec<String> {
         self.findings.clone()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.findings.iter().filter(|line| line.ends_with(LEFT_OUT) || line.ends_with(NAMES)).cloned().collect()
     }
 }
 
