@@ -361,14 +361,14 @@ def measure_sweep(sweep, options):
 
 
 def measure_extraction(row, options):
-    """Times whole programs; of the peer, what it does after its imports."""
+    """Times whole programs; of the peer, what it does after its imports and the preparation of its network."""
     def ours():
         shutil.rmtree(row.folder / "runs", ignore_errors=True)
-        return timed(row.ours(options))
+        return timed(row.ours(options), threads=2)
 
     def peer(way):
-        _, used, out = timed(row.peer(options, way))
-        return float(out), used, math.nan
+        _, _, out = timed(row.peer(options, way), threads=2)
+        return (*map(float, out.split()), math.nan)
 
     ways = [f"{workers}+{transforms}" for workers in (1, 2) for transforms in ("pil", "v2")]
     way = min(ways, key=lambda way: peer(way)[0])
@@ -378,9 +378,10 @@ def measure_extraction(row, options):
     return result
 
 
-def timed(command):
+def timed(command, threads=None):
+    environment = os.environ | ({"RAYON_NUM_THREADS": str(threads)} if threads else {})
     before, start = os.times(), time.perf_counter()
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))} failed:\n{done.stderr}")
     seconds, after = time.perf_counter() - start, os.times()
@@ -398,7 +399,8 @@ def prepare(options):
         prepare_features(sweep, options)
     if not (WORK / "photos").exists():
         run([options.python, PEERS / "photos.py", "prepare", WORK])
-    if not Extraction.folder.exists():
+    if not (Extraction.folder / "photos.parquet").exists():  # written last
+        shutil.rmtree(Extraction.folder, ignore_errors=True)
         run([options.python, PEERS / "extraction.py", "prepare", WORK / "photos", Extraction.folder])
 
 
@@ -413,11 +415,12 @@ def python_with_torch():
     if named := os.environ.get("HASHLAB_BENCH_PYTHON"):
         return named
     python, complete = WORK / "venv" / "bin" / "python", WORK / "venv" / "complete"
-    if not complete.exists():
+    wanted = (PEERS / "requirements.txt").read_text()
+    if not complete.exists() or complete.read_text() != wanted:
         note("installing PyTorch and others into target/bench/venv (some gigabytes)")
         run([sys.executable, "-m", "venv", "--clear", WORK / "venv"])
         run([python, "-m", "pip", "install", "--quiet", "-r", PEERS / "requirements.txt"])
-        complete.touch()
+        complete.write_text(wanted)
     return python
 
 
@@ -426,7 +429,7 @@ def machine(options):
     names = [line.split(":")[1].strip() for line in read_lines("/proc/cpuinfo") if line.startswith("model name")]
     flags = next((line.split() for line in read_lines("/proc/cpuinfo") if line.startswith("flags")), [])
     units = [unit for unit in ("avx2", "avx512f", "avx512_vpopcntdq", "amx_tile") if unit in flags]
-    script = "import importlib.metadata as m\nfor n in ('numpy', 'faiss-cpu', 'torch', 'torchvision', 'optuna'):\n" \
+    script = "import importlib.metadata as m\nfor n in ('numpy', 'faiss-cpu', 'torch', 'torchvision', 'pillow', 'pyarrow', 'optuna'):\n" \
              "    try: print(n, m.version(n))\n    except m.PackageNotFoundError: pass"
     versions = subprocess.run([options.python, "-c", script], capture_output=True, text=True).stdout.split("\n")
     processor = f"{names[0]}, {len(names)} cores" if names else "unknown"
@@ -516,7 +519,11 @@ def main():
             note(failure)
     for row in programs:
         note(row.work)
-        results.append(measure_extraction(row, options))
+        try:
+            results.append(measure_extraction(row, options))
+        except SystemExit as failure:
+            failed = True
+            note(failure)
     for sweep in sweeps(options) if options.whole else ():
         if is_named(sweep, options):
             note(sweep.work)

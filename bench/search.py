@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 TRIALS = 60
+SHOWN = (10, 20, 30, 40, 50, TRIALS)  # numbers of trials after which the regret is shown
 SEEDS = 20
 CIBHASH = pathlib.Path(__file__).parent / "search" / "cibhash_shapes.csv"
 
@@ -81,14 +82,14 @@ def optunas(steps, table, seed):
 
 
 def regrets(search, steps, table):
-    """The regret of each seed after half of the trials, and after all."""
+    """The regret of each seed after each number of trials that is shown."""
     best, worst = max(table.values()), min(table.values())
     found = []
     for seed in range(SEEDS):
         values = list(search(steps, table, seed))
         assert len(values) == TRIALS
-        found.append([(best - max(values[:count])) / (best - worst) for count in (TRIALS // 2, TRIALS)])
-    return [[both[at] for both in found] for at in (0, 1)]
+        found.append([(best - max(values[:count])) / (best - worst) for count in SHOWN])
+    return list(zip(*found))
 
 
 def mean(values):
@@ -107,14 +108,14 @@ def main(binary):
         "Optuna": optunas,
         "random": chance,
     }
-    print(f"| problem | search | regret after {TRIALS // 2} trials, % | after {TRIALS}, % | less than Optuna's, % |")
-    print("|---|---|---|---|---|")
+    print(f"| problem | search | {' | '.join(map(str, SHOWN))} | Optuna's less ours |")
+    print("|---" * (len(SHOWN) + 3) + "|")
     for problem, (steps, table) in problems.items():
         all_regrets = {name: regrets(search, steps, table) for name, search in searches.items()}
-        for name, (half, whole) in all_regrets.items():
-            less = [theirs - own for theirs, own in zip(all_regrets["Optuna"][1], whole)]
-            less = "" if name == "Optuna" else mean(less)
-            print(f"| {problem} | {name} | {mean(half)} | {mean(whole)} | {less} |", flush=True)
+        for name, by_count in all_regrets.items():
+            less = [theirs - own for theirs, own in zip(all_regrets["Optuna"][-1], by_count[-1])]
+            cells = [*map(mean, by_count), "" if name == "Optuna" else mean(less)]
+            print(f"| {problem} | {name} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,5 +9,5 @@ caps=()
 for cap in "${caps[@]}"; do
     echo "HASHLAB_CPU=$cap"
     HASHLAB_CPU=$cap cargo test --release --workspace --test conv --test linear --test loss --test norm --test stacked \
-        --test transformer --test golden --test torchvision --test conformance
+        --test transformer --test metrics --test index --test exactness --test transforms --test golden --test torchvision --test conformance
 done

@@ -1,7 +1,7 @@
 """Features of JPEG photos by torchvision: reading, decoding, resizing and MobileNetV2, written as one array.
 
-Usage: extraction.py SOURCE OUT WAY, which prints the seconds it took, without those for starting Python and PyTorch;
-or extraction.py prepare PHOTOS DIR, which writes two names of each photo of the benchmark's folder to DIR/photos and to
+Usage: extraction.py SOURCE OUT WAY, which prints the seconds it took, and those of processors, without what precedes
+them: the start of Python and PyTorch, and the preparation of the network; or extraction.py prepare PHOTOS DIR, which writes two names of each photo of the benchmark's folder to DIR/photos and to
 DIR/photos.parquet. A SOURCE is one of these two. A WAY is a number of worker processes of the DataLoader, beside as many
 threads of the network, and `pil` or `v2` for the transforms, e.g. `1+pil`.
 """
@@ -79,10 +79,16 @@ def extract(source, out, workers, transforms):
     model.classifier = torch.nn.Identity()
     example = torch.zeros(photos.BATCH, 3, photos.SIZE, photos.SIZE)
     model = torch.jit.optimize_for_inference(torch.jit.trace(model.eval(), example))
-    start = time.perf_counter()
+    start, used = time.perf_counter(), processor_seconds()
     loader = DataLoader(opened(source, transforms == "v2"), photos.BATCH, num_workers=workers)
     numpy.save(out, torch.cat([model(batch) for batch in loader]).numpy())
-    print(time.perf_counter() - start)
+    print(time.perf_counter() - start, processor_seconds() - used)
+
+
+def processor_seconds():
+    """Those of this process, and of its workers once they have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def main():

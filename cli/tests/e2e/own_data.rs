@@ -196,7 +196,9 @@ fn a_damaged_image_is_named_and_may_be_left_out() {
         checked.contains("1 of 36 items have an image that cannot be decoded: photos/cat/3.jpg; left out"),
         "{checked}"
     );
-    lab.ok(&["sweep", FILE, skipping[0], skipping[1]]);
+    let swept = lab.run(&["sweep", FILE, skipping[0], skipping[1]]);
+    assert_eq!(swept.code, Some(0), "{swept:#?}");
+    assert_eq!(swept.stderr.matches("left out").count(), 1, "the plan warns of it once: {}", swept.stderr);
 }
 
 #[test]

@@ -102,12 +102,12 @@ fn declare_method(method: &'static MethodEntry) -> MethodDecl {
     }
 }
 
-/// A data set that was opened for its description, and is opened for its training items next: lists of a million items take
-/// seconds.
+/// A data set that was opened for its description, until its training items are counted: lists of a million items take
+/// seconds to open.
 #[derive(Default)]
-struct OpenedFor(Mutex<Option<(Settings, Box<dyn Dataset>)>>);
+struct KeptOpen(Mutex<Option<(Settings, Box<dyn Dataset>)>>);
 
-impl OpenedFor {
+impl KeptOpen {
     /// Keeps a data set with the settings that it was opened with; returns its description. Warns of what was found: it is
     /// described once per experiment, while every run opens it.
     fn keep(&self, settings: &Settings, dataset: Box<dyn Dataset>) -> DatasetInfo {
@@ -125,7 +125,7 @@ impl OpenedFor {
 }
 
 fn declare_dataset(dataset: DatasetEntry, dirs: DataDirs) -> DatasetDecl {
-    let (searched, opened) = (dirs.clone(), Arc::new(OpenedFor::default()));
+    let (searched, opened) = (dirs.clone(), Arc::new(KeptOpen::default()));
     let kept = Arc::clone(&opened);
     let describe = move |settings: &Settings| {
         let info = match dataset.declared(settings)? {
@@ -154,5 +154,94 @@ fn declare_dataset(dataset: DatasetEntry, dirs: DataDirs) -> DatasetDecl {
         settings: dataset.schema(),
         describe: Arc::new(describe),
         train_items: Arc::new(count),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use hashlab_data::{DatasetSource, DatasetSummary, ItemData, Labels, Protocol, Roles, Split};
+    use hashlab_settings::Params;
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+    use serde_json::json;
+
+    use super::*;
+
+    static OPENED: AtomicUsize = AtomicUsize::new(0);
+
+    /// Twenty items of one class, whose openings are counted.
+    struct Counted(DatasetInfo, Labels);
+
+    #[derive(Default, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    struct CountedSettings {
+        /// The number of queries.
+        queries: u32,
+    }
+
+    impl Params for CountedSettings {}
+
+    impl DatasetSource for Counted {
+        const SUMMARY: DatasetSummary =
+            DatasetSummary { name: "counted", title: "", description: "", source: "", license: "", citation: "" };
+        type Settings = CountedSettings;
+
+        fn open(settings: &CountedSettings, _: &DataDirs) -> Result<Box<dyn Dataset>, DataError> {
+            OPENED.fetch_add(1, Ordering::Relaxed);
+            let info = DatasetInfo {
+                identity: settings.queries.to_string(),
+                modalities: ByModality::default(),
+                classes: vec!["one".into()],
+                protocols: vec![Protocol::new("only", "the last items are queries", None)],
+            };
+            Ok(Box::new(Self(info, Labels::single(1, vec![0; 20]))))
+        }
+    }
+
+    impl Dataset for Counted {
+        fn info(&self) -> &DatasetInfo {
+            &self.0
+        }
+
+        fn labels(&self) -> &Labels {
+            &self.1
+        }
+
+        fn data(&self, _: Modality) -> Option<ItemData<'_>> {
+            None
+        }
+
+        fn digest(&self) -> Result<&str, DataError> {
+            Ok("")
+        }
+
+        fn split(&self, _: &str, split_seed: u64) -> Result<Split, DataError> {
+            let queries: u32 = self.0.identity.parse().expect("a number");
+            let (database, query): (Vec<u32>, Vec<u32>) = (0..20).partition(|&item| item < 20 - queries);
+            Roles { train: database.clone(), validation_query: Some(vec![0]), query, database }.into_split(20, split_seed)
+        }
+
+        fn found_at(&self) -> Vec<PathBuf> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn a_data_set_is_opened_once_for_a_plan() {
+        let declared = declare_dataset(DatasetEntry::of::<Counted>(), DataDirs::of(Vec::new()));
+        let settings = |queries: u32| json!({ "queries": queries }).as_object().cloned().expect("a table");
+        let opened = || OPENED.swap(0, Ordering::Relaxed);
+        assert_eq!((declared.describe)(&settings(4)).expect("it is here").identity, "4");
+        let items = (declared.train_items)(&settings(4), "only", 0).expect("it can be split");
+        assert_eq!((opened(), items.is_some()), (1, true));
+        // It is not kept any longer than that, nor taken for one with other settings.
+        assert_eq!((declared.train_items)(&settings(4), "only", 0), Ok(items));
+        assert_eq!(opened(), 1);
+        (declared.describe)(&settings(4)).expect("it is here");
+        assert_ne!((declared.train_items)(&settings(9), "only", 0), Ok(items));
+        assert_eq!(opened(), 2);
     }
 }

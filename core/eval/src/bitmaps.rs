@@ -2,7 +2,7 @@
 //!
 //! A query with several labels is relevant to the items that have one of them: 64 items take one word per label, and no
 //! label is compared for single pairs of query and item. The bitmaps are made once for all queries. They are the database's
-//! label sets, transposed, and no larger.
+//! label sets, transposed, and no larger but for the last block.
 
 use std::ops::Range;
 

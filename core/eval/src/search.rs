@@ -20,7 +20,7 @@ const TOGETHER: usize = 8;
 /// Groups whose sums wait for each other, so that sums of curves take little memory.
 const WAVE: usize = 128;
 
-/// Words of codes and labels of a block: they stay in the first-level cache while a group's queries pass.
+/// Words of codes of a block: they stay in the first-level cache while a group's queries pass.
 const BLOCK_WORDS: usize = 2 * BLOCK;
 
 /// Longest code in bits.
@@ -121,10 +121,8 @@ impl<'a> Blocks<'a> {
             Judgment::Labels(queries, sets) => match (&self.lists, single(queries, query)) {
                 (Some(lists), Some(label)) => Relevance { places: lists.places(block, label), grading: Grading::Alike },
                 _ => {
-                    let places = match &self.bitmaps {
-                        Some(bitmaps) => bitmaps.places(block, queries.labels(query), places),
-                        None => &[],
-                    };
+                    let bitmaps = self.bitmaps.as_ref().expect("there are some where a query has not one label");
+                    let places = bitmaps.places(block, queries.labels(query), places);
                     Relevance {
                         places,
                         grading: Grading::Shared { query: queries.item(query), items: sets.items(items) },

@@ -1,4 +1,4 @@
-//! Instruction sets of the processor: the widest one that hashlab's kernels use, and code compiled for each of them.
+//! Instruction sets of the processor: the widest one that hashlab uses, and code compiled for each of them.
 //!
 //! ```
 //! use hashlab_simd::InstructionSet;

@@ -49,7 +49,7 @@ fn describe(context: &Context, dataset: &DatasetEntry) -> Result<String> {
     match dataset.open(&Settings::new(), &context.dirs().data) {
         Ok(opened) => text += &holdings(opened.info(), &Contents::of(opened.as_ref())?),
         Err(error @ (DataError::Missing { .. } | DataError::Invalid(_))) => {
-            if let Ok(info) = dataset.describe(&Settings::new(), &context.dirs().data) {
+            if let Ok(Some(info)) = dataset.declared(&Settings::new()) {
                 text += &promises(&info);
             }
             let _ = writeln!(text, "\nNot here: {error}");
