@@ -221,7 +221,7 @@ mod tests {
         fn split(&self, _: &str, split_seed: u64) -> Result<Split, DataError> {
             let queries: u32 = self.0.identity.parse().expect("a number");
             let (database, query): (Vec<u32>, Vec<u32>) = (0..20).partition(|&item| item < 20 - queries);
-            Roles { train: database.clone(), validation_query: Some(vec![0]), query, database }.into_split(20, split_seed)
+            Roles { train: database.clone(), validation_query: None, query, database }.into_split(20, split_seed)
         }
 
         fn found_at(&self) -> Vec<PathBuf> {
