@@ -189,9 +189,9 @@ class Extraction:
 
 def extractions():
     folder, file = Extraction.folder / "photos", Extraction.folder / "photos.parquet"
-    yield Extraction(folder, [f'data.dir="{folder}"'])
+    yield Extraction(folder, [f'data.dir="{folder}"', "data.queries=100"])
     columns = ['data.image="image"', 'data.labels=["label"]', "data.queries=100"]
-    yield Extraction(file, ['dataset="parquet"', f'data={{files="{file}"}}', *columns])
+    yield Extraction(file, ['dataset="parquet"', f'data.files="{file}"', *columns])
 
 
 class Server:

@@ -115,7 +115,7 @@ struct StandIn {
 }
 
 impl StandIn {
-    /// 300 items, once the files of the set are there.
+    /// 400 items, once the files of the set are there: a graph of 128 eigenvectors needs more than twice as many.
     fn open(entry: DatasetEntry, protocols: Vec<Protocol>, modalities: &[Modality], dirs: &DataDirs) -> Opened {
         for file in entry.published.iter().flat_map(|published| published.files) {
             let looked: Vec<PathBuf> = dirs.search.iter().map(|dir| dir.join(file.place)).collect();
@@ -123,7 +123,7 @@ impl StandIn {
                 return Err(DataError::Missing { what: file.name.into(), looked, help: "fetch it".into() });
             }
         }
-        let settings = json!({"items": 300, "size": 16});
+        let settings = json!({"items": 400, "size": 16});
         let shapes = DATASETS.iter().find(|entry| entry.summary.name == "shapes").expect("a registered data set");
         let shapes = shapes.open(settings.as_object().expect("a table"), dirs)?;
         let kinds = [(Modality::Image, DataKind::Pixels), (Modality::Text, DataKind::Texts)];
