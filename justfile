@@ -51,7 +51,7 @@ test-plain:
         --test training --test convnet --test bert --test pipeline --test conformance \
         -- --skip features_do_not_depend_on_batch_or_threads --skip features_depend_on_a_texts_tokens_alone
 
-# Tests of kernels, networks and methods under each set of instructions narrower than the processor's widest
+# Tests of kernels, networks, methods, ranking, search and resizing under each set of instructions narrower than the processor's widest
 test-caps:
     @scripts/test-caps.sh
 

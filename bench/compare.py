@@ -180,7 +180,8 @@ class Extraction:
     def ours(self, options):
         """Our program without what it found before."""
         settings = [word for setting in self.data for word in ("--set", setting)]
-        places = ["--data-dir", WORK, "--runs", self.folder / "runs", "--out", self.folder / "features"]
+        runs = self.folder / "runs"
+        places = ["--data-dir", WORK, "--runs", runs, "--cache-dir", runs / "cache", "--out", self.folder / "features"]
         return [options.binaries / "hashlab", "features", ROOT / "bench" / "extraction.toml", *settings, *places]
 
     def peer(self, options, way):
@@ -370,6 +371,9 @@ def measure_extraction(row, options):
         _, _, out = timed(row.peer(options, way), threads=2)
         return (*map(float, out.split()), math.nan)
 
+    if not (row.folder / "photos.parquet").exists():  # written last
+        shutil.rmtree(row.folder, ignore_errors=True)
+        run([options.python, PEERS / "extraction.py", "prepare", WORK / "photos", row.folder])
     ways = [f"{workers}+{transforms}" for workers in (1, 2) for transforms in ("pil", "v2")]
     way = min(ways, key=lambda way: peer(way)[0])
     pairs = [((*ours()[:2], math.nan), peer(way)) for _ in range(min(options.pairs, 3))]
@@ -399,9 +403,6 @@ def prepare(options):
         prepare_features(sweep, options)
     if not (WORK / "photos").exists():
         run([options.python, PEERS / "photos.py", "prepare", WORK])
-    if not (Extraction.folder / "photos.parquet").exists():  # written last
-        shutil.rmtree(Extraction.folder, ignore_errors=True)
-        run([options.python, PEERS / "extraction.py", "prepare", WORK / "photos", Extraction.folder])
 
 
 def prepare_features(sweep, options):
@@ -484,7 +485,8 @@ def cap(options):
     os.environ |= {"HASHLAB_CPU": options.cpu, **CAPS[options.cpu]}
     if options.cpu == "avx2":  # products of matrices come from a crate without a switch: a build leaves AVX-512 out
         target = TARGET / "avx2"
-        run(["cargo", "build", "--release", "-p", "hashlab-bench", "--bins", "--no-default-features", "--target-dir", target])
+        packages = ["-p", "hashlab", "-p", "hashlab-bench", "--bins", "--no-default-features"]
+        run(["cargo", "build", "--release", *packages, "--target-dir", target])
         options.binaries = target / "release"
 
 

@@ -1,9 +1,10 @@
 """Features of JPEG photos by torchvision: reading, decoding, resizing and MobileNetV2, written as one array.
 
 Usage: extraction.py SOURCE OUT WAY, which prints the seconds it took, and those of processors, without what precedes
-them: the start of Python and PyTorch, and the preparation of the network; or extraction.py prepare PHOTOS DIR, which writes two names of each photo of the benchmark's folder to DIR/photos and to
-DIR/photos.parquet. A SOURCE is one of these two. A WAY is a number of worker processes of the DataLoader, beside as many
-threads of the network, and `pil` or `v2` for the transforms, e.g. `1+pil`.
+them: the start of Python and PyTorch, and the preparation of the network; or extraction.py prepare PHOTOS DIR, which
+writes two names of each photo of the benchmark's folder to DIR/photos and to DIR/photos.parquet. A SOURCE is one of
+these two. A WAY is a number of worker processes of the DataLoader, beside as many threads of the network, and `pil` or
+`v2` for the transforms, e.g. `1+pil`.
 """
 
 import io

@@ -196,7 +196,8 @@ fn kernels(axis: TpeAxis, numbers: &[Option<f64>]) -> Vec<Kernel> {
 }
 
 /// Normal distributions around numbers, as wide as the larger distance to a neighbor; around the least and the greatest, as
-/// the distance to their only one; around a single number, as the larger distance to an end of the axis.
+/// the distance to their only one; around a single number, as the larger distance to an end of the axis. Of equal
+/// numbers, the distance above does not count.
 fn normals(numbers: &[f64]) -> Vec<Kernel> {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
