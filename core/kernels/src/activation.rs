@@ -1,7 +1,6 @@
 //! Clamping activations.
 
 use candle_core::{Result, Tensor};
-
 use hashlab_simd::vectorized;
 
 use crate::cpu;

@@ -1,7 +1,6 @@
 //! Adam (Kingma and Ba, ICLR 2015) and AdamW (Loshchilov and Hutter, ICLR 2019).
 
 use candle_core::{Result, Tensor, Var};
-
 use hashlab_simd::vectorized;
 
 use super::elementwise::{check, or_zero, update2};

@@ -1,7 +1,6 @@
 //! RMSprop (Hinton's lecture 6e), as PyTorch writes it.
 
 use candle_core::{Result, Tensor, Var};
-
 use hashlab_simd::vectorized;
 
 use super::elementwise::{check, or_zero, update2};

@@ -1,7 +1,6 @@
 //! Stochastic gradient descent with momentum.
 
 use candle_core::{Result, Tensor, Var};
-
 use hashlab_simd::vectorized;
 
 use super::elementwise::{check, or_zero, update1};
