@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::Result;
-use hashlab_kernels::device::{DeviceError, DeviceName};
+use hashlab_kernels::device::{DeviceError, DeviceName, several};
 
 use crate::error::bad_input;
 
@@ -44,9 +44,27 @@ impl Devices {
         self.0.len()
     }
 
-    /// Opens every device, so that what each run would fail at is said before anything starts.
-    pub(crate) fn open(&self) -> Result<(), DeviceError> {
-        self.0.iter().try_for_each(|device| device.open().map(drop))
+    /// Opens every device, and those that a run on `most` devices uses, so that what runs would fail at is said before
+    /// anything starts.
+    pub(crate) fn open(&self, most: usize) -> Result<(), DeviceError> {
+        match self.0.as_slice() {
+            [one] => several(&one.open()?, most).map(drop),
+            _ => self.0.iter().try_for_each(|device| device.open().map(drop)),
+        }
+    }
+
+    /// Refuses fewer GPUs than a run uses. A single device stands for those behind it, too.
+    ///
+    /// # Errors
+    /// [`BadInput`](crate::BadInput) if there are fewer.
+    pub(crate) fn check_count(&self, most: usize) -> Result<()> {
+        if self.0.len() > 1 && self.0.len() < most {
+            return Err(bad_input(format!(
+                "`devices = {most}` in [train] needs as many GPUs, and `--device {self}` names {}",
+                self.0.len()
+            )));
+        }
+        Ok(())
     }
 
     /// The device as the process of a run names it. Of several GPUs it sees one.
@@ -101,6 +119,15 @@ mod tests {
         for wrong in ["", "cuda,", "cpu,cuda", "cuda:1,cuda:1", "cuda,cuda:0", "tpu"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_run_on_several_devices_needs_as_many_gpus_or_one_with_others_behind_it() {
+        let devices = |text: &str| text.parse::<Devices>().unwrap();
+        assert!(devices("cuda:0,cuda:1").check_count(2).is_ok() && devices("cuda:1").check_count(8).is_ok());
+        let error = devices("cuda:0,cuda:1").check_count(3).unwrap_err().to_string();
+        assert!(error.contains("needs as many GPUs, and `--device cuda:0,cuda:1` names 2"), "{error}");
+        assert_eq!(devices("cpu").open(4), Ok(()));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use hashlab_exec::{
     Completion, JobGraph, JobId, Limits, LocalExecutor, LocalOptions, Observer, Scheduler, StopRequests, Summary,
 };
 use hashlab_kernels::device::{DeviceError, DeviceName};
-use hashlab_pipeline::check_batches;
 use hashlab_pipeline::run::{described_features, split_of};
+use hashlab_pipeline::{check_batches, check_devices, devices};
 use hashlab_report::{Outcome, SweepReport};
 use hashlab_settings::canonical;
 use hashlab_store::{PlanDir, RunConfig, RunDir, RunId, RunState, Store, counted};
@@ -83,7 +83,9 @@ impl PlannedSweep {
         let pending = self.pending_at_start(workspace, &options.choice)?;
         check_data(workspace, &pending)?;
         self.measure_external(workspace)?;
-        match options.devices.open() {
+        let most = most_devices(&pending)?;
+        options.devices.check_count(most)?;
+        match options.devices.open(most) {
             // It may lie elsewhere, and nothing is left to compute.
             Err(DeviceError::Unavailable(..)) if pending.is_empty() => {}
             opened => opened?, // workers open it themselves
@@ -238,7 +240,9 @@ impl PlannedSweep {
             return Ok(Completion::Complete);
         }
         check_data(workspace, &pending)?;
-        options.devices.open()?;
+        let most = most_devices(&pending)?;
+        options.devices.check_count(most)?;
+        options.devices.open(most)?;
         check_places(workspace, &pending)?;
         let stop = StopRequests::install().context("cannot listen to signals")?;
         let dir = workspace.dirs.store().sweep(&self.plan.name)?.plan(&self.plan.digest())?;
@@ -445,6 +449,11 @@ fn templates<'p>(pending: &'p [PendingRun<'p>]) -> impl Iterator<Item = &'p Plan
     groups.map(|group| group[0].run)
 }
 
+/// The largest number of devices that a run uses.
+fn most_devices(pending: &[PendingRun<'_>]) -> Result<usize> {
+    templates(pending).try_fold(1, |most, run| Ok(most.max(devices(run.template())?)))
+}
+
 /// Puts results back whose repetition left none; returns what is said of them.
 pub(crate) fn put_back<'r>(workspace: &Workspace, runs: impl IntoIterator<Item = &'r RunId>) -> Result<Option<String>> {
     let store = workspace.dirs.store();
@@ -474,8 +483,9 @@ pub(crate) fn check_data(workspace: &Workspace, pending: &[PendingRun<'_>]) -> R
                 *new.insert(items)
             }
         };
-        let batches = check_batches(config, workspace.registry.encoders, items);
-        batches.map_err(|error| bad_input(error.to_string()))?;
+        let encoders = workspace.registry.encoders;
+        let checked = check_devices(config, encoders).and_then(|()| check_batches(config, encoders, items));
+        checked.map_err(|error| bad_input(error.to_string()))?;
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ fn main() -> Result<()> {
             [forward, back] = [0.0; 2]; // The first steps warm up the allocator and the caches.
         }
         let start = Instant::now();
-        let loss = net.forward_train(&images, &mut |layer| stream(0, layer, &[step as u64]))?.sqr()?.mean_all()?;
+        let loss = net.forward_train(&images, &mut |layer, _| stream(0, layer, &[step as u64]))?.sqr()?.mean_all()?;
         forward += start.elapsed().as_secs_f64();
 
         let start = Instant::now();

@@ -35,7 +35,7 @@ impl<'a> Pass<'a> {
     /// In training, zeroes each element with probability `p` and scales the others by `1 / (1 − p)`.
     pub(crate) fn dropout(&mut self, name: &str, x: &Tensor, p: f64) -> Result<Tensor> {
         let Some(draws) = &mut self.0 else { return Ok(x.clone()) };
-        let (mut stream, keep) = (draws(name), (1.0 / (1.0 - p)) as f32);
+        let (mut stream, keep) = (draws(name, x.elem_count()), (1.0 / (1.0 - p)) as f32);
         let mask: Vec<f32> = (0..x.elem_count()).map(|_| if stream.bernoulli(p) { 0.0 } else { keep }).collect();
         x * Tensor::from_vec(mask, x.shape(), x.device())?
     }
@@ -78,6 +78,8 @@ pub(crate) enum Then {
     Nothing,
     /// A bias per channel.
     Bias(Var),
+    /// A bias per channel that is not trained.
+    Constant(Var),
     /// A batch norm.
     Norm(BatchNorm),
 }
@@ -111,6 +113,7 @@ impl Convolution {
         match &self.then {
             Then::Nothing => convolve(x, &weight, &zeros()?, window, activation),
             Then::Bias(bias) => convolve(x, &weight, &pass.value(bias), window, activation),
+            Then::Constant(bias) => convolve(x, &weight, &bias.as_detached_tensor(), window, activation),
             Then::Norm(norm) => {
                 norm.forward(&convolve(x, &weight, &zeros()?, window, Activation::None)?, activation, pass)
             }

@@ -167,14 +167,15 @@ pub trait Encoder: Send + Sync {
 /// assert_eq!(frozen.forward(&images)?.dims(), [2, 8]);
 /// let train = ENTRY.image().and_then(|entry| entry.train).expect("it can be trained");
 /// let trainable = train(None, 0, hashlab_encoders::Norm::Frozen, &Device::Cpu)?;
-/// let features = trainable.forward_train(&images, &mut |layer| panic!("`{layer}` has no dropout"))?;
+/// let features = trainable.forward_train(&images, &mut |layer, _| panic!("`{layer}` has no dropout"))?;
 /// assert!(features.backward()?.get(&trainable.vars()[0].1).is_some());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait TrainableEncoder: Encoder {
     /// Maps items to `(n, dim)` in training mode, differentiably.
     ///
-    /// Every dropout layer draws from the stream that `draws` opens for its name. Batch norms with [`Norm::Batch`]
+    /// Every dropout layer draws from the stream that `draws` opens for it, one number for each of its elements. These are
+    /// in the order of the items, so that parts of a batch can continue each other's streams. Batch norms with [`Norm::Batch`]
     /// update their running statistics, once per call.
     ///
     /// # Errors
@@ -191,8 +192,9 @@ pub trait TrainableEncoder: Encoder {
     }
 }
 
-/// Opens the random stream of a dropout layer by the layer's name; called once per layer and pass.
-pub type Draws<'a> = &'a mut dyn FnMut(&str) -> Stream;
+/// Opens the random stream of a dropout layer by the layer's name and the number of its draws; called once per layer and
+/// pass.
+pub type Draws<'a> = &'a mut dyn FnMut(&str, usize) -> Stream;
 
 /// Device and type of a network's tensors.
 #[derive(Clone, Copy, Debug)]

@@ -174,7 +174,9 @@ impl<'a> Source<'a> {
             Some(reader) => {
                 let (conv, norm) = reader.modules(plan.name);
                 let norm = norm.expect("what stands behind the convolution in torchvision does so in timm");
-                reader.refuse_folded(&conv, &norm)?;
+                if reader.is_folded(&conv, &norm) {
+                    return self.folded(plan, sums, [conv, norm]);
+                }
                 [conv, norm]
             }
             None => [plan.name.to_owned(), norm.clone()],
@@ -182,6 +184,20 @@ impl<'a> Source<'a> {
         let weight = self.conv_weight(plan, &stored[0])?;
         let norm = self.batch_norm([&norm, &stored[1]], plan.shape[0])?;
         Ok(plan.trainable(weight, Then::Norm(norm), sums))
+    }
+
+    /// Makes a convolution into which the file has folded its batch norm. If the norm is frozen, its scale is part of the
+    /// weight, which is trained, and the bias is constant, as it would be in the norm.
+    fn folded(&self, plan: &Plan<'_>, sums: Sums, [conv, norm]: [String; 2]) -> Result<Conv, WeightsError> {
+        if self.norm != Some(Norm::Frozen) {
+            return Err(WeightsError::Folded { name: conv, norm });
+        }
+        let weight = self.conv_weight(plan, &conv)?;
+        let name = format!("{}.bias", plan.name);
+        let stored = format!("{conv}.bias");
+        let bias = Var::from_tensor(&self.tensor([&name, &stored], &plan.shape[..1], Draw::Constant(0.0))?)?;
+        self.state.borrow_mut().buffers.push((name, bias.clone()));
+        Ok(plan.trainable(weight, Then::Constant(bias), sums))
     }
 
     /// Makes a batch norm, given its name and its name in the file.

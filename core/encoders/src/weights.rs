@@ -95,8 +95,8 @@ pub enum WeightsError {
     },
     /// A network whose batch norms are to be trained has none in the file.
     #[error(
-        "the batch norm behind `{name}` is folded into it, which serves frozen networks only\nhelp: train from the \
-         network's original file, which has `{norm}.running_mean`"
+        "the batch norm behind `{name}` is folded into it, so that it cannot be trained\nhelp: `norm = \"frozen\"` in \
+         [image] keeps it as it is; or train from the network's original file, which has `{norm}.running_mean`"
     )]
     Folded {
         /// The convolution.
@@ -357,13 +357,10 @@ impl<'a> Reader<'a> {
         self.weights.padding()
     }
 
-    /// Refuses a file in which the batch norm `norm` was folded into the convolution `name`.
-    pub(crate) fn refuse_folded(&self, name: &str, norm: &str) -> Result<(), WeightsError> {
+    /// Whether the file has folded the batch norm `norm` into the convolution `name`.
+    pub(crate) fn is_folded(&self, name: &str, norm: &str) -> bool {
         let has = |module: &str, part: &str| self.weights.tensors.contains_key(&format!("{module}.{part}"));
-        if has(name, "bias") && !has(norm, "running_mean") {
-            return Err(WeightsError::Folded { name: name.into(), norm: norm.into() });
-        }
-        Ok(())
+        has(name, "bias") && !has(norm, "running_mean")
     }
 
     /// Refuses tensors that were not asked for, unless only a `part` was read; the classifier is no part of a encoder.

@@ -27,7 +27,7 @@ fn stripes(n: usize) -> (Tensor, Tensor) {
 
 /// The training pass; the network has no dropout that would draw.
 fn forward_train(net: &dyn TrainableEncoder, images: &Tensor) -> Tensor {
-    net.forward_train(images, &mut |layer| panic!("`{layer}` draws")).unwrap()
+    net.forward_train(images, &mut |layer, _| panic!("`{layer}` draws")).unwrap()
 }
 
 #[test]

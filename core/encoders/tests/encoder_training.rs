@@ -23,14 +23,15 @@ const DROPOUTS: [&str; 5] = [
     "encoder.layer.1.output.dropout",
 ];
 
-fn draws(layer: &str) -> Stream {
+fn draws(layer: &str, _: usize) -> Stream {
     stream(0, layer, &[])
 }
 
 /// Kept elements of each dropout.
 fn masks() -> HashMap<String, Tensor> {
     let mask = |layer: &str| {
-        let (mut stream, len) = (draws(layer), LENGTHS.iter().sum::<usize>() * DIM);
+        let len = LENGTHS.iter().sum::<usize>() * DIM;
+        let mut stream = draws(layer, len);
         let kept: Vec<u8> = (0..len).map(|_| u8::from(!stream.bernoulli(0.1))).collect();
         (layer.to_owned(), Tensor::from_vec(kept, len, &Device::Cpu).unwrap())
     };
@@ -124,7 +125,7 @@ fn check(family: &str, stored: impl Fn(&str) -> String) {
     assert!(moved > 0.01, "dropout moves features by {moved}");
 }
 
-fn no_draws(layer: &str) -> Stream {
+fn no_draws(layer: &str, _: usize) -> Stream {
     panic!("`{layer}` draws")
 }
 
@@ -191,6 +192,28 @@ fn distilbert_with_dropout() {
         let layer = name.replace("encoder.layer", "transformer.layer");
         names.iter().fold(layer, |name, (bert, distilled)| name.replace(bert, distilled))
     });
+}
+
+/// What each dropout draws is in the order of the texts, so that parts of a batch can go on where earlier ones ended.
+#[test]
+fn parts_of_a_batch_continue_its_dropout() {
+    let (net, texts) = (open("bert", Pooling::Mean), texts());
+    let whole = values(&net.forward_train(&packed(&texts), &mut draws).unwrap());
+    let mut drawn: HashMap<String, usize> = HashMap::new();
+    let mut continued = |layer: &str, count: usize| {
+        let before = drawn.entry(layer.to_owned()).or_default();
+        let mut stream = draws(layer, count);
+        stream.skip(*before);
+        *before += count;
+        stream
+    };
+    let (first, rest) = texts.split_at(1);
+    let mut parts = values(&net.forward_train(&packed(first), &mut continued).unwrap());
+    parts.extend(values(&net.forward_train(&packed(rest), &mut continued).unwrap()));
+    assert_eq!(whole.len(), parts.len());
+    assert!(whole.iter().zip(&parts).all(|(a, b)| (a - b).abs() < 1e-6), "{whole:?} {parts:?}");
+    let restarted = values(&net.forward_train(&packed(rest), &mut draws).unwrap());
+    assert!(parts.iter().rev().zip(restarted.iter().rev()).any(|(a, b)| (a - b).abs() > 1e-3));
 }
 
 /// Whichever pooling there is, no variable is left without a gradient.

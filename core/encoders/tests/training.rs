@@ -13,14 +13,14 @@ use hashlab_rng::{Stream, stream};
 const DROPOUTS: [(&str, usize); 4] =
     [("classifier.0", 6 * 6 * 256), ("classifier.2", 4096), ("classifier.3", 4096), ("classifier.5", 4096)];
 
-fn draws(layer: &str) -> Stream {
+fn draws(layer: &str, _: usize) -> Stream {
     stream(0, layer, &[])
 }
 
 /// Kept elements of each dropout.
 fn masks() -> HashMap<String, Tensor> {
     let mask = |(layer, len): (&str, usize)| {
-        let mut stream = draws(layer);
+        let mut stream = draws(layer, len);
         let kept: Vec<u8> = (0..len).map(|_| u8::from(!stream.bernoulli(0.5))).collect();
         (layer.to_owned(), Tensor::from_vec(kept, len, &Device::Cpu).unwrap())
     };
@@ -217,6 +217,36 @@ fn deeper_resnets_are_what_their_entries_say() {
         // Of each convolution a weight, of its norm a weight and a bias.
         assert_eq!((net.name(), net.dim(), net.vars().len()), (entry.name, entry.dim, vars));
     }
+}
+
+/// A file of convolutions with folded norms can be trained if the norms are frozen: the features are those of the frozen
+/// network, the weights are variables and the biases are not.
+#[test]
+fn folded_norms_stay_frozen() {
+    let bias_of = |name: &str| match name.rsplit_once("bn") {
+        Some((parent, rest)) => Some(format!("{parent}conv{}", rest.strip_suffix(".bias")?)),
+        None => Some(name.strip_suffix("downsample.1.bias")?.to_owned() + "downsample.0"),
+    };
+    let folded: Vec<_> = formula::tensors("resnet18")
+        .into_iter()
+        .filter_map(|(name, tensor)| match tensor.shape.len() {
+            4 => Some((name, tensor)),
+            _ => Some((bias_of(&name)? + ".bias", tensor)),
+        })
+        .collect();
+    let weights = Weights::from_bytes(&formula::file(&folded, &[])).unwrap();
+    let entry = find_image("resnet18").unwrap();
+    let net = (entry.train.unwrap())(Some(&weights), 0, Norm::Frozen, device::for_tests()).unwrap();
+    let frozen = (entry.open)(Some(&weights), 0, device::for_tests().into()).unwrap();
+    let images = tensor("images", &[2, 32, 32, 3]);
+    let trained = net.forward_train(&images, &mut draws).unwrap();
+    let all = |y: &Tensor| y.flatten_all().unwrap();
+    let found: Vec<f32> = all(&trained).to_vec1().unwrap();
+    close("features", &found, &all(&frozen.forward(&images).unwrap()), 1e-4);
+    assert_eq!((net.vars().len(), net.buffers().len()), (20, 20), "weights and biases of the convolutions");
+    let gradients = backward(&trained.sqr().unwrap().sum_all().unwrap()).unwrap();
+    assert!(net.vars().iter().all(|(_, var)| gradients.get(var).is_some()));
+    assert!(net.buffers().iter().all(|(name, _)| name.ends_with(".bias")));
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub struct Job {
     pub reads: Option<RunDir>,
     /// Memory in bytes that its process is likely to take, if known.
     pub memory: Option<u64>,
+    /// GPUs that its process uses, where jobs are divided among several.
+    pub gpus: usize,
 }
 
 /// Work of a process.
@@ -80,6 +82,7 @@ impl Job {
             cores: Cores::All,
             reads: None,
             memory: None,
+            gpus: 1,
         }
     }
 
@@ -110,6 +113,7 @@ impl Job {
             cores: Cores::One,
             reads: None,
             memory: None,
+            gpus: 1,
         }
     }
 
@@ -124,6 +128,13 @@ impl Job {
     #[must_use]
     pub fn with_memory(mut self, bytes: Option<u64>) -> Self {
         self.memory = bytes;
+        self
+    }
+
+    /// Declares the number of GPUs that the process uses, where there are several.
+    #[must_use]
+    pub fn with_gpus(mut self, count: usize) -> Self {
+        self.gpus = count;
         self
     }
 

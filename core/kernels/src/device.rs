@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 
 pub use staging::Staging;
 
@@ -106,6 +106,34 @@ pub fn describe(device: &Device) -> String {
     }
 }
 
+/// `count` devices: `first`, and the GPUs behind it in the order of their numbers. A processor is repeated.
+///
+/// # Errors
+/// If there are fewer GPUs.
+pub fn several(first: &Device, count: usize) -> Result<Vec<Device>, DeviceError> {
+    let number: Option<usize> = match first {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(cuda) => Some(cuda.cuda_stream().context().ordinal()),
+        _ => None,
+    };
+    (0..count)
+        .map(|further| number.map_or_else(|| Ok(first.clone()), |n| DeviceName::Cuda(n + further).open()))
+        .collect()
+}
+
+/// Copies a tensor to a device, differentiably. Between two GPUs it passes through the host's memory, which waits for
+/// the work of the first: each GPU has a stream of its own, and nothing else orders them.
+///
+/// # Errors
+/// If a device is out of memory.
+pub fn moved(x: &Tensor, to: &Device) -> candle_core::Result<Tensor> {
+    match x.device().same_device(to) {
+        true => Ok(x.clone()),
+        false if x.device().is_cuda() && to.is_cuda() => x.to_device(&Device::Cpu)?.to_device(to),
+        false => x.to_device(to),
+    }
+}
+
 /// The free memory of a GPU in bytes; `None` for the processor, or if the driver gives no number.
 pub fn free_memory(device: &Device) -> Option<u64> {
     match device {
@@ -173,6 +201,12 @@ mod tests {
         let device = DeviceName::default().open().unwrap();
         assert!(device.is_cpu());
         assert_eq!(describe(&device), "cpu");
+    }
+
+    #[test]
+    fn a_processor_serves_as_several_devices() {
+        let devices = several(&Device::Cpu, 3).unwrap();
+        assert_eq!(devices.iter().filter(|device| device.is_cpu()).count(), 3);
     }
 
     #[test]

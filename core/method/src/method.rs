@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use candle_core::{Tensor, Var};
 use hashlab_data::{Modality, RunFacts};
+use hashlab_kernels::device::moved;
 use hashlab_settings::{Params, Violations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -155,6 +156,9 @@ pub trait Definition: HashMethod + Sized + 'static {
 pub struct ParamGroup {
     /// The variables by name.
     pub vars: Vec<(String, Var)>,
+    /// Copies of the variables, in the same order, e.g. on other devices. The gradient of a variable is the sum of its
+    /// own and of its copies', and they get its value after every step.
+    pub copies: Vec<Vec<Var>>,
     /// Factor on the learning rate; `None` is 1.
     pub lr_scale: Option<f64>,
     /// Learning rate in place of the run's.
@@ -171,6 +175,19 @@ impl ParamGroup {
     /// Variables with the settings of `[train]`.
     pub fn new(vars: Vec<(String, Var)>) -> Self {
         Self { vars, ..Self::default() }
+    }
+
+    /// Gives the copies the values of the variables.
+    ///
+    /// # Errors
+    /// If a copy has another shape, or its device is out of memory.
+    pub fn update_copies(&self) -> candle_core::Result<()> {
+        for copies in &self.copies {
+            for ((_, var), copy) in self.vars.iter().zip(copies) {
+                copy.set(&moved(&var.as_detached_tensor(), copy.device())?)?;
+            }
+        }
+        Ok(())
     }
 }
 

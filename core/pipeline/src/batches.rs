@@ -1,12 +1,13 @@
-//! Validation of batch sizes.
+//! Validation of batch sizes and of the devices that divide a batch.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use hashlab_data::Modality;
 use hashlab_encoders::EncoderEntry;
 use hashlab_store::RunConfig;
 use hashlab_train::TrainConfig;
 
 use crate::config::{ImageConfig, NormMode, section};
+use crate::run::finetunes;
 
 /// Checks that a run which trains an encoder with batch norms has no batch of a single image, whose values have no
 /// statistics.
@@ -14,13 +15,7 @@ use crate::config::{ImageConfig, NormMode, section};
 /// # Errors
 /// If a batch would hold a single image.
 pub fn check_batches(config: &RunConfig, encoders: &[EncoderEntry], training_items: usize) -> Result<()> {
-    let Some(image) = config.encoders.get(Modality::Image) else { return Ok(()) };
-    let image: ImageConfig = section(image)?;
-    let named = encoders.iter().filter_map(EncoderEntry::image).find(|encoder| encoder.name == image.encoder);
-    let normed = named.is_some_and(|encoder| encoder.normed);
-    if !image.finetune || !normed || image.norm == NormMode::Frozen {
-        return Ok(());
-    }
+    let Some(image) = normed(config, encoders)? else { return Ok(()) };
     let train: TrainConfig = section(&config.train)?;
     let (size, rest) = (train.batch_size, training_items % train.batch_size);
     let single = size == 1 || training_items == 1 || (rest == 1 && !train.drop_last);
@@ -32,4 +27,46 @@ pub fn check_batches(config: &RunConfig, encoders: &[EncoderEntry], training_ite
         image.encoder
     );
     Ok(())
+}
+
+/// Checks that several devices have encoders to train, whose batch norms do not depend on the batch.
+///
+/// # Errors
+/// If a run asks for several devices and trains no encoder, or one with batch norms of the batch.
+pub fn check_devices(config: &RunConfig, encoders: &[EncoderEntry]) -> Result<()> {
+    let devices = devices(config)?;
+    if devices < 2 {
+        return Ok(());
+    }
+    ensure!(
+        finetunes(config)?,
+        "`devices = {devices}` in [train] divides the encoders' work, and method `{}` trains none\n\
+         help: leave `devices` out, or set `finetune = true` in [image] or [text]",
+        config.method
+    );
+    if let Some(image) = normed(config, encoders)? {
+        bail!(
+            "the batch norms of `{}` would see a part of the batch on each of {devices} devices\n\
+             help: `norm = \"frozen\"` in [image], or leave `devices` in [train] out",
+            image.encoder
+        );
+    }
+    Ok(())
+}
+
+/// The number of devices that a run's encoders are trained on.
+///
+/// # Errors
+/// If the configuration does not fit this program.
+pub fn devices(config: &RunConfig) -> Result<usize> {
+    Ok(section::<TrainConfig>(&config.train)?.devices)
+}
+
+/// The image encoder of a run that trains batch norms.
+fn normed(config: &RunConfig, encoders: &[EncoderEntry]) -> Result<Option<ImageConfig>> {
+    let Some(image) = config.encoders.get(Modality::Image) else { return Ok(None) };
+    let image: ImageConfig = section(image)?;
+    let named = encoders.iter().filter_map(EncoderEntry::image).find(|encoder| encoder.name == image.encoder);
+    let normed = named.is_some_and(|encoder| encoder.normed);
+    Ok((image.finetune && normed && image.norm == NormMode::Batch).then_some(image))
 }

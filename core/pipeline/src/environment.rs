@@ -17,6 +17,7 @@ use crate::feature_source::{Described, FeatureSource, OnProgress};
 use crate::image_features::ImageFeatures;
 use crate::inputs::FeatureRows;
 use crate::live_views::LiveItems;
+use crate::replicas::Replicas;
 use crate::stored_views::Pool;
 use crate::text_features::{TextFeatures, TextFiles};
 use crate::with_encoder::ScaledEncoder;
@@ -235,20 +236,27 @@ impl<'a> EncoderSetup<'a> {
         }
     }
 
-    /// Opens the encoder to be trained, from its weights or the run's `seed`, and the items in the form that it takes.
+    /// Opens the encoder to be trained, from its weights or the run's `seed`, once per device, and the items in the form
+    /// that it takes.
     ///
     /// # Errors
     /// If the encoder is frozen, or its files cannot be read.
-    pub(crate) fn live(&self, modality: Modality, seed: u64) -> Result<(ScaledEncoder, LiveItems<'_>)> {
+    pub(crate) fn live(
+        &self,
+        modality: Modality,
+        seed: u64,
+        devices: &[Device],
+    ) -> Result<(ScaledEncoder, LiveItems<'_>)> {
         match self {
             Self::Images(images) if images.config().finetune => {
-                let network = images.trainable(seed)?;
-                let [mean, std] = network.normalize();
+                let network = Replicas::open(devices, |device| images.trainable(seed, device))?;
+                let [mean, std] = network.network().normalize();
                 let items = LiveItems::Images(images.loader(Normalize { mean, std }));
                 Ok(((network, images.config().lr_scale), items))
             }
             Self::Texts(texts) if texts.config().finetune => {
-                Ok(((texts.trainable()?, texts.config().lr_scale), LiveItems::Texts(texts.loader()?)))
+                let network = Replicas::open(devices, |device| texts.trainable(device))?;
+                Ok(((network, texts.config().lr_scale), LiveItems::Texts(texts.loader()?)))
             }
             _ => bail!("a run trains the encoders of all its modalities or none, and that of {modality}s is frozen"),
         }

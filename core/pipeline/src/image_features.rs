@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use hashlab_cache::{FeatureFile, FeatureKey, Progress, Shape, items_digest};
 use hashlab_data::{ItemData, Modality};
 use hashlab_encoders::{Cut, Encoder, ImageEntry, Norm, Place, TrainableEncoder, Weights};
@@ -257,14 +257,14 @@ impl<'a> ImageFeatures<'a> {
     ///
     /// # Errors
     /// If it cannot be trained, or its weights cannot be read.
-    pub fn trainable(&self, seed: u64) -> Result<Box<dyn TrainableEncoder>> {
+    pub fn trainable(&self, seed: u64, device: &Device) -> Result<Box<dyn TrainableEncoder>> {
         self.source.dataset.digest()?; // verifies the pixels
         let open = self.network.train.with_context(|| format!("encoder `{}` cannot be trained", self.network.name))?;
         let norm = match self.config.norm {
             NormMode::Batch => Norm::Batch,
             NormMode::Frozen => Norm::Frozen,
         };
-        Ok(open(self.weights()?.as_ref(), seed, norm, &self.source.device)?)
+        Ok(open(self.weights()?.as_ref(), seed, norm, device)?)
     }
 
     /// Opens the encoder on first use: with a complete cache, neither weights nor pixels are read.

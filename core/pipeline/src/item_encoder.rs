@@ -68,7 +68,7 @@ impl<'a> ItemEncoder<'a> {
         let device = &environment.device;
         let trained = finetunes(config)?;
         let (networks, inputs) = match trained {
-            true => setup.live_encoders()?,
+            true => setup.live_encoders(std::slice::from_ref(device))?,
             false => (ByModality::default(), environment.encoders.try_map(|_, encoder| encoder.frozen())?),
         };
         let mut method: Box<dyn HashMethod> = match setup.build_again(model)? {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use hashlab_cache::{FeatureFile, FeatureKey, Shape, items_digest};
 use hashlab_encoders::{Encoder, Pooling, TextEntry, TokenSource, Tokenizer, TrainableEncoder, Weights};
 use hashlab_kernels::threads::serial;
@@ -226,8 +226,8 @@ impl<'a> TextFeatures<'a> {
     ///
     /// # Errors
     /// If it cannot be trained, or its weights cannot be read.
-    pub fn trainable(&self) -> Result<Box<dyn TrainableEncoder>> {
+    pub fn trainable(&self, device: &Device) -> Result<Box<dyn TrainableEncoder>> {
         self.source.dataset.digest()?; // verifies the texts
-        Ok(self.entry.train(self.weights()?.as_ref(), self.pooling(), &self.source.device)?)
+        Ok(self.entry.train(self.weights()?.as_ref(), self.pooling(), device)?)
     }
 }

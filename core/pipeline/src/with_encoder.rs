@@ -11,19 +11,21 @@ use hashlab_method::{
 };
 use rayon::prelude::*;
 
+use crate::replicas::Replicas;
+
 /// A deep method on networks, one per modality at most. Its items are the inputs of the networks, pixels
 /// `(n, h, w, 3)`, features of a trunk `(n, dim)` or token ids `(n, t)`; the method gets features as usual, but with
 /// their graph. Modalities without a network are unchanged.
 pub struct WithEncoder {
     method: Box<dyn Trained>,
-    networks: ByModality<Box<dyn TrainableEncoder>>,
+    networks: ByModality<Replicas>,
     /// The method's variables, then those of the networks.
     groups: Vec<ParamGroup>,
     device: Device,
 }
 
-/// A network, and the factor on the learning rate of its variables.
-pub type ScaledEncoder = (Box<dyn TrainableEncoder>, f64);
+/// A network, on one device or several, and the factor on the learning rate of its variables.
+pub type ScaledEncoder = (Replicas, f64);
 
 impl WithEncoder {
     /// Puts `method` on `networks` of a device.
@@ -31,7 +33,8 @@ impl WithEncoder {
         let mut groups = method.param_groups();
         groups.extend(networks.iter().map(|(modality, (network, lr_scale))| ParamGroup {
             lr_scale: Some(*lr_scale),
-            ..ParamGroup::new(prefixed(modality, network.vars()))
+            copies: network.copied_vars(),
+            ..ParamGroup::new(prefixed(modality, network.network().vars()))
         }));
         let networks = networks.into_iter().map(|(modality, (network, _))| (modality, network)).collect();
         Self { method, networks, groups, device: device.clone() }
@@ -41,6 +44,7 @@ impl WithEncoder {
     fn tensors(&self) -> Vec<(String, Var)> {
         let networks = self.networks.iter();
         networks
+            .map(|(modality, network)| (modality, network.network()))
             .flat_map(|(modality, network)| prefixed(modality, [network.vars(), network.buffers()].concat()))
             .collect()
     }
@@ -48,7 +52,7 @@ impl WithEncoder {
     /// The items as inputs of the method.
     fn encoded(&self, items: &Features) -> Result<Features> {
         let features = |(modality, x): (Modality, &Tensor)| match self.networks.get(modality) {
-            Some(network) => Ok((modality, self.features(network.as_ref(), x)?)),
+            Some(network) => Ok((modality, self.features(network.network(), x)?)),
             None => Ok((modality, x.clone())),
         };
         Ok(items.iter().map(features).collect::<Result<ByModality<Tensor>>>()?.into())
@@ -128,7 +132,8 @@ impl HashMethod for WithEncoder {
         }
         // Atomic: the method rejects an invalid state before the network changes.
         self.method.load_state(&rest)?;
-        tensors.iter().try_for_each(|(name, var)| Ok(var.set(&state[name])?))
+        tensors.iter().try_for_each(|(name, var)| var.set(&state[name]))?;
+        Ok(self.networks.values().try_for_each(Replicas::update_copies)?)
     }
 }
 
@@ -148,8 +153,8 @@ impl Trained for WithEncoder {
     /// One pass of each network over all views of its modality, so that batch norm sees them as one batch.
     fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss> {
         let features = self.networks.try_map(|modality, network| {
-            let mut draws = |layer: &str| at.stream(&format!("{}/{layer}", name_of(modality)));
-            anyhow::Ok(network.forward_train(&batch.stacked(modality)?, &mut draws)?)
+            let open = |layer: &str| at.stream(&format!("{}/{layer}", name_of(modality)));
+            anyhow::Ok(network.forward_train(&batch.stacked(modality)?, &open)?)
         })?;
         let rows = batch.items.len();
         let view = |(index, view): (usize, &View)| {

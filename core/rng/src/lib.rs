@@ -59,6 +59,13 @@ impl Stream {
         self.0.next_u64()
     }
 
+    /// Passes over the next `count` draws of 64 bits, each of which is also one of [`Stream::uniform`] or of
+    /// [`Stream::bernoulli`].
+    pub fn skip(&mut self, count: usize) {
+        const WORDS: u128 = 2; // of 32 bits
+        self.0.set_word_pos(self.0.get_word_pos() + WORDS * count as u128);
+    }
+
     /// Draws from the uniform distribution over `[0, 1)`.
     pub fn uniform(&mut self) -> f64 {
         (self.bits() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
@@ -137,6 +144,24 @@ mod tests {
         assert_eq!(base, first(stream(1, "a", &[2])));
         for other in [stream(2, "a", &[2]), stream(1, "b", &[2]), stream(1, "a", &[3]), stream(1, "a", &[2, 0])] {
             assert_ne!(base, first(other));
+        }
+    }
+
+    #[test]
+    fn skipped_draws_are_those_of_the_stream() {
+        let all: Vec<f64> = std::iter::repeat_with({
+            let mut s = stream(5, "skip", &[]);
+            move || s.uniform()
+        })
+        .take(40)
+        .collect();
+        for (before, count) in [(0, 0), (0, 17), (3, 30), (7, 32)] {
+            let mut s = stream(5, "skip", &[]);
+            for _ in 0..before {
+                let _ = s.bernoulli(0.5);
+            }
+            s.skip(count);
+            assert_eq!(s.uniform(), all[before + count], "{before} {count}");
         }
     }
 

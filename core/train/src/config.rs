@@ -65,6 +65,11 @@ pub struct TrainConfig {
     /// Epochs between two searches with the validation queries.
     #[schemars(range(min = 1))]
     pub validate_every: usize,
+    /// Devices that encoders with `finetune` run on, each with its part of a batch, while method and loss see the whole
+    /// batch: the device of the run and the GPUs behind it by number. Batch norms must be frozen. Processors are no
+    /// faster with several.
+    #[schemars(range(min = 1, max = 64))]
+    pub devices: usize,
     /// State that is evaluated: the `best` on the validation queries, or the `last`.
     pub select: Select,
 }
@@ -130,6 +135,7 @@ impl Default for TrainConfig {
             warmup_epochs: 0,
             warmup_start: 0.1,
             validate_every: 20,
+            devices: 1,
             select: Select::Best,
         }
     }

@@ -5,6 +5,7 @@
 use anyhow::{Context, Result, ensure};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor, Var};
+use hashlab_kernels::device::moved;
 use hashlab_kernels::optim::{Adam, RmsProp, Sgd, adam_steps, rmsprop_step, sgd_step};
 use hashlab_method::nn::{PerRun, expect};
 use hashlab_method::{ParamGroup, Progress, Schedule, State};
@@ -45,12 +46,13 @@ impl Optimizer {
         let mut moments = self.moments.iter_mut();
         for (group, rule) in groups.iter().zip(rules) {
             let mut gradients = Vec::with_capacity(group.vars.len());
-            for (name, var) in &group.vars {
-                let grad = grads.get(var).with_context(|| format!("`{name}` received no gradient"))?;
-                gradients.push(shrink.as_ref().map_or_else(|| Ok(grad.clone()), |factors| factors.times(grad))?);
+            for (index, (name, _)) in group.vars.iter().enumerate() {
+                let grad = gradient(group, index, grads)?.with_context(|| format!("`{name}` received no gradient"))?;
+                gradients.push(shrink.as_ref().map_or_else(|| Ok(grad.clone()), |factors| factors.times(&grad))?);
             }
             let vars = group.vars.iter().zip(&gradients).zip(moments.by_ref());
             rule.apply(vars.map(|(((_, var), grad), (_, kept))| (var, grad, &mut kept[..])), at.step + 1)?;
+            group.update_copies()?;
         }
         Ok(())
     }
@@ -83,14 +85,32 @@ impl Optimizer {
     }
 }
 
+/// The gradient of a group's variable: its own and those of its copies, in their order.
+fn gradient(group: &ParamGroup, index: usize, grads: &GradStore) -> candle_core::Result<Option<Tensor>> {
+    let var = &group.vars[index].1;
+    let mut sum = grads.get(var).cloned();
+    for copy in &group.copies {
+        if let Some(grad) = grads.get(&copy[index]) {
+            let grad = moved(grad, var.device())?;
+            sum = Some(match sum {
+                None => grad,
+                Some(sum) => (sum + grad)?,
+            });
+        }
+    }
+    Ok(sum)
+}
+
 /// The factor that shortens each run's gradient to `limit`, as `torch.nn.utils.clip_grad_norm_`; `None` if all are
 /// short enough.
 fn clip_factors(groups: &[ParamGroup], grads: &GradStore, limit: f64, runs: usize) -> Result<Option<PerRun>> {
     let mut squares = vec![0.0; runs];
-    for (_, var) in groups.iter().flat_map(|group| &group.vars) {
-        if let Some(grad) = grads.get(var) {
-            let sums = grad.to_dtype(DType::F64)?.sqr()?.reshape((runs, ()))?.sum(1)?.to_vec1::<f64>()?;
-            squares.iter_mut().zip(sums).for_each(|(square, sum)| *square += sum);
+    for group in groups {
+        for index in 0..group.vars.len() {
+            if let Some(grad) = gradient(group, index, grads)? {
+                let sums = grad.to_dtype(DType::F64)?.sqr()?.reshape((runs, ()))?.sum(1)?.to_vec1::<f64>()?;
+                squares.iter_mut().zip(sums).for_each(|(square, sum)| *square += sum);
+            }
         }
     }
     const EPS: f64 = 1e-6; // PyTorch's
@@ -199,6 +219,21 @@ mod tests {
         let [a, b] = limited(1.0);
         assert!((a - 0.6).abs() < 1e-5 && (b - 0.8).abs() < 1e-5, "{a} {b}");
         assert_eq!(limited(10.0), updates(&sgd(), groups()));
+    }
+
+    /// A variable whose copy computes the same is updated by twice its gradient, and the copy follows.
+    #[test]
+    fn copies_add_their_gradients_and_get_the_new_values() {
+        let [mut group, other] = groups();
+        let copy = var(1.0);
+        group.copies = vec![vec![copy.clone()]];
+        let groups = [group, other];
+        let [a, b] = [&groups[0].vars[0].1, &groups[1].vars[0].1];
+        let both = (a.as_tensor() + copy.as_tensor()).unwrap();
+        let loss = ((both * 3.0).unwrap() + b.as_tensor()).unwrap().sum_all().unwrap();
+        let mut optimizer = Optimizer::new(&sgd(), &groups).unwrap();
+        optimizer.step(&groups, &loss.backward().unwrap(), &at(0), 1).unwrap();
+        assert_eq!([a, &copy, b].map(|var| var.to_vec1::<f32>().unwrap()[0]), [-5.0, -5.0, 0.0]);
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Bert {
     }
 }
 
-fn no_dropout(layer: &str) -> Stream {
+fn no_dropout(layer: &str, _: usize) -> Stream {
     unreachable!("`{layer}` has no dropout")
 }
 

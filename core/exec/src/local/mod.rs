@@ -56,8 +56,8 @@ struct Child {
     process: Process,
     /// Whether it extracts features, rather than executing a run.
     stage: bool,
-    /// The GPU that it sees, by its number among those of the options.
-    gpu: Option<usize>,
+    /// The GPUs that it sees, by their numbers among those of the options.
+    gpus: Vec<usize>,
     announced: bool,
     watch: Watch,
     /// The most urgent request to stop, and its time.
@@ -73,10 +73,14 @@ impl LocalExecutor {
         Self { options, children: BTreeMap::new(), next: 0, closed: channel() }
     }
 
-    /// The GPU with the fewest jobs, the first of several.
-    fn free_gpu(&self) -> Option<usize> {
-        let jobs = |gpu: &usize| self.children.values().filter(|child| child.gpu == Some(*gpu)).count();
-        (0..self.options.gpus.len()).min_by_key(jobs)
+    /// The `count` GPUs with the fewest jobs, the first ones of equals, in the order of the options.
+    fn free_gpus(&self, count: usize) -> Vec<usize> {
+        let jobs = |gpu: &usize| self.children.values().filter(|child| child.gpus.contains(gpu)).count();
+        let mut gpus: Vec<usize> = (0..self.options.gpus.len()).collect();
+        gpus.sort_by_key(jobs);
+        gpus.truncate(count);
+        gpus.sort_unstable();
+        gpus
     }
 }
 
@@ -95,7 +99,8 @@ impl Executor for LocalExecutor {
 
     fn submit(&mut self, job: &Job, runs: &[RunDir], retry: Option<Retry>) -> Result<Handle, SubmitError> {
         let ids: Vec<OsString> = runs.iter().map(|run| run.id().to_string().into()).collect();
-        let gpu = self.free_gpu();
+        let gpus = self.free_gpus(job.gpus);
+        let visible: Vec<&str> = gpus.iter().map(|gpu| self.options.gpus[*gpu].as_str()).collect();
         let start = Start {
             command: &job.command,
             runs: &ids,
@@ -104,7 +109,7 @@ impl Executor for LocalExecutor {
             } else {
                 self.options.share(job).threads.get()
             },
-            gpu: gpu.map(|gpu| self.options.gpus[gpu].as_str()),
+            gpus: (!visible.is_empty()).then(|| visible.join(",")),
             log: &job.log,
             retry: retry.map(Retry::describe),
             closed: self.closed.0.clone(),
@@ -117,7 +122,7 @@ impl Executor for LocalExecutor {
             Child {
                 process,
                 stage: job.is_stage(),
-                gpu,
+                gpus,
                 announced: false,
                 watch: Watch::default(),
                 cancelled: None,

@@ -64,7 +64,7 @@ pub(super) struct Start<'a> {
     /// The threads with which it computes.
     pub(super) threads: usize,
     /// The only GPU that it sees, if that is limited.
-    pub(super) gpu: Option<&'a str>,
+    pub(super) gpus: Option<String>,
     /// File to which it appends.
     pub(super) log: &'a Path,
     /// Why and how it is repeated, if it is.
@@ -75,7 +75,7 @@ pub(super) struct Start<'a> {
 
 impl Start<'_> {
     pub(super) fn process(self) -> Result<Process, StartError> {
-        let Self { command, runs, threads, gpu, log, retry, closed } = self;
+        let Self { command, runs, threads, gpus, log, retry, closed } = self;
         let spawn = || -> io::Result<Process> {
             let log_file = open_log_or_null(log)?;
             let log_start = log_file.metadata()?.len();
@@ -88,7 +88,7 @@ impl Start<'_> {
                 .args(&command.args)
                 .args(runs)
                 .envs(command.env.iter().map(|(key, value)| (key, value)))
-                .envs(gpu.map(|gpu| ("CUDA_VISIBLE_DEVICES", gpu)))
+                .envs(gpus.map(|gpus| ("CUDA_VISIBLE_DEVICES", gpus)))
                 .env("RAYON_NUM_THREADS", threads.to_string())
                 .env(PARENT, std::process::id().to_string())
                 .stdin(Stdio::null())

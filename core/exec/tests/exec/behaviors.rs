@@ -105,6 +105,11 @@ fn execute_run(root: &Path, behavior: &str, claim: Claim, stop: &StopFlag) -> i3
                     >= 4
             })
         }
+        "sees-gpus" => {
+            let seen = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
+            std::fs::write(root.join(format!("{}.gpu", run.id())), seen).unwrap();
+            train(claim, stop, || true)
+        }
         "stubborn" => train_on(claim, || gate(root).exists()),
         "records" => {
             claim.fail("no such file\nhelp: make one").unwrap();

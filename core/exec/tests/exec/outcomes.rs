@@ -233,6 +233,18 @@ fn runs_at_once_are_divided_among_gpus() {
 }
 
 #[test]
+fn a_run_on_several_gpus_sees_as_many() {
+    let root = tempfile::tempdir().unwrap();
+    let gpus = ["3", "GPU-7f", "5"].map(str::to_owned).to_vec();
+    let mut executor = LocalExecutor::new(LocalOptions { gpu: true, gpus, ..LocalOptions::default() });
+    let job = job(root.path(), 0, "sees-gpus").on_all_cores().with_gpus(2);
+    let summary = execute_on(&graph(vec![job]), &mut executor, |_| {});
+    assert_eq!(summary.completion(), Completion::Complete);
+    let seen = root.path().join(format!("{}.gpu", runs(root.path(), 1)[0].id()));
+    assert_eq!(std::fs::read_to_string(seen).unwrap(), "3,GPU-7f");
+}
+
+#[test]
 fn a_run_that_exceeds_a_limit_fails_and_keeps_its_checkpoint() {
     let root = tempfile::tempdir().unwrap();
     let limited = |limits| LocalExecutor::new(LocalOptions { limits, ..LocalOptions::default() });

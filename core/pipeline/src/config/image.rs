@@ -45,7 +45,8 @@ pub struct ImageConfig {
     /// `finetune`: factor on the learning rate for the network.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub lr_scale: f64,
-    /// `finetune`: batch norms use the statistics of the `batch`, or stay `frozen`.
+    /// `finetune`: batch norms use the statistics of the `batch`, or stay `frozen`, as they must be where the weights file
+    /// has folded them into the convolutions, or with several `devices` in [train].
     pub norm: NormMode,
     /// Digest of the weights; filled in when the experiment is planned.
     #[schemars(skip)]

@@ -36,7 +36,7 @@ impl RunSetup<'_> {
         };
         let built = match self.build(&split, device)? {
             AnyMethod::Trained(method) if finetunes(self.config)? => {
-                let (networks, items) = self.live_encoders()?;
+                let (networks, items) = self.live_encoders(std::slice::from_ref(device))?;
                 let mut method = WithEncoder::new(method, networks, device);
                 return encode(&mut method, items.map(|_, items| items.inputs()));
             }

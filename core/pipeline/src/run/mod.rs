@@ -12,10 +12,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 use hashlab_data::Split;
+use hashlab_kernels::device::several;
 use hashlab_method::{AnyMethod, Features, Fitted, HashMethod, MethodEntry, TrainSet, Trained};
 use hashlab_store::{CodeProfile, QueryResults, RunConfig, RunResult, SPLIT, Status};
 use hashlab_train::{Checkpoint, Fit, TrainConfig, TrainData, TrainEnd, TrainObserver, fit};
 
+use crate::batches::devices;
 use crate::config::section;
 use crate::environment::RunEnvironment;
 use crate::evaluator::Evaluator;
@@ -136,7 +138,8 @@ fn run_on_features(mut job: RunJob<'_>, split: &Split, method: Box<dyn Trained>)
 /// A run that trains its encoders.
 fn run_on_items(mut job: RunJob<'_>, split: &Split, method: Box<dyn Trained>) -> Result<RunEnd> {
     let environment = job.environment;
-    let (networks, items) = job.setup().live_encoders()?;
+    let devices = several(&environment.device, devices(job.config)?)?;
+    let (networks, items) = job.setup().live_encoders(&devices)?;
     let mut method = WithEncoder::new(method, networks, &environment.device);
     let inputs = items.map(|_, items| items.inputs());
     let mut evaluator = job.setup().evaluator(split, inputs, &method)?;

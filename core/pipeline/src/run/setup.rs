@@ -13,6 +13,7 @@ use crate::evaluator::{Evaluator, EvaluatorSetup};
 use crate::inputs::{Inputs, multi_hot};
 use crate::live_views::LiveItems;
 use crate::model::Model;
+use crate::replicas::Replicas;
 use crate::with_encoder::{ScaledEncoder, WithEncoder};
 
 use super::finetuning::check_finetuning;
@@ -80,18 +81,21 @@ impl<'a> RunSetup<'a> {
         Ok(match tail {
             None => method,
             Some(tail) => {
-                let tail = ByModality::one(Modality::Image, (tail, 1.0));
+                let tail = ByModality::one(Modality::Image, (Replicas::one(tail), 1.0));
                 Box::new(WithEncoder::new(method, tail, &self.environment.device))
             }
         })
     }
 
-    /// Opens the encoders that are trained with the method, and the items in their form.
-    pub(crate) fn live_encoders(&self) -> Result<(ByModality<ScaledEncoder>, ByModality<LiveItems<'a>>)> {
+    /// Opens the encoders that are trained with the method, on `devices`, and the items in their form.
+    pub(crate) fn live_encoders(
+        &self,
+        devices: &[Device],
+    ) -> Result<(ByModality<ScaledEncoder>, ByModality<LiveItems<'a>>)> {
         check_finetuning(self.config)?;
         let (mut networks, mut items) = (ByModality::default(), ByModality::default());
         for (modality, encoder) in self.environment.encoders.iter() {
-            let (network, live) = encoder.live(modality, self.config.seed)?;
+            let (network, live) = encoder.live(modality, self.config.seed, devices)?;
             networks.insert(modality, network);
             items.insert(modality, live);
         }

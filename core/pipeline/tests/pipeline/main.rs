@@ -29,6 +29,7 @@ mod letters;
 mod modalities;
 mod norms;
 mod paired;
+mod replicas;
 mod samplers;
 mod squares;
 mod texts;

@@ -5,8 +5,8 @@ use hashlab_data::{ByModality, Modality};
 use hashlab_encoders::{Norm, find_image};
 use hashlab_kernels::{backward, device};
 use hashlab_method::{AnyMethod, Batch, BuildContext, Features, HashMethod, MethodEntry, Progress, Trained, View};
-use hashlab_pipeline::WithEncoder;
 use hashlab_pipeline::run::RunEnd;
+use hashlab_pipeline::{Replicas, WithEncoder};
 use hashlab_rng::stream;
 use hashlab_settings::Settings;
 use hashlab_store::{RunConfig, RunResult, Status};
@@ -143,8 +143,10 @@ fn texts_pass_by_the_network_that_images_go_through() {
         AnyMethod::Trained(method) => method,
         AnyMethod::Fitted(_) => panic!("it is deep"),
     };
-    let (plain, mut method) =
-        (build(), WithEncoder::new(build(), ByModality::one(Modality::Image, (network, 1.0)), device::for_tests()));
+    let (plain, mut method) = (
+        build(),
+        WithEncoder::new(build(), ByModality::one(Modality::Image, (Replicas::one(network), 1.0)), device::for_tests()),
+    );
 
     let draw = |name: &str, shape: &[usize]| {
         let mut rng = stream(0, name, &[]);

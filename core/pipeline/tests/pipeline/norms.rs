@@ -6,7 +6,7 @@ use hashlab_kernels::{backward, device};
 use hashlab_method::{
     AnyMethod, Batch, BuildContext, ByModality, Features, HashMethod, Modality, Progress, State, Trained, View,
 };
-use hashlab_pipeline::WithEncoder;
+use hashlab_pipeline::{Replicas, WithEncoder};
 use hashlab_rng::stream;
 use hashlab_settings::Settings;
 
@@ -19,7 +19,7 @@ fn on_resnet(seed: u64, norm: Norm) -> WithEncoder {
     let network = (find_image("resnet18").unwrap().train.unwrap())(None, seed, norm, device::for_tests()).unwrap();
     let cx = BuildContext { device: device::for_tests().clone(), seed, ..BuildContext::of_images(8, network.dim()) };
     let AnyMethod::Trained(method) = PROBE.build(&Settings::new(), &cx).unwrap() else { panic!("it is deep") };
-    WithEncoder::new(method, ByModality::one(Modality::Image, (network, 1.0)), device::for_tests())
+    WithEncoder::new(method, ByModality::one(Modality::Image, (Replicas::one(network), 1.0)), device::for_tests())
 }
 
 fn images(view: u64) -> Tensor {

@@ -1,0 +1,218 @@
+//! Encoders that are trained on several devices, each with its part of a batch. Here all are the processor.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Result, Tensor, Var};
+use hashlab_data::{ByModality, Modality};
+use hashlab_encoders::{Draws, Encoder, Norm, TrainableEncoder, find_image};
+use hashlab_kernels::{backward, device};
+use hashlab_method::{AnyMethod, Batch, BuildContext, HashMethod, Progress, Trained, View};
+use hashlab_pipeline::{Replicas, WithEncoder, check_devices};
+use hashlab_rng::stream;
+use hashlab_settings::Settings;
+use hashlab_store::RunConfig;
+use hashlab_train::{Fit, TrainConfig, TrainData, fit};
+use serde_json::json;
+
+use crate::finetune::{Stopper, bits, read};
+use crate::squares::Squares;
+use crate::{Notes, PROBE, changed, config, execute_on, result, table};
+
+/// A linear map of the pixels with dropout in front of it.
+struct Dropping {
+    weight: Var,
+}
+
+const SIDE: usize = 8;
+
+impl Dropping {
+    fn open() -> Self {
+        let mut rng = stream(0, "dropping", &[]);
+        let values: Vec<f32> = (0..SIDE * SIDE * 3 * 5).map(|_| rng.normal() as f32).collect();
+        let weight = Tensor::from_vec(values, (SIDE * SIDE * 3, 5), device::for_tests()).unwrap();
+        Self { weight: Var::from_tensor(&weight).unwrap() }
+    }
+}
+
+impl Encoder for Dropping {
+    fn name(&self) -> &'static str {
+        "dropping"
+    }
+    fn dim(&self) -> usize {
+        5
+    }
+    fn normalize(&self) -> [[f32; 3]; 2] {
+        [[0.5; 3]; 2]
+    }
+    fn forward(&self, images: &Tensor) -> Result<Tensor> {
+        images.flatten_from(1)?.matmul(&self.weight.as_detached_tensor())
+    }
+}
+
+impl TrainableEncoder for Dropping {
+    fn forward_train(&self, images: &Tensor, draws: Draws<'_>) -> Result<Tensor> {
+        let flat = images.flatten_from(1)?;
+        let mut rng = draws("input", flat.elem_count());
+        let mask: Vec<f32> = (0..flat.elem_count()).map(|_| if rng.bernoulli(0.5) { 0.0 } else { 2.0 }).collect();
+        (&flat * Tensor::from_vec(mask, flat.shape(), flat.device())?)?.matmul(self.weight.as_tensor())
+    }
+    fn vars(&self) -> Vec<(String, Var)> {
+        vec![("weight".into(), self.weight.clone())]
+    }
+}
+
+/// The probe on a network on `count` devices.
+fn on_devices(count: usize, open: impl Fn() -> Box<dyn TrainableEncoder>) -> WithEncoder {
+    let devices = device::several(device::for_tests(), count).unwrap();
+    let network = Replicas::open(&devices, |_| Ok(open())).unwrap();
+    let dim = network.network().dim();
+    let cx = BuildContext { device: device::for_tests().clone(), ..BuildContext::of_images(8, dim) };
+    let AnyMethod::Trained(method) = PROBE.build(&Settings::new(), &cx).unwrap() else { panic!("it is deep") };
+    WithEncoder::new(method, ByModality::one(Modality::Image, (network, 1.0)), device::for_tests())
+}
+
+fn resnet() -> Box<dyn TrainableEncoder> {
+    (find_image("resnet18").unwrap().train.unwrap())(None, 0, Norm::Frozen, device::for_tests()).unwrap()
+}
+
+fn dropping() -> Box<dyn TrainableEncoder> {
+    Box::new(Dropping::open())
+}
+
+/// A step's batch of `n` items, two views of each.
+fn batch(n: usize, side: usize) -> Batch {
+    let view = |number: u64| {
+        let mut rng = stream(0, "images", &[number]);
+        let values: Vec<f32> = (0..n * side * side * 3).map(|_| rng.normal() as f32).collect();
+        View {
+            modality: Modality::Image,
+            x: Tensor::from_vec(values, (n, side, side, 3), device::for_tests()).unwrap(),
+        }
+    };
+    Batch { items: (0..n as u32).collect(), views: vec![view(0), view(1)], labels: None }
+}
+
+/// The loss of a step, and the gradient of each variable, to which those of its copies are added.
+fn step(method: &mut WithEncoder, batch: &Batch) -> (f32, BTreeMap<String, Tensor>) {
+    let at = Progress { epoch: 0, epochs: 1, step: 3, steps: 9, seed: 0 };
+    let loss = method.loss(batch, &at).unwrap().total;
+    let found = backward(&loss).unwrap();
+    let mut sums = BTreeMap::new();
+    for group in method.param_groups() {
+        for (index, (name, var)) in group.vars.iter().enumerate() {
+            let copies = group.copies.iter().filter_map(|copy| found.get(&copy[index]));
+            let sum = found.get(var).into_iter().chain(copies).fold(var.zeros_like().unwrap(), |a, b| (a + b).unwrap());
+            sums.insert(name.clone(), sum);
+        }
+    }
+    (loss.to_scalar().unwrap(), sums)
+}
+
+/// The length of the difference of two gradients, relative to that of the second.
+fn apart(found: &Tensor, expected: &Tensor) -> f64 {
+    let length = |t: &Tensor| t.to_dtype(DType::F64).unwrap().sqr().unwrap().sum_all().unwrap().to_scalar::<f64>();
+    (length(&(found - expected).unwrap()).unwrap() / length(expected).unwrap()).sqrt()
+}
+
+/// With dropout, whose masks are those of one device, and with more devices than items.
+#[test]
+fn a_step_has_the_gradients_of_one_device() {
+    for (open, n, side) in [(resnet as fn() -> _, 5, 32), (dropping, 5, SIDE), (dropping, 1, SIDE)] {
+        let batch = batch(n, side);
+        let (loss, expected) = step(&mut on_devices(1, open), &batch);
+        for devices in [2, 3] {
+            let (other, found) = step(&mut on_devices(devices, open), &batch);
+            assert!((loss - other).abs() <= 1e-6 * loss.abs(), "{loss} {other}");
+            assert_eq!(found.len(), expected.len());
+            for (name, gradient) in &expected {
+                let apart = apart(&found[name], gradient);
+                assert!(apart < 1e-6, "{name} of {n} items on {devices} devices: {apart}");
+            }
+        }
+    }
+}
+
+/// Six images, always in the same batches.
+struct Images;
+
+impl TrainData for Images {
+    fn len(&self) -> usize {
+        6
+    }
+    fn batch(&self, items: &[u32], _: &hashlab_method::BatchSpec, _: &Progress) -> anyhow::Result<Batch> {
+        Ok(batch(items.len(), SIDE))
+    }
+}
+
+#[test]
+fn copies_follow_the_network_in_training_and_when_a_state_is_loaded() {
+    let config = TrainConfig { epochs: 3, batch_size: 3, validate_every: 3, ..TrainConfig::default() };
+    let trained = |devices: usize| {
+        let mut method = on_devices(devices, dropping);
+        let job = Fit {
+            method: &mut method,
+            config: &config,
+            seed: 0,
+            data: &Images,
+            validate: &mut |_| Ok(0.5),
+            observer: &mut Notes::default(),
+            resume: None,
+        };
+        fit(job).unwrap();
+        method
+    };
+    let (one, mut two) = (trained(1).state().unwrap(), trained(2));
+    let before = on_devices(1, dropping).state().unwrap();
+    let state = two.state().unwrap();
+    assert!(apart(&state["backbone.weight"], &one["backbone.weight"]) < 1e-5);
+    assert!(apart(&state["backbone.weight"], &before["backbone.weight"]) > 1e-3, "it learned");
+    assert_copies_are_alike(&two);
+    two.load_state(&before).unwrap();
+    assert_copies_are_alike(&two);
+}
+
+fn assert_copies_are_alike(method: &WithEncoder) {
+    let groups = method.param_groups();
+    let copied = groups.iter().filter(|group| !group.copies.is_empty());
+    for ((_, var), copy) in copied.flat_map(|group| group.vars.iter().zip(&group.copies[0])) {
+        assert_eq!(apart(copy.as_tensor(), var.as_tensor()), 0.0);
+    }
+    assert!(groups.iter().any(|group| group.copies.len() == 1));
+}
+
+/// A run that trains its encoder on two devices.
+fn on_two() -> RunConfig {
+    let image = table(json!({ "image_size": 8, "finetune": true, "norm": "frozen" }));
+    let config = config(&PROBE, 0);
+    let train = changed(config.train.clone(), json!({ "devices": 2 }));
+    RunConfig { encoders: ByModality::one(Modality::Image, image), train, ..config }
+}
+
+#[test]
+fn a_run_on_two_devices_ends_as_one_that_was_stopped() {
+    let config = on_two();
+    let mut whole = Stopper::after(usize::MAX);
+    let ended = result(execute_on(&Squares::new(), (&config, &PROBE), &mut whole, None).unwrap());
+    let mut stopped = Stopper::after(5);
+    execute_on(&Squares::new(), (&config, &PROBE), &mut stopped, None).unwrap();
+    let mut resumed = Stopper::after(usize::MAX);
+    let other = execute_on(&Squares::new(), (&config, &PROBE), &mut resumed, stopped.checkpoint.as_deref()).unwrap();
+    assert_eq!(ended.test, result(other).test);
+    let [whole, resumed] = [whole, resumed].map(|stopper| bits(&read(&stopper.checkpoint.unwrap())));
+    assert_eq!(whole, resumed);
+}
+
+#[test]
+fn several_devices_need_an_encoder_to_train_and_frozen_norms() {
+    let encoders = hashlab_encoders::ENCODERS;
+    assert!(check_devices(&on_two(), encoders).is_ok());
+    let refused = |image: serde_json::Value| {
+        let image = table(image);
+        let config = RunConfig { encoders: ByModality::one(Modality::Image, image), ..on_two() };
+        check_devices(&config, encoders).unwrap_err().to_string()
+    };
+    let message = refused(json!({ "encoder": "resnet18" }));
+    assert!(message.contains("`devices = 2` in [train]") && message.contains("trains none"), "{message}");
+    let message = refused(json!({ "encoder": "resnet18", "finetune": true }));
+    assert!(message.contains("the batch norms of `resnet18`") && message.contains("norm = \"frozen\""), "{message}");
+}
