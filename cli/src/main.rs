@@ -14,3 +14,19 @@ fn main() -> ExitCode {
         published: &[hashlab_methods::PUBLISHED],
     })
 }
+
+#[cfg(test)]
+mod tests {
+    /// A table prints published numbers of its data set by name.
+    #[test]
+    fn published_numbers_are_of_registered_data_sets() {
+        let published = hashlab_methods::PUBLISHED.lines().filter_map(|line| line.strip_prefix("dataset = "));
+        let mut count = 0;
+        for name in published {
+            let known = hashlab_datasets::DATASETS.iter().any(|entry| format!("{:?}", entry.summary.name) == name);
+            assert!(known, "{name}");
+            count += 1;
+        }
+        assert!(count > 10);
+    }
+}

@@ -137,6 +137,7 @@ pub(crate) fn options(options: &TableOptions) -> Result<Options> {
         metrics: options.metric.clone(),
         all: options.all,
         times: !options.no_times,
+        latency: options.latency,
         color: color_on_stdout(),
         ascii: ascii_on_stdout(),
         ..Options::new(format(options.format))

@@ -220,3 +220,15 @@ fn joined_sweeps_state_their_numbers_of_items() {
     // A table of one sweep says it in the words of its protocol.
     assert!(!lab.ok(&["table", NAME]).contains("database items,"));
 }
+
+#[test]
+fn latencies_are_those_of_single_items_and_queries() {
+    let lab = finished();
+    let text = table(&lab, &["--latency"]);
+    let (times, latency) = text.split_once("Latency: encoding of an item / search of a query, µs").unwrap();
+    assert!(times.contains("Time per run"), "{text}");
+    let positive = |time: &str| time.trim().parse::<f64>().is_ok_and(|time| time > 0.0);
+    let timed = latency.lines().filter_map(|line| line.rsplit_once("  ")?.1.split_once(" / "));
+    assert_eq!(timed.filter(|(item, query)| positive(item) && positive(query)).count(), 3, "{text}");
+    assert!(lab.refused(&["table", NAME, "--latency", "--no-times"]).contains("cannot be used with"));
+}

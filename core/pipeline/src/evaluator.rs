@@ -74,6 +74,9 @@ const KEPT: usize = 10;
 /// How many test queries' distances to the database are counted.
 const DISTANT: usize = 200;
 
+/// How many test queries' searches are timed.
+const TIMED: usize = 101;
+
 /// What is found of a task's test queries.
 pub(crate) struct TestResult {
     pub(crate) report: Report,
@@ -81,6 +84,8 @@ pub(crate) struct TestResult {
     pub(crate) queries: TaskQueries,
     /// The distances of the first queries to the database.
     pub(crate) distances: DistanceProfile,
+    /// Time of a query in an index of the database.
+    pub(crate) search: Duration,
 }
 
 /// The two sides of a search: positions in the split.
@@ -230,7 +235,19 @@ pub(crate) fn tested(query: &Side<'_>, database: &Side<'_>, options: &Options) -
     let counts = distances(query.codes, query.labels, database.codes, database.labels, DISTANT)?;
     let distances =
         DistanceProfile { queries: query.items.len().min(DISTANT), relevant: counts.relevant, others: counts.others };
-    Ok(TestResult { report, queries, distances })
+    Ok(TestResult { report, queries, distances, search: search_time(query.codes, database.codes) })
+}
+
+/// Median time in which one thread finds the nearest items of a query, as `hashlab search` does.
+fn search_time(queries: &Codes, database: &Codes) -> Duration {
+    let time = |query: usize| {
+        let started = Instant::now();
+        std::hint::black_box(hashlab_index::nearest(database, queries.item(query), KEPT));
+        started.elapsed()
+    };
+    let mut times: Vec<Duration> = (0..queries.len().min(TIMED)).map(time).collect();
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
 /// The nearest items of some queries, given by their positions.

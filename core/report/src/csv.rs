@@ -3,6 +3,7 @@
 
 use hashlab_data::{Modality, Task};
 use hashlab_settings::canonical;
+use hashlab_store::{ENCODE_ITEM, SEARCH_QUERY};
 
 use crate::aggregate::{Cell, Setting, Value};
 use crate::citations::Citations;
@@ -84,7 +85,10 @@ fn record(
     fields.extend(setup(setting));
     fields.extend(layout.metrics.iter().flat_map(|m| statistic(m, setting.value(task, m))));
     if layout.options.times {
-        fields.extend(["train", "encode"].map(|s| field(&format!("{s}_seconds"), number(setting.seconds(s)))));
+        fields.extend(
+            ["train", "encode", ENCODE_ITEM, SEARCH_QUERY]
+                .map(|s| field(&format!("{s}_seconds"), number(setting.seconds(s)))),
+        );
         fields.push(field("peak_memory_mib", setting.peak_memory().map_or(String::new(), |mib| mib.to_string())));
     }
     fields.extend(published(citations, label, task, setting.bits));

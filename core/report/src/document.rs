@@ -18,7 +18,7 @@ pub(crate) struct Document {
     /// Notes to the tables.
     pub(crate) notes: Vec<Notes>,
     /// Wall-clock times and memory.
-    pub(crate) times: Option<Table>,
+    pub(crate) times: Vec<Table>,
 }
 
 /// A table. The first column is the row's name.

@@ -102,7 +102,7 @@ fn document(parts: &[Part<'_>], metrics: &[String], cited: &[String]) -> Documen
         warnings: parts.iter().flat_map(|part| of_part(part, warnings(&part.layout))).collect(),
         tables: metrics.iter().map(|metric| table(parts, metric)).collect(),
         notes: merged_notes(parts, cited),
-        times: None,
+        times: Vec::new(),
     }
 }
 

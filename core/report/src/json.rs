@@ -1,6 +1,8 @@
 //! For programs: everything the tables show, structured, at full precision.
 
-use hashlab_store::SCHEMA;
+use std::collections::BTreeMap;
+
+use hashlab_store::{ENCODE_ITEM, SCHEMA, SEARCH_QUERY};
 use serde_json::{Map, Value as Json, json};
 
 use crate::aggregate::{Cell, Value};
@@ -61,7 +63,8 @@ fn row(layout: &Layout<'_>, label: &str, cell: &Cell<'_>, i: usize) -> Json {
         "runs": setting.runs.iter().map(|r| run(r)).collect::<Vec<_>>(),
     });
     if layout.options.times {
-        row["seconds"] = json!({ "train": setting.seconds("train"), "encode": setting.seconds("encode") });
+        let seconds = ["train", "encode", ENCODE_ITEM, SEARCH_QUERY].map(|stage| (stage, setting.seconds(stage)));
+        row["seconds"] = json!(seconds.into_iter().collect::<BTreeMap<_, _>>());
         row["peak_memory_mib"] = json!(setting.peak_memory());
     }
     row

@@ -58,6 +58,8 @@ pub struct Options {
     pub interval: Option<IntervalOver>,
     /// Whether to write wall-clock times and memory, the only parts that differ between repetitions.
     pub times: bool,
+    /// Whether to write the times of encoding an item and of a query, where other times are written.
+    pub latency: bool,
     /// Whether [`Format::Text`] marks by bold and underline, in place of `*` and `+`.
     pub color: bool,
     /// Whether [`Format::Text`] has ASCII in the place of rules and symbols, for a terminal that is not UTF-8.
@@ -76,7 +78,16 @@ pub enum IntervalOver {
 impl Options {
     /// The default tables in a format: with times, without color.
     pub fn new(format: Format) -> Self {
-        Self { format, metrics: Vec::new(), all: false, interval: None, times: true, color: false, ascii: false }
+        Self {
+            format,
+            metrics: Vec::new(),
+            all: false,
+            interval: None,
+            times: true,
+            latency: false,
+            color: false,
+            ascii: false,
+        }
     }
 
     /// Finds mistakes that need no report, so that they show before a sweep runs.

@@ -2,6 +2,7 @@
 
 use hashlab_data::Task;
 use hashlab_eval::MetricInfo;
+use hashlab_store::{ENCODE_ITEM, SEARCH_QUERY};
 
 use crate::aggregate::{Cell, Comparison, Setting, Statistic, Value};
 use crate::citations::{Citations, Source};
@@ -12,7 +13,7 @@ use crate::marks::{NOISE, mark_columns};
 use crate::metrics;
 use crate::notes::lists;
 use crate::warnings::{COLLAPSED, CONSTANT_BITS, code_mark, warnings};
-use crate::wording::{NONE, fraction, memory, point, seconds};
+use crate::wording::{NONE, fraction, memory, microseconds, point, seconds};
 
 /// Columns of numbers that one table holds; the tasks of a wider one get a table each.
 const MOST_COLUMNS: usize = 6;
@@ -39,7 +40,10 @@ pub(crate) fn document(layout: &Layout<'_>) -> Document {
         warnings: warnings(layout),
         tables,
         notes: lists(layout, &cited),
-        times: layout.options.times.then_some(times),
+        times: match layout.options.times {
+            true => [times].into_iter().chain(layout.options.latency.then(|| latencies(layout))).collect(),
+            false => Vec::new(),
+        },
     }
 }
 
@@ -204,6 +208,37 @@ fn setting_times(layout: &Layout<'_>) -> Table {
         columns: setting_headings().into_iter().chain(headings.map(str::to_owned)).collect(),
         rows: layout.shown().map(row).collect(),
         remarks: devices(layout),
+        ..Table::default()
+    }
+}
+
+/// Times of one item and of one query: of the settings that the cells show, or of every setting.
+fn latencies(layout: &Layout<'_>) -> Table {
+    let times = |setting: &Setting<'_>| {
+        [ENCODE_ITEM, SEARCH_QUERY].map(|stage| microseconds(setting.seconds(stage))).join(" / ")
+    };
+    let (columns, rows) = if layout.options.all {
+        let row = |(label, setting): (&str, &Setting<'_>)| {
+            setting_name(label, setting).into_iter().chain([Content::plain(times(setting))]).collect()
+        };
+        let columns = setting_headings().into_iter().chain(["encoding / search".to_owned()]).collect();
+        (columns, layout.shown().map(row).collect())
+    } else {
+        let any_task = &layout.comparison.tasks[..layout.comparison.tasks.len().min(1)];
+        let cell = |cell: &Option<Cell<'_>>| {
+            Content::plain(cell.as_ref().map_or_else(|| NONE.to_owned(), |cell| times(cell.shown())))
+        };
+        let rows = layout.comparison.rows.iter();
+        let rows = rows.map(|row| [Content::plain(row.label)].into_iter().chain(row.cells.iter().map(cell)).collect());
+        (method_headings(layout.comparison, any_task), rows.collect())
+    };
+    let what = "encoding: an item among others, from stored features, or from the item itself where an encoder is \
+                trained; search: the ten nearest items of the database, exactly, by one thread";
+    Table {
+        title: "Latency: encoding of an item / search of a query, µs".to_owned(),
+        columns,
+        rows,
+        remarks: [what.to_owned()].into_iter().chain(devices(layout)).collect(),
         ..Table::default()
     }
 }

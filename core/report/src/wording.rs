@@ -20,6 +20,11 @@ pub(crate) fn seconds(value: Option<f64>) -> String {
     }
 }
 
+/// Prints microseconds of seconds.
+pub(crate) fn microseconds(value: Option<f64>) -> String {
+    value.map_or(NONE.to_owned(), |s| if s >= 1e-5 { format!("{:.0}", s * 1e6) } else { format!("{:.1}", s * 1e6) })
+}
+
 /// Prints MiB.
 pub(crate) fn memory(value: Option<u64>) -> String {
     value.map_or(NONE.to_owned(), |mib| mib.to_string())

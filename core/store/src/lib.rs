@@ -68,8 +68,8 @@ pub use lock::Lock;
 pub use lock_setting::{LOCKS, check_locks};
 pub use name::Name;
 pub use record::{
-    CodeStatistics, EncodingResult, Neighbors, PRIMARY_METRIC, QueryResults, RunResult, SPLIT, Status, TaskQueries,
-    TaskResult,
+    CodeStatistics, ENCODE_ITEM, EncodingResult, Neighbors, PRIMARY_METRIC, QueryResults, RunResult, SEARCH_QUERY,
+    SPLIT, Status, TaskQueries, TaskResult,
 };
 pub use remarks::Remarks;
 pub use run::RunDir;

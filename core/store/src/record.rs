@@ -13,6 +13,12 @@ pub const PRIMARY_METRIC: &str = "map_at_k";
 /// Key of the numbers of items by role in the provenance of a run.
 pub const SPLIT: &str = "split";
 
+/// Key, among the seconds of a run, of the time in which an item is encoded, in a batch with others.
+pub const ENCODE_ITEM: &str = "encode_item";
+
+/// Key, among the seconds of a run, of the time in which one thread finds the ten nearest items of a query.
+pub const SEARCH_QUERY: &str = "search_query";
+
 fn default_primary() -> Name {
     Name::new(PRIMARY_METRIC)
 }
@@ -68,7 +74,8 @@ pub struct RunResult {
     /// Results of the same trained state with the method's other encodings, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub other_encodings: BTreeMap<String, EncodingResult>,
-    /// Wall-clock seconds by stage: `train`, `encode`, `evaluate`. The only numbers that differ between repetitions.
+    /// Wall-clock seconds by stage: `train`, `encode`, `evaluate`; and of one item and one query, [`ENCODE_ITEM`] and
+    /// [`SEARCH_QUERY`]. The only numbers that differ between repetitions.
     #[serde(default)]
     pub seconds: SmallMap<Name, f64>,
     /// Attempts to execute the run, this one included.

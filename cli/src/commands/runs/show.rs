@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use hashlab_data::{SmallMap, Task};
 use hashlab_settings::Settings;
-use hashlab_store::{RunConfig, RunDir, RunResult, RunState, TaskResult, counted};
+use hashlab_store::{ENCODE_ITEM, RunConfig, RunDir, RunResult, RunState, SEARCH_QUERY, TaskResult, counted};
 use serde_json::{Value, json};
 
 use super::find;
@@ -84,8 +84,14 @@ fn of_result(result: &RunResult) -> Vec<(&'static str, String)> {
     for (name, tasks) in [("validation", &result.validation), ("test", &result.test)] {
         facts.extend((!tasks.is_empty()).then(|| (name, metrics(tasks, &result.primary))));
     }
-    let seconds = result.seconds.iter().map(|(stage, seconds)| format!("{stage} {seconds:.1} s"));
-    facts.push(("times", seconds.collect::<Vec<_>>().join(", ")));
+    let (single, stages): (Vec<_>, Vec<_>) =
+        result.seconds.iter().partition(|(stage, _)| [ENCODE_ITEM, SEARCH_QUERY].contains(&stage.as_ref()));
+    let stages = stages.into_iter().map(|(stage, seconds)| format!("{stage} {seconds:.1} s"));
+    facts.push(("times", stages.collect::<Vec<_>>().join(", ")));
+    let single =
+        single.into_iter().map(|(what, seconds)| format!("{} {:.1} µs", what.replace('_', " "), seconds * 1e6));
+    let single = single.collect::<Vec<_>>().join(", ");
+    facts.extend((!single.is_empty()).then_some(("latency", single)));
     facts.extend(result.provenance.iter().map(|(name, value)| ("", format!("{name} {value}"))));
     facts
 }

@@ -7,7 +7,10 @@ use anyhow::{Context as _, Result};
 use hashlab_data::{ByModality, SmallMap, Task};
 use hashlab_eval::{BitStatistics, Codes, Report};
 use hashlab_method::HashMethod;
-use hashlab_store::{BitProfile, CodeProfile, CodeStatistics, EncodingResult, QueryResults, Status, TaskResult};
+use hashlab_store::{
+    BitProfile, CodeProfile, CodeStatistics, ENCODE_ITEM, EncodingResult, QueryResults, SEARCH_QUERY, Status,
+    TaskResult,
+};
 use hashlab_train::TrainConfig;
 
 use crate::config::section;
@@ -36,7 +39,9 @@ pub(super) fn evaluated(
     let validation = evaluator.measure(method, &codes, Queries::Validation)?;
     let (mut test, mut queries) = (BTreeMap::new(), QueryResults::default());
     let mut profile = CodeProfile { bits: bit_profiles(&codes), ..CodeProfile::default() };
+    let mut searches = Vec::new();
     for (task, found) in evaluator.test(method, &codes)? {
+        searches.push(found.search.as_secs_f64());
         test.insert(task, found.report);
         queries.tasks.insert(task, found.queries);
         profile.distances.insert(task, found.distances);
@@ -57,11 +62,22 @@ pub(super) fn evaluated(
     }
     let evaluate = started.elapsed().as_secs_f64();
     let encode = codes.time.as_secs_f64();
-    let seconds = [("train", training.seconds), ("encode", encode), ("evaluate", evaluate)];
-    result.seconds = seconds.into();
+    let encoded: usize = codes.codes.values().map(Codes::len).sum();
+    result.seconds = [
+        ("train", training.seconds),
+        ("encode", encode),
+        ("evaluate", evaluate),
+        (ENCODE_ITEM, encode / encoded.max(1) as f64),
+        (SEARCH_QUERY, mean(&searches)),
+    ]
+    .into();
     let (classes, items) = evaluator.facts();
     let model = Some(Model { state: method.state()?, classes, items });
     Ok(RunEnd::Result { result: Box::new(result), model, queries: Some(queries), profile: Some(profile) })
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
 /// Measures another of a method's encodings.

@@ -62,7 +62,7 @@ pub(super) fn document(layout: &Layout<'_>, pairs: &[Pair<'_>]) -> Document {
             ..Table::default()
         }],
         notes: Vec::new(),
-        times: None,
+        times: Vec::new(),
     }
 }
 

@@ -62,6 +62,25 @@ fn times_come_last() {
 }
 
 #[test]
+fn latencies_are_written_on_request() {
+    let mut sweep = sweep();
+    for result in finished(&mut sweep) {
+        result.seconds = [("encode_item", 2.345e-3), ("search_query", 7.24e-6)].into();
+    }
+    for all in [false, true] {
+        let asked = Options { all, latency: true, ..options(Format::Markdown) };
+        let text = rendered(&sweep, &asked);
+        let (_, table) = text.split_once("Latency: encoding of an item / search of a query").unwrap();
+        assert!(table.contains("| 2345 / 7.2 |"), "{table}");
+        let plain = rendered(&sweep, &Options { latency: false, ..asked.clone() });
+        assert!(text.starts_with(plain.as_str()) && !plain.contains("Latency"));
+        assert!(!rendered(&sweep, &Options { times: false, ..asked }).contains("Latency"));
+    }
+    let column = csv_column(&sweep, &[], "search_query_seconds", false);
+    assert!((column[0].parse::<f64>().unwrap() - 7.24e-6).abs() < 1e-12);
+}
+
+#[test]
 fn selection_follows_validation() {
     // At 16 bits the other setting has the better test mAP, at 32 the better but incomplete validation.
     let means = csv_column(&sweep(), &[], "map_at_k_mean", false);
