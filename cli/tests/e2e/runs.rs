@@ -17,9 +17,14 @@ fn a_run_is_shown_with_its_settings_metrics_and_log() {
     let (lab, runs) = lab();
     let run = runs.iter().find(|run| run.starts_with("cibhash-b16-s1-")).unwrap();
     let shown = lab.ok(&["show", run]);
-    for part in
-        ["finished, 1 attempt", "cibhash, 16 bits, seed 1", "image_size=16", "i2i map_at_k 0.", "sources_digest ", " µs, search query "]
-    {
+    for part in [
+        "finished, 1 attempt",
+        "cibhash, 16 bits, seed 1",
+        "image_size=16",
+        "i2i map_at_k 0.",
+        "sources_digest ",
+        " µs, search query ",
+    ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     // The digits at the end are enough.
