@@ -111,10 +111,16 @@ impl Section {
         planned(&text, catalog).runs.swap_remove(0).id
     }
 
-    /// The encoder of the other modality of a method that needs both. It is trained if the one of this section is.
+    /// The encoder of the other modality of a method that needs both. It is trained if the one of this section is. Beside
+    /// `[train]` all are, as `devices` divides their work.
     fn other(self, settings: &Settings, catalog: &Catalog) -> String {
         let finetune = settings.get("finetune").and_then(Value::as_bool).unwrap_or_default();
         match self {
+            Self::Train if catalog.methods[0].deep => {
+                let image = "[image]\nfinetune = true\n".to_owned();
+                let both = catalog.methods[0].needs.fixed().is_some();
+                if both { image + "[text]\nencoder = \"minilm\"\nfinetune = true\n" } else { image }
+            }
             _ if catalog.methods[0].needs.fixed().is_none() => String::new(),
             Self::Text => format!("[image]\nfinetune = {finetune}\n"),
             _ => format!("[text]\nencoder = \"minilm\"\nfinetune = {finetune}\n"),

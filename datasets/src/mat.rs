@@ -3,7 +3,8 @@
 //!
 //! `index` holds a path per item, `caption` one or more texts (or `caption.txt` a line each), `category` or `label` a 0 or 1
 //! for every class. Paths are often absolute, of another machine: what follows `strip` in them is looked for in `root`.
-//! With `images` the pixels of all images are in that file, as `IAll`; captions are then optional.
+//! With `images` the pixels of all images are in that file, as `IAll`; captions are then optional, and `texts` names a file
+//! of features of texts, such as the bags of words `YAll`, in their place.
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use hashlab_settings::{Params, Violations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::array;
 use crate::own::captions::Captions;
 use crate::own::labels::{MOST_CLASSES, NamedLabels};
 use crate::own::mat::pixels::{PixelArray, PixelOrder};
@@ -42,6 +44,9 @@ pub struct Settings {
     /// Axes of the array of pixels, as h5py shows them: `n3wh` (images, colors, columns, rows), `n3hw` or `nhw3`. Not set:
     /// as MATLAB's mark and the axis of three colors say.
     pub pixel_order: Option<PixelOrder>,
+    /// File of `dir` with features of texts, such as bags of words (`YAll`), e.g. `mirflickr25k-yall.mat`, beside `images`; they
+    /// take the place of captions, with `encoder = "none"` in [text]. `FILE#NAME` names an array of a file of several.
+    pub texts: Option<String>,
     /// File of `dir` with the labels. Not set: label.mat.
     pub labels: Option<String>,
     /// Queries to draw.
@@ -71,6 +76,11 @@ impl Params for Settings {
                 self.pixel_order.is_none() || self.images.is_some(),
                 ["pixel_order", "images"],
                 "`pixel_order` is that of the file that `images` names",
+            )
+            .require(
+                self.texts.is_none() || self.images.is_some(),
+                ["texts", "images"],
+                "`texts` names features beside those that `images` names: set `images`, or leave `texts` to caption.mat",
             )
     }
 }
@@ -117,15 +127,20 @@ fn of_pixels(
     let pictures = PixelArray::open(images, &["IAll"], settings.pixel_order)?;
     let items = pictures.len();
     let labels = labels(&label, items)?;
-    let there = ["caption.mat", "caption.txt"].iter().any(|name| folder.join(name).exists());
-    let captions = if there { Some(captions(folder)?) } else { None };
     let mut found_at = vec![images.to_owned(), label];
+    let mut findings = vec![pictures.described()];
+    let words = match &settings.texts {
+        Some(texts) => Some(words(folder, texts, items, &mut found_at, &mut findings)?),
+        None => None,
+    };
+    let there = words.is_none() && ["caption.mat", "caption.txt"].iter().any(|name| folder.join(name).exists());
+    let captions = if there { Some(captions(folder)?) } else { None };
     if let Some((captions, path)) = &captions {
         count(path, "captions", items, captions.len(), HELP)?;
         found_at.insert(1, path.clone());
     }
     let listed = Listed {
-        findings: vec![pictures.described()],
+        findings,
         pictures: Some(Box::new(pictures)),
         captions: captions.map(|(captions, _)| captions),
         labels,
@@ -133,7 +148,28 @@ fn of_pixels(
         recipes: vec![recipe(settings, items, queries)?],
         found_at,
     };
-    Opened::of(listed, &OwnSettings::default(), dirs)
+    let opened = Opened::of(listed, &OwnSettings::default(), dirs)?;
+    Ok(match words {
+        Some(words) => opened.with_text_features(words),
+        None => opened,
+    })
+}
+
+/// Features of the texts of all items.
+fn words(
+    folder: &Path,
+    texts: &str,
+    items: usize,
+    found_at: &mut Vec<PathBuf>,
+    findings: &mut Vec<String>,
+) -> Result<array::Array, DataError> {
+    let named = folder.join(texts).display().to_string();
+    let words = array::read(&named)?.features(&named)?;
+    let path = array::file_of(&named);
+    count(path, "rows of text features", items, words.rows(), "they belong to the images, one row each")?;
+    findings.push(format!("texts as {} numbers each in {}", words.width(), path.display()));
+    found_at.insert(1, path.to_owned());
+    Ok(words)
 }
 
 /// Images in files of their own, whose paths index.mat has.

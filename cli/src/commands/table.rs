@@ -172,6 +172,7 @@ fn refused(error: ReportError) -> anyhow::Error {
         | ReportError::UnmeasuredMetric { .. }
         | ReportError::MetricsOfJsonl
         | ReportError::AllOfSeveral
+        | ReportError::TimesOfSeveral
         | ReportError::JsonlOfSeveral
         | ReportError::IntervalOfData
         | ReportError::DifferentDefinitions { .. } => bad_input(error.to_string()),

@@ -21,9 +21,11 @@ use anyhow::{Context as _, Result, bail};
 use candle_core::{DType, Device, Tensor};
 use hashlab_app::worker::with_environment;
 use hashlab_cache::npy;
+use hashlab_kernels::device::devices_from;
 use hashlab_method::{HashMethod, Modality, State, draws};
 use hashlab_pipeline::config::section;
 use hashlab_pipeline::run::{RunEnd, RunJob, finetunes, run as run_job, split_of};
+use hashlab_pipeline::{check_devices, device_count};
 use hashlab_settings::Settings;
 use hashlab_store::RunConfig;
 use hashlab_sweep::PlannedRun;
@@ -70,6 +72,8 @@ pub(crate) fn run(context: &Context, args: &TraceArgs) -> Result<ExitCode> {
         None => return Err(bad_input("no method of the experiment is trained by steps")),
     };
     let device = args.device.name.open()?;
+    check_devices(config, context.registry().encoders).map_err(|error| bad_input(error.to_string()))?;
+    devices_from(&device, device_count(config)?)?;
     let method = context.registry().method(&config.method)?;
     check_empty(&args.out)?;
     let steps = with_environment(&context.workspace, config, &planned.weights, &device, |environment| {

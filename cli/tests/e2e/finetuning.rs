@@ -79,3 +79,26 @@ fn a_method_may_keep_its_encoder_frozen_where_the_file_trains_it() {
     let alone = BOTH.replace("{ finetune = true }", "{ finetune = false }");
     assert!(Lab::with(&alone).refused(&["plan", FILE]).contains("rows `frozen` and `fine-tuned` both hold run"));
 }
+
+/// A setting that a row cannot use is told at its line, and one that its network cannot use before anything starts.
+#[test]
+fn several_devices_need_an_encoder_to_train_and_frozen_norms() {
+    let lab = Lab::with(
+        &BOTH.replace("batch_size = 32", "batch_size = 32\ndevices = 2").replace("epochs = 12", "epochs = 4"),
+    );
+    let frozen = lab.refused(&["sweep", FILE]);
+    assert!(frozen.contains("`devices = 2` divides the work of encoders that are trained"), "{frozen}");
+    assert!(frozen.contains(":16:") && frozen.contains("train = { devices = 1 }"), "{frozen}");
+    let one = BOTH.replace("label = \"frozen\"", "label = \"frozen\"\ntrain = { epochs = 4 }");
+    let both = one.replace("finetune = true", "finetune = true }\ntrain = { epochs = 4, devices = 2");
+    let lab = Lab::with(&both);
+    lab.ok(&["sweep", FILE, "--no-times"]);
+    let trained = both.replace("[[method]]\nname = \"cibhash\"\nlabel = \"frozen\"\ntrain = { epochs = 4 }\n", "");
+    let normed = trained.replace("finetune = true", "finetune = true, encoder = \"resnet18\"");
+    let lab = Lab::with(&normed);
+    for command in [&["sweep", FILE][..], &["trace", FILE, "--out", "steps"]] {
+        let refused = lab.refused(command);
+        assert!(refused.contains("the batch norms of `resnet18` would see a part of the batch"), "{refused}");
+    }
+    assert!(!lab.path("steps").exists());
+}

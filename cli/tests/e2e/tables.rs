@@ -225,7 +225,7 @@ fn joined_sweeps_state_their_numbers_of_items() {
 fn latencies_are_those_of_single_items_and_queries() {
     let lab = finished();
     let text = table(&lab, &["--latency"]);
-    let (times, latency) = text.split_once("Latency: encoding of an item / search of a query, µs").unwrap();
+    let (times, latency) = text.split_once("Time of an item in the encoding / of a query in the search, µs").unwrap();
     assert!(times.contains("Time per run"), "{text}");
     let positive = |time: &str| time.trim().parse::<f64>().is_ok_and(|time| time > 0.0);
     let timed = latency.lines().filter_map(|line| line.rsplit_once("  ")?.1.split_once(" / "));

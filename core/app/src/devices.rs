@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::Result;
-use hashlab_kernels::device::{DeviceError, DeviceName, several};
+use hashlab_kernels::device::{DeviceError, DeviceName, devices_from};
 
 use crate::error::bad_input;
 
@@ -48,7 +48,7 @@ impl Devices {
     /// anything starts.
     pub(crate) fn open(&self, most: usize) -> Result<(), DeviceError> {
         match self.0.as_slice() {
-            [one] => several(&one.open()?, most).map(drop),
+            [one] => devices_from(&one.open()?, most).map(drop),
             _ => self.0.iter().try_for_each(|device| device.open().map(drop)),
         }
     }
@@ -67,7 +67,8 @@ impl Devices {
         Ok(())
     }
 
-    /// The device as the process of a run names it. Of several GPUs it sees one.
+    /// The device as the process of a run names it. Of several GPUs it sees
+    /// those that it uses, by numbers of their own.
     pub(crate) fn of_worker(&self) -> DeviceName {
         match self.0.as_slice() {
             [one] => *one,

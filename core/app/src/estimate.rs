@@ -67,7 +67,7 @@ impl Estimates {
                 continue;
             }
             let memory = result.provenance.get("peak_rss_mib").and_then(|peak| peak.parse().ok());
-            let (seconds, disk) = (result.seconds.values().sum(), bytes_in(dir.path()));
+            let (seconds, disk) = (result.total_seconds(), bytes_in(dir.path()));
             found.entry(size).or_default().add(seconds, memory, disk);
         }
         found.values_mut().for_each(Estimate::finish);

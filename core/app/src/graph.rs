@@ -11,7 +11,7 @@ use hashlab_data::Modality;
 use hashlab_exec::{CommandLine, Job, JobGraph, JobId, Program};
 use hashlab_kernels::device::DeviceName;
 use hashlab_pipeline::config::{EncoderConfig, EvalConfig, RANDOM_WEIGHTS, section};
-use hashlab_pipeline::devices;
+use hashlab_pipeline::device_count;
 use hashlab_pipeline::run::finetunes;
 use hashlab_settings::canonical;
 use hashlab_store::{PlanDir, RunConfig};
@@ -156,7 +156,7 @@ pub(crate) fn job_graph(
                 Goal::End | Goal::Rungs => None,
             });
             if trains {
-                training.push(job.on_all_cores().with_gpus(devices(config)?));
+                training.push(job.on_all_cores().with_gpus(device_count(config)?));
             } else {
                 graph.add(job, &needs);
             }

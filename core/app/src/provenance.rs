@@ -5,9 +5,10 @@ use std::ffi::OsString;
 
 use anyhow::Result;
 use candle_core::Device;
-use hashlab_kernels::device::describe;
+use hashlab_kernels::device::{describe, devices_from};
 use hashlab_method::MethodEntry;
 use hashlab_pipeline::config::EncoderConfig;
+use hashlab_pipeline::device_count;
 use hashlab_store::{RunConfig, RunId, Store};
 
 use crate::machine;
@@ -52,7 +53,7 @@ pub(crate) fn provenance(
         ("commit", build.commit.to_owned()),
         ("dataset_digest", config.dataset_identity.clone()),
         ("host", uname.nodename().to_string_lossy().into_owned()),
-        ("device", describe(device)),
+        ("device", devices(config, device)?),
         ("threads", rayon::current_num_threads().to_string()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
@@ -73,6 +74,13 @@ pub(crate) fn provenance(
         }
     }
     Ok(facts)
+}
+
+/// The devices that a run computes on.
+fn devices(config: &RunConfig, first: &Device) -> Result<String> {
+    let count = if first.is_cpu() { 1 } else { device_count(config)? };
+    let devices = devices_from(first, count)?;
+    Ok(devices.iter().map(describe).collect::<Vec<_>>().join(", "))
 }
 
 /// The command line of this process without the runs that it executes, so that all runs of a sweep have the same.

@@ -13,7 +13,7 @@ use hashlab_exec::{
 };
 use hashlab_kernels::device::{DeviceError, DeviceName};
 use hashlab_pipeline::run::{described_features, split_of};
-use hashlab_pipeline::{check_batches, check_devices, devices};
+use hashlab_pipeline::{check_batches, check_devices, device_count};
 use hashlab_report::{Outcome, SweepReport};
 use hashlab_settings::canonical;
 use hashlab_store::{PlanDir, RunConfig, RunDir, RunId, RunState, Store, counted};
@@ -82,9 +82,9 @@ impl PlannedSweep {
         options.choice.check(workspace, &self.plan)?;
         let pending = self.pending_at_start(workspace, &options.choice)?;
         check_data(workspace, &pending)?;
-        self.measure_external(workspace)?;
         let most = most_devices(&pending)?;
         options.devices.check_count(most)?;
+        self.measure_external(workspace)?;
         match options.devices.open(most) {
             // It may lie elsewhere, and nothing is left to compute.
             Err(DeviceError::Unavailable(..)) if pending.is_empty() => {}
@@ -450,8 +450,8 @@ fn templates<'p>(pending: &'p [PendingRun<'p>]) -> impl Iterator<Item = &'p Plan
 }
 
 /// The largest number of devices that a run uses.
-fn most_devices(pending: &[PendingRun<'_>]) -> Result<usize> {
-    templates(pending).try_fold(1, |most, run| Ok(most.max(devices(run.template())?)))
+pub(crate) fn most_devices(pending: &[PendingRun<'_>]) -> Result<usize> {
+    templates(pending).try_fold(1, |most, run| Ok(most.max(device_count(run.template())?)))
 }
 
 /// Puts results back whose repetition left none; returns what is said of them.

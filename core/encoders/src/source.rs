@@ -187,7 +187,8 @@ impl<'a> Source<'a> {
     }
 
     /// Makes a convolution into which the file has folded its batch norm. If the norm is frozen, its scale is part of the
-    /// weight, which is trained, and the bias is constant, as it would be in the norm.
+    /// weight, which is trained, and the bias is constant, as it would be in the norm. Steps differ from those of a file
+    /// with the norm apart: the scale acts on gradients, weight decay and Adam's moments.
     fn folded(&self, plan: &Plan<'_>, sums: Sums, [conv, norm]: [String; 2]) -> Result<Conv, WeightsError> {
         if self.norm != Some(Norm::Frozen) {
             return Err(WeightsError::Folded { name: conv, norm });

@@ -95,7 +95,7 @@ pub enum WeightsError {
     },
     /// A network whose batch norms are to be trained has none in the file.
     #[error(
-        "the batch norm behind `{name}` is folded into it, so that it cannot be trained\nhelp: `norm = \"frozen\"` in \
+        "the batch norm behind `{name}` is folded into the convolution and cannot be trained\nhelp: `norm = \"frozen\"` in \
          [image] keeps it as it is; or train from the network's original file, which has `{norm}.running_mean`"
     )]
     Folded {

@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 
 pub use staging::Staging;
 
@@ -110,7 +110,7 @@ pub fn describe(device: &Device) -> String {
 ///
 /// # Errors
 /// If there are fewer GPUs.
-pub fn several(first: &Device, count: usize) -> Result<Vec<Device>, DeviceError> {
+pub fn devices_from(first: &Device, count: usize) -> Result<Vec<Device>, DeviceError> {
     let number: Option<usize> = match first {
         #[cfg(feature = "cuda")]
         Device::Cuda(cuda) => Some(cuda.cuda_stream().context().ordinal()),
@@ -121,17 +121,32 @@ pub fn several(first: &Device, count: usize) -> Result<Vec<Device>, DeviceError>
         .collect()
 }
 
-/// Copies a tensor to a device, differentiably. Between two GPUs it passes through the host's memory, which waits for
-/// the work of the first: each GPU has a stream of its own, and nothing else orders them.
+/// Copies a tensor to another device, differentiably; one that is there already is shared. Between two GPUs it passes
+/// through the host's memory: the copy to the host waits until the first GPU is done, and nothing else orders the
+/// streams of two GPUs.
 ///
 /// # Errors
 /// If a device is out of memory.
-pub fn moved(x: &Tensor, to: &Device) -> candle_core::Result<Tensor> {
-    match x.device().same_device(to) {
-        true => Ok(x.clone()),
-        false if x.device().is_cuda() && to.is_cuda() => x.to_device(&Device::Cpu)?.to_device(to),
-        false => x.to_device(to),
+pub fn on_device(x: &Tensor, to: &Device) -> candle_core::Result<Tensor> {
+    if x.device().same_device(to) {
+        return Ok(x.clone());
     }
+    let own = x.force_contiguous()?; // a part of a tensor would take the whole along
+    if x.device().is_cuda() && to.is_cuda() { own.to_device(&Device::Cpu)?.to_device(to) } else { own.to_device(to) }
+}
+
+/// Gives each of `copies`, wherever it is, the value of the variable beside it.
+///
+/// # Errors
+/// If they are not as many or have other shapes, or a device is out of memory.
+pub fn copy_values<'a>(
+    vars: impl ExactSizeIterator<Item = &'a Var>,
+    copies: impl ExactSizeIterator<Item = &'a Var>,
+) -> candle_core::Result<()> {
+    if vars.len() != copies.len() {
+        candle_core::bail!("{} copies of {} variables", copies.len(), vars.len());
+    }
+    vars.zip(copies).try_for_each(|(var, copy)| copy.set(&on_device(&var.as_detached_tensor(), copy.device())?))
 }
 
 /// The free memory of a GPU in bytes; `None` for the processor, or if the driver gives no number.
@@ -205,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_processor_serves_as_several_devices() {
-        let devices = several(&Device::Cpu, 3).unwrap();
+        let devices = devices_from(&Device::Cpu, 3).unwrap();
         assert_eq!(devices.iter().filter(|device| device.is_cpu()).count(), 3);
     }
 

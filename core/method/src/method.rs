@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use candle_core::{Tensor, Var};
 use hashlab_data::{Modality, RunFacts};
-use hashlab_kernels::device::moved;
+use hashlab_kernels::device::copy_values;
 use hashlab_settings::{Params, Violations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -182,12 +182,7 @@ impl ParamGroup {
     /// # Errors
     /// If a copy has another shape, or its device is out of memory.
     pub fn update_copies(&self) -> candle_core::Result<()> {
-        for copies in &self.copies {
-            for ((_, var), copy) in self.vars.iter().zip(copies) {
-                copy.set(&moved(&var.as_detached_tensor(), copy.device())?)?;
-            }
-        }
-        Ok(())
+        self.copies.iter().try_for_each(|copies| copy_values(self.vars.iter().map(|(_, var)| var), copies.iter()))
     }
 }
 

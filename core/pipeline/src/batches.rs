@@ -34,20 +34,20 @@ pub fn check_batches(config: &RunConfig, encoders: &[EncoderEntry], training_ite
 /// # Errors
 /// If a run asks for several devices and trains no encoder, or one with batch norms of the batch.
 pub fn check_devices(config: &RunConfig, encoders: &[EncoderEntry]) -> Result<()> {
-    let devices = devices(config)?;
+    let devices = device_count(config)?;
     if devices < 2 {
         return Ok(());
     }
     ensure!(
         finetunes(config)?,
         "`devices = {devices}` in [train] divides the encoders' work, and method `{}` trains none\n\
-         help: leave `devices` out, or set `finetune = true` in [image] or [text]",
+         help: `devices = 1` for this method, or `finetune = true` in [image] or [text]",
         config.method
     );
     if let Some(image) = normed(config, encoders)? {
         bail!(
             "the batch norms of `{}` would see a part of the batch on each of {devices} devices\n\
-             help: `norm = \"frozen\"` in [image], or leave `devices` in [train] out",
+             help: `norm = \"frozen\"` in [image], or `devices = 1` in [train]",
             image.encoder
         );
     }
@@ -58,7 +58,7 @@ pub fn check_devices(config: &RunConfig, encoders: &[EncoderEntry]) -> Result<()
 ///
 /// # Errors
 /// If the configuration does not fit this program.
-pub fn devices(config: &RunConfig) -> Result<usize> {
+pub fn device_count(config: &RunConfig) -> Result<usize> {
     Ok(section::<TrainConfig>(&config.train)?.devices)
 }
 

@@ -30,6 +30,8 @@ pub struct RunEnvironment<'a> {
     pub encoders: ByModality<EncoderSetup<'a>>,
     /// Device of the tensors.
     pub device: Device,
+    /// The registered encoders.
+    pub registered: &'static [EncoderEntry],
 }
 
 /// The source of a modality's features.
@@ -79,7 +81,7 @@ impl<'a> RunEnvironment<'a> {
             };
             EncoderSetup::new(modality, data, settings, source.clone(), cx)
         })?;
-        Ok(Self { dataset, encoders, device: device.clone() })
+        Ok(Self { dataset, encoders, device: device.clone(), registered: cx.encoders })
     }
 
     /// Lengths of feature vectors, by modality.

@@ -5,21 +5,20 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use candle_core::{Device, Tensor, Var};
 use hashlab_encoders::TrainableEncoder;
-use hashlab_kernels::device::moved;
+use hashlab_kernels::device::{copy_values, on_device};
 use hashlab_rng::Stream;
 
 /// A network and its copies, each on a device of its own. Every copy encodes its part of a batch; the features meet on the
 /// first device, so that head and loss see the whole batch.
 pub struct Replicas {
     network: Box<dyn TrainableEncoder>,
-    device: Device,
     copies: Vec<(Device, Box<dyn TrainableEncoder>)>,
 }
 
 impl Replicas {
     /// A network without copies, whose features stay where it makes them.
     pub fn one(network: Box<dyn TrainableEncoder>) -> Self {
-        Self { network, device: Device::Cpu, copies: Vec::new() }
+        Self { network, copies: Vec::new() }
     }
 
     /// Opens a network on each of `devices`, of which the first holds the one that is kept.
@@ -29,7 +28,7 @@ impl Replicas {
     pub fn open(devices: &[Device], open: impl Fn(&Device) -> Result<Box<dyn TrainableEncoder>>) -> Result<Self> {
         let (first, others) = devices.split_first().ok_or_else(|| anyhow::anyhow!("a network needs a device"))?;
         let copies = others.iter().map(|device| Ok((device.clone(), open(device)?))).collect::<Result<_>>()?;
-        Ok(Self { network: open(first)?, device: first.clone(), copies })
+        Ok(Self { network: open(first)?, copies })
     }
 
     /// The network itself.
@@ -50,12 +49,10 @@ impl Replicas {
     pub fn update_copies(&self) -> candle_core::Result<()> {
         let values = |network: &dyn TrainableEncoder| [network.vars(), network.buffers()].concat();
         let own = values(self.network());
-        for (device, copy) in &self.copies {
-            for ((_, var), (_, copied)) in own.iter().zip(values(copy.as_ref())) {
-                copied.set(&moved(&var.as_detached_tensor(), device)?)?;
-            }
-        }
-        Ok(())
+        self.copies.iter().try_for_each(|(_, copy)| {
+            let copied = values(copy.as_ref());
+            copy_values(own.iter().map(|(_, var)| var), copied.iter().map(|(_, var)| var))
+        })
     }
 
     /// Maps items to `(n, dim)` on the first device, in training mode, differentiably. Dropout layers, whose streams `open`
@@ -75,20 +72,23 @@ impl Replicas {
             *before += count;
             stream
         };
-        let copies = self.copies.iter().map(|(device, copy)| (device, copy.as_ref()));
-        let networks = [(&self.device, self.network())].into_iter().chain(copies);
+        let copies = self.copies.iter().map(|(device, copy)| (Some(device), copy.as_ref()));
+        let networks = [(None, self.network())].into_iter().chain(copies);
+        // All parts are sent before a device computes, as the way to another one waits for what the first has to do.
         let mut parts = Vec::with_capacity(1 + self.copies.len());
         for ((device, network), (start, len)) in networks.zip(parts_of(items.dim(0)?, 1 + self.copies.len())) {
-            if len > 0 {
-                let part = items.narrow(0, start, len)?;
+            let part = items.narrow(0, start, len)?;
+            match device {
+                _ if len == 0 => {}
                 // Token ids stay on the processor, where encoders of texts expect them.
-                let part = if part.device().is_cpu() { part } else { moved(&part, device)? };
-                parts.push(network.forward_train(&part, &mut draws)?);
+                Some(device) if !part.device().is_cpu() => parts.push((network, on_device(&part, device)?)),
+                _ => parts.push((network, part)),
             }
         }
-        // Every device has its work before the first is waited for.
-        let parts = parts.iter().map(|part| moved(part, &self.device)).collect::<candle_core::Result<Vec<Tensor>>>()?;
-        Tensor::cat(&parts, 0)
+        let features = parts.iter().map(|(network, part)| network.forward_train(part, &mut draws));
+        let features: Vec<Tensor> = features.collect::<candle_core::Result<_>>()?;
+        let Some(first) = features.first().map(Tensor::device) else { candle_core::bail!("a batch without items") };
+        Tensor::cat(&features.iter().map(|part| on_device(part, first)).collect::<candle_core::Result<Vec<_>>>()?, 0)
     }
 }
 

@@ -94,6 +94,9 @@ pub enum ReportError {
     /// All settings of several sweeps.
     #[error("`all` shows the settings of one sweep, not of several\nhelp: print them sweep by sweep")]
     AllOfSeveral,
+    /// Times of several sweeps.
+    #[error("tables of several sweeps have no times\nhelp: leave `--latency` out, or print them sweep by sweep")]
+    TimesOfSeveral,
     /// Several sweeps in [`Format::Jsonl`](crate::Format::Jsonl).
     #[error(
         "format jsonl holds the runs of one sweep, not of several\nhelp: write a file per sweep, or choose csv or json"

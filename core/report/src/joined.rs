@@ -42,6 +42,9 @@ pub(crate) fn write(
     if options.all {
         return Err(ReportError::AllOfSeveral);
     }
+    if options.latency && !matches!(options.format, Format::Csv | Format::Json) {
+        return Err(ReportError::TimesOfSeveral);
+    }
     options.check()?;
     let groups = grouped(reports);
     let metrics = chosen(reports, options)?;

@@ -232,10 +232,10 @@ fn latencies(layout: &Layout<'_>) -> Table {
         let rows = rows.map(|row| [Content::plain(row.label)].into_iter().chain(row.cells.iter().map(cell)).collect());
         (method_headings(layout.comparison, any_task), rows.collect())
     };
-    let what = "encoding: an item among others, from stored features, or from the item itself where an encoder is \
-                trained; search: the ten nearest items of the database, exactly, by one thread";
+    let what = "encoding: the time of all items divided by their number, on all threads of the run, without the encoder \
+                where its features are stored; search: the ten nearest items of a query in the database, by one thread";
     Table {
-        title: "Latency: encoding of an item / search of a query, µs".to_owned(),
+        title: "Time of an item in the encoding / of a query in the search, µs".to_owned(),
         columns,
         rows,
         remarks: [what.to_owned()].into_iter().chain(devices(layout)).collect(),

@@ -164,6 +164,12 @@ pub struct Neighbors {
 }
 
 impl RunResult {
+    /// Wall-clock seconds of all stages, over all attempts.
+    pub fn total_seconds(&self) -> f64 {
+        let stages = self.seconds.iter().filter(|(name, _)| ![ENCODE_ITEM, SEARCH_QUERY].contains(&name.as_ref()));
+        stages.map(|(_, seconds)| seconds).sum()
+    }
+
     /// A result without metrics.
     pub fn empty(run: RunId, status: Status) -> Self {
         Self {

@@ -18,6 +18,9 @@ const BITS: &str = "bits";
 /// The key of `[train]` with the items per step.
 const BATCH_SIZE: &str = "batch_size";
 
+/// The key of `[train]` with the devices that encoders are trained on.
+const DEVICES: &str = "devices";
+
 /// The key of `[image]` and `[text]` that has the encoder trained along with the method.
 const FINETUNE: &str = "finetune";
 
@@ -56,20 +59,36 @@ pub(crate) fn check(
         }
     }
     found.extend(check_finetuning(merged, modalities, owner));
+    found.extend(check_devices(merged, modalities, owner).filter(|_| deep));
     if found.is_empty() { check_method(merged, run, owner) } else { found }
 }
 
 /// Reports a grid point that trains the encoder of one modality and not that of another.
 fn check_finetuning(merged: &Merged<'_>, modalities: &[Modality], owner: &Span) -> Option<Diagnostic> {
-    let is_trained = |modality: &Modality| {
-        merged.table(Section::Encoder(*modality)).get(FINETUNE).and_then(Value::as_bool).unwrap_or_default()
-    };
-    let (trained, frozen): (Vec<Modality>, Vec<Modality>) = modalities.iter().partition(|one| is_trained(one));
+    let (trained, frozen): (Vec<Modality>, Vec<Modality>) =
+        modalities.iter().partition(|one| is_trained(merged, **one));
     let (trained, frozen) = (*trained.first()?, *frozen.first()?);
     let span = merged.assignment(Section::Encoder(trained), FINETUNE).map_or(owner, |assignment| &assignment.span);
     let message = format!("`{FINETUNE}` trains the encoder of {trained}s, and that of {frozen}s stays frozen");
     let help = format!("set `{FINETUNE}` in `[{trained}]` and in `[{frozen}]`, or in neither");
     Some(Diagnostic::new(span, message).help(help))
+}
+
+/// Reports a grid point with several devices that trains no encoder, whose batches they would divide.
+fn check_devices(merged: &Merged<'_>, modalities: &[Modality], owner: &Span) -> Option<Diagnostic> {
+    let devices = merged.table(Section::Train).get(DEVICES).and_then(Value::as_u64).filter(|devices| *devices > 1)?;
+    if modalities.iter().any(|modality| is_trained(merged, *modality)) {
+        return None;
+    }
+    let span = merged.assignment(Section::Train, DEVICES).map_or(owner, |assignment| &assignment.span);
+    let message = format!("`{DEVICES} = {devices}` divides the work of encoders that are trained, and here none is");
+    let help = format!("set `{FINETUNE}` in `[image]` or `[text]`, or `train = {{ {DEVICES} = 1 }}` in this method");
+    Some(Diagnostic::new(span, message).help(help))
+}
+
+/// Whether the encoder of a modality is trained along with the method.
+fn is_trained(merged: &Merged<'_>, modality: Modality) -> bool {
+    merged.table(Section::Encoder(modality)).get(FINETUNE).and_then(Value::as_bool).unwrap_or_default()
 }
 
 impl Inspected {

@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, ensure};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor, Var};
-use hashlab_kernels::device::moved;
+use hashlab_kernels::device::on_device;
 use hashlab_kernels::optim::{Adam, RmsProp, Sgd, adam_steps, rmsprop_step, sgd_step};
 use hashlab_method::nn::{PerRun, expect};
 use hashlab_method::{ParamGroup, Progress, Schedule, State};
@@ -40,15 +40,14 @@ impl Optimizer {
             let stacked = runs == 1 || var.dims().first() == Some(&runs);
             ensure!(stacked, "`{name}` of shape {:?} has no first axis of {runs} runs", var.dims());
         }
-        let shrink = self.config.clip_norm.map(|limit| clip_factors(groups, grads, limit, runs)).transpose()?.flatten();
+        let gradients: Vec<Vec<Tensor>> = groups.iter().map(|group| gradients(group, grads)).collect::<Result<_>>()?;
+        let shrink = self.config.clip_norm.map(|limit| clip_factors(&gradients, limit, runs)).transpose()?.flatten();
         let rules: Vec<Rule> =
             groups.iter().map(|group| Rule::new(&self.config, group, self.rate(group, at))).collect();
         let mut moments = self.moments.iter_mut();
-        for (group, rule) in groups.iter().zip(rules) {
-            let mut gradients = Vec::with_capacity(group.vars.len());
-            for (index, (name, _)) in group.vars.iter().enumerate() {
-                let grad = gradient(group, index, grads)?.with_context(|| format!("`{name}` received no gradient"))?;
-                gradients.push(shrink.as_ref().map_or_else(|| Ok(grad.clone()), |factors| factors.times(&grad))?);
+        for ((group, rule), mut gradients) in groups.iter().zip(rules).zip(gradients) {
+            if let Some(factors) = &shrink {
+                gradients = gradients.iter().map(|grad| factors.times(grad)).collect::<candle_core::Result<_>>()?;
             }
             let vars = group.vars.iter().zip(&gradients).zip(moments.by_ref());
             rule.apply(vars.map(|(((_, var), grad), (_, kept))| (var, grad, &mut kept[..])), at.step + 1)?;
@@ -85,33 +84,24 @@ impl Optimizer {
     }
 }
 
-/// The gradient of a group's variable: its own and those of its copies, in their order.
-fn gradient(group: &ParamGroup, index: usize, grads: &GradStore) -> candle_core::Result<Option<Tensor>> {
-    let var = &group.vars[index].1;
-    let mut sum = grads.get(var).cloned();
-    for copy in &group.copies {
-        if let Some(grad) = grads.get(&copy[index]) {
-            let grad = moved(grad, var.device())?;
-            sum = Some(match sum {
-                None => grad,
-                Some(sum) => (sum + grad)?,
-            });
-        }
-    }
-    Ok(sum)
+/// The gradient of each variable of a group: its own and those of its copies, in their order.
+fn gradients(group: &ParamGroup, grads: &GradStore) -> Result<Vec<Tensor>> {
+    let gradient = |(index, (name, var)): (usize, &(String, Var))| {
+        let copies = group.copies.iter().filter_map(|copy| grads.get(&copy[index]));
+        let mut all = grads.get(var).into_iter().chain(copies).map(|grad| on_device(grad, var.device()));
+        let first = all.next().with_context(|| format!("`{name}` received no gradient"))??;
+        Ok(all.try_fold(first, |sum, grad| sum + grad?)?)
+    };
+    group.vars.iter().enumerate().map(gradient).collect()
 }
 
 /// The factor that shortens each run's gradient to `limit`, as `torch.nn.utils.clip_grad_norm_`; `None` if all are
 /// short enough.
-fn clip_factors(groups: &[ParamGroup], grads: &GradStore, limit: f64, runs: usize) -> Result<Option<PerRun>> {
+fn clip_factors(gradients: &[Vec<Tensor>], limit: f64, runs: usize) -> Result<Option<PerRun>> {
     let mut squares = vec![0.0; runs];
-    for group in groups {
-        for index in 0..group.vars.len() {
-            if let Some(grad) = gradient(group, index, grads)? {
-                let sums = grad.to_dtype(DType::F64)?.sqr()?.reshape((runs, ()))?.sum(1)?.to_vec1::<f64>()?;
-                squares.iter_mut().zip(sums).for_each(|(square, sum)| *square += sum);
-            }
-        }
+    for grad in gradients.iter().flatten() {
+        let sums = grad.to_dtype(DType::F64)?.sqr()?.reshape((runs, ()))?.sum(1)?.to_vec1::<f64>()?;
+        squares.iter_mut().zip(sums).for_each(|(square, sum)| *square += sum);
     }
     const EPS: f64 = 1e-6; // PyTorch's
     let factors: Vec<f64> = squares.into_iter().map(|square| (limit / (square.sqrt() + EPS)).min(1.0)).collect();
@@ -234,6 +224,13 @@ mod tests {
         let mut optimizer = Optimizer::new(&sgd(), &groups).unwrap();
         optimizer.step(&groups, &loss.backward().unwrap(), &at(0), 1).unwrap();
         assert_eq!([a, &copy, b].map(|var| var.to_vec1::<f32>().unwrap()[0]), [-5.0, -5.0, 0.0]);
+        // The gradient to shorten is that of all: (6, 1).
+        [a, &copy, b].iter().for_each(|var| var.set(&var.ones_like().unwrap()).unwrap());
+        let mut clipped = Optimizer::new(&TrainConfig { clip_norm: Some(1.0), ..sgd() }, &groups).unwrap();
+        clipped.step(&groups, &loss.backward().unwrap(), &at(0), 1).unwrap();
+        let [a, copy, b] = [a, &copy, b].map(|var| 1.0 - var.to_vec1::<f32>().unwrap()[0]);
+        let length = 37f32.sqrt();
+        assert!((a - 6.0 / length).abs() < 1e-5 && (b - 1.0 / length).abs() < 1e-5 && a == copy, "{a} {copy} {b}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hashlab_data::{
     ByModality, DataDirs, DataError, DataKind, Dataset, DatasetInfo, Images, ItemData, Labels, Modality, Rgb, Split,
-    Texts,
+    StoredFeatures, Texts,
 };
 
 use super::captions::Captions;
@@ -12,6 +12,7 @@ use super::digests::Digest;
 use super::labels::{MOST_CLASSES, NamedLabels};
 use super::settings::{OwnSettings, Unlabelled, Unreadable};
 use super::split::{Recipe, Rule};
+use crate::array::Array;
 
 /// End of a finding about items that are left out.
 const LEFT_OUT: &str = "; left out";
@@ -64,6 +65,8 @@ pub(crate) struct Opened {
     labels: Labels,
     pictures: Option<Box<dyn Pictures>>,
     captions: Option<Captions>,
+    /// Features of texts, such as bags of words, by listed item: in the place of captions.
+    words: Option<Array>,
     /// The least number of captions of an item.
     captions_per_item: usize,
     /// The listed number of every item.
@@ -143,6 +146,7 @@ impl Opened {
             labels,
             pictures,
             captions,
+            words: None,
             captions_per_item: captions_per_item.unwrap_or(0),
             kept,
             recipes,
@@ -151,6 +155,17 @@ impl Opened {
         };
         opened.complete(&examined.digest);
         Ok(opened)
+    }
+
+    /// Gives the listed items `features` of texts.
+    pub(crate) fn with_text_features(mut self, features: Array) -> Self {
+        self.info.modalities.insert(Modality::Text, DataKind::Features);
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.info.identity.as_bytes());
+        features.hash(&mut hasher);
+        self.info.identity = hasher.finalize().to_hex().to_string();
+        self.words = Some(features);
+        self
     }
 
     /// Fills in what follows from the items.
@@ -283,6 +298,7 @@ impl Dataset for Opened {
     fn data(&self, modality: Modality) -> Option<ItemData<'_>> {
         match modality {
             Modality::Image => self.pictures.as_ref().map(|_| ItemData::Images(self)),
+            Modality::Text if self.words.is_some() => Some(ItemData::Features(self)),
             Modality::Text => self.captions.as_ref().map(|_| ItemData::Texts(self)),
             _ => None,
         }
@@ -319,6 +335,24 @@ impl Images for Opened {
 
     fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, DataError> {
         self.pictures.as_ref().expect("asked of data sets with images").encoded(self.kept[index] as usize)
+    }
+}
+
+impl StoredFeatures for Opened {
+    fn dim(&self) -> usize {
+        self.words.as_ref().map_or(0, Array::width)
+    }
+
+    fn views(&self) -> usize {
+        self.words.as_ref().map_or(0, Array::count)
+    }
+
+    fn read(&self, items: &[u32], view: usize, out: &mut [f32]) -> Result<(), DataError> {
+        let words = self.words.as_ref().expect("asked of data sets with features of texts");
+        for (&item, row) in items.iter().zip(out.chunks_exact_mut(words.width())) {
+            row.copy_from_slice(words.row(self.kept[item as usize] as usize, view));
+        }
+        Ok(())
     }
 }
 

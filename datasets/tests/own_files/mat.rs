@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use hashlab_data::Modality;
+use hashlab_data::{ItemData, Modality};
 use serde_json::{Value, json};
 
 use crate::{captions, classes, fixtures, image, open, opened, refused, refused_in};
@@ -60,6 +60,31 @@ fn images_of_dcmh_are_pixels_in_one_array() {
     let labels = with("labels", json!("../plain/label.mat")).unwrap_err().to_string();
     assert!(labels.contains("expected 12 rows of labels, got 40"), "{labels}");
     assert!(with("root", json!("photos")).unwrap_err().to_string().contains("belong to paths of image files"));
+}
+
+#[test]
+fn bags_of_words_beside_pixels_are_features_of_texts() {
+    let settings =
+        json!({"dir": "mat/dcmh", "images": "iall.mat", "texts": "yall.mat", "labels": "lall.mat", "queries": 4});
+    let dataset = open("mat", settings.clone());
+    let found = dataset.findings()[2].replace(&format!("{}/", fixtures().display()), "");
+    assert_eq!(found, "texts as 6 numbers each in mat/dcmh/yall.mat");
+    let Some(ItemData::Features(words)) = dataset.data(Modality::Text) else { panic!("features are expected") };
+    let mut row = [0.0; 6];
+    words.read(&[8], 0, &mut row).unwrap();
+    assert_eq!(row, [0.0, 0.0, 1.0, 0.0, 0.0, 0.0], "8 + 2 is a multiple of 5");
+    let mut without = settings.as_object().unwrap().clone();
+    without.remove("texts");
+    let pixels = open("mat", without.into());
+    assert_ne!(dataset.info().identity, pixels.info().identity);
+    let refusal = |key: &str, value: Value| {
+        let mut settings = settings.as_object().unwrap().clone();
+        settings.insert(key.to_owned(), value);
+        opened("mat", settings.into(), &fixtures()).map(|_| ()).unwrap_err().to_string()
+    };
+    let other = refusal("texts", json!("../v73/plain.h5#XAll"));
+    assert!(other.contains("expected 12 rows of text features, got 2"), "{other}");
+    assert!(refusal("images", Value::Null).contains("`texts` names features beside"));
 }
 
 const NUMPY_QUERIES: [u32; 8] = [6, 9, 16, 19, 24, 26, 30, 33];

@@ -107,7 +107,7 @@ impl Server {
         for metrics in metrics(run, started).chunks(METRICS) {
             self.post("runs/log-batch", &json!({ "run_id": id, "metrics": metrics }))?;
         }
-        let seconds: f64 = run.result.iter().flat_map(|result| result.seconds.values()).sum();
+        let seconds: f64 = run.result.as_ref().map_or(0.0, |result| result.total_seconds());
         let status = match run.state {
             "finished" => "FINISHED",
             "failed" => "FAILED",

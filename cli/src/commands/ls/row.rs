@@ -92,7 +92,7 @@ fn of_result(result: &RunResult, key: &str) -> Option<Value> {
         "epoch" => return result.epoch.map(Value::from),
         "epochs_done" => return result.epochs_done.map(Value::from),
         "attempts" => return Some(result.attempts.into()),
-        "seconds" => return Some(result.seconds.values().sum::<f64>().into()),
+        "seconds" => return Some(result.total_seconds().into()),
         _ => {}
     }
     let part = |(section, key): (&str, &str)| match section {

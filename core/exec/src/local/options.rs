@@ -21,7 +21,7 @@ pub struct LocalOptions {
     pub threads: Option<NonZeroUsize>,
     /// Whether runs compute on a GPU, which they share with the cores.
     pub gpu: bool,
-    /// GPUs among which jobs are divided, each as `CUDA_VISIBLE_DEVICES` names it; a job sees one of them. Without any,
+    /// GPUs among which jobs are divided, each as `CUDA_VISIBLE_DEVICES` names it; a job sees as many as it uses. Without any,
     /// jobs see what this process sees.
     pub gpus: Vec<String>,
     /// Memory in bytes that jobs may take together, as far as it is known what they take; `None` without a limit.
@@ -76,6 +76,8 @@ impl LocalOptions {
             Cores::All if self.jobs.is_some() => (NonZeroUsize::MIN, divided),
             Cores::All => (capacity, self.cores),
         };
+        // A run on several GPUs takes a slot of each.
+        let slots = slots.max(NonZeroUsize::new(job.gpus.min(self.gpus.len())).unwrap_or(slots).min(capacity));
         Share { slots, threads: self.threads.map_or(threads, |most| most.min(threads)) }
     }
 }
@@ -123,6 +125,24 @@ mod tests {
         assert_eq!(shares(8, 2, 0, false), [(2, 2), (1, 1), (1, 4)], "two runs at once, of four threads each");
         assert_eq!(shares(2, 4, 0, false), [(4, 2), (1, 1), (1, 1)]);
         assert_eq!(shares(16, 0, 0, true), [(4, 16), (1, 4), (4, 16)]);
+    }
+
+    #[test]
+    fn a_run_on_several_gpus_takes_a_slot_of_each() {
+        let gpus = ["0", "1"].map(str::to_owned).to_vec();
+        for (per_gpu, expected) in [(1, 2), (3, 2)] {
+            let options = LocalOptions {
+                jobs: NonZeroUsize::new(2 * per_gpu),
+                gpu: true,
+                gpus: gpus.clone(),
+                ..LocalOptions::default()
+            };
+            let slots = |job: Job| options.share(&job).slots.get();
+            assert_eq!(slots(run().on_all_cores().with_gpus(2)), expected);
+            assert_eq!(slots(run()), 1);
+        }
+        let options = LocalOptions { jobs: NonZeroUsize::new(2), ..LocalOptions::default() };
+        assert_eq!(options.share(&run().with_gpus(2)).slots.get(), 1, "without GPUs to divide");
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(super) struct Start<'a> {
     pub(super) runs: &'a [OsString],
     /// The threads with which it computes.
     pub(super) threads: usize,
-    /// The only GPU that it sees, if that is limited.
+    /// The GPUs that it sees, as `CUDA_VISIBLE_DEVICES` names them, if they are limited.
     pub(super) gpus: Option<String>,
     /// File to which it appends.
     pub(super) log: &'a Path,

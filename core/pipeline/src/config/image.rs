@@ -45,8 +45,9 @@ pub struct ImageConfig {
     /// `finetune`: factor on the learning rate for the network.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub lr_scale: f64,
-    /// `finetune`: batch norms use the statistics of the `batch`, or stay `frozen`, as they must be where the weights file
-    /// has folded them into the convolutions, or with several `devices` in [train].
+    /// `finetune`: batch norms use the statistics of the `batch`, or stay `frozen`, as they must with several `devices` in
+    /// [train], or where the weights file has folded them into the convolutions. Weights of such a file hold the scale of
+    /// the norm, so they learn at other rates than those of a file with the norms apart.
     pub norm: NormMode,
     /// Digest of the weights; filled in when the experiment is planned.
     #[schemars(skip)]

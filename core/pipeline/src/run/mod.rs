@@ -12,12 +12,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 use hashlab_data::Split;
-use hashlab_kernels::device::several;
+use hashlab_kernels::device::devices_from;
 use hashlab_method::{AnyMethod, Features, Fitted, HashMethod, MethodEntry, TrainSet, Trained};
 use hashlab_store::{CodeProfile, QueryResults, RunConfig, RunResult, SPLIT, Status};
 use hashlab_train::{Checkpoint, Fit, TrainConfig, TrainData, TrainEnd, TrainObserver, fit};
 
-use crate::batches::devices;
+use crate::batches::{check_devices, device_count};
 use crate::config::section;
 use crate::environment::RunEnvironment;
 use crate::evaluator::Evaluator;
@@ -90,6 +90,7 @@ impl<'a> RunJob<'a> {
 /// # Errors
 /// If anything but divergence stops the run.
 pub fn run(mut job: RunJob<'_>) -> Result<RunEnd> {
+    check_devices(job.config, job.environment.registered)?;
     let split = job.setup().split()?;
     job.provenance.insert(SPLIT.to_owned(), split.sizes().to_string());
     match job.setup().build(&split, &job.environment.device)? {
@@ -138,7 +139,7 @@ fn run_on_features(mut job: RunJob<'_>, split: &Split, method: Box<dyn Trained>)
 /// A run that trains its encoders.
 fn run_on_items(mut job: RunJob<'_>, split: &Split, method: Box<dyn Trained>) -> Result<RunEnd> {
     let environment = job.environment;
-    let devices = several(&environment.device, devices(job.config)?)?;
+    let devices = devices_from(&environment.device, device_count(job.config)?)?;
     let (networks, items) = job.setup().live_encoders(&devices)?;
     let mut method = WithEncoder::new(method, networks, &environment.device);
     let inputs = items.map(|_, items| items.inputs());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use anyhow::Result;
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use hashlab_cache::FeatureCache;
 use hashlab_data::{ByModality, Dataset};
 use hashlab_kernels::device;
@@ -200,6 +200,17 @@ fn changed(mut section: Settings, keys: Value) -> Settings {
 /// Executes a run with a feature cache of its own.
 fn execute_on(
     dataset: &dyn Dataset,
+    run: (&RunConfig, &MethodEntry),
+    observer: &mut dyn TrainObserver,
+    checkpoint: Option<&[u8]>,
+) -> Result<RunEnd> {
+    execute_at(device::for_tests(), dataset, run, observer, checkpoint)
+}
+
+/// Executes a run on a device, with a feature cache of its own.
+fn execute_at(
+    device: &Device,
+    dataset: &dyn Dataset,
     (config, method): (&RunConfig, &MethodEntry),
     observer: &mut dyn TrainObserver,
     checkpoint: Option<&[u8]>,
@@ -207,8 +218,8 @@ fn execute_on(
     let folder = tempfile::tempdir()?;
     let cache = FeatureCache::open(folder.path(), None)?;
     let setup = EncoderContext { cache: &cache, encoders: letters::encoders(), files: &|_| None };
-    let environment = &RunEnvironment::new(config, dataset, setup, device::for_tests())?;
-    let checkpoint = checkpoint.map(|bytes| Checkpoint::from_bytes(bytes, device::for_tests())).transpose()?;
+    let environment = &RunEnvironment::new(config, dataset, setup, device)?;
+    let checkpoint = checkpoint.map(|bytes| Checkpoint::from_bytes(bytes, device)).transpose()?;
     run(RunJob { config, method, environment, observer, checkpoint, provenance: BTreeMap::new() })
 }
 

@@ -1,8 +1,9 @@
-//! Encoders that are trained on several devices, each with its part of a batch. Here all are the processor.
+//! Encoders that are trained on several devices, each with its part of a batch: those of the tests if there are as many,
+//! otherwise the processor several times.
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Tensor, Var};
 use hashlab_data::{ByModality, Modality};
 use hashlab_encoders::{Draws, Encoder, Norm, TrainableEncoder, find_image};
 use hashlab_kernels::{backward, device};
@@ -16,7 +17,7 @@ use serde_json::json;
 
 use crate::finetune::{Stopper, bits, read};
 use crate::squares::Squares;
-use crate::{Notes, PROBE, changed, config, execute_on, result, table};
+use crate::{Notes, PROBE, changed, config, execute_at, result, table};
 
 /// A linear map of the pixels with dropout in front of it.
 struct Dropping {
@@ -26,10 +27,10 @@ struct Dropping {
 const SIDE: usize = 8;
 
 impl Dropping {
-    fn open() -> Self {
+    fn open(device: &Device) -> Self {
         let mut rng = stream(0, "dropping", &[]);
         let values: Vec<f32> = (0..SIDE * SIDE * 3 * 5).map(|_| rng.normal() as f32).collect();
-        let weight = Tensor::from_vec(values, (SIDE * SIDE * 3, 5), device::for_tests()).unwrap();
+        let weight = Tensor::from_vec(values, (SIDE * SIDE * 3, 5), device).unwrap();
         Self { weight: Var::from_tensor(&weight).unwrap() }
     }
 }
@@ -61,22 +62,30 @@ impl TrainableEncoder for Dropping {
     }
 }
 
+/// The most devices of a test.
+const MOST: usize = 3;
+
+/// Devices of the tests.
+fn devices() -> Vec<Device> {
+    device::devices_from(device::for_tests(), MOST).unwrap_or_else(|_| vec![Device::Cpu; MOST])
+}
+
 /// The probe on a network on `count` devices.
-fn on_devices(count: usize, open: impl Fn() -> Box<dyn TrainableEncoder>) -> WithEncoder {
-    let devices = device::several(device::for_tests(), count).unwrap();
-    let network = Replicas::open(&devices, |_| Ok(open())).unwrap();
+fn on_devices(count: usize, open: impl Fn(&Device) -> Box<dyn TrainableEncoder>) -> WithEncoder {
+    let devices = devices();
+    let network = Replicas::open(&devices[..count], |device| Ok(open(device))).unwrap();
     let dim = network.network().dim();
-    let cx = BuildContext { device: device::for_tests().clone(), ..BuildContext::of_images(8, dim) };
+    let cx = BuildContext { device: devices[0].clone(), ..BuildContext::of_images(8, dim) };
     let AnyMethod::Trained(method) = PROBE.build(&Settings::new(), &cx).unwrap() else { panic!("it is deep") };
-    WithEncoder::new(method, ByModality::one(Modality::Image, (network, 1.0)), device::for_tests())
+    WithEncoder::new(method, ByModality::one(Modality::Image, (network, 1.0)), &devices[0])
 }
 
-fn resnet() -> Box<dyn TrainableEncoder> {
-    (find_image("resnet18").unwrap().train.unwrap())(None, 0, Norm::Frozen, device::for_tests()).unwrap()
+fn resnet(device: &Device) -> Box<dyn TrainableEncoder> {
+    (find_image("resnet18").unwrap().train.unwrap())(None, 0, Norm::Frozen, device).unwrap()
 }
 
-fn dropping() -> Box<dyn TrainableEncoder> {
-    Box::new(Dropping::open())
+fn dropping(device: &Device) -> Box<dyn TrainableEncoder> {
+    Box::new(Dropping::open(device))
 }
 
 /// A step's batch of `n` items, two views of each.
@@ -84,10 +93,7 @@ fn batch(n: usize, side: usize) -> Batch {
     let view = |number: u64| {
         let mut rng = stream(0, "images", &[number]);
         let values: Vec<f32> = (0..n * side * side * 3).map(|_| rng.normal() as f32).collect();
-        View {
-            modality: Modality::Image,
-            x: Tensor::from_vec(values, (n, side, side, 3), device::for_tests()).unwrap(),
-        }
+        View { modality: Modality::Image, x: Tensor::from_vec(values, (n, side, side, 3), &devices()[0]).unwrap() }
     };
     Batch { items: (0..n as u32).collect(), views: vec![view(0), view(1)], labels: None }
 }
@@ -101,7 +107,8 @@ fn step(method: &mut WithEncoder, batch: &Batch) -> (f32, BTreeMap<String, Tenso
     for group in method.param_groups() {
         for (index, (name, var)) in group.vars.iter().enumerate() {
             let copies = group.copies.iter().filter_map(|copy| found.get(&copy[index]));
-            let sum = found.get(var).into_iter().chain(copies).fold(var.zeros_like().unwrap(), |a, b| (a + b).unwrap());
+            let copies = copies.map(|grad| device::on_device(grad, var.device()).unwrap());
+            let sum = found.get(var).cloned().into_iter().chain(copies).reduce(|a, b| (a + b).unwrap()).unwrap();
             sums.insert(name.clone(), sum);
         }
     }
@@ -117,10 +124,10 @@ fn apart(found: &Tensor, expected: &Tensor) -> f64 {
 /// With dropout, whose masks are those of one device, and with more devices than items.
 #[test]
 fn a_step_has_the_gradients_of_one_device() {
-    for (open, n, side) in [(resnet as fn() -> _, 5, 32), (dropping, 5, SIDE), (dropping, 1, SIDE)] {
+    for (open, n, side) in [(resnet as fn(&Device) -> _, 5, 32), (dropping, 5, SIDE), (dropping, 1, SIDE)] {
         let batch = batch(n, side);
         let (loss, expected) = step(&mut on_devices(1, open), &batch);
-        for devices in [2, 3] {
+        for devices in 2..=MOST {
             let (other, found) = step(&mut on_devices(devices, open), &batch);
             assert!((loss - other).abs() <= 1e-6 * loss.abs(), "{loss} {other}");
             assert_eq!(found.len(), expected.len());
@@ -175,7 +182,8 @@ fn assert_copies_are_alike(method: &WithEncoder) {
     let groups = method.param_groups();
     let copied = groups.iter().filter(|group| !group.copies.is_empty());
     for ((_, var), copy) in copied.flat_map(|group| group.vars.iter().zip(&group.copies[0])) {
-        assert_eq!(apart(copy.as_tensor(), var.as_tensor()), 0.0);
+        let copy = device::on_device(copy.as_tensor(), var.device()).unwrap();
+        assert_eq!(apart(&copy, var.as_tensor()), 0.0);
     }
     assert!(groups.iter().any(|group| group.copies.len() == 1));
 }
@@ -192,11 +200,13 @@ fn on_two() -> RunConfig {
 fn a_run_on_two_devices_ends_as_one_that_was_stopped() {
     let config = on_two();
     let mut whole = Stopper::after(usize::MAX);
-    let ended = result(execute_on(&Squares::new(), (&config, &PROBE), &mut whole, None).unwrap());
+    let ended = result(execute_at(&devices()[0], &Squares::new(), (&config, &PROBE), &mut whole, None).unwrap());
     let mut stopped = Stopper::after(5);
-    execute_on(&Squares::new(), (&config, &PROBE), &mut stopped, None).unwrap();
+    execute_at(&devices()[0], &Squares::new(), (&config, &PROBE), &mut stopped, None).unwrap();
     let mut resumed = Stopper::after(usize::MAX);
-    let other = execute_on(&Squares::new(), (&config, &PROBE), &mut resumed, stopped.checkpoint.as_deref()).unwrap();
+    let other =
+        execute_at(&devices()[0], &Squares::new(), (&config, &PROBE), &mut resumed, stopped.checkpoint.as_deref())
+            .unwrap();
     assert_eq!(ended.test, result(other).test);
     let [whole, resumed] = [whole, resumed].map(|stopper| bits(&read(&stopper.checkpoint.unwrap())));
     assert_eq!(whole, resumed);

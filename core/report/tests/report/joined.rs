@@ -102,6 +102,8 @@ fn what_has_no_joined_form_is_refused() {
     assert!(matches!(joined(&both, &options(Format::Jsonl)), Err(ReportError::JsonlOfSeveral)));
     let all = Options { all: true, ..options(Format::Text) };
     assert!(matches!(joined(&both, &all), Err(ReportError::AllOfSeveral)));
+    let timed = Options { latency: true, ..options(Format::Text) };
+    assert!(matches!(joined(&both, &timed), Err(ReportError::TimesOfSeveral)));
     let mut other = two_tasks();
     other.header.definition = Definition::MinDivisor;
     let error = joined(&[sweep(), other], &options(Format::Text)).unwrap_err().to_string();

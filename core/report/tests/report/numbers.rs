@@ -70,11 +70,11 @@ fn latencies_are_written_on_request() {
     for all in [false, true] {
         let asked = Options { all, latency: true, ..options(Format::Markdown) };
         let text = rendered(&sweep, &asked);
-        let (_, table) = text.split_once("Latency: encoding of an item / search of a query").unwrap();
+        let (_, table) = text.split_once("Time of an item in the encoding / of a query in the search").unwrap();
         assert!(table.contains("| 2345 / 7.2 |"), "{table}");
         let plain = rendered(&sweep, &Options { latency: false, ..asked.clone() });
-        assert!(text.starts_with(plain.as_str()) && !plain.contains("Latency"));
-        assert!(!rendered(&sweep, &Options { times: false, ..asked }).contains("Latency"));
+        assert!(text.starts_with(plain.as_str()) && !plain.contains("of a query in the search"));
+        assert!(!rendered(&sweep, &Options { times: false, ..asked }).contains("of a query in the search"));
     }
     let column = csv_column(&sweep, &[], "search_query_seconds", false);
     assert!((column[0].parse::<f64>().unwrap() - 7.24e-6).abs() < 1e-12);
