@@ -45,7 +45,7 @@ pub struct Settings {
     /// as MATLAB's mark and the axis of three colors say.
     pub pixel_order: Option<PixelOrder>,
     /// File of `dir` with features of texts, such as bags of words (`YAll`), e.g. `mirflickr25k-yall.mat`, beside `images`; they
-    /// take the place of captions, with `encoder = "none"` in [text]. `FILE#NAME` names an array of a file of several.
+    /// take the place of captions, with `encoder = "none"` in `[text]`. `FILE#NAME` names an array of a file of several.
     pub texts: Option<String>,
     /// File of `dir` with the labels. Not set: label.mat.
     pub labels: Option<String>,

@@ -203,7 +203,7 @@ pub(crate) struct DeviceArgs {
 #[derive(clap::Args, Clone)]
 pub(crate) struct DevicesArgs {
     /// Where to compute: cpu, cuda, cuda:N, N counting the visible GPUs from 0, or several GPUs, e.g. cuda:0,cuda:1, of
-    /// which each run gets one, or as many as `devices` in [train] says
+    /// which each run gets one, or as many as `train.devices` says
     #[arg(long = "device", value_name = "DEVICE", env = "HASHLAB_DEVICE", default_value_t)]
     pub(crate) names: Devices,
     /// Runs at once on each GPU [default: 4, but at most one per core in all]

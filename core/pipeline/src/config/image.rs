@@ -45,8 +45,8 @@ pub struct ImageConfig {
     /// `finetune`: factor on the learning rate for the network.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub lr_scale: f64,
-    /// `finetune`: batch norms use the statistics of the `batch`, or stay `frozen`, as they must with several `devices` in
-    /// [train], or where the weights file has folded them into the convolutions. Weights of such a file hold the scale of
+    /// `finetune`: batch norms use the statistics of the `batch`, or stay `frozen`, as they must with `train.devices`
+    /// above 1, or where the weights file has folded them into the convolutions. Weights of such a file hold the scale of
     /// the norm, so they learn at other rates than those of a file with the norms apart.
     pub norm: NormMode,
     /// Digest of the weights; filled in when the experiment is planned.
