@@ -123,7 +123,7 @@ pub(crate) struct TableOptions {
     /// Omit times and memory, so that repeated sweeps print identical tables
     #[arg(long)]
     pub(crate) no_times: bool,
-    /// Add the times of an item in the encoding and of a query in the search (CSV and JSON always have them)
+    /// Add the times of an item in the encoding and of a query in the search (CSV and JSON always do)
     #[arg(long, conflicts_with = "no_times")]
     pub(crate) latency: bool,
     /// Metric to print in the place of the default ones, e.g. map_at_k_min_divisor, precision_radius2, ndcg_at_k (repeatable)

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use hashlab_app::{PlannedSweep, Preview, bad_input};
 use hashlab_exec::engines::{HyperQueueJob, HyperQueueProfile, KubernetesJob, KubernetesProfile};
+use hashlab_pipeline::device_count;
 use hashlab_settings::{Params, Schema, parse};
 use hashlab_sweep::{read_file, read_table};
 
@@ -45,6 +46,7 @@ pub(super) fn kubernetes(
     if left(preview).next().is_none() {
         return Ok(String::new());
     }
+    check_gpus(profile.gpus, preview)?;
     let pack = profile.pack();
     let command = context.exec_command(&args.experiment);
     let command = command.with(on_gpus(profile.gpus));
@@ -62,6 +64,7 @@ pub(super) fn hyperqueue(
     preview: &Preview<'_>,
 ) -> Result<String> {
     let profile: HyperQueueProfile = profile(args)?;
+    check_gpus(profile.gpus, preview)?;
     let command = context.exec_command(&args.experiment).with(on_gpus(profile.gpus));
     let runs: Vec<&str> = left(preview).map(|run| run.run.id.0.as_str()).collect();
     if runs.is_empty() {
@@ -69,6 +72,18 @@ pub(super) fn hyperqueue(
     }
     let commands = runs.chunks(profile.pack()).map(|runs| command.with(named(runs)).words).collect();
     Ok(HyperQueueJob { sweep: &planned.plan.name, profile: &profile, commands, env: &command.env }.render())
+}
+
+/// Refuses tasks with fewer GPUs than a run trains its encoders on. Without GPUs a run does so on the processor.
+fn check_gpus(gpus: usize, preview: &Preview<'_>) -> Result<()> {
+    let most = left(preview).map(|run| device_count(run.run.template())).try_fold(1, |most, one| Ok(most.max(one?)));
+    let most: usize = most.map_err(|error: anyhow::Error| error)?;
+    if gpus > 0 && gpus < most {
+        return Err(bad_input(format!(
+            "`devices = {most}` in [train] needs `gpus = {most}` in the profile, which has {gpus}"
+        )));
+    }
+    Ok(())
 }
 
 /// Arguments that name runs.

@@ -67,8 +67,7 @@ impl Devices {
         Ok(())
     }
 
-    /// The device as the process of a run names it. Of several GPUs it sees
-    /// those that it uses, by numbers of their own.
+    /// The device as the process of a run names it. Of several GPUs it sees those that it uses, by numbers of their own.
     pub(crate) fn of_worker(&self) -> DeviceName {
         match self.0.as_slice() {
             [one] => *one,

@@ -88,7 +88,7 @@ impl PlannedSweep {
         match options.devices.open(most) {
             // It may lie elsewhere, and nothing is left to compute.
             Err(DeviceError::Unavailable(..)) if pending.is_empty() => {}
-            opened => opened?, // workers open it themselves
+            opened => opened.map_err(|error| of_devices(error, most))?, // workers open it themselves
         }
         check_places(workspace, &pending)?;
         // From here on, a signal leaves runs that go on from where they were.
@@ -242,7 +242,7 @@ impl PlannedSweep {
         check_data(workspace, &pending)?;
         let most = most_devices(&pending)?;
         options.devices.check_count(most)?;
-        options.devices.open(most)?;
+        options.devices.open(most).map_err(|error| of_devices(error, most))?;
         check_places(workspace, &pending)?;
         let stop = StopRequests::install().context("cannot listen to signals")?;
         let dir = workspace.dirs.store().sweep(&self.plan.name)?.plan(&self.plan.digest())?;
@@ -447,6 +447,16 @@ fn check_room(workspace: &Workspace, cache: &FeatureCache, pending: &[PendingRun
 fn templates<'p>(pending: &'p [PendingRun<'p>]) -> impl Iterator<Item = &'p PlannedRun> {
     let groups = pending.chunk_by(|a, b| a.run.shares_template(b.run));
     groups.map(|group| group[0].run)
+}
+
+/// An error of one of the devices that a run uses, which the user need not have named.
+fn of_devices(error: DeviceError, most: usize) -> anyhow::Error {
+    let error = anyhow::Error::from(error);
+    if most == 1 {
+        error
+    } else {
+        error.context(format!("`devices = {most}` in [train] asks for {most} GPUs in a row"))
+    }
 }
 
 /// The largest number of devices that a run uses.

@@ -232,8 +232,9 @@ fn latencies(layout: &Layout<'_>) -> Table {
         let rows = rows.map(|row| [Content::plain(row.label)].into_iter().chain(row.cells.iter().map(cell)).collect());
         (method_headings(layout.comparison, any_task), rows.collect())
     };
-    let what = "encoding: the time of all items divided by their number, on all threads of the run, without the encoder \
-                where its features are stored; search: the ten nearest items of a query in the database, by one thread";
+    let what = "encoding: the time of all images and texts divided by their number, on all threads of the run, without \
+                the encoder where its features are stored; search: the ten nearest items of a query in the database, by \
+                one thread, median of up to 101 queries; both by the method's own encoding";
     Table {
         title: "Time of an item in the encoding / of a query in the search, µs".to_owned(),
         columns,

@@ -13,10 +13,12 @@ pub const PRIMARY_METRIC: &str = "map_at_k";
 /// Key of the numbers of items by role in the provenance of a run.
 pub const SPLIT: &str = "split";
 
-/// Key, among the seconds of a run, of the time in which an item is encoded, in a batch with others.
+/// Key, among the seconds of a run, of the time in which an item is encoded, in a batch with others: that of all items of
+/// all modalities, by their number.
 pub const ENCODE_ITEM: &str = "encode_item";
 
-/// Key, among the seconds of a run, of the time in which one thread finds the ten nearest items of a query.
+/// Key, among the seconds of a run, of the time in which one thread finds the ten nearest items of a query: the median
+/// of some queries, averaged over tasks.
 pub const SEARCH_QUERY: &str = "search_query";
 
 fn default_primary() -> Name {

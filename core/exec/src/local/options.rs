@@ -21,8 +21,8 @@ pub struct LocalOptions {
     pub threads: Option<NonZeroUsize>,
     /// Whether runs compute on a GPU, which they share with the cores.
     pub gpu: bool,
-    /// GPUs among which jobs are divided, each as `CUDA_VISIBLE_DEVICES` names it; a job sees as many as it uses. Without any,
-    /// jobs see what this process sees.
+    /// GPUs among which jobs are divided, each as `CUDA_VISIBLE_DEVICES` names it; a job sees as many as it uses. Without
+    /// any, jobs see what this process sees.
     pub gpus: Vec<String>,
     /// Memory in bytes that jobs may take together, as far as it is known what they take; `None` without a limit.
     pub memory: Option<u64>,
@@ -63,6 +63,13 @@ impl LocalOptions {
         self.jobs.unwrap_or(if self.gpu { self.cores.min(gpu_jobs) } else { self.cores })
     }
 
+    /// All slots of as many GPUs as the job uses, if it uses several: as many GPUs then have a slot for it, whichever
+    /// slots are taken.
+    fn slots_of_gpus(&self, job: &Job) -> Option<NonZeroUsize> {
+        let used = job.gpus.min(self.gpus.len());
+        (used > 1).then(|| NonZeroUsize::new(self.capacity().get() * used / self.gpus.len())).flatten()
+    }
+
     /// Separate runs use cores better than the threads of one run, so a small run has one thread. A run on all cores
     /// divides them only with as many others as the user asks for. A stage runs alone.
     pub(super) fn share(&self, job: &Job) -> Share {
@@ -76,8 +83,13 @@ impl LocalOptions {
             Cores::All if self.jobs.is_some() => (NonZeroUsize::MIN, divided),
             Cores::All => (capacity, self.cores),
         };
-        // A run on several GPUs takes a slot of each.
-        let slots = slots.max(NonZeroUsize::new(job.gpus.min(self.gpus.len())).unwrap_or(slots).min(capacity));
+        let (slots, threads) = match self.slots_of_gpus(job) {
+            Some(several) if several > slots => {
+                let threads = NonZeroUsize::new(self.cores.get() * several.get() / capacity).unwrap_or(threads);
+                (several, threads.max(NonZeroUsize::MIN))
+            }
+            _ => (slots, threads),
+        };
         Share { slots, threads: self.threads.map_or(threads, |most| most.min(threads)) }
     }
 }
@@ -128,21 +140,22 @@ mod tests {
     }
 
     #[test]
-    fn a_run_on_several_gpus_takes_a_slot_of_each() {
-        let gpus = ["0", "1"].map(str::to_owned).to_vec();
-        for (per_gpu, expected) in [(1, 2), (3, 2)] {
+    fn a_run_on_several_gpus_takes_their_slots_and_cores() {
+        let share = |gpus: usize, per_gpu: usize, used: usize| {
             let options = LocalOptions {
-                jobs: NonZeroUsize::new(2 * per_gpu),
+                cores: NonZeroUsize::new(8).unwrap(),
+                jobs: NonZeroUsize::new(gpus * per_gpu),
                 gpu: true,
-                gpus: gpus.clone(),
+                gpus: (0..gpus).map(|gpu| gpu.to_string()).collect(),
                 ..LocalOptions::default()
             };
-            let slots = |job: Job| options.share(&job).slots.get();
-            assert_eq!(slots(run().on_all_cores().with_gpus(2)), expected);
-            assert_eq!(slots(run()), 1);
-        }
-        let options = LocalOptions { jobs: NonZeroUsize::new(2), ..LocalOptions::default() };
-        assert_eq!(options.share(&run().with_gpus(2)).slots.get(), 1, "without GPUs to divide");
+            let share = options.share(&run().on_all_cores().with_gpus(used));
+            (share.slots.get(), share.threads.get())
+        };
+        assert_eq!(share(2, 1, 2), (2, 8));
+        assert_eq!(share(4, 2, 2), (4, 4));
+        assert_eq!(share(4, 2, 1), (1, 1));
+        assert_eq!(share(0, 1, 2), (4, 8), "GPUs that are not divided are all seen: it runs alone");
     }
 
     #[test]
