@@ -14,11 +14,10 @@ class Model(nn.Module):
 
     def __init__(self, dims, bits, params):
         super().__init__()
-        switches = {"loss": "original", "progressive": False, "input": "mean"}
-        switches |= {"batch_attention": False, "drop_last": False}
+        switches = {"loss": "original", "progressive": False, "batch_attention": False, "drop_last": False}
         other = {key: params[key] for key in switches if params[key] != switches[key]}
-        if other:
-            raise NotImplementedError(f"this peer has no {other}")
+        if other or params["input"] == "zeros":
+            raise NotImplementedError(f"this peer has no {other or 'zeros as input'}")
         self.params = params
         self.fusion = Fusion(dims, params)
         for modality in MODALITIES:
@@ -59,10 +58,10 @@ class Model(nn.Module):
         self.counted.zero_()
 
     def encode(self, features, modality):
-        """Codes of items of which only `modality` is known: the mean of training items stands for the other one."""
+        """Codes of items with their other modality, or with the mean of training items in its place."""
         known = features[modality]
         given = {other: getattr(self, f"{other}_mean").expand(len(known), -1) for other in MODALITIES}
-        halves = self.fusion({**given, modality: known})
+        halves = self.fusion(features if self.params["input"] == "paired" else {**given, modality: known})
         return self.head(modality)(halves[MODALITIES.index(modality)])
 
 
