@@ -62,6 +62,7 @@ pub fn file(path: &str) -> Option<Vec<u8>> {
         ("tokenizer.json", name) if name.starts_with("clip") => CLIP_TOKENIZER.into(),
         ("tokenizer.json", _) => word_pieces().to_string().into_bytes(),
         (_, "minilm") => formula::file(&formula::bert::tensors(MINILM), &[]),
+        (_, "bert_base") => formula::file(&formula::bert::tensors(BERT_BASE), &[]),
         (_, name) if name.starts_with("clip") => formula::file(&clip(name), &[]),
         (_, name) => formula::file(&formula::tensors(name), &[]),
     })
@@ -69,6 +70,9 @@ pub fn file(path: &str) -> Option<Vec<u8>> {
 
 const MINILM: formula::bert::Sizes =
     formula::bert::Sizes { words: WORDS.len(), positions: 512, dim: 384, hidden: 1536, blocks: 6 };
+
+const BERT_BASE: formula::bert::Sizes =
+    formula::bert::Sizes { words: WORDS.len(), positions: 512, dim: 768, hidden: 3072, blocks: 12 };
 
 /// The words of a small tokenizer; what it does not know is `[UNK]`.
 const WORDS: [&str; 11] =

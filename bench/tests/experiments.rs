@@ -75,10 +75,10 @@ impl Lab {
         let has = |key: &str| text.contains(&format!("\n{key} =")) || text.contains(&format!(" {key} ="));
         let sized = !text.contains("clip_vit");
         let mut args = vec!["sweep", name, "--offline", "--no-times", "--jobs", "1"];
-        // Where methods have batches or lengths of their own, these tell their rows apart.
+        // Where rows have values of their own, these tell them apart.
         let once = |key: &str| text.matches(&format!("{key} =")).count() == 1;
         let fits = |key: &str| match key {
-            "batch_size" | "bits" => once(key),
+            "batch_size" | "bits" | "validate_every" => once(key),
             "image_size" => has(key) && sized,
             _ => has(key),
         };
