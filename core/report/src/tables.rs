@@ -232,14 +232,16 @@ fn latencies(layout: &Layout<'_>) -> Table {
         let rows = rows.map(|row| [Content::plain(row.label)].into_iter().chain(row.cells.iter().map(cell)).collect());
         (method_headings(layout.comparison, any_task), rows.collect())
     };
-    let what = "encoding: the time of all images and texts divided by their number, on all threads of the run, without \
-                the encoder where its features are stored; search: the ten nearest items of a query in the database, by \
-                one thread, median of up to 101 queries; both by the method's own encoding";
+    let what = [
+        "encoding: mean over images and texts, without the encoder where its features are stored",
+        "search: the ten nearest items of the database, by one thread; median over queries",
+    ]
+    .map(str::to_owned);
     Table {
         title: "Time of an item in the encoding / of a query in the search, µs".to_owned(),
         columns,
         rows,
-        remarks: [what.to_owned()].into_iter().chain(devices(layout)).collect(),
+        remarks: what.into_iter().chain(devices(layout)).collect(),
         ..Table::default()
     }
 }
