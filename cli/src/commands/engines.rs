@@ -76,8 +76,7 @@ pub(super) fn hyperqueue(
 
 /// Refuses tasks with fewer GPUs than a run trains its encoders on. Without GPUs a run does so on the processor.
 fn check_gpus(gpus: usize, preview: &Preview<'_>) -> Result<()> {
-    let most = left(preview).map(|run| device_count(run.run.template())).try_fold(1, |most, one| Ok(most.max(one?)));
-    let most: usize = most.map_err(|error: anyhow::Error| error)?;
+    let most = left(preview).try_fold(1, |most, run| anyhow::Ok(most.max(device_count(run.run.template())?)))?;
     if gpus > 0 && gpus < most {
         return Err(bad_input(format!(
             "`devices = {most}` in [train] needs `gpus = {most}` in the profile, which has {gpus}"

@@ -92,6 +92,11 @@ fn several_devices_need_an_encoder_to_train_and_frozen_norms() {
     let one = BOTH.replace("label = \"frozen\"", "label = \"frozen\"\ntrain = { epochs = 4 }");
     let both = one.replace("finetune = true", "finetune = true }\ntrain = { epochs = 4, devices = 2");
     let lab = Lab::with(&both);
+    std::fs::write(lab.path("task.toml"), "gpus = 1\n").unwrap();
+    for engine in ["k8s", "hq"] {
+        let refused = lab.refused(&["plan", FILE, "--format", engine, "--profile", "task.toml"]);
+        assert!(refused.contains("`devices = 2` in [train] needs `gpus = 2` in the profile"), "{refused}");
+    }
     lab.ok(&["sweep", FILE, "--no-times"]);
     let trained = both.replace("[[method]]\nname = \"cibhash\"\nlabel = \"frozen\"\ntrain = { epochs = 4 }\n", "");
     let normed = trained.replace("finetune = true", "finetune = true, encoder = \"resnet18\"");

@@ -6,11 +6,11 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use hashlab_data::{ByModality, Dataset, Modality, Task};
 use hashlab_eval::{Codes, LabelSets};
-use hashlab_store::{CodeProfile, QueryResults, RunConfig, RunResult, SPLIT, Status};
+use hashlab_store::{CodeProfile, QueryResults, RunConfig, RunResult, SEARCH_QUERY, SPLIT, Status};
 
 use crate::evaluator::{AllCodes, Side, tested};
 
-use super::record::{bit_profiles, statistics, task_results};
+use super::record::{bit_profiles, mean, statistics, task_results};
 use super::setup::{options, split_of};
 
 /// Codes of one modality's items, in the order of a protocol or of the data set.
@@ -61,11 +61,13 @@ pub fn measure_external(
     let (mut reports, mut queries) = (BTreeMap::new(), QueryResults::default());
     let all = AllCodes { codes: codes.map(|_, codes| codes.joined()), time: Default::default() };
     let mut profile = CodeProfile { bits: bit_profiles(&all), ..CodeProfile::default() };
+    let mut searches = Vec::new();
     for task in Task::of(&of_sides.modalities().collect::<Vec<_>>()) {
         let side = |modality| of_sides.get(modality).expect("tasks are between the modalities of the codes");
         let query = Side { items: &split.query, codes: &side(task.query).0, labels: sets(&query_labels)? };
         let database = Side { items: &split.database, codes: &side(task.database).1, labels: sets(&database_labels)? };
         let found = tested(&query, &database, &options)?;
+        searches.push(found.search.as_secs_f64());
         reports.insert(task, found.report);
         queries.tasks.insert(task, found.queries);
         profile.distances.insert(task, found.distances);
@@ -73,7 +75,7 @@ pub fn measure_external(
     result.primary = options.definition.metric().into();
     result.test = task_results(reports, true);
     result.codes = statistics(&all);
-    result.seconds = [("evaluate", started.elapsed().as_secs_f64())].into();
+    result.seconds = [("evaluate", started.elapsed().as_secs_f64()), (SEARCH_QUERY, mean(&searches))].into();
     Ok(ExternalResult { result, queries, profile })
 }
 

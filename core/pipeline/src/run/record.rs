@@ -76,7 +76,7 @@ pub(super) fn evaluated(
     Ok(RunEnd::Result { result: Box::new(result), model, queries: Some(queries), profile: Some(profile) })
 }
 
-fn mean(values: &[f64]) -> f64 {
+pub(super) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
