@@ -159,8 +159,8 @@ fn an_encoder_that_cannot_be_trained() {
 }
 
 #[test]
-fn an_encoder_that_is_to_be_trained_in_bf16() {
-    assert_snapshot!(sweep_with("\"convnet\"", "\"convnet\"\ndtype = \"bf16\"\nfinetune = true"));
+fn batch_norms_that_are_to_be_trained_in_bf16() {
+    assert_snapshot!(sweep_with("\"convnet\"", "\"resnet18\"\ndtype = \"bf16\"\nfinetune = true"));
 }
 
 #[test]

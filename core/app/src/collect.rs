@@ -221,6 +221,7 @@ fn text_summary(settings: &Settings) -> Result<EncoderSummary> {
     let mut summary = EncoderSummary::frozen(&config.encoder, weights(config.digest));
     summary.pooling = config.pooling.map(|pooling| Pooling::from(pooling).name().to_owned());
     summary.max_tokens = config.max_tokens;
+    summary.dtype = text(&config.dtype)?;
     summary.cache_dtype = config.cache_dtype.to_string();
     summary.finetuning = config.finetune.then_some(Finetuning { lr_scale: config.lr_scale, norm: None });
     Ok(summary)

@@ -28,7 +28,7 @@ pub const ENTRY: ImageEntry = ImageEntry {
     preprocess: Preprocess::SQUEEZED,
     published: None,
     open: |weights, _, place| frozen("alexnet", (weights, place), AlexNet::new),
-    train: Some(|weights, seed, norm, device| trainable("alexnet", (weights, seed, norm, device.into()), AlexNet::new)),
+    train: Some(|weights, seed, norm, place| trainable("alexnet", (weights, seed, norm, place), AlexNet::new)),
     cut: None,
 };
 

@@ -37,7 +37,7 @@ pub const MINILM: TextEntry = TextEntry {
     poolings: &[Pooling::Mean, Pooling::First, Pooling::Pooler],
     published: Some(crate::published::MINILM),
     open: |entry, weights, pooling, place| Ok(published(entry, weights, pooling, Mode::Frozen(place))?),
-    train: Some(|entry, weights, pooling, device| published(entry, weights, pooling, Mode::Trained(device))),
+    train: Some(|entry, weights, pooling, place| published(entry, weights, pooling, Mode::Trained(place))),
 };
 
 /// The registration of BERT base.

@@ -37,7 +37,7 @@ pub const VIT_B_32: ImageEntry = ImageEntry {
     preprocess: Preprocess { filter: Filter::Bicubic, crop: Some(1.0) },
     published: Some(crate::published::CLIP_VIT_B_32),
     open: |weights, _, place| Ok(published("clip_vit_b_32", weights, 32, Mode::Frozen(place))?),
-    train: Some(|weights, _, _, device| published("clip_vit_b_32", weights, 32, Mode::Trained(device))),
+    train: Some(|weights, _, _, place| published("clip_vit_b_32", weights, 32, Mode::Trained(place))),
     cut: None,
 };
 
@@ -47,7 +47,7 @@ pub const VIT_B_16: ImageEntry = ImageEntry {
     doc: "CLIP ViT-B/16: 512 features, in one space with its text encoder's",
     published: Some(crate::published::CLIP_VIT_B_16),
     open: |weights, _, place| Ok(published("clip_vit_b_16", weights, 16, Mode::Frozen(place))?),
-    train: Some(|weights, _, _, device| published("clip_vit_b_16", weights, 16, Mode::Trained(device))),
+    train: Some(|weights, _, _, place| published("clip_vit_b_16", weights, 16, Mode::Trained(place))),
     ..VIT_B_32
 };
 
@@ -64,7 +64,7 @@ pub const TEXT_VIT_B_32: TextEntry = TextEntry {
     poolings: &[Pooling::Last],
     published: Some(crate::published::TEXT_CLIP_VIT_B_32),
     open: |entry, weights, _, place| Ok(published_text(entry, weights, Mode::Frozen(place))?),
-    train: Some(|entry, weights, _, device| published_text(entry, weights, Mode::Trained(device))),
+    train: Some(|entry, weights, _, place| published_text(entry, weights, Mode::Trained(place))),
 };
 
 /// The registration of ViT-B/16's text network.

@@ -27,8 +27,8 @@ pub const ENTRY: ImageEntry = ImageEntry {
     preprocess: Preprocess::SQUEEZED,
     published: None,
     open: |weights, seed, place| drawn("convnet", seed, without(weights, place)?, ConvNet::new),
-    train: Some(|weights, seed, norm, device| {
-        trainable("convnet", (None, seed, norm, without(weights, device.into())?), ConvNet::new)
+    train: Some(|weights, seed, norm, place| {
+        trainable("convnet", (None, seed, norm, without(weights, place)?), ConvNet::new)
     }),
     cut: None,
 };

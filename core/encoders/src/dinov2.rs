@@ -32,7 +32,7 @@ pub const S_14: ImageEntry = ImageEntry {
     preprocess: Preprocess { filter: Filter::Bicubic, crop: Some(0.875) },
     published: Some(crate::published::DINOV2_S_14),
     open: |weights, _, place| Ok(published("dinov2_s_14", weights, 384, Mode::Frozen(place))?),
-    train: Some(|weights, _, _, device| published("dinov2_s_14", weights, 384, Mode::Trained(device))),
+    train: Some(|weights, _, _, place| published("dinov2_s_14", weights, 384, Mode::Trained(place))),
     cut: None,
 };
 
@@ -43,7 +43,7 @@ pub const B_14: ImageEntry = ImageEntry {
     dim: 768,
     published: Some(crate::published::DINOV2_B_14),
     open: |weights, _, place| Ok(published("dinov2_b_14", weights, 768, Mode::Frozen(place))?),
-    train: Some(|weights, _, _, device| published("dinov2_b_14", weights, 768, Mode::Trained(device))),
+    train: Some(|weights, _, _, place| published("dinov2_b_14", weights, 768, Mode::Trained(place))),
     ..S_14
 };
 

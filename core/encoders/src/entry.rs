@@ -1,6 +1,6 @@
 //! Registration of encoders.
 
-use candle_core::{DType, Device};
+use candle_core::Device;
 use hashlab_hub::Published;
 use hashlab_image::{Filter, Step, Transform};
 
@@ -172,25 +172,23 @@ pub type Tail = fn(Option<&Weights>, &Device) -> Result<Box<dyn TrainableEncoder
 /// Builds an encoder of images at a place from a weights file, or from a seed if it needs none.
 pub type OpenImage = fn(Option<&Weights>, u64, Place<'_>) -> Result<Box<dyn Encoder>, EncoderError>;
 
-/// Builds an encoder of images to be trained on a device, in f32, from a weights file or, without one, from draws under
-/// a seed.
-pub type TrainImage = fn(Option<&Weights>, u64, Norm, &Device) -> Result<Box<dyn TrainableEncoder>, EncoderError>;
+/// Builds an encoder of images to be trained at a place, from a weights file or, without one, from draws under a seed.
+pub type TrainImage = fn(Option<&Weights>, u64, Norm, Place<'_>) -> Result<Box<dyn TrainableEncoder>, EncoderError>;
 
 /// Whether a network with pretrained weights is frozen or trained.
 #[derive(Clone, Copy, Debug)]
 pub enum Mode<'a> {
     /// Frozen, at a place.
     Frozen(Place<'a>),
-    /// Trained on a device, in f32.
-    Trained(&'a Device),
+    /// Trained, at a place.
+    Trained(Place<'a>),
 }
 
 impl<'a> Mode<'a> {
-    /// Device of the tensors.
+    /// Device and type of the tensors.
     pub(crate) fn place(self) -> Place<'a> {
         match self {
-            Self::Frozen(place) => place,
-            Self::Trained(device) => Place { device, dtype: DType::F32 },
+            Self::Frozen(place) | Self::Trained(place) => place,
         }
     }
 }

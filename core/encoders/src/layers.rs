@@ -37,7 +37,7 @@ impl<'a> Pass<'a> {
         let Some(draws) = &mut self.0 else { return Ok(x.clone()) };
         let (mut stream, keep) = (draws(name, x.elem_count()), (1.0 / (1.0 - p)) as f32);
         let mask: Vec<f32> = (0..x.elem_count()).map(|_| if stream.bernoulli(p) { 0.0 } else { keep }).collect();
-        x * Tensor::from_vec(mask, x.shape(), x.device())?
+        x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?
     }
 }
 

@@ -158,7 +158,7 @@ pub trait Encoder: Send + Sync {
 ///     preprocess: Preprocess::SQUEEZED,
 ///     published: None,
 ///     open: |weights, seed, place| Ok(Box::new(MeanColor::drawn(weights, seed, place.device)?)),
-///     train: Some(|weights, seed, _, device| Ok(Box::new(MeanColor::drawn(weights, seed, device)?))),
+///     train: Some(|weights, seed, _, place| Ok(Box::new(MeanColor::drawn(weights, seed, place.device)?))),
 ///     cut: None,
 /// });
 ///
@@ -166,7 +166,7 @@ pub trait Encoder: Send + Sync {
 /// let images = Tensor::rand(0f32, 1., (2, 32, 32, 3), &Device::Cpu)?;
 /// assert_eq!(frozen.forward(&images)?.dims(), [2, 8]);
 /// let train = ENTRY.image().and_then(|entry| entry.train).expect("it can be trained");
-/// let trainable = train(None, 0, hashlab_encoders::Norm::Frozen, &Device::Cpu)?;
+/// let trainable = train(None, 0, hashlab_encoders::Norm::Frozen, (&Device::Cpu).into())?;
 /// let features = trainable.forward_train(&images, &mut |layer, _| panic!("`{layer}` has no dropout"))?;
 /// assert!(features.backward()?.get(&trainable.vars()[0].1).is_some());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -201,8 +201,9 @@ pub type Draws<'a> = &'a mut dyn FnMut(&str, usize) -> Stream;
 pub struct Place<'a> {
     /// The device.
     pub device: &'a Device,
-    /// The type of weights, images, activations and features. A network in another type than f32 must be frozen, and
-    /// the CPU has no fast kernels for it.
+    /// The type of weights, images, activations and features. The CPU has no fast kernels for another type than f32. A
+    /// network that is trained in another type is a copy: its variables get the rounded values of f32 variables, and the
+    /// optimizer keeps those.
     pub dtype: DType,
 }
 

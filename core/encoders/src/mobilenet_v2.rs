@@ -26,9 +26,7 @@ pub const ENTRY: ImageEntry = ImageEntry {
     preprocess: Preprocess::SQUEEZED,
     published: Some(crate::published::MOBILENET_V2),
     open: |weights, _, place| frozen("mobilenet_v2", (weights, place), MobileNetV2::new),
-    train: Some(|weights, seed, norm, device| {
-        trainable("mobilenet_v2", (weights, seed, norm, device.into()), MobileNetV2::new)
-    }),
+    train: Some(|weights, seed, norm, place| trainable("mobilenet_v2", (weights, seed, norm, place), MobileNetV2::new)),
     cut: None,
 };
 

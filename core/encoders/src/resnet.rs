@@ -26,7 +26,7 @@ pub const RESNET18: ImageEntry = ImageEntry {
     preprocess: Preprocess::SQUEEZED,
     published: Some(crate::published::RESNET18),
     open: |weights, _, place| frozen("resnet18", (weights, place), resnet18),
-    train: Some(|weights, seed, norm, device| trainable("resnet18", (weights, seed, norm, device.into()), resnet18)),
+    train: Some(|weights, seed, norm, place| trainable("resnet18", (weights, seed, norm, place), resnet18)),
     cut: None,
 };
 
@@ -36,7 +36,7 @@ pub const RESNET34: ImageEntry = ImageEntry {
     doc: "ResNet-34: 512 features",
     published: Some(crate::published::RESNET34),
     open: |weights, _, place| frozen("resnet34", (weights, place), resnet34),
-    train: Some(|weights, seed, norm, device| trainable("resnet34", (weights, seed, norm, device.into()), resnet34)),
+    train: Some(|weights, seed, norm, place| trainable("resnet34", (weights, seed, norm, place), resnet34)),
     ..RESNET18
 };
 
@@ -47,7 +47,7 @@ pub const RESNET50: ImageEntry = ImageEntry {
     dim: 2048,
     published: Some(crate::published::RESNET50),
     open: |weights, _, place| frozen("resnet50", (weights, place), resnet50),
-    train: Some(|weights, seed, norm, device| trainable("resnet50", (weights, seed, norm, device.into()), resnet50)),
+    train: Some(|weights, seed, norm, place| trainable("resnet50", (weights, seed, norm, place), resnet50)),
     ..RESNET18
 };
 
@@ -58,7 +58,7 @@ pub const RESNET101: ImageEntry = ImageEntry {
     dim: 2048,
     published: Some(crate::published::RESNET101),
     open: |weights, _, place| frozen("resnet101", (weights, place), resnet101),
-    train: Some(|weights, seed, norm, device| trainable("resnet101", (weights, seed, norm, device.into()), resnet101)),
+    train: Some(|weights, seed, norm, place| trainable("resnet101", (weights, seed, norm, place), resnet101)),
     ..RESNET18
 };
 

@@ -34,7 +34,7 @@ pub const BASE_16: ImageEntry = ImageEntry {
     preprocess: Preprocess { filter: Filter::Bicubic, crop: None },
     published: Some(crate::published::SIGLIP_BASE_16),
     open: |weights, _, place| Ok(published("siglip_base_16", weights, Mode::Frozen(place))?),
-    train: Some(|weights, _, _, device| published("siglip_base_16", weights, Mode::Trained(device))),
+    train: Some(|weights, _, _, place| published("siglip_base_16", weights, Mode::Trained(place))),
     cut: None,
 };
 
@@ -51,7 +51,7 @@ pub const TEXT_BASE_16: TextEntry = TextEntry {
     poolings: &[Pooling::Last],
     published: Some(crate::published::TEXT_SIGLIP_BASE_16),
     open: |entry, weights, _, place| Ok(published_text(entry, weights, Mode::Frozen(place))?),
-    train: Some(|entry, weights, _, device| published_text(entry, weights, Mode::Trained(device))),
+    train: Some(|entry, weights, _, place| published_text(entry, weights, Mode::Trained(place))),
 };
 
 /// Normalization of colors to -1 … 1.

@@ -72,9 +72,13 @@ pub struct TextEntry {
 pub type OpenText =
     fn(&TextEntry, Option<&Weights>, Pooling, Place<'_>) -> std::result::Result<Box<dyn Encoder>, EncoderError>;
 
-/// Builds the encoder of an entry to be trained on a device, in f32.
-pub type TrainText =
-    fn(&TextEntry, Option<&Weights>, Pooling, &Device) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError>;
+/// Builds the encoder of an entry to be trained at a place.
+pub type TrainText = fn(
+    &TextEntry,
+    Option<&Weights>,
+    Pooling,
+    Place<'_>,
+) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError>;
 
 impl TextEntry {
     /// Builds the frozen encoder at a place.
@@ -93,7 +97,7 @@ impl TextEntry {
         Ok(encoder)
     }
 
-    /// Builds the encoder to be trained on a device, in f32.
+    /// Builds the encoder to be trained at a place.
     ///
     /// # Errors
     /// As [`Self::open`], and if the encoder stays frozen.
@@ -101,11 +105,11 @@ impl TextEntry {
         &self,
         weights: Option<&Weights>,
         pooling: Pooling,
-        device: &Device,
+        place: Place<'_>,
     ) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
         self.check_weights(weights)?;
         let train = self.train.ok_or(EncoderError::Frozen(self.name))?;
-        let encoder = train(self, weights, pooling, device)?;
+        let encoder = train(self, weights, pooling, place)?;
         self.check_dim(encoder.dim())?;
         Ok(encoder)
     }

@@ -76,8 +76,9 @@ impl TokenBatch {
     /// Maps rows of tokens `(tokens, dim)` to the mean of each text, `(n, dim)`.
     pub(crate) fn mean(&self, rows: &Tensor) -> Result<Tensor> {
         let lengths: Vec<f32> = self.lengths.iter().map(|len| *len as f32).collect();
-        let lengths = Tensor::new(lengths, rows.device())?.to_dtype(rows.dtype())?.unsqueeze(1)?;
-        self.pad(rows)?.sum(1)?.broadcast_div(&lengths)
+        let lengths = Tensor::new(lengths, rows.device())?.unsqueeze(1)?;
+        let sums = self.pad(&rows.to_dtype(DType::F32)?)?.sum(1)?;
+        sums.broadcast_div(&lengths)?.to_dtype(rows.dtype())
     }
 
     /// Returns the positions of the tokens in their texts, u32, on `device`.

@@ -28,7 +28,7 @@ pub const ENTRY: ImageEntry = ImageEntry {
     preprocess: Preprocess::SQUEEZED,
     published: Some(crate::published::VGG16),
     open: |weights, _, place| frozen("vgg16", (weights, place), Vgg16::new),
-    train: Some(|weights, seed, norm, device| trainable("vgg16", (weights, seed, norm, device.into()), Vgg16::new)),
+    train: Some(|weights, seed, norm, place| trainable("vgg16", (weights, seed, norm, place), Vgg16::new)),
     cut: Some(Cut {
         name: "fc6",
         dim: dense_head::DIM,

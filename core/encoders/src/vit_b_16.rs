@@ -28,7 +28,7 @@ pub const ENTRY: ImageEntry = ImageEntry {
     preprocess: Preprocess::SQUEEZED,
     published: None,
     open: |weights, _, place| frozen("vit_b_16", (weights, place), Vit::new),
-    train: Some(|weights, seed, norm, device| trainable("vit_b_16", (weights, seed, norm, device.into()), Vit::new)),
+    train: Some(|weights, seed, norm, place| trainable("vit_b_16", (weights, seed, norm, place), Vit::new)),
     cut: None,
 };
 

@@ -7,7 +7,7 @@ use hashlab_kernels::{backward, device};
 use hashlab_rng::stream;
 
 fn convnet(seed: u64) -> Box<dyn TrainableEncoder> {
-    (find_image("convnet").unwrap().train.unwrap())(None, seed, Norm::Batch, device::for_tests()).unwrap()
+    (find_image("convnet").unwrap().train.unwrap())(None, seed, Norm::Batch, device::for_tests().into()).unwrap()
 }
 
 /// Images of two kinds: horizontal and vertical stripes, with noise.

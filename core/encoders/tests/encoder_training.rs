@@ -64,7 +64,7 @@ fn texts_below(words: usize) -> Vec<Vec<u32>> {
 }
 
 fn trained() -> Mode<'static> {
-    Mode::Trained(device::for_tests())
+    Mode::Trained(device::for_tests().into())
 }
 
 /// The input of encoders of texts.

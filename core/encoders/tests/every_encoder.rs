@@ -2,11 +2,12 @@
 
 mod formula;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use formula::bert::Sizes;
-use hashlab_encoders::{ENCODERS, EncoderEntry, Mode, TextEntry, Weights, token_tensor};
-use hashlab_kernels::device;
+use hashlab_encoders::{ENCODERS, EncoderEntry, Mode, Norm, Place, TextEntry, Weights, token_tensor};
 use hashlab_kernels::threads::serial;
+use hashlab_kernels::{backward, device};
+use hashlab_rng::stream;
 
 const ITEMS: usize = 3;
 
@@ -90,7 +91,7 @@ fn every_pooling_of_a_text_encoder_can_be_trained() {
         let EncoderEntry::Text(text) = entry else { continue };
         let weights = weights(entry);
         for &pooling in text.poolings {
-            let trained = text.train(Some(&weights), pooling, device::for_tests()).unwrap();
+            let trained = text.train(Some(&weights), pooling, device::for_tests().into()).unwrap();
             let frozen = text.open(Some(&weights), pooling, device::for_tests().into()).unwrap();
             assert!(!trained.vars().is_empty());
             let texts = texts(text).narrow(0, 0, 2).unwrap();
@@ -100,6 +101,46 @@ fn every_pooling_of_a_text_encoder_can_be_trained() {
                 assert!((found - expected).abs() < 1e-3, "{} by {}: {found} {expected}", text.name, pooling.name());
             }
         }
+    }
+}
+
+/// A network that computes a training in bf16 has the features of the one in f32 but for rounding, and a gradient of every
+/// variable.
+#[test]
+fn every_encoder_that_can_be_trained_can_be_in_bf16() {
+    // Their layers are those of another size, and seconds matter.
+    const OTHER_SIZES: [&str; 4] = ["resnet34", "resnet101", "dinov2_b_14", "clip_vit_b_16"];
+    let trainable = ENCODERS.iter().filter(|entry| entry.is_trainable());
+    for entry in trainable.filter(|entry| !OTHER_SIZES.contains(&entry.name())) {
+        let weights = match entry.name() {
+            "mobilenet_v2" => Some(formula::weights("mobilenet_v2.normed", &[])),
+            _ => entry.needs_weights().then(|| weights(entry)),
+        };
+        let items = items(entry).narrow(0, 0, 1).unwrap();
+        let pass = |dtype: DType| {
+            let place = Place { device: device::for_tests(), dtype };
+            let network = match entry {
+                EncoderEntry::Image(image) => (image.train.unwrap())(weights.as_ref(), 0, Norm::Frozen, place),
+                EncoderEntry::Text(text) => text.train(weights.as_ref(), text.poolings[0], place),
+            };
+            let network = network.unwrap();
+            let items = if items.dtype().is_float() { items.to_dtype(dtype).unwrap() } else { items.clone() };
+            let features = network.forward_train(&items, &mut |layer, _| stream(0, layer, &[])).unwrap();
+            assert_eq!(features.dtype(), dtype);
+            if dtype != DType::F32 {
+                let gradients = backward(&features.sqr().unwrap().sum_all().unwrap()).unwrap();
+                for (name, var) in network.vars() {
+                    let gradient = gradients.get(&var).unwrap_or_else(|| panic!("`{name}` has no gradient"));
+                    assert_eq!((var.dtype(), gradient.dtype()), (dtype, dtype), "{name}");
+                }
+            }
+            let values = features.to_dtype(DType::F32).unwrap().flatten_all().unwrap();
+            values.to_vec1::<f32>().unwrap()
+        };
+        let [exact, rounded] = [DType::F32, DType::BF16].map(pass);
+        let error: f32 = exact.iter().zip(&rounded).map(|(e, r)| (e - r).powi(2)).sum();
+        let error = (error / exact.iter().map(|e| e.powi(2)).sum::<f32>()).sqrt();
+        assert!(error > 1e-4 && error < 0.1, "{}: relative error {error}", entry.name());
     }
 }
 

@@ -108,7 +108,7 @@ fn check(net: &dyn TrainableEncoder, case: &str, [n, h, w]: [usize; 3], toleranc
 }
 
 fn pretrained(name: &str, norm: Norm) -> Box<dyn TrainableEncoder> {
-    (find_image(name).unwrap().train.unwrap())(Some(&formula::weights(name, &[])), 0, norm, device::for_tests())
+    (find_image(name).unwrap().train.unwrap())(Some(&formula::weights(name, &[])), 0, norm, device::for_tests().into())
         .unwrap()
 }
 
@@ -135,7 +135,7 @@ fn mobilenet_v2() {
     // With norms of the batch rectifiers flip: PyTorch's own gradients in f32 differ from those in f64 by up to 0.012
     // here.
     for (norm, case, tolerance) in [(Norm::Batch, "batch", 0.02), (Norm::Frozen, "frozen", 1e-4)] {
-        let net = (entry.train.unwrap())(Some(&weights), 0, norm, device::for_tests()).unwrap();
+        let net = (entry.train.unwrap())(Some(&weights), 0, norm, device::for_tests().into()).unwrap();
         check(net.as_ref(), &format!("mobilenet_v2.{case}"), [3, 64, 80], tolerance);
     }
     let frozen = (entry.open)(Some(&weights), 0, device::for_tests().into()).unwrap();
@@ -147,7 +147,7 @@ fn mobilenet_v2() {
 #[test]
 fn vgg16() {
     let (entry, weights) = (find_image("vgg16").unwrap(), formula::weights("vgg16", &[]));
-    let net = (entry.train.unwrap())(Some(&weights), 0, Norm::Batch, device::for_tests()).unwrap();
+    let net = (entry.train.unwrap())(Some(&weights), 0, Norm::Batch, device::for_tests().into()).unwrap();
     let images = tensor("images", &[1, 48, 64, 3]);
     let [trained, evaluated] =
         [net.forward_train(&images, &mut draws), net.forward(&images)].map(|y| part(&y.unwrap()));
@@ -176,7 +176,7 @@ fn alexnet() {
 #[test]
 fn vit_b_16() {
     let (entry, weights) = (find_image("vit_b_16").unwrap(), formula::weights("vit_b_16", &[]));
-    let net = (entry.train.unwrap())(Some(&weights), 0, Norm::Batch, device::for_tests()).unwrap();
+    let net = (entry.train.unwrap())(Some(&weights), 0, Norm::Batch, device::for_tests().into()).unwrap();
     check(net.as_ref(), "vit_b_16.none", [2, 224, 224], 1e-4);
     let frozen = (entry.open)(Some(&weights), 0, device::for_tests().into()).unwrap();
     let features = frozen.forward(&tensor("images", &[2, 224, 224, 3])).unwrap();
@@ -187,7 +187,8 @@ fn vit_b_16() {
 
 #[test]
 fn a_seeded_network_trains_in_every_variable() {
-    let net = (find_image("resnet18").unwrap().train.unwrap())(None, 5, Norm::Batch, device::for_tests()).unwrap();
+    let net =
+        (find_image("resnet18").unwrap().train.unwrap())(None, 5, Norm::Batch, device::for_tests().into()).unwrap();
     let images = tensor("images", &[4, 32, 32, 3]);
     let features = net.forward_train(&images, &mut draws).unwrap();
     let grads = backward(&(&features * tensor("direction", &[4, 512])).unwrap().sum_all().unwrap()).unwrap();
@@ -200,8 +201,8 @@ fn a_seeded_network_trains_in_every_variable() {
 #[test]
 fn the_seed_decides_the_parameters() {
     let weights = |seed| {
-        let net =
-            (find_image("resnet18").unwrap().train.unwrap())(None, seed, Norm::Batch, device::for_tests()).unwrap();
+        let net = (find_image("resnet18").unwrap().train.unwrap())(None, seed, Norm::Batch, device::for_tests().into())
+            .unwrap();
         named(&net.vars(), "layer1.0.conv1.weight").flatten_all().unwrap().to_vec1::<f32>().unwrap()
     };
     assert!(weights(1) == weights(1) && weights(1) != weights(2));
@@ -213,7 +214,7 @@ fn the_seed_decides_the_parameters() {
 fn deeper_resnets_are_what_their_entries_say() {
     for (name, vars) in [("resnet34", 108), ("resnet101", 312)] {
         let entry = find_image(name).unwrap();
-        let net = (entry.train.unwrap())(None, 0, Norm::Batch, device::for_tests()).unwrap();
+        let net = (entry.train.unwrap())(None, 0, Norm::Batch, device::for_tests().into()).unwrap();
         // Of each convolution a weight, of its norm a weight and a bias.
         assert_eq!((net.name(), net.dim(), net.vars().len()), (entry.name, entry.dim, vars));
     }
@@ -236,7 +237,7 @@ fn folded_norms_stay_frozen() {
         .collect();
     let weights = Weights::from_bytes(&formula::file(&folded, &[])).unwrap();
     let entry = find_image("resnet18").unwrap();
-    let net = (entry.train.unwrap())(Some(&weights), 0, Norm::Frozen, device::for_tests()).unwrap();
+    let net = (entry.train.unwrap())(Some(&weights), 0, Norm::Frozen, device::for_tests().into()).unwrap();
     let frozen = (entry.open)(Some(&weights), 0, device::for_tests().into()).unwrap();
     let images = tensor("images", &[2, 32, 32, 3]);
     let trained = net.forward_train(&images, &mut draws).unwrap();
@@ -255,7 +256,7 @@ fn folded_norms_and_missing_ones_are_told_apart() {
         let tensors = formula::tensors("resnet18").into_iter();
         let tensors: Vec<_> = tensors.filter_map(|(name, tensor)| Some((edit(&name)?, tensor))).collect();
         let weights = Weights::from_bytes(&formula::file(&tensors, &[])).unwrap();
-        (find_image("resnet18").unwrap().train.unwrap())(Some(&weights), 0, Norm::Batch, device::for_tests())
+        (find_image("resnet18").unwrap().train.unwrap())(Some(&weights), 0, Norm::Batch, device::for_tests().into())
             .map(|_| ())
             .unwrap_err()
             .to_string()

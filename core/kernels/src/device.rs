@@ -135,7 +135,7 @@ pub fn on_device(x: &Tensor, to: &Device) -> candle_core::Result<Tensor> {
     if x.device().is_cuda() && to.is_cuda() { own.to_device(&Device::Cpu)?.to_device(to) } else { own.to_device(to) }
 }
 
-/// Gives each of `copies`, wherever it is, the value of the variable beside it.
+/// Gives each of `copies`, wherever it is, the value of the variable beside it, rounded to the copy's type.
 ///
 /// # Errors
 /// If they are not as many or have other shapes, or a device is out of memory.
@@ -146,7 +146,10 @@ pub fn copy_values<'a>(
     if vars.len() != copies.len() {
         candle_core::bail!("{} copies of {} variables", copies.len(), vars.len());
     }
-    vars.zip(copies).try_for_each(|(var, copy)| copy.set(&on_device(&var.as_detached_tensor(), copy.device())?))
+    vars.zip(copies).try_for_each(|(var, copy)| {
+        let rounded = var.as_detached_tensor().to_dtype(copy.dtype())?;
+        copy.set(&on_device(&rounded, copy.device())?)
+    })
 }
 
 /// The free memory of a GPU in bytes; `None` for the processor, or if the driver gives no number.

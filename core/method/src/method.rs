@@ -156,8 +156,8 @@ pub trait Definition: HashMethod + Sized + 'static {
 pub struct ParamGroup {
     /// The variables by name.
     pub vars: Vec<(String, Var)>,
-    /// Copies of the variables, in the same order, e.g. on other devices. The gradient of a variable is the sum of its
-    /// own and of its copies', and they get its value after every step.
+    /// Copies of the variables, in the same order, e.g. on other devices or in another type. The gradient of a variable
+    /// is the sum of its own and of its copies', and they get its value after every step.
     pub copies: Vec<Vec<Var>>,
     /// Factor on the learning rate; `None` is 1.
     pub lr_scale: Option<f64>,

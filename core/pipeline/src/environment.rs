@@ -251,13 +251,13 @@ impl<'a> EncoderSetup<'a> {
     ) -> Result<(ScaledEncoder, LiveItems<'_>)> {
         match self {
             Self::Images(images) if images.config().finetune => {
-                let network = Replicas::open(devices, |device| images.trainable(seed, device))?;
+                let network = Replicas::open(devices, images.config().dtype, |place| images.trainable(seed, place))?;
                 let [mean, std] = network.network().normalize();
                 let items = LiveItems::Images(images.loader(Normalize { mean, std }));
                 Ok(((network, images.config().lr_scale), items))
             }
             Self::Texts(texts) if texts.config().finetune => {
-                let network = Replicas::open(devices, |device| texts.trainable(device))?;
+                let network = Replicas::open(devices, texts.config().dtype, |place| texts.trainable(place))?;
                 Ok(((network, texts.config().lr_scale), LiveItems::Texts(texts.loader()?)))
             }
             _ => bail!("a run trains the encoders of all its modalities or none, and that of {modality}s is frozen"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use hashlab_cache::{FeatureFile, FeatureKey, Progress, Shape, items_digest};
 use hashlab_data::{ItemData, Modality};
 use hashlab_encoders::{Cut, Encoder, ImageEntry, Norm, Place, TrainableEncoder, Weights};
@@ -14,7 +14,7 @@ use hashlab_kernels::threads::serial;
 use hashlab_rng::{Stream, stream};
 use rayon::prelude::*;
 
-use crate::config::{ComputeDtype, ImageConfig, NormMode};
+use crate::config::{ImageConfig, NormMode};
 use crate::decode_ahead::{Extraction, overlapped};
 use crate::feature_source::{CHUNK, Described, FeatureSource, OnProgress, REVISION, read_weights};
 use crate::image_loader::ImageLoader;
@@ -146,10 +146,7 @@ impl<'a> ImageFeatures<'a> {
             Some(cut) => format!("{}/{} r{REVISION}", self.network.name, cut.name),
             None => format!("{} r{REVISION}", self.network.name),
         };
-        match self.config.dtype {
-            ComputeDtype::F32 => network,
-            ComputeDtype::Bf16 => network + " bf16",
-        }
+        self.config.dtype.identify(network)
     }
 
     fn feature_file(
@@ -253,18 +250,18 @@ impl<'a> ImageFeatures<'a> {
         Ok(parts.collect::<Result<Vec<Vec<f32>>>>()?.concat())
     }
 
-    /// Opens the encoder to be trained in a run: from its weights, or from the run's `seed`.
+    /// Opens the encoder to be trained in a run at a place: from its weights, or from the run's `seed`.
     ///
     /// # Errors
     /// If it cannot be trained, or its weights cannot be read.
-    pub fn trainable(&self, seed: u64, device: &Device) -> Result<Box<dyn TrainableEncoder>> {
+    pub fn trainable(&self, seed: u64, place: Place<'_>) -> Result<Box<dyn TrainableEncoder>> {
         self.source.dataset.digest()?; // verifies the pixels
         let open = self.network.train.with_context(|| format!("encoder `{}` cannot be trained", self.network.name))?;
         let norm = match self.config.norm {
             NormMode::Batch => Norm::Batch,
             NormMode::Frozen => Norm::Frozen,
         };
-        Ok(open(self.weights()?.as_ref(), seed, norm, device)?)
+        Ok(open(self.weights()?.as_ref(), seed, norm, place)?)
     }
 
     /// Opens the encoder on first use: with a complete cache, neither weights nor pixels are read.

@@ -1,37 +1,63 @@
-//! Copies of a network on several devices, which divide the items of a training step.
+//! Copies of a network, on several devices, which divide the items of a training step, or in bf16.
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
-use candle_core::{Device, Tensor, Var};
-use hashlab_encoders::TrainableEncoder;
+use anyhow::{Context as _, Result, bail};
+use candle_core::{DType, Device, Tensor, Var};
+use hashlab_encoders::{Place, TrainableEncoder};
 use hashlab_kernels::device::{copy_values, on_device};
 use hashlab_rng::Stream;
 
-/// A network and its copies, each on a device of its own. Every copy encodes its part of a batch; the features meet on the
-/// first device, so that head and loss see the whole batch.
+use crate::config::ComputeDtype;
+
+/// A network and its copies. Every copy encodes its part of a batch on a device of its own; the features meet on the first
+/// device, so that head and loss see the whole batch. A network that computes in another type than f32 leaves all items to
+/// copies in that type, whose variables have its rounded values (mixed precision).
 pub struct Replicas {
     network: Box<dyn TrainableEncoder>,
+    dtype: DType,
     copies: Vec<(Device, Box<dyn TrainableEncoder>)>,
 }
 
 impl Replicas {
     /// A network without copies, whose features stay where it makes them.
     pub fn one(network: Box<dyn TrainableEncoder>) -> Self {
-        Self { network, copies: Vec::new() }
+        Self { network, dtype: DType::F32, copies: Vec::new() }
     }
 
-    /// Opens a network on each of `devices`, of which the first holds the one that is kept.
+    /// Opens a network on the first of `devices` in f32, and the copies that it needs to compute in `dtype` on all of them.
     ///
     /// # Errors
-    /// If there is no device, or `open` fails.
-    pub fn open(devices: &[Device], open: impl Fn(&Device) -> Result<Box<dyn TrainableEncoder>>) -> Result<Self> {
-        let (first, others) = devices.split_first().ok_or_else(|| anyhow::anyhow!("a network needs a device"))?;
-        let copies = others.iter().map(|device| Ok((device.clone(), open(device)?))).collect::<Result<_>>()?;
-        Ok(Self { network: open(first)?, copies })
+    /// If there is no device, or `open` fails or returns variables of another type.
+    pub fn open(
+        devices: &[Device],
+        dtype: ComputeDtype,
+        open: impl Fn(Place<'_>) -> Result<Box<dyn TrainableEncoder>>,
+    ) -> Result<Self> {
+        let first = devices.first().context("a network needs a device")?;
+        let network = open(first.into())?;
+        let copied = match dtype {
+            ComputeDtype::F32 => &devices[1..],
+            ComputeDtype::Bf16 => devices,
+        };
+        let dtype = dtype.tensor_dtype();
+        let copies = copied.iter().map(|device| {
+            let copy = open(Place { device, dtype })?;
+            let other = copy.vars().into_iter().find(|(_, var)| var.dtype() != dtype);
+            if let Some((name, var)) = other {
+                let (encoder, got) = (copy.name(), var.dtype());
+                bail!("encoder `{encoder}` cannot be trained in {dtype:?}: its variable `{name}` is in {got:?}");
+            }
+            Ok((device.clone(), copy))
+        });
+        let replicas = Self { copies: copies.collect::<Result<_>>()?, network, dtype };
+        if dtype != DType::F32 {
+            replicas.update_copies()?; // of the same values: a copy may have rounded them in another way
+        }
+        Ok(replicas)
     }
 
-    /// The network itself.
+    /// The network itself, which holds the variables in f32.
     pub fn network(&self) -> &dyn TrainableEncoder {
         self.network.as_ref()
     }
@@ -55,15 +81,37 @@ impl Replicas {
         })
     }
 
-    /// Maps items to `(n, dim)` on the first device, in training mode, differentiably. Dropout layers, whose streams `open`
-    /// opens by name, draw what they would draw on one device.
+    /// The networks that encode items, each with its device; `None` is the first device.
+    fn encoding(&self) -> impl ExactSizeIterator<Item = (Option<&Device>, &dyn TrainableEncoder)> {
+        let mut networks = Vec::with_capacity(1 + self.copies.len());
+        if self.dtype == DType::F32 {
+            networks.push((None, self.network()));
+        }
+        networks.extend(self.copies.iter().map(|(device, copy)| (Some(device), copy.as_ref())));
+        networks.into_iter()
+    }
+
+    /// Items in the type that the encoding networks take.
+    fn typed(&self, items: &Tensor) -> candle_core::Result<Tensor> {
+        if items.dtype().is_float() { items.to_dtype(self.dtype) } else { Ok(items.clone()) }
+    }
+
+    /// Maps items to `(n, dim)` in f32 on the first device, in evaluation mode.
+    ///
+    /// # Errors
+    /// As [`Encoder::forward`](hashlab_encoders::Encoder::forward).
+    pub fn forward(&self, items: &Tensor) -> candle_core::Result<Tensor> {
+        let (_, network) = self.encoding().next().expect("a network encodes");
+        network.forward(&self.typed(items)?)?.to_dtype(DType::F32)
+    }
+
+    /// Maps items to `(n, dim)` in f32 on the first device, in training mode, differentiably. Dropout layers, whose streams
+    /// `open` opens by name, draw what they would draw on one device.
     ///
     /// # Errors
     /// As [`TrainableEncoder::forward_train`].
     pub fn forward_train(&self, items: &Tensor, open: &dyn Fn(&str) -> Stream) -> candle_core::Result<Tensor> {
-        if self.copies.is_empty() {
-            return self.network.forward_train(items, &mut |layer, _| open(layer));
-        }
+        let (items, networks) = (self.typed(items)?, self.encoding());
         let mut drawn: BTreeMap<String, usize> = BTreeMap::new();
         let mut draws = |layer: &str, count: usize| {
             let mut stream = open(layer);
@@ -72,11 +120,10 @@ impl Replicas {
             *before += count;
             stream
         };
-        let copies = self.copies.iter().map(|(device, copy)| (Some(device), copy.as_ref()));
-        let networks = [(None, self.network())].into_iter().chain(copies);
         // All parts are sent before a device computes, as the way to another one waits for what the first has to do.
-        let mut parts = Vec::with_capacity(1 + self.copies.len());
-        for ((device, network), (start, len)) in networks.zip(parts_of(items.dim(0)?, 1 + self.copies.len())) {
+        let mut parts = Vec::with_capacity(networks.len());
+        let ranges = parts_of(items.dim(0)?, networks.len());
+        for ((device, network), (start, len)) in networks.zip(ranges) {
             let part = items.narrow(0, start, len)?;
             match device {
                 _ if len == 0 => {}
@@ -87,8 +134,13 @@ impl Replicas {
         }
         let features = parts.iter().map(|(network, part)| network.forward_train(part, &mut draws));
         let features: Vec<Tensor> = features.collect::<candle_core::Result<_>>()?;
-        let Some(first) = features.first().map(Tensor::device) else { candle_core::bail!("a batch without items") };
-        Tensor::cat(&features.iter().map(|part| on_device(part, first)).collect::<candle_core::Result<Vec<_>>>()?, 0)
+        let first = match &features[..] {
+            [] => candle_core::bail!("a batch without items"),
+            [all] => return all.to_dtype(DType::F32),
+            [first, ..] => first.device(),
+        };
+        let here = |part: &Tensor| on_device(&part.to_dtype(DType::F32)?, first);
+        Tensor::cat(&features.iter().map(here).collect::<candle_core::Result<Vec<_>>>()?, 0)
     }
 }
 

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use hashlab_cache::{FeatureFile, FeatureKey, Shape, items_digest};
-use hashlab_encoders::{Encoder, Pooling, TextEntry, TokenSource, Tokenizer, TrainableEncoder, Weights};
+use hashlab_encoders::{Encoder, Place, Pooling, TextEntry, TokenSource, Tokenizer, TrainableEncoder, Weights};
 use hashlab_kernels::threads::serial;
 use rayon::prelude::*;
 
@@ -113,7 +113,7 @@ impl<'a> TextFeatures<'a> {
         let key = FeatureKey {
             dataset: self.source.identity.clone(),
             items: items_digest(items),
-            encoder: format!("{} r{REVISION}", self.entry.name),
+            encoder: self.config.dtype.identify(format!("{} r{REVISION}", self.entry.name)),
             weights: self.config.digest.clone().unwrap_or_default(),
             transform: self.transform(),
             view: caption as u32,
@@ -190,7 +190,8 @@ impl<'a> TextFeatures<'a> {
     fn opened(&self) -> Result<&Opened> {
         if self.opened.get().is_none() {
             self.source.dataset.digest()?; // verifies the texts
-            let network = self.entry.open(self.weights()?.as_ref(), self.pooling(), (&self.source.device).into())?;
+            let place = Place { device: &self.source.device, dtype: self.config.dtype.tensor_dtype() };
+            let network = self.entry.open(self.weights()?.as_ref(), self.pooling(), place)?;
             // Another thread may have been faster.
             let _ = self.opened.set(Opened { tokenizer: self.tokenizer()?, network });
         }
@@ -222,12 +223,12 @@ impl<'a> TextFeatures<'a> {
         Ok(Arc::new(tokenizer))
     }
 
-    /// Opens the encoder to be trained in a run, from its weights.
+    /// Opens the encoder to be trained in a run at a place, from its weights.
     ///
     /// # Errors
     /// If it cannot be trained, or its weights cannot be read.
-    pub fn trainable(&self, device: &Device) -> Result<Box<dyn TrainableEncoder>> {
+    pub fn trainable(&self, place: Place<'_>) -> Result<Box<dyn TrainableEncoder>> {
         self.source.dataset.digest()?; // verifies the texts
-        Ok(self.entry.train(self.weights()?.as_ref(), self.pooling(), device)?)
+        Ok(self.entry.train(self.weights()?.as_ref(), self.pooling(), place)?)
     }
 }

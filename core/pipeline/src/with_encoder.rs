@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor, Var};
-use hashlab_encoders::TrainableEncoder;
 use hashlab_kernels::threads::serial;
 use hashlab_method::nn::expect;
 use hashlab_method::{
@@ -52,14 +51,14 @@ impl WithEncoder {
     /// The items as inputs of the method.
     fn encoded(&self, items: &Features) -> Result<Features> {
         let features = |(modality, x): (Modality, &Tensor)| match self.networks.get(modality) {
-            Some(network) => Ok((modality, self.features(network.network(), x)?)),
+            Some(network) => Ok((modality, self.features(network, x)?)),
             None => Ok((modality, x.clone())),
         };
         Ok(items.iter().map(features).collect::<Result<ByModality<Tensor>>>()?.into())
     }
 
     /// Features in evaluation mode, on all threads of the current pool, or in one pass on a GPU.
-    fn features(&self, network: &dyn TrainableEncoder, inputs: &Tensor) -> Result<Tensor> {
+    fn features(&self, network: &Replicas, inputs: &Tensor) -> Result<Tensor> {
         if !self.device.is_cpu() {
             return Ok(network.forward(inputs)?);
         }

@@ -88,7 +88,8 @@ impl Optimizer {
 fn gradients(group: &ParamGroup, grads: &GradStore) -> Result<Vec<Tensor>> {
     let gradient = |(index, (name, var)): (usize, &(String, Var))| {
         let copies = group.copies.iter().filter_map(|copy| grads.get(&copy[index]));
-        let mut all = grads.get(var).into_iter().chain(copies).map(|grad| on_device(grad, var.device()));
+        let here = |grad: &Tensor| on_device(grad, var.device())?.to_dtype(var.dtype());
+        let mut all = grads.get(var).into_iter().chain(copies).map(here);
         let first = all.next().with_context(|| format!("`{name}` received no gradient"))??;
         Ok(all.try_fold(first, |sum, grad| sum + grad?)?)
     };

@@ -1,6 +1,5 @@
 //! The section `[image]`.
 
-use candle_core::DType;
 use hashlab_cache::CacheDtype;
 use hashlab_data::Modality;
 use hashlab_encoders::{EncoderEntry, ImageEntry};
@@ -9,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::NO_ENCODER;
+use super::compute_dtype::ComputeDtype;
 use super::known::{check_trainable, read, unknown};
 
 /// The section `[image]`: the encoder between pixels and methods.
@@ -30,9 +30,9 @@ pub struct ImageConfig {
     pub views: usize,
     /// Format of stored features: `f32`, or `f16` in half the space, which rounds them to 11 bits.
     pub cache_dtype: CacheDtype,
-    /// Type in which the frozen network computes features: `f32`, or `bf16`, which rounds weights and activations to 8
-    /// bits and is faster on GPUs; a CPU is much slower with it. Heads, and layers behind `frozen_until`, compute in
-    /// f32.
+    /// Type in which the network computes features: `f32`, or `bf16`, which rounds weights and activations to 8 bits and
+    /// is faster on GPUs; a CPU is much slower with it. With `finetune` the optimizer keeps weights and moments in f32
+    /// (mixed precision), and batch norms must be frozen. Heads, and layers behind `frozen_until`, compute in f32.
     pub dtype: ComputeDtype,
     /// Layer up to which features are stored; the layers behind it run in every step with their dropouts, as in
     /// CIBHash's reference code with `frozen_until = "fc6"` of VGG-16. Not set: all layers are in the stored features.
@@ -86,11 +86,6 @@ impl Params for ImageConfig {
                 ["finetune", "frozen_until"],
                 "`finetune` trains the whole network: leave `frozen_until` out",
             )
-            .require(
-                self.dtype == ComputeDtype::F32 || !self.finetune,
-                ["dtype", "finetune"],
-                "`dtype` must be `f32` with `finetune`: a network is trained in f32 only",
-            )
     }
 
     fn inactive(&self) -> Vec<&'static str> {
@@ -110,26 +105,6 @@ impl Params for ImageConfig {
         match self.finetune {
             true => vec!["views", "cache_dtype"],
             false => vec!["lr_scale", "norm"],
-        }
-    }
-}
-
-/// Types in which a frozen network computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ComputeDtype {
-    /// Single precision.
-    F32,
-    /// The upper half of single precision: its range, with 8 bits of precision.
-    Bf16,
-}
-
-impl ComputeDtype {
-    /// The type of tensors.
-    pub fn tensor_dtype(self) -> DType {
-        match self {
-            Self::F32 => DType::F32,
-            Self::Bf16 => DType::BF16,
         }
     }
 }
@@ -168,6 +143,7 @@ fn fits(config: &ImageConfig, encoders: &'static [EncoderEntry]) -> Violations {
     let Some(network) = find(encoders, name) else { return unknown(Modality::Image, name, encoders) };
     let only = network.only_size.filter(|only| config.image_size.is_some_and(|size| size != *only));
     let cut = network.cut.as_ref().map(|cut| cut.name);
+    let statistics = config.finetune && network.normed && config.norm == NormMode::Batch;
     let dividable = cut.map_or("it cannot be divided".to_owned(), |cut| format!("known: `{cut}`"));
     Violations::none()
         .require(
@@ -179,6 +155,13 @@ fn fits(config: &ImageConfig, encoders: &'static [EncoderEntry]) -> Violations {
             config.frozen_until.is_none() || config.frozen_until.as_deref() == cut,
             ["frozen_until", "encoder"],
             format!("`frozen_until` names no layer of `{name}`; {dividable}"),
+        )
+        .require(
+            config.dtype == ComputeDtype::F32 || !statistics,
+            ["dtype", "norm"],
+            format!(
+                "`dtype` must be `f32` while the batch norms of `{name}` are trained: `norm = \"frozen\"` allows `bf16`"
+            ),
         )
         .and(check_trainable(Modality::Image, config.finetune, name, encoders))
 }
@@ -209,10 +192,15 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_trained_in_f32_only() {
-        assert_eq!(broken(json!({ "encoder": "resnet18", "dtype": "bf16" })), "");
-        let message = broken(json!({ "encoder": "resnet18", "dtype": "bf16", "finetune": true }));
-        assert!(message.contains("`dtype` must be `f32`"), "{message}");
+    fn batch_norms_are_trained_in_f32_only() {
+        let bf16 = |encoder: &str, norm: &str, finetune: bool| {
+            broken(json!({ "encoder": encoder, "dtype": "bf16", "norm": norm, "finetune": finetune }))
+        };
+        assert_eq!(bf16("resnet18", "batch", false), "");
+        assert_eq!(bf16("resnet18", "frozen", true), "");
+        assert_eq!(bf16("vgg16", "batch", true), "");
+        let message = bf16("resnet18", "batch", true);
+        assert!(message.contains("`dtype` must be `f32` while the batch norms of `resnet18`"), "{message}");
     }
 
     #[test]

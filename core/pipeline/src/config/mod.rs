@@ -1,5 +1,6 @@
 //! The sections `[image]`, `[text]` and `[eval]` of an experiment.
 
+mod compute_dtype;
 mod encoder;
 mod eval;
 mod image;
@@ -9,9 +10,10 @@ mod text;
 use anyhow::{Context as _, Result};
 use hashlab_settings::{Params, Settings, parse};
 
+pub use compute_dtype::ComputeDtype;
 pub use encoder::{EncoderConfig, RANDOM_WEIGHTS};
 pub use eval::{Depth, EvalConfig};
-pub use image::{ComputeDtype, ImageConfig, NormMode, image_schema};
+pub use image::{ImageConfig, NormMode, image_schema};
 pub use text::{PoolingMode, TextConfig, text_schema};
 
 /// The encoder that returns a data set's own features unchanged.

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::NO_ENCODER;
+use super::compute_dtype::ComputeDtype;
 use super::known::{check_trainable, read, unknown};
 
 /// The section `[text]`: the encoder between texts and methods.
@@ -31,6 +32,10 @@ pub struct TextConfig {
     pub max_tokens: Option<usize>,
     /// Format of stored features: `f32`, or `f16` in half the space, which rounds them to 11 bits.
     pub cache_dtype: CacheDtype,
+    /// Type in which the network computes features: `f32`, or `bf16`, which rounds weights and activations to 8 bits and
+    /// is faster on GPUs; a CPU is much slower with it. With `finetune` the optimizer keeps weights and moments in f32
+    /// (mixed precision). Heads compute in f32.
+    pub dtype: ComputeDtype,
     /// Whether a run trains the network along with its method. Shallow methods, and every run without this, use
     /// features of the frozen network.
     #[schemars(extend("appliesTo" = "deep"))]
@@ -57,6 +62,7 @@ impl Default for TextConfig {
             pooling: None,
             max_tokens: None,
             cache_dtype: CacheDtype::F32,
+            dtype: ComputeDtype::F32,
             finetune: false,
             lr_scale: 1.0,
             digest: None,
@@ -68,7 +74,16 @@ impl Default for TextConfig {
 impl Params for TextConfig {
     fn inactive(&self) -> Vec<&'static str> {
         if self.encoder == NO_ENCODER {
-            return vec!["weights", "tokenizer", "pooling", "max_tokens", "cache_dtype", "finetune", "lr_scale"];
+            return vec![
+                "weights",
+                "tokenizer",
+                "pooling",
+                "max_tokens",
+                "cache_dtype",
+                "dtype",
+                "finetune",
+                "lr_scale",
+            ];
         }
         vec![if self.finetune { "cache_dtype" } else { "lr_scale" }]
     }

@@ -89,7 +89,7 @@ const LETTERS: TextEntry = TextEntry {
     poolings: &[Pooling::Mean, Pooling::First],
     published: None,
     open: |_, _, pooling, place| Ok(Box::new(Letters::new(pooling, place.device)?)),
-    train: Some(|_, _, pooling, device| Ok(Box::new(Letters::new(pooling, device)?))),
+    train: Some(|_, _, pooling, place| Ok(Box::new(Letters::new(pooling, place.device)?))),
 };
 
 /// The registered encoders, and [`Letters`].

@@ -136,7 +136,8 @@ fn an_encoders_features_go_with_those_of_the_data_set_unless_it_is_trained() {
 /// As after a frozen trunk: images are the network's, texts are unchanged.
 #[test]
 fn texts_pass_by_the_network_that_images_go_through() {
-    let network = (find_image("convnet").unwrap().train.unwrap())(None, 0, Norm::Batch, device::for_tests()).unwrap();
+    let network =
+        (find_image("convnet").unwrap().train.unwrap())(None, 0, Norm::Batch, device::for_tests().into()).unwrap();
     let dims = [(Modality::Image, network.dim()), (Modality::Text, 7)].into_iter().collect();
     let cx = BuildContext { dims, device: device::for_tests().clone(), ..BuildContext::of_images(8, 0) };
     let build = || match SEPARATE.build(&Settings::new(), &cx).unwrap() {

@@ -16,7 +16,8 @@ const ITEMS: usize = 4;
 
 /// The probe on a ResNet-18 that starts from draws.
 fn on_resnet(seed: u64, norm: Norm) -> WithEncoder {
-    let network = (find_image("resnet18").unwrap().train.unwrap())(None, seed, norm, device::for_tests()).unwrap();
+    let network =
+        (find_image("resnet18").unwrap().train.unwrap())(None, seed, norm, device::for_tests().into()).unwrap();
     let cx = BuildContext { device: device::for_tests().clone(), seed, ..BuildContext::of_images(8, network.dim()) };
     let AnyMethod::Trained(method) = PROBE.build(&Settings::new(), &cx).unwrap() else { panic!("it is deep") };
     WithEncoder::new(method, ByModality::one(Modality::Image, (Replicas::one(network), 1.0)), device::for_tests())
