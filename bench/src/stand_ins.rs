@@ -59,11 +59,11 @@ pub fn file(path: &str) -> Option<Vec<u8>> {
     }
     let entry = ENCODERS.iter().find(|entry| has(entry.published()))?;
     Some(match (name, entry.name()) {
-        ("tokenizer.json", name) if name.starts_with("clip") => CLIP_TOKENIZER.into(),
+        ("tokenizer.json", name) if name.contains("clip") => CLIP_TOKENIZER.into(),
         ("tokenizer.json", _) => word_pieces().to_string().into_bytes(),
         (_, "minilm") => formula::file(&formula::bert::tensors(MINILM), &[]),
         (_, "bert_base") => formula::file(&formula::bert::tensors(BERT_BASE), &[]),
-        (_, name) if name.starts_with("clip") => formula::file(&clip(name), &[]),
+        (_, name) if name.contains("clip") => formula::file(&clip(name), &[]),
         (_, name) => formula::file(&formula::tensors(name), &[]),
     })
 }

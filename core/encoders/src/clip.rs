@@ -5,8 +5,9 @@
 //! Sizes are those of the weights file, which may hold both networks or one. Images have the size of the position
 //! table, 224 pixels for the published files.
 //!
-//! The activation is the approximation of OpenAI's networks (`quick_gelu`). Other trainings of the same shapes, such as
-//! LAION's, have the exact function, and no file says which: their features would differ a little from what they should be.
+//! OpenAI's networks approximate the activation (`quick_gelu`); LAION's, trained by open_clip, have the same shapes and the
+//! exact function (`hidden_act` in the `config.json` of both repositories). No weights file says which, so they are
+//! encoders of their own.
 
 use candle_core::{Result, Tensor};
 use hashlab_kernels::transformer::Gelu;
@@ -36,8 +37,8 @@ pub const VIT_B_32: ImageEntry = ImageEntry {
     normalize: NORMALIZE,
     preprocess: Preprocess { filter: Filter::Bicubic, crop: Some(1.0) },
     published: Some(crate::published::CLIP_VIT_B_32),
-    open: |weights, _, place| Ok(published("clip_vit_b_32", weights, 32, Mode::Frozen(place))?),
-    train: Some(|weights, _, _, place| published("clip_vit_b_32", weights, 32, Mode::Trained(place))),
+    open: |weights, _, place| Ok(published::<OPENAI>("clip_vit_b_32", weights, 32, Mode::Frozen(place))?),
+    train: Some(|weights, _, _, place| published::<OPENAI>("clip_vit_b_32", weights, 32, Mode::Trained(place))),
     cut: None,
 };
 
@@ -46,8 +47,18 @@ pub const VIT_B_16: ImageEntry = ImageEntry {
     name: "clip_vit_b_16",
     doc: "CLIP ViT-B/16: 512 features, in one space with its text encoder's",
     published: Some(crate::published::CLIP_VIT_B_16),
-    open: |weights, _, place| Ok(published("clip_vit_b_16", weights, 16, Mode::Frozen(place))?),
-    train: Some(|weights, _, _, place| published("clip_vit_b_16", weights, 16, Mode::Trained(place))),
+    open: |weights, _, place| Ok(published::<OPENAI>("clip_vit_b_16", weights, 16, Mode::Frozen(place))?),
+    train: Some(|weights, _, _, place| published::<OPENAI>("clip_vit_b_16", weights, 16, Mode::Trained(place))),
+    ..VIT_B_32
+};
+
+/// The registration of the image network of LAION's ViT-B/32, trained on LAION-2B.
+pub const LAION_VIT_B_32: ImageEntry = ImageEntry {
+    name: "laion_clip_vit_b_32",
+    doc: "LAION's CLIP ViT-B/32: 512 features, in one space with its text encoder's",
+    published: Some(crate::published::LAION_CLIP_VIT_B_32),
+    open: |weights, _, place| Ok(published::<LAION>("laion_clip_vit_b_32", weights, 32, Mode::Frozen(place))?),
+    train: Some(|weights, _, _, place| published::<LAION>("laion_clip_vit_b_32", weights, 32, Mode::Trained(place))),
     ..VIT_B_32
 };
 
@@ -63,8 +74,8 @@ pub const TEXT_VIT_B_32: TextEntry = TextEntry {
     padding: None,
     poolings: &[Pooling::Last],
     published: Some(crate::published::TEXT_CLIP_VIT_B_32),
-    open: |entry, weights, _, place| Ok(published_text(entry, weights, Mode::Frozen(place))?),
-    train: Some(|entry, weights, _, place| published_text(entry, weights, Mode::Trained(place))),
+    open: |entry, weights, _, place| Ok(published_text::<OPENAI>(entry, weights, Mode::Frozen(place))?),
+    train: Some(|entry, weights, _, place| published_text::<OPENAI>(entry, weights, Mode::Trained(place))),
 };
 
 /// The registration of ViT-B/16's text network.
@@ -75,30 +86,49 @@ pub const TEXT_VIT_B_16: TextEntry = TextEntry {
     ..TEXT_VIT_B_32
 };
 
+/// The registration of the text network of LAION's ViT-B/32.
+pub const TEXT_LAION_VIT_B_32: TextEntry = TextEntry {
+    name: "laion_clip_vit_b_32",
+    doc: "the text encoder of LAION's CLIP ViT-B/32: 512 features, in one space with its image encoder's",
+    published: Some(crate::published::TEXT_LAION_CLIP_VIT_B_32),
+    open: |entry, weights, _, place| Ok(published_text::<LAION>(entry, weights, Mode::Frozen(place))?),
+    train: Some(|entry, weights, _, place| published_text::<LAION>(entry, weights, Mode::Trained(place))),
+    ..TEXT_VIT_B_32
+};
+
 /// Mean and deviation of the images of CLIP's training.
 pub const NORMALIZE: [[f32; 3]; 2] =
     [[0.481_454_66, 0.457_827_5, 0.408_210_73], [0.268_629_54, 0.261_302_6, 0.275_777_1]];
 
-const FAMILY: Family = Family { activation: Gelu::Quick, eps: 1e-5 };
+/// OpenAI's activation.
+pub const OPENAI: bool = true;
+/// LAION's activation.
+pub const LAION: bool = false;
 
-/// Builds the image network of the sizes of `weights`.
+/// Builds the image network of the sizes of `weights`, by [`OPENAI`] or [`LAION`].
 ///
 /// # Errors
 /// If the weights are those of another network.
-pub fn image(weights: &Weights, mode: Mode<'_>) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
-    towers::image::<Clip>("clip", weights, &[], mode)
+pub fn image<const QUICK: bool>(
+    weights: &Weights,
+    mode: Mode<'_>,
+) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
+    towers::image::<Clip<QUICK>>("clip", weights, &[], mode)
 }
 
-/// Builds the text network of the sizes of `weights`.
+/// Builds the text network of the sizes of `weights`, by [`OPENAI`] or [`LAION`].
 ///
 /// # Errors
 /// If the weights are those of another network.
-pub fn text(weights: &Weights, mode: Mode<'_>) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
-    towers::text::<Clip>("clip", weights, mode)
+pub fn text<const QUICK: bool>(
+    weights: &Weights,
+    mode: Mode<'_>,
+) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
+    towers::text::<Clip<QUICK>>("clip", weights, mode)
 }
 
 /// Builds the image network `name`, whose patches have this size.
-fn published(
+fn published<const QUICK: bool>(
     name: &'static str,
     weights: Option<&Weights>,
     patch: usize,
@@ -109,20 +139,26 @@ fn published(
         ("vision_model.embeddings.patch_embedding.weight", &[768, 3, patch, patch]),
         ("visual_projection.weight", &[512, 768]),
     ];
-    towers::image::<Clip>(name, weights, shapes, mode)
+    towers::image::<Clip<QUICK>>(name, weights, shapes, mode)
 }
 
-fn published_text(
+/// Builds the text network of an entry.
+fn published_text<const QUICK: bool>(
     entry: &TextEntry,
     weights: Option<&Weights>,
     mode: Mode<'_>,
 ) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
-    towers::text::<Clip>(entry.name, weights.ok_or(EncoderError::NeedsWeights(entry.name))?, mode)
+    towers::text::<Clip<QUICK>>(entry.name, weights.ok_or(EncoderError::NeedsWeights(entry.name))?, mode)
 }
 
-struct Clip;
+/// Networks whose activation is `quick_gelu`, or the exact function.
+struct Clip<const QUICK: bool>;
 
-impl Towers for Clip {
+impl<const QUICK: bool> Clip<QUICK> {
+    const FAMILY: Family = Family { activation: if QUICK { Gelu::Quick } else { Gelu::Exact }, eps: 1e-5 };
+}
+
+impl<const QUICK: bool> Towers for Clip<QUICK> {
     type Image = Image;
     type Text = Text;
     const PROJECTIONS: [&str; 2] = ["visual_projection.weight", "text_projection.weight"];
@@ -130,16 +166,16 @@ impl Towers for Clip {
     fn image(source: &Source<'_>, sizes: Sizes) -> Built<Image> {
         Ok(Image {
             patches: sizes.patches(source, true)?,
-            first: sizes.norm(source, "pre_layrnorm", FAMILY)?, // spelled so in every file
-            blocks: sizes.blocks(source, FAMILY, false)?,
-            last: sizes.norm(source, "post_layernorm", FAMILY)?,
+            first: sizes.norm(source, "pre_layrnorm", Self::FAMILY)?, // spelled so in every file
+            blocks: sizes.blocks(source, Self::FAMILY, false)?,
+            last: sizes.norm(source, "post_layernorm", Self::FAMILY)?,
             projection: Affine::unbiased(source, "visual_projection", [sizes.out, sizes.width])?,
             dim: sizes.out,
         })
     }
 
     fn text(source: &Source<'_>, sizes: Sizes) -> Built<Text> {
-        let tower = TextTower::new(source, sizes, FAMILY, true)?;
+        let tower = TextTower::new(source, sizes, Self::FAMILY, true)?;
         Ok(Text { tower, projection: Affine::unbiased(source, "text_projection", [sizes.out, sizes.width])? })
     }
 }

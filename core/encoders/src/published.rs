@@ -139,6 +139,33 @@ pub(crate) const TEXT_CLIP_VIT_B_16: Published = model(
     ],
 );
 
+/// open_clip's file: its names are read.
+pub(crate) const LAION_CLIP_VIT_B_32: Published =
+    model("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "1a25a446712ba5ee05982a381eed697ef9b435cf", "MIT", &[LAION_WEIGHTS]);
+
+/// The same file, and the tokenizer.
+pub(crate) const TEXT_LAION_CLIP_VIT_B_32: Published = model(
+    "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+    "1a25a446712ba5ee05982a381eed697ef9b435cf",
+    "MIT",
+    &[
+        LAION_WEIGHTS,
+        File {
+            name: "tokenizer.json",
+            place: "weights/laion_clip_vit_b_32/tokenizer.json",
+            sha256: None,
+            megabytes: 2.2,
+        },
+    ],
+);
+
+const LAION_WEIGHTS: File = File {
+    name: "open_clip_model.safetensors",
+    place: "weights/laion_clip_vit_b_32/open_clip_model.safetensors",
+    sha256: Some("ac4f8c4b88af6d963118cbf40ad93176d092abbedfcb752601ae1866352656e6"),
+    megabytes: 605.1,
+};
+
 pub(crate) const SIGLIP_BASE_16: Published = model(
     "google/siglip-base-patch16-224",
     "7fd15f0689c79d79e38b1c2e2e2370a7bf2761ed",

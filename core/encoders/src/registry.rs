@@ -20,6 +20,7 @@ pub const ENCODERS: &[EncoderEntry] = &[
     EncoderEntry::Image(vit_b_16::ENTRY),
     EncoderEntry::Image(clip::VIT_B_32),
     EncoderEntry::Image(clip::VIT_B_16),
+    EncoderEntry::Image(clip::LAION_VIT_B_32),
     EncoderEntry::Image(siglip::BASE_16),
     EncoderEntry::Image(dinov2::S_14),
     EncoderEntry::Image(dinov2::B_14),
@@ -28,6 +29,7 @@ pub const ENCODERS: &[EncoderEntry] = &[
     EncoderEntry::Text(bert::DISTILBERT),
     EncoderEntry::Text(clip::TEXT_VIT_B_32),
     EncoderEntry::Text(clip::TEXT_VIT_B_16),
+    EncoderEntry::Text(clip::TEXT_LAION_VIT_B_32),
     EncoderEntry::Text(siglip::TEXT_BASE_16),
 ];
 

@@ -78,12 +78,22 @@ fn check(what: &str, found: &Tensor) {
 #[test]
 fn clip() {
     let weights = weights(&tensors("clip"));
-    let image = clip::image(&weights, frozen()).unwrap();
+    let image = clip::image::<{ clip::OPENAI }>(&weights, frozen()).unwrap();
     check("clip.image", &image.forward(&images(SIDE, SIDE)).unwrap());
     assert_eq!((image.dim(), image.normalize()), (24, clip::NORMALIZE));
-    let text = clip::text(&weights, frozen()).unwrap();
+    let text = clip::text::<{ clip::OPENAI }>(&weights, frozen()).unwrap();
     check("clip.text", &encode(text.as_ref(), &ended()).unwrap());
     assert_eq!(text.dim(), 24);
+}
+
+/// The same weights with the exact function as activation.
+#[test]
+fn laion_clip() {
+    let weights = weights(&tensors("clip"));
+    let image = clip::image::<{ clip::LAION }>(&weights, frozen()).unwrap();
+    check("laion.image", &image.forward(&images(SIDE, SIDE)).unwrap());
+    let text = clip::text::<{ clip::LAION }>(&weights, frozen()).unwrap();
+    check("laion.text", &encode(text.as_ref(), &ended()).unwrap());
 }
 
 #[test]
@@ -155,7 +165,7 @@ fn features_of_an_item_depend_on_it_alone() {
     let bits = |t: &Tensor| values(t).into_iter().map(f32::to_bits).collect::<Vec<_>>();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     let nets: [(Box<dyn TrainableEncoder>, usize); 3] = [
-        (clip::image(&weights(&tensors("clip")), frozen()).unwrap(), SIDE),
+        (clip::image::<{ clip::OPENAI }>(&weights(&tensors("clip")), frozen()).unwrap(), SIDE),
         (siglip::image(&weights(&tensors("siglip")), frozen()).unwrap(), SIDE),
         (dinov2::image(&weights(&tensors("dinov2")), frozen()).unwrap(), 56),
     ];
@@ -167,7 +177,7 @@ fn features_of_an_item_depend_on_it_alone() {
         assert_eq!(bits(&together), bits(&pool.install(|| net.forward(&images)).unwrap()), "{}", net.name());
     }
     let texts = ended();
-    let net = clip::text(&weights(&tensors("clip")), frozen()).unwrap();
+    let net = clip::text::<{ clip::OPENAI }>(&weights(&tensors("clip")), frozen()).unwrap();
     let together = encode(net.as_ref(), &texts).unwrap();
     let alone = serial(|| encode(net.as_ref(), &texts[1..2])).unwrap();
     assert_eq!(bits(&together.narrow(0, 1, 1).unwrap()), bits(&alone));
@@ -178,7 +188,7 @@ fn half_precision_stays_near() {
     let image = |family: &str, dtype: DType, side: usize| {
         let (weights, mode) = (weights(&tensors(family)), Mode::Frozen(Place { device: device::for_tests(), dtype }));
         let net = match family {
-            "clip" => clip::image(&weights, mode),
+            "clip" => clip::image::<{ clip::OPENAI }>(&weights, mode),
             "siglip" => siglip::image(&weights, mode),
             _ => dinov2::image(&weights, mode),
         };
@@ -196,7 +206,10 @@ fn files_of_one_network_are_understood() {
         let kept = tensors(family).into_iter().filter(|(name, _)| name.starts_with(start));
         weights(&kept.collect())
     };
-    assert!(clip::image(&of("clip", "vi"), frozen()).is_ok() && clip::text(&of("clip", "text"), frozen()).is_ok());
+    assert!(
+        clip::image::<{ clip::OPENAI }>(&of("clip", "vi"), frozen()).is_ok()
+            && clip::text::<{ clip::OPENAI }>(&of("clip", "text"), frozen()).is_ok()
+    );
     assert!(siglip::image(&of("siglip", "vision"), frozen()).is_ok());
     assert!(siglip::text(&of("siglip", "text"), frozen()).is_ok());
     let renamed = tensors("dinov2").into_iter().map(|(name, tensor)| {
@@ -215,10 +228,10 @@ fn mistakes_are_errors() {
         result.map(|_| ()).unwrap_err().to_string()
     }
     let clip_weights = weights(&tensors("clip"));
-    let net = clip::image(&clip_weights, frozen()).unwrap();
+    let net = clip::image::<{ clip::OPENAI }>(&clip_weights, frozen()).unwrap();
     let size = net.forward(&images(64, SIDE)).unwrap_err().to_string();
     assert!(size.contains("48 by 48") && size.contains("64 by 48"), "{size}");
-    let text = clip::text(&clip_weights, frozen()).unwrap();
+    let text = clip::text::<{ clip::OPENAI }>(&clip_weights, frozen()).unwrap();
     let error = |texts: &[&[u32]]| text.forward(&token_tensor(texts, 13).unwrap()).unwrap_err().to_string();
     assert!(error(&[&[1; 13]]).contains("13 tokens, where 12 are the most"));
     assert!(error(&[&[1], &[60]]).contains("token 60 is not in a vocabulary of 60"));
@@ -229,7 +242,10 @@ fn mistakes_are_errors() {
         more.push(("novelty.weight".into(), more[1].1.clone()));
         let weights = weights(&more);
         let message = match family {
-            "clip" => message(clip::image(&weights, frozen())) + &message(clip::text(&weights, frozen())),
+            "clip" => {
+                message(clip::image::<{ clip::OPENAI }>(&weights, frozen()))
+                    + &message(clip::text::<{ clip::OPENAI }>(&weights, frozen()))
+            }
             "siglip" => message(siglip::image(&weights, frozen())) + &message(siglip::text(&weights, frozen())),
             "dinov2" => message(dinov2::image(&weights, frozen())),
             _ => message(bert::text(&weights, 2, Pooling::Mean, frozen())),
@@ -237,7 +253,7 @@ fn mistakes_are_errors() {
         assert!(message.contains("`novelty.weight`"), "{message}");
     }
     let other = weights(&tensors("distilbert"));
-    assert!(message(clip::image(&other, frozen())).contains("starts with tensor `vision_model"));
+    assert!(message(clip::image::<{ clip::OPENAI }>(&other, frozen())).contains("starts with tensor `vision_model"));
     assert!(message(siglip::text(&other, frozen())).contains("starts with tensor `text_model"));
     assert!(message(dinov2::image(&clip_weights, frozen())).contains("starts with tensor `embeddings.cls_token`"));
     let base = weights(&formula::bert::tensors(formula::bert::Sizes {
@@ -266,7 +282,7 @@ fn mistakes_are_errors() {
 /// Files of the published shapes are opened, and features have the registered length.
 #[test]
 fn registered_networks_open_their_files() {
-    for name in ["clip_vit_b_32", "siglip_base_16", "dinov2_s_14"] {
+    for name in ["clip_vit_b_32", "laion_clip_vit_b_32", "siglip_base_16", "dinov2_s_14"] {
         let entry = find_image(name).unwrap();
         let net = (entry.open)(Some(&formula::weights(name, &[])), 0, place()).unwrap();
         assert_eq!((net.name(), net.dim(), net.normalize()), (name, entry.dim, entry.normalize));
@@ -281,6 +297,7 @@ fn registered_networks_know_their_sizes() {
     for (name, family) in [
         ("clip_vit_b_32", "clip"),
         ("clip_vit_b_16", "clip"),
+        ("laion_clip_vit_b_32", "clip"),
         ("siglip_base_16", "siglip"),
         ("dinov2_s_14", "dinov2"),
         ("dinov2_b_14", "dinov2"),
@@ -291,7 +308,7 @@ fn registered_networks_know_their_sizes() {
     }
     for entry in ENCODERS.iter().filter_map(EncoderEntry::text) {
         let family = match entry.name {
-            name if name.starts_with("clip") => "clip",
+            name if name.contains("clip") => "clip",
             name if name.starts_with("siglip") => "siglip",
             _ => "distilbert",
         };

@@ -138,6 +138,12 @@ def main():
         out[key] = features()
         gradients(out, key, clip, features)
 
+    # LAION's networks: as OpenAI's, but for the activation.
+    sizes = {"text_config": TEXT | ENDS | {"hidden_act": "gelu"}, "vision_config": IMAGE | {"hidden_act": "gelu"}}
+    laion = filled(CLIPModel(CLIPConfig(**sizes, projection_dim=24, **attention)), "clip", [])
+    out["laion.image"] = laion.visual_projection(laion.vision_model(images(SIDE, SIDE)).pooler_output)
+    out["laion.text"] = laion.text_projection(laion.text_model(ended).pooler_output)
+
     siglip = SiglipConfig(text_config=TEXT | {"projection_size": 40}, vision_config=IMAGE, **attention)
     siglip = filled(SiglipModel(siglip), "siglip", names)
     filled_up, _ = ids(len(LENGTHS), WORDS, 1)

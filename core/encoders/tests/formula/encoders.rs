@@ -30,7 +30,9 @@ pub(crate) fn published(name: &str) -> Vec<(String, Tensor)> {
     let vit_b = |positions: [usize; 2]| vec![[128, 768], [192, 3072], [384, 2304], positions];
     let dino = |dim: usize| vec![[128, dim], [256, 4 * dim], [26, 1370]];
     match name {
-        "clip_vit_b_32" => grown("clip", "vi", &[vit_b([10, 50]), vec![[24, 512], [16, 32]]].concat()),
+        "clip_vit_b_32" | "laion_clip_vit_b_32" => {
+            grown("clip", "vi", &[vit_b([10, 50]), vec![[24, 512], [16, 32]]].concat())
+        }
         "clip_vit_b_16" => grown("clip", "vi", &[vit_b([10, 197]), vec![[24, 512]]].concat()),
         "siglip_base_16" => grown("siglip", "vi", &vit_b([9, 196])),
         "dinov2_s_14" => grown("dinov2", "", &dino(384)),

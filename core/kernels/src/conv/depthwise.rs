@@ -8,6 +8,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::dense::{clamp, load, store};
+use super::depthwise_3x3;
 use super::geometry::Geometry;
 use super::rows::{Rows, by_pixels};
 use crate::instructions::arch;
@@ -22,8 +23,8 @@ const VECTORS: usize = 4;
 
 /// Weights in the order in which the kernel reads them: for each tap, the channels side by side.
 pub(super) struct Packed {
-    taps: Vec<f32>,
-    bias: Vec<f32>,
+    pub(super) taps: Vec<f32>,
+    pub(super) bias: Vec<f32>,
 }
 
 impl Packed {
@@ -38,6 +39,9 @@ impl Packed {
 
 /// Convolves: the channels-last output, each element clamped to `limits`.
 pub(super) fn forward(g: &Geometry, x: &[f32], weights: &Packed, limits: (f32, f32)) -> Vec<f32> {
+    if depthwise_3x3::fits(g) {
+        return depthwise_3x3::forward(g, x, weights, limits);
+    }
     let fill = vec![0.0; weights.bias.len()];
     run(g.output_pixels(), weights, limits, |range| Rows::gather(g, x, &fill, range))
 }

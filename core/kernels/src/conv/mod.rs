@@ -12,6 +12,7 @@
 mod cuda;
 mod dense;
 mod depthwise;
+mod depthwise_3x3;
 mod epilogue;
 mod frozen;
 mod geometry;
@@ -43,7 +44,7 @@ mod tests {
 
     use super::geometry::Geometry;
     use super::rows::Rows;
-    use super::{Activation, Padding, Window, dense, depthwise, epilogue};
+    use super::{Activation, Padding, Window, dense, depthwise, depthwise_3x3, epilogue};
 
     fn architectures() -> Vec<Arch> {
         let mut all = vec![crate::instructions::arch(), Arch::Scalar];
@@ -102,6 +103,43 @@ mod tests {
                     out,
                 });
             });
+        }
+    }
+
+    /// The kernel of neighbors adds up in the order of the one of single pixels.
+    #[test]
+    fn neighbors_have_the_bits_of_single_pixels() {
+        let sides = |top, left, bottom, right| Padding::Sides { top, left, bottom, right };
+        for (stride, padding, size, channels) in [
+            (1, Padding::Symmetric(1), (7, 9), 40),
+            (1, sides(0, 2, 3, 0), (5, 4), 19),
+            (2, Padding::Same, (8, 14), 64),
+            (2, sides(1, 0, 0, 1), (9, 5), 3),
+            (1, Padding::NONE, (3, 3), 16),
+        ] {
+            let window = Window { stride, padding };
+            let g = Geometry::new((2, size.0, size.1), (3, 3), window, false).unwrap();
+            let x = draw("x", g.input_pixels() * channels);
+            let fill = vec![0.0; channels];
+            let weights = depthwise::Packed::new(&draw("v", channels * 9), &draw("c", channels));
+            let limits = Activation::Relu6.limits();
+            let rows = Rows::gather(&g, &x, &fill, 0..g.output_pixels());
+            let sums = |arch: Arch, out: &mut [MaybeUninit<f32>]| {
+                arch.dispatch(depthwise::Sums { rows: &rows, weights: &weights, limits, out });
+            };
+            let neighbors = |arch: Arch, out: &mut [MaybeUninit<f32>]| {
+                let (lines, fill) = (0..g.images * g.output.0, &fill[..]);
+                arch.dispatch(depthwise_3x3::Lines { g: &g, x: &x, fill, weights: &weights, limits, lines, out });
+            };
+            for arch in architectures() {
+                let run = |kernel: &dyn Fn(Arch, &mut [MaybeUninit<f32>])| {
+                    let mut out = vec![MaybeUninit::new(f32::NAN); g.output_pixels() * channels];
+                    kernel(arch, &mut out);
+                    // SAFETY: every element was initialized with NaN.
+                    out.into_iter().map(|x| unsafe { x.assume_init() }.to_bits()).collect::<Vec<u32>>()
+                };
+                assert_eq!(run(&sums), run(&neighbors), "stride {stride}, {size:?}, {channels} channels");
+            }
         }
     }
 }

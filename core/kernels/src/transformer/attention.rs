@@ -145,7 +145,11 @@ impl Attention {
                 }
             });
         } else {
-            vectorized!(|out: &'a mut [f32], len: usize| { out.chunks_exact_mut(len).for_each(softmax::row) });
+            vectorized!(|out: &'a mut [f32], len: usize| {
+                for row in out.chunks_exact_mut(len) {
+                    softmax::row(row);
+                }
+            });
         }
     }
 

@@ -9,7 +9,7 @@ use crate::accumulate::widen;
 /// Replaces `x` by its softmax.
 #[inline(always)]
 pub(super) fn row(x: &mut [f32]) {
-    let largest = x.iter().fold(f32::NEG_INFINITY, |largest, x| largest.max(*x));
+    let largest = largest(x);
     for x in &mut *x {
         *x = exp(*x - largest);
     }
@@ -17,6 +17,25 @@ pub(super) fn row(x: &mut [f32]) {
     for x in x {
         *x *= inverse;
     }
+}
+
+/// The largest element that is a number, in a form that the compiler turns into vector code.
+#[inline(always)]
+fn largest(x: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (whole, rest) = x.as_chunks::<LANES>();
+    for chunk in whole {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane = larger(*lane, *x);
+        }
+    }
+    let mut largest = f32::NEG_INFINITY;
+    for x in lanes.iter().chain(rest) {
+        largest = larger(largest, *x);
+    }
+    largest
 }
 
 /// The softmax along the last axis in candle's own operations.

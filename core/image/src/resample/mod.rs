@@ -4,6 +4,8 @@
 //! rows first if an image shrinks much more in height than in width; this follows the releases before it, which
 //! published results come from. If an image grows in both directions, as CIFAR's do, all releases agree.
 
+mod rows;
+
 use std::fmt;
 
 use pulp::NullaryFnOnce;
@@ -82,26 +84,37 @@ fn resample(image: &Rgb, region: Region, width: usize, height: usize, filter: Fi
     if width == 0 || height == 0 {
         return Rgb { width, height, pixels: Vec::new() };
     }
-    let taps = [Taps::new(region.width, width, filter), Taps::new(region.height, height, filter)];
-    Rgb { width, height, pixels: hashlab_simd::arch().dispatch(Passes { image, region, taps: &taps }) }
+    let narrowed = rows::resample(image, region, &Taps::new(region.width, width, filter));
+    let columns = Columns { pixels: &narrowed, row_len: 3 * width, taps: &Taps::new(region.height, height, filter) };
+    Rgb { width, height, pixels: hashlab_simd::arch().dispatch(columns) }
 }
 
-/// Both passes, compiled for the vectors that the processor has; sums of integers are the same on all.
-struct Passes<'a> {
-    image: &'a Rgb,
-    region: Region,
-    /// Of rows, then of columns.
-    taps: &'a [Taps; 2],
+/// The pass over columns of an image whose rows are `row_len` bytes, compiled for the vectors that the processor has; sums
+/// of integers are the same on all.
+struct Columns<'a> {
+    pixels: &'a [u8],
+    row_len: usize,
+    taps: &'a Taps,
 }
 
-impl NullaryFnOnce for Passes<'_> {
+impl NullaryFnOnce for Columns<'_> {
     type Output = Vec<u8>;
 
     #[inline(always)]
     fn call(self) -> Vec<u8> {
-        let [rows, columns] = self.taps;
-        let narrowed = resample_rows(self.image, self.region, rows);
-        resample_columns(&narrowed, 3 * rows.spans.len(), columns)
+        let Self { pixels, row_len, taps } = self;
+        let mut out = Vec::with_capacity(taps.spans.len() * row_len);
+        let mut sums = vec![HALF; row_len];
+        for (first, weights) in taps.iter() {
+            sums.fill(HALF);
+            for (row, &weight) in pixels[first * row_len..].chunks_exact(row_len).zip(weights) {
+                for (sum, &byte) in sums.iter_mut().zip(row) {
+                    *sum += i32::from(byte) * weight;
+                }
+            }
+            out.extend(sums.iter().map(|&sum| to_byte(sum)));
+        }
+        out
     }
 }
 
@@ -157,56 +170,4 @@ fn to_fixed_point(weight: f64) -> i32 {
 #[inline(always)]
 fn to_byte(sum: i32) -> u8 {
     (sum >> PRECISION_BITS).clamp(0, 255) as u8
-}
-
-/// Resamples each row of `region`; returns rows of `taps.spans.len()` pixels. Two rows at a time, so that their colors
-/// fill a vector.
-#[inline(always)]
-fn resample_rows(image: &Rgb, region: Region, taps: &Taps) -> Vec<u8> {
-    let len = 3 * taps.spans.len();
-    let most = taps.spans.iter().map(|(_, count)| *count).max().unwrap_or(0);
-    let row = |y: usize| &image.triples()[(region.top + y) * image.width + region.left..][..region.width];
-    let mut out = vec![0; region.height * len];
-    // The pixels of both rows, with a byte between them, and behind the last ones what weights of zero meet.
-    let mut pixels = vec![[0u8; 8]; region.width + most];
-    for (pair, out) in out.chunks_mut(2 * len).enumerate() {
-        let (upper, lower) = out.split_at_mut(len);
-        let second = if lower.is_empty() { 2 * pair } else { 2 * pair + 1 };
-        for (both, (a, b)) in pixels.iter_mut().zip(row(2 * pair).iter().zip(row(second))) {
-            *both = [a[0], a[1], a[2], 0, b[0], b[1], b[2], 0];
-        }
-        for (position, (&(first, _), weights)) in
-            taps.spans.iter().zip(taps.weights.chunks_exact(taps.stride)).enumerate()
-        {
-            let mut sums = [HALF; 8];
-            for (both, &weight) in pixels[first..first + most].iter().zip(weights) {
-                for (sum, &channel) in sums.iter_mut().zip(both) {
-                    *sum += i32::from(channel) * weight;
-                }
-            }
-            let bytes = sums.map(to_byte);
-            upper[3 * position..][..3].copy_from_slice(&bytes[..3]);
-            if let Some(lower) = lower.get_mut(3 * position..3 * position + 3) {
-                lower.copy_from_slice(&bytes[4..7]);
-            }
-        }
-    }
-    out
-}
-
-/// Resamples each column of an image whose rows are `row_len` bytes.
-#[inline(always)]
-fn resample_columns(pixels: &[u8], row_len: usize, taps: &Taps) -> Vec<u8> {
-    let mut out = Vec::with_capacity(taps.spans.len() * row_len);
-    let mut sums = vec![HALF; row_len];
-    for (first, weights) in taps.iter() {
-        sums.fill(HALF);
-        for (row, &weight) in pixels[first * row_len..].chunks_exact(row_len).zip(weights) {
-            for (sum, &byte) in sums.iter_mut().zip(row) {
-                *sum += i32::from(byte) * weight;
-            }
-        }
-        out.extend(sums.iter().map(|&sum| to_byte(sum)));
-    }
-    out
 }
