@@ -17,7 +17,7 @@ build=(--release --package hashlab --package hashlab-methods --package hashlab-e
     --package hashlab-kernels --package hashlab-bench --features "$features")
 cargo build "${build[@]}" --bins
 # The tests' files, as CRATE TEST FILE.
-tests=$(cargo test "${build[@]}" --test golden --test conformance --test torchvision --test compute --test training \
+tests=$(cargo test "${build[@]}" --test golden --test conformance --test torchvision --test compute --test every_encoder --test training \
     --test convnet --test bert --test pipeline --test device --no-run --message-format json |
     python3 -c 'import json, pathlib, sys
 for line in sys.stdin:

@@ -4,8 +4,8 @@
 //! order: 0..50,000 the five training batches, 50,000..60,000 the test batch.
 //!
 //! Two layouts are read, the Hugging Face parquet files and the authors' binary files. Whatever the layout, pixels are
-//! kept in the authors' record format, so that one digest verifies both. Labels are read on opening, pixels on first
-//! use: many runs find their features in the cache and need only labels.
+//! kept in the authors' record format, so that one digest verifies both. Labels are read on opening, pixels when many
+//! are asked for: many runs find their features in the cache and need only labels, and the images that a page shows.
 
 mod bin;
 mod files;
@@ -17,6 +17,7 @@ mod records;
 mod tests;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use hashlab_data::{
@@ -29,14 +30,20 @@ use hashlab_settings::NoParams;
 use files::Files;
 use records::{CLASSES, OFFICIAL, RECORD, Reference};
 
+/// Images that are read one by one. All records take 184 MB and seconds to decode and verify, and a run whose features are
+/// cached needs a hundred images, to be looked at.
+const SINGLE: usize = 500;
+
 /// CIFAR-10, opened.
 pub struct Cifar10 {
     info: DatasetInfo,
     files: Files,
     reference: Reference,
     labels: Labels,
-    /// All records, verified; empty until the first pixel is asked for.
+    /// All records, verified; empty until the digest, or more than [`SINGLE`] images, are asked for.
     records: OnceLock<Vec<u8>>,
+    /// Images that were read by themselves.
+    single: AtomicUsize,
     /// Held while `records` is filled, so that threads do not decode everything twice.
     filling: Mutex<()>,
 }
@@ -99,7 +106,8 @@ impl Cifar10 {
     fn open_as(dirs: &DataDirs, reference: Reference) -> Result<Self, DataError> {
         let files = Files::find(dirs)?;
         let labels = Labels::single(CLASSES, files.labels(&reference)?);
-        Ok(Self { info: info(reference), files, reference, labels, records: OnceLock::new(), filling: Mutex::new(()) })
+        let (records, single, filling) = Default::default();
+        Ok(Self { info: info(reference), files, reference, labels, records, single, filling })
     }
 
     /// All records, read and verified on first use.
@@ -119,6 +127,9 @@ impl Cifar10 {
 
 impl Images for Cifar10 {
     fn image(&self, index: usize) -> Result<Rgb, DataError> {
+        if self.records.get().is_none() && self.single.fetch_add(1, Ordering::Relaxed) < SINGLE {
+            return self.files.image(index, &self.reference);
+        }
         Ok(records::unpack(&self.records()?[index * RECORD..][..RECORD]))
     }
 }

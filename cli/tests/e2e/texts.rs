@@ -146,7 +146,13 @@ fn a_run_is_named_by_what_changes_features_of_texts() {
         assert_eq!(ids(&lab, &with(same)), expected, "{same}");
     }
     fs::write(lab.path("data/weights/other.txt"), format!("{WORDS}sun\n")).unwrap();
-    let others = ["pooling = \"first\"", "max_tokens = 16", "tokenizer = \"other.txt\"", "cache_dtype = \"f16\""];
+    let others = [
+        "pooling = \"first\"",
+        "max_tokens = 16",
+        "tokenizer = \"other.txt\"",
+        "cache_dtype = \"f16\"",
+        "dtype = \"bf16\"",
+    ];
     let mut all = vec![expected];
     all.extend(others.map(|other| ids(&lab, &with(other))));
     let distinct: std::collections::BTreeSet<&String> = all.iter().flatten().collect();

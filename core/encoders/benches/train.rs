@@ -23,7 +23,7 @@ fn main() -> Result<()> {
     let number = |index: usize, default: usize| arguments.get(index).and_then(|a| a.parse().ok()).unwrap_or(default);
     let (size, batch) = (number(1, 32), number(2, 64));
     let train = find_image(name).and_then(|entry| entry.train).expect("a network that can be trained");
-    let net = train(None, 0, Norm::Batch, &Device::Cpu).map_err(Error::wrap)?;
+    let net = train(None, 0, Norm::Batch, (&Device::Cpu).into()).map_err(Error::wrap)?;
     let images: Vec<f32> = (0..batch * size * size * 3).map(|i| (i % 97) as f32 / 97.0).collect();
     let images = Tensor::from_vec(images, (batch, size, size, 3), &Device::Cpu)?;
     let [mut forward, mut back] = [0.0; 2];

@@ -5,9 +5,9 @@
 //! Sizes are those of the weights file, which may hold both networks or one. Images have the size of the position
 //! table, 224 pixels for the published files.
 //!
-//! OpenAI's networks approximate the activation (`quick_gelu`); LAION's, trained by open_clip, have the same shapes and the
-//! exact function (`hidden_act` in the `config.json` of both repositories). No weights file says which, so they are
-//! encoders of their own.
+//! OpenAI's networks approximate the activation (`quick_gelu`), as do those that open_clip trained on LAION-400M. Those
+//! that it trained on LAION-2B have the same shapes and the exact function (`hidden_act` in the `config.json` of the
+//! repositories). No weights file says which, so they are encoders of their own.
 
 use candle_core::{Result, Tensor};
 use hashlab_kernels::transformer::Gelu;
@@ -37,8 +37,8 @@ pub const VIT_B_32: ImageEntry = ImageEntry {
     normalize: NORMALIZE,
     preprocess: Preprocess { filter: Filter::Bicubic, crop: Some(1.0) },
     published: Some(crate::published::CLIP_VIT_B_32),
-    open: |weights, _, place| Ok(published::<OPENAI>("clip_vit_b_32", weights, 32, Mode::Frozen(place))?),
-    train: Some(|weights, _, _, place| published::<OPENAI>("clip_vit_b_32", weights, 32, Mode::Trained(place))),
+    open: |weights, _, place| Ok(published("clip_vit_b_32", OPENAI, weights, 32, Mode::Frozen(place))?),
+    train: Some(|weights, _, _, place| published("clip_vit_b_32", OPENAI, weights, 32, Mode::Trained(place))),
     cut: None,
 };
 
@@ -47,8 +47,8 @@ pub const VIT_B_16: ImageEntry = ImageEntry {
     name: "clip_vit_b_16",
     doc: "CLIP ViT-B/16: 512 features, in one space with its text encoder's",
     published: Some(crate::published::CLIP_VIT_B_16),
-    open: |weights, _, place| Ok(published::<OPENAI>("clip_vit_b_16", weights, 16, Mode::Frozen(place))?),
-    train: Some(|weights, _, _, place| published::<OPENAI>("clip_vit_b_16", weights, 16, Mode::Trained(place))),
+    open: |weights, _, place| Ok(published("clip_vit_b_16", OPENAI, weights, 16, Mode::Frozen(place))?),
+    train: Some(|weights, _, _, place| published("clip_vit_b_16", OPENAI, weights, 16, Mode::Trained(place))),
     ..VIT_B_32
 };
 
@@ -57,8 +57,8 @@ pub const LAION_VIT_B_32: ImageEntry = ImageEntry {
     name: "laion_clip_vit_b_32",
     doc: "LAION's CLIP ViT-B/32: 512 features, in one space with its text encoder's",
     published: Some(crate::published::LAION_CLIP_VIT_B_32),
-    open: |weights, _, place| Ok(published::<LAION>("laion_clip_vit_b_32", weights, 32, Mode::Frozen(place))?),
-    train: Some(|weights, _, _, place| published::<LAION>("laion_clip_vit_b_32", weights, 32, Mode::Trained(place))),
+    open: |weights, _, place| Ok(published("laion_clip_vit_b_32", LAION, weights, 32, Mode::Frozen(place))?),
+    train: Some(|weights, _, _, place| published("laion_clip_vit_b_32", LAION, weights, 32, Mode::Trained(place))),
     ..VIT_B_32
 };
 
@@ -74,8 +74,8 @@ pub const TEXT_VIT_B_32: TextEntry = TextEntry {
     padding: None,
     poolings: &[Pooling::Last],
     published: Some(crate::published::TEXT_CLIP_VIT_B_32),
-    open: |entry, weights, _, place| Ok(published_text::<OPENAI>(entry, weights, Mode::Frozen(place))?),
-    train: Some(|entry, weights, _, place| published_text::<OPENAI>(entry, weights, Mode::Trained(place))),
+    open: |entry, weights, _, place| Ok(published_text(entry, OPENAI, weights, Mode::Frozen(place))?),
+    train: Some(|entry, weights, _, place| published_text(entry, OPENAI, weights, Mode::Trained(place))),
 };
 
 /// The registration of ViT-B/16's text network.
@@ -91,8 +91,8 @@ pub const TEXT_LAION_VIT_B_32: TextEntry = TextEntry {
     name: "laion_clip_vit_b_32",
     doc: "the text encoder of LAION's CLIP ViT-B/32: 512 features, in one space with its image encoder's",
     published: Some(crate::published::TEXT_LAION_CLIP_VIT_B_32),
-    open: |entry, weights, _, place| Ok(published_text::<LAION>(entry, weights, Mode::Frozen(place))?),
-    train: Some(|entry, weights, _, place| published_text::<LAION>(entry, weights, Mode::Trained(place))),
+    open: |entry, weights, _, place| Ok(published_text(entry, LAION, weights, Mode::Frozen(place))?),
+    train: Some(|entry, weights, _, place| published_text(entry, LAION, weights, Mode::Trained(place))),
     ..TEXT_VIT_B_32
 };
 
@@ -100,36 +100,39 @@ pub const TEXT_LAION_VIT_B_32: TextEntry = TextEntry {
 pub const NORMALIZE: [[f32; 3]; 2] =
     [[0.481_454_66, 0.457_827_5, 0.408_210_73], [0.268_629_54, 0.261_302_6, 0.275_777_1]];
 
-/// OpenAI's activation.
-pub const OPENAI: bool = true;
-/// LAION's activation.
-pub const LAION: bool = false;
+/// The activation of OpenAI's networks.
+pub const OPENAI: Gelu = Gelu::Quick;
+/// The activation of networks trained on LAION-2B.
+pub const LAION: Gelu = Gelu::Exact;
 
-/// Builds the image network of the sizes of `weights`, by [`OPENAI`] or [`LAION`].
+/// Builds the image network of the sizes of `weights`, with [`OPENAI`]'s activation or [`LAION`]'s.
 ///
 /// # Errors
 /// If the weights are those of another network.
-pub fn image<const QUICK: bool>(
+pub fn image(
     weights: &Weights,
+    activation: Gelu,
     mode: Mode<'_>,
 ) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
-    towers::image::<Clip<QUICK>>("clip", weights, &[], mode)
+    towers::image("clip", &Clip { activation }, weights, &[], mode)
 }
 
-/// Builds the text network of the sizes of `weights`, by [`OPENAI`] or [`LAION`].
+/// Builds the text network of the sizes of `weights`, with [`OPENAI`]'s activation or [`LAION`]'s.
 ///
 /// # Errors
 /// If the weights are those of another network.
-pub fn text<const QUICK: bool>(
+pub fn text(
     weights: &Weights,
+    activation: Gelu,
     mode: Mode<'_>,
 ) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
-    towers::text::<Clip<QUICK>>("clip", weights, mode)
+    towers::text("clip", &Clip { activation }, weights, mode)
 }
 
 /// Builds the image network `name`, whose patches have this size.
-fn published<const QUICK: bool>(
+fn published(
     name: &'static str,
+    activation: Gelu,
     weights: Option<&Weights>,
     patch: usize,
     mode: Mode<'_>,
@@ -139,43 +142,48 @@ fn published<const QUICK: bool>(
         ("vision_model.embeddings.patch_embedding.weight", &[768, 3, patch, patch]),
         ("visual_projection.weight", &[512, 768]),
     ];
-    towers::image::<Clip<QUICK>>(name, weights, shapes, mode)
+    towers::image(name, &Clip { activation }, weights, shapes, mode)
 }
 
 /// Builds the text network of an entry.
-fn published_text<const QUICK: bool>(
+fn published_text(
     entry: &TextEntry,
+    activation: Gelu,
     weights: Option<&Weights>,
     mode: Mode<'_>,
 ) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
-    towers::text::<Clip<QUICK>>(entry.name, weights.ok_or(EncoderError::NeedsWeights(entry.name))?, mode)
+    towers::text(entry.name, &Clip { activation }, weights.ok_or(EncoderError::NeedsWeights(entry.name))?, mode)
 }
 
-/// Networks whose activation is `quick_gelu`, or the exact function.
-struct Clip<const QUICK: bool>;
-
-impl<const QUICK: bool> Clip<QUICK> {
-    const FAMILY: Family = Family { activation: if QUICK { Gelu::Quick } else { Gelu::Exact }, eps: 1e-5 };
+/// Both networks.
+struct Clip {
+    activation: Gelu,
 }
 
-impl<const QUICK: bool> Towers for Clip<QUICK> {
+impl Clip {
+    fn family(&self) -> Family {
+        Family { activation: self.activation, eps: 1e-5 }
+    }
+}
+
+impl Towers for Clip {
     type Image = Image;
     type Text = Text;
     const PROJECTIONS: [&str; 2] = ["visual_projection.weight", "text_projection.weight"];
 
-    fn image(source: &Source<'_>, sizes: Sizes) -> Built<Image> {
+    fn image(&self, source: &Source<'_>, sizes: Sizes) -> Built<Image> {
         Ok(Image {
             patches: sizes.patches(source, true)?,
-            first: sizes.norm(source, "pre_layrnorm", Self::FAMILY)?, // spelled so in every file
-            blocks: sizes.blocks(source, Self::FAMILY, false)?,
-            last: sizes.norm(source, "post_layernorm", Self::FAMILY)?,
+            first: sizes.norm(source, "pre_layrnorm", self.family())?, // spelled so in every file
+            blocks: sizes.blocks(source, self.family(), false)?,
+            last: sizes.norm(source, "post_layernorm", self.family())?,
             projection: Affine::unbiased(source, "visual_projection", [sizes.out, sizes.width])?,
             dim: sizes.out,
         })
     }
 
-    fn text(source: &Source<'_>, sizes: Sizes) -> Built<Text> {
-        let tower = TextTower::new(source, sizes, Self::FAMILY, true)?;
+    fn text(&self, source: &Source<'_>, sizes: Sizes) -> Built<Text> {
+        let tower = TextTower::new(source, sizes, self.family(), true)?;
         Ok(Text { tower, projection: Affine::unbiased(source, "text_projection", [sizes.out, sizes.width])? })
     }
 }

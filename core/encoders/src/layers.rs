@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor, Var};
 use hashlab_kernels::conv::{
     Activation, FrozenConv, Moments, Window, add, batch_norm, conv2d, depthwise_conv2d, fixed_norm,
 };
-use hashlab_kernels::{linear, linear_relu};
+use hashlab_kernels::{linear, linear_relu, widen};
 
 use crate::Draws;
 
@@ -203,7 +203,9 @@ impl Affine {
             Self::Trainable { weight, bias, scale } => {
                 let bias = bias.as_ref().map(|bias| pass.value(bias));
                 let y = linear(x, &pass.value(weight), bias.as_ref())?;
-                scale.as_ref().map_or(Ok(y.clone()), |scale| y.broadcast_mul(&pass.value(scale)))
+                let Some(scale) = scale else { return Ok(y) };
+                // The gradient of the factor is a sum over all tokens.
+                widen(&y)?.broadcast_mul(&widen(&pass.value(scale))?)?.to_dtype(y.dtype())
             }
         }
     }

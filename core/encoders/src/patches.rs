@@ -1,6 +1,7 @@
 //! Images as tokens: one for each patch, one for the whole image.
 
 use candle_core::{DType, Result, Tensor, Var, bail};
+use hashlab_kernels::{broadcast_add, widen};
 
 use crate::layers::{Conv, Pass};
 
@@ -40,14 +41,12 @@ impl Patches {
         let (n, rows, columns, _) = patches.dims4()?;
         let mut tokens = patches.reshape((n, (), dim))?;
         if let Some(class) = &self.class {
-            let class = pass.value(class).reshape((1, 1, dim))?.broadcast_as((n, 1, dim))?;
+            let class = widen(&pass.value(class))?.reshape((1, 1, dim))?.broadcast_as((n, 1, dim))?;
+            let class = class.to_dtype(tokens.dtype())?;
             tokens = Tensor::cat(&[&class, &tokens], 1)?;
         }
-        tokens.broadcast_add(&self.positions(
-            side,
-            [rows, columns],
-            &pass.value(&self.positions).reshape(((), dim))?,
-        )?)
+        let positions = self.positions(side, [rows, columns], &pass.value(&self.positions).reshape(((), dim))?)?;
+        broadcast_add(&tokens, &positions)
     }
 
     /// Returns the length of a token and how many patches a side of the positions' image has.

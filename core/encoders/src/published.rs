@@ -139,7 +139,7 @@ pub(crate) const TEXT_CLIP_VIT_B_16: Published = model(
     ],
 );
 
-/// open_clip's file: its names are read.
+/// The repository's file for open_clip, whose digest more sources state than that of the file for transformers.
 pub(crate) const LAION_CLIP_VIT_B_32: Published =
     model("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "1a25a446712ba5ee05982a381eed697ef9b435cf", "MIT", &[LAION_WEIGHTS]);
 

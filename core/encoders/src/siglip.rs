@@ -64,7 +64,7 @@ const FAMILY: Family = Family { activation: Gelu::Tanh, eps: 1e-6 };
 /// # Errors
 /// If the weights are those of another network.
 pub fn image(weights: &Weights, mode: Mode<'_>) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
-    towers::image::<Siglip>("siglip", weights, &[], mode)
+    towers::image("siglip", &Siglip, weights, &[], mode)
 }
 
 /// Builds the text network of the sizes of `weights`.
@@ -72,7 +72,7 @@ pub fn image(weights: &Weights, mode: Mode<'_>) -> std::result::Result<Box<dyn T
 /// # Errors
 /// If the weights are those of another network.
 pub fn text(weights: &Weights, mode: Mode<'_>) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
-    towers::text::<Siglip>("siglip", weights, mode)
+    towers::text("siglip", &Siglip, weights, mode)
 }
 
 /// Builds the image network of the base size.
@@ -86,7 +86,7 @@ fn published(
         ("vision_model.embeddings.patch_embedding.weight", &[768, 3, 16, 16]),
         ("vision_model.embeddings.position_embedding.weight", &[196, 768]),
     ];
-    towers::image::<Siglip>(name, weights, shapes, mode)
+    towers::image(name, &Siglip, weights, shapes, mode)
 }
 
 fn published_text(
@@ -94,7 +94,7 @@ fn published_text(
     weights: Option<&Weights>,
     mode: Mode<'_>,
 ) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
-    towers::text::<Siglip>(entry.name, weights.ok_or(EncoderError::NeedsWeights(entry.name))?, mode)
+    towers::text(entry.name, &Siglip, weights.ok_or(EncoderError::NeedsWeights(entry.name))?, mode)
 }
 
 struct Siglip;
@@ -105,7 +105,7 @@ impl Towers for Siglip {
     /// The features of an image come from a head instead.
     const PROJECTIONS: [&str; 2] = ["", "text_model.head.weight"];
 
-    fn image(source: &Source<'_>, sizes: Sizes) -> Built<Image> {
+    fn image(&self, source: &Source<'_>, sizes: Sizes) -> Built<Image> {
         Ok(Image {
             patches: sizes.patches(source, false)?,
             blocks: sizes.blocks(source, FAMILY, false)?,
@@ -115,7 +115,7 @@ impl Towers for Siglip {
         })
     }
 
-    fn text(source: &Source<'_>, sizes: Sizes) -> Built<Text> {
+    fn text(&self, source: &Source<'_>, sizes: Sizes) -> Built<Text> {
         let tower = TextTower::new(source, sizes, FAMILY, false)?;
         Ok(Text { tower, head: Affine::new(source, "text_model.head", [sizes.out, sizes.width], STORED)? })
     }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 use hashlab_kernels::conv::{Activation, FrozenConv, Padding, Window};
 use hashlab_rng::stream;
 
@@ -196,7 +196,8 @@ impl<'a> Source<'a> {
         let weight = self.conv_weight(plan, &conv)?;
         let name = format!("{}.bias", plan.name);
         let stored = format!("{conv}.bias");
-        let bias = Var::from_tensor(&self.tensor([&name, &stored], &plan.shape[..1], Draw::Constant(0.0))?)?;
+        let bias = self.tensor([&name, &stored], &plan.shape[..1], Draw::Constant(0.0))?.to_dtype(DType::F32)?;
+        let bias = Var::from_tensor(&bias)?; // as in the norm: not rounded
         self.state.borrow_mut().buffers.push((name, bias.clone()));
         Ok(plan.trainable(weight, Then::Constant(bias), sums))
     }
@@ -206,7 +207,9 @@ impl<'a> Source<'a> {
         let of_batch = self.norm == Some(Norm::Batch);
         let part = |part: &str, start: f64, trained: bool| {
             let (name, stored, draw) = (format!("{name}.{part}"), format!("{stored}.{part}"), Draw::Constant(start));
-            let var = Var::from_tensor(&self.tensor([&name, &stored], &[channels], draw)?)?;
+            let value = self.tensor([&name, &stored], &[channels], draw)?;
+            // A constant is not rounded in a network of another type: its value follows that of the f32 network.
+            let var = Var::from_tensor(&if trained { value } else { value.to_dtype(DType::F32)? })?;
             let mut state = self.state.borrow_mut();
             if trained { &mut state.vars } else { &mut state.buffers }.push((name, var.clone()));
             Ok::<_, WeightsError>(var)

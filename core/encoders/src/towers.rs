@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor, Var, bail};
 use hashlab_kernels::conv::{Activation, Padding, Window};
+use hashlab_kernels::select_rows;
 use hashlab_kernels::transformer::Gelu;
 
 use crate::layers::{Affine, Pass};
@@ -27,15 +28,16 @@ pub(crate) trait Towers {
     const PROJECTIONS: [&str; 2];
 
     /// Makes the image network.
-    fn image(source: &Source<'_>, sizes: Sizes) -> Built<Self::Image>;
+    fn image(&self, source: &Source<'_>, sizes: Sizes) -> Built<Self::Image>;
 
     /// Makes the text network.
-    fn text(source: &Source<'_>, sizes: Sizes) -> Built<Self::Text>;
+    fn text(&self, source: &Source<'_>, sizes: Sizes) -> Built<Self::Text>;
 }
 
 /// Builds the image network of the sizes of `weights`, in which some tensors have given shapes.
 pub(crate) fn image<T: Towers>(
     name: &'static str,
+    towers: &T,
     weights: &Weights,
     shapes: &[(&str, &[usize])],
     mode: Mode<'_>,
@@ -43,18 +45,19 @@ pub(crate) fn image<T: Towers>(
     let weights = naming::towers(weights)?.renamed(|name| without(name, &["text_", "logit_"]));
     weights.check_shapes(shapes)?;
     let sizes = Sizes::of(&weights, "vision_model", T::PROJECTIONS[0])?;
-    build(name, Some(&weights), mode, |source| T::image(source, sizes))
+    build(name, Some(&weights), mode, |source| towers.image(source, sizes))
 }
 
 /// Builds the text network of the sizes of `weights`.
 pub(crate) fn text<T: Towers>(
     name: &'static str,
+    towers: &T,
     weights: &Weights,
     mode: Mode<'_>,
 ) -> std::result::Result<Box<dyn TrainableEncoder>, EncoderError> {
     let weights = naming::towers(weights)?.renamed(|name| without(name, &["vision_", "visual_", "logit_"]));
     let sizes = Sizes::of(&weights, "text_model", T::PROJECTIONS[1])?;
-    build_text(name, &weights, mode, |source| T::text(source, sizes))
+    build_text(name, &weights, mode, |source| towers.text(source, sizes))
 }
 
 /// Drops the names of the other network's tensors, by their beginning. Unknown names are kept, so that they are
@@ -191,8 +194,8 @@ impl TextTower {
 
     /// Maps texts to the outputs of their last tokens, `(n, dim)`.
     pub(crate) fn last(&self, tokens: &Tensor, texts: &TokenBatch, pass: &Pass<'_>) -> Result<Tensor> {
-        let words = pass.value(&self.words).index_select(tokens, 0)?;
-        let positions = pass.value(&self.positions).index_select(&texts.positions(tokens.device())?, 0)?;
+        let words = select_rows(&pass.value(&self.words), tokens)?;
+        let positions = select_rows(&pass.value(&self.positions), &texts.positions(tokens.device())?)?;
         let mut x = (words + positions)?;
         for block in &self.blocks {
             x = block.forward(&x, &texts.lengths, pass)?;

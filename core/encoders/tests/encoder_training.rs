@@ -149,10 +149,10 @@ fn check_texts(key: &str, net: &dyn TrainableEncoder, texts: &[Vec<u32>]) {
 #[test]
 fn clip_networks() {
     let weights = weights("clip");
-    check_images("clip.image", clip::image::<{ clip::OPENAI }>(&weights, trained()).unwrap().as_ref(), 48, 48);
+    check_images("clip.image", clip::image(&weights, clip::OPENAI, trained()).unwrap().as_ref(), 48, 48);
     let mut ended = texts_below(WORDS - 2);
     ended.iter_mut().for_each(|text| *text.last_mut().unwrap() = WORDS as u32 - 1);
-    check_texts("clip.text", clip::text::<{ clip::OPENAI }>(&weights, trained()).unwrap().as_ref(), &ended);
+    check_texts("clip.text", clip::text(&weights, clip::OPENAI, trained()).unwrap().as_ref(), &ended);
 }
 
 #[test]

@@ -78,10 +78,10 @@ fn check(what: &str, found: &Tensor) {
 #[test]
 fn clip() {
     let weights = weights(&tensors("clip"));
-    let image = clip::image::<{ clip::OPENAI }>(&weights, frozen()).unwrap();
+    let image = clip::image(&weights, clip::OPENAI, frozen()).unwrap();
     check("clip.image", &image.forward(&images(SIDE, SIDE)).unwrap());
     assert_eq!((image.dim(), image.normalize()), (24, clip::NORMALIZE));
-    let text = clip::text::<{ clip::OPENAI }>(&weights, frozen()).unwrap();
+    let text = clip::text(&weights, clip::OPENAI, frozen()).unwrap();
     check("clip.text", &encode(text.as_ref(), &ended()).unwrap());
     assert_eq!(text.dim(), 24);
 }
@@ -90,9 +90,9 @@ fn clip() {
 #[test]
 fn laion_clip() {
     let weights = weights(&tensors("clip"));
-    let image = clip::image::<{ clip::LAION }>(&weights, frozen()).unwrap();
+    let image = clip::image(&weights, clip::LAION, frozen()).unwrap();
     check("laion.image", &image.forward(&images(SIDE, SIDE)).unwrap());
-    let text = clip::text::<{ clip::LAION }>(&weights, frozen()).unwrap();
+    let text = clip::text(&weights, clip::LAION, frozen()).unwrap();
     check("laion.text", &encode(text.as_ref(), &ended()).unwrap());
 }
 
@@ -165,7 +165,7 @@ fn features_of_an_item_depend_on_it_alone() {
     let bits = |t: &Tensor| values(t).into_iter().map(f32::to_bits).collect::<Vec<_>>();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     let nets: [(Box<dyn TrainableEncoder>, usize); 3] = [
-        (clip::image::<{ clip::OPENAI }>(&weights(&tensors("clip")), frozen()).unwrap(), SIDE),
+        (clip::image(&weights(&tensors("clip")), clip::OPENAI, frozen()).unwrap(), SIDE),
         (siglip::image(&weights(&tensors("siglip")), frozen()).unwrap(), SIDE),
         (dinov2::image(&weights(&tensors("dinov2")), frozen()).unwrap(), 56),
     ];
@@ -177,7 +177,7 @@ fn features_of_an_item_depend_on_it_alone() {
         assert_eq!(bits(&together), bits(&pool.install(|| net.forward(&images)).unwrap()), "{}", net.name());
     }
     let texts = ended();
-    let net = clip::text::<{ clip::OPENAI }>(&weights(&tensors("clip")), frozen()).unwrap();
+    let net = clip::text(&weights(&tensors("clip")), clip::OPENAI, frozen()).unwrap();
     let together = encode(net.as_ref(), &texts).unwrap();
     let alone = serial(|| encode(net.as_ref(), &texts[1..2])).unwrap();
     assert_eq!(bits(&together.narrow(0, 1, 1).unwrap()), bits(&alone));
@@ -188,7 +188,7 @@ fn half_precision_stays_near() {
     let image = |family: &str, dtype: DType, side: usize| {
         let (weights, mode) = (weights(&tensors(family)), Mode::Frozen(Place { device: device::for_tests(), dtype }));
         let net = match family {
-            "clip" => clip::image::<{ clip::OPENAI }>(&weights, mode),
+            "clip" => clip::image(&weights, clip::OPENAI, mode),
             "siglip" => siglip::image(&weights, mode),
             _ => dinov2::image(&weights, mode),
         };
@@ -207,8 +207,8 @@ fn files_of_one_network_are_understood() {
         weights(&kept.collect())
     };
     assert!(
-        clip::image::<{ clip::OPENAI }>(&of("clip", "vi"), frozen()).is_ok()
-            && clip::text::<{ clip::OPENAI }>(&of("clip", "text"), frozen()).is_ok()
+        clip::image(&of("clip", "vi"), clip::OPENAI, frozen()).is_ok()
+            && clip::text(&of("clip", "text"), clip::OPENAI, frozen()).is_ok()
     );
     assert!(siglip::image(&of("siglip", "vision"), frozen()).is_ok());
     assert!(siglip::text(&of("siglip", "text"), frozen()).is_ok());
@@ -228,10 +228,10 @@ fn mistakes_are_errors() {
         result.map(|_| ()).unwrap_err().to_string()
     }
     let clip_weights = weights(&tensors("clip"));
-    let net = clip::image::<{ clip::OPENAI }>(&clip_weights, frozen()).unwrap();
+    let net = clip::image(&clip_weights, clip::OPENAI, frozen()).unwrap();
     let size = net.forward(&images(64, SIDE)).unwrap_err().to_string();
     assert!(size.contains("48 by 48") && size.contains("64 by 48"), "{size}");
-    let text = clip::text::<{ clip::OPENAI }>(&clip_weights, frozen()).unwrap();
+    let text = clip::text(&clip_weights, clip::OPENAI, frozen()).unwrap();
     let error = |texts: &[&[u32]]| text.forward(&token_tensor(texts, 13).unwrap()).unwrap_err().to_string();
     assert!(error(&[&[1; 13]]).contains("13 tokens, where 12 are the most"));
     assert!(error(&[&[1], &[60]]).contains("token 60 is not in a vocabulary of 60"));
@@ -243,8 +243,8 @@ fn mistakes_are_errors() {
         let weights = weights(&more);
         let message = match family {
             "clip" => {
-                message(clip::image::<{ clip::OPENAI }>(&weights, frozen()))
-                    + &message(clip::text::<{ clip::OPENAI }>(&weights, frozen()))
+                message(clip::image(&weights, clip::OPENAI, frozen()))
+                    + &message(clip::text(&weights, clip::OPENAI, frozen()))
             }
             "siglip" => message(siglip::image(&weights, frozen())) + &message(siglip::text(&weights, frozen())),
             "dinov2" => message(dinov2::image(&weights, frozen())),
@@ -253,7 +253,7 @@ fn mistakes_are_errors() {
         assert!(message.contains("`novelty.weight`"), "{message}");
     }
     let other = weights(&tensors("distilbert"));
-    assert!(message(clip::image::<{ clip::OPENAI }>(&other, frozen())).contains("starts with tensor `vision_model"));
+    assert!(message(clip::image(&other, clip::OPENAI, frozen())).contains("starts with tensor `vision_model"));
     assert!(message(siglip::text(&other, frozen())).contains("starts with tensor `text_model"));
     assert!(message(dinov2::image(&clip_weights, frozen())).contains("starts with tensor `embeddings.cls_token`"));
     let base = weights(&formula::bert::tensors(formula::bert::Sizes {
@@ -289,6 +289,23 @@ fn registered_networks_open_their_files() {
         let side = entry.only_size.unwrap_or(98);
         assert_eq!(net.forward(&images(side, side)).unwrap().dims(), [2, entry.dim]);
     }
+}
+
+/// Two encoders that read the same files differ in what they compute.
+#[test]
+fn clip_of_laion_is_another_network_than_that_of_openai() {
+    let weights = formula::weights("clip_vit_b_32", &[]);
+    let [openai, laion] = ["clip_vit_b_32", "laion_clip_vit_b_32"].map(|name| {
+        let network = (find_image(name).unwrap().open)(Some(&weights), 0, place()).unwrap();
+        values(&network.forward(&images(224, 224)).unwrap())
+    });
+    assert_ne!(openai, laion);
+    let weights = self::weights(&formula::encoders::published_text("clip"));
+    let [openai, laion] = ["clip_vit_b_32", "laion_clip_vit_b_32"].map(|name| {
+        let network = find_text(name).unwrap().open(Some(&weights), Pooling::Last, place()).unwrap();
+        values(&encode(network.as_ref(), &ended()).unwrap())
+    });
+    assert_ne!(openai, laion);
 }
 
 /// A network of another size than the registered one is refused by its first tensors.

@@ -201,16 +201,14 @@ fn clip_is_the_same_under_every_name() {
     has(&open_clip, &["visual.transformer.resblocks.1.attn.in_proj_weight", "visual.proj", "ln_final.bias"]);
     has(&open_clip, &["token_embedding.weight", "transformer.resblocks.0.mlp.c_proj.bias", "text_projection"]);
     has(&timm, &["blocks.1.attn.qkv.bias", "norm_pre.weight", "norm.bias", "head.weight", "blocks.0.mlp.fc1.weight"]);
-    let image =
-        |tensors: &Tensors| image_features(clip::image::<{ clip::OPENAI }>(&weights(tensors), frozen()).unwrap(), 48);
+    let image = |tensors: &Tensors| image_features(clip::image(&weights(tensors), clip::OPENAI, frozen()).unwrap(), 48);
     let expected = image(&ours);
     assert!(expected.iter().any(|value| value.abs() > 1e-3));
     assert_eq!(image(&open_clip), expected);
     assert_eq!(image(&timm), expected);
     assert_eq!(image(&prefixed("module.model.", open_clip.clone())), expected);
-    let text = |tensors: &Tensors| {
-        text_features(clip::text::<{ clip::OPENAI }>(&weights(tensors), frozen()).unwrap().as_ref())
-    };
+    let text =
+        |tensors: &Tensors| text_features(clip::text(&weights(tensors), clip::OPENAI, frozen()).unwrap().as_ref());
     assert_eq!(text(&open_clip), text(&ours));
 }
 
@@ -236,9 +234,8 @@ fn dinov2_is_the_same_under_timms_names() {
 
 #[test]
 fn what_belongs_nowhere_is_named() {
-    let refused = |tensors: &Tensors| {
-        clip::image::<{ clip::OPENAI }>(&weights(tensors), frozen()).map(|_| ()).unwrap_err().to_string()
-    };
+    let refused =
+        |tensors: &Tensors| clip::image(&weights(tensors), clip::OPENAI, frozen()).map(|_| ()).unwrap_err().to_string();
     let mut more = open_clip();
     more.push(("visual.novelty.weight".into(), more[1].1.clone()));
     assert!(refused(&more).contains("`visual.novelty.weight`"), "{}", refused(&more));

@@ -50,6 +50,7 @@ pub mod optim;
 pub mod threads;
 pub mod transformer;
 
+pub use accumulate::{broadcast_add, select_rows, widen};
 pub use backward::backward;
 pub use linear::{linear, linear_relu};
 pub use memory::keep_freed_memory;

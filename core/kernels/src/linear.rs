@@ -12,6 +12,7 @@ use hashlab_simd::vectorized;
 
 use self::finish::Finish;
 use self::sizes::Sizes;
+use crate::accumulate::broadcast_add;
 use crate::activation::Activation;
 use crate::backward::deposit;
 use crate::matmul::{Matrix, matmul, matmul_add};
@@ -74,7 +75,7 @@ impl Dense {
         if let Some(b) = b {
             // `(out)`, or `(runs, 1, out)`.
             let b = if b.rank() == 1 { b.clone() } else { b.unsqueeze(1)? };
-            y = y.broadcast_add(&b)?;
+            y = broadcast_add(&y, &b)?;
         }
         self.0.plain(y)
     }

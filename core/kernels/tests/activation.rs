@@ -31,6 +31,8 @@ fn nan_passes_every_activation() {
         check(|x, bias| conv2d(x, &dense, bias, Window::dense(0), activation));
         let depthwise = ones.reshape((CHANNELS, 1, 1, 1)).unwrap();
         check(|x, bias| depthwise_conv2d(x, &depthwise, bias, Window::dense(0), activation));
+        let windows = depthwise.broadcast_as((CHANNELS, 1, 3, 3)).unwrap();
+        check(|x, bias| depthwise_conv2d(x, &windows, bias, Window::dense(1), activation));
         let moments = Moments { mean: ones.clone(), variance: ones.clone() };
         check(|x, bias| fixed_norm(x, &moments, [&ones, bias], 1e-5, activation));
         check(|x, bias| add(x, &bias.reshape(x.shape())?, activation));

@@ -1,4 +1,4 @@
-//! Validation of batch sizes and of the devices that divide a batch.
+//! Validation of batch sizes, of the devices that divide a batch, and of the type that encoders are trained in.
 
 use anyhow::{Result, bail, ensure};
 use hashlab_data::Modality;
@@ -6,7 +6,7 @@ use hashlab_encoders::EncoderEntry;
 use hashlab_store::RunConfig;
 use hashlab_train::TrainConfig;
 
-use crate::config::{ImageConfig, NormMode, section};
+use crate::config::{ComputeDtype, ImageConfig, NormMode, section};
 use crate::run::finetunes;
 
 /// Checks that a run which trains an encoder with batch norms has no batch of a single image, whose values have no
@@ -52,6 +52,22 @@ pub fn check_devices(config: &RunConfig, encoders: &[EncoderEntry]) -> Result<()
         );
     }
     Ok(())
+}
+
+/// Checks that an encoder that is trained in another type than f32 has no batch norms of the batch: their statistics would
+/// be those of a copy, and be lost.
+///
+/// # Errors
+/// If a run trains one that has.
+pub fn check_dtype(config: &RunConfig, encoders: &[EncoderEntry]) -> Result<()> {
+    match normed(config, encoders)? {
+        Some(image) if image.dtype != ComputeDtype::F32 => bail!(
+            "the batch norms of `{}` are trained in f32 only\n\
+             help: `norm = \"frozen\"` or `dtype = \"f32\"` in [image]",
+            image.encoder
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// The number of devices that a run's encoders are trained on.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use hashlab_cache::{FeatureFile, FeatureKey, Progress, Shape, items_digest};
 use hashlab_data::{ItemData, Modality};
 use hashlab_encoders::{Cut, Encoder, ImageEntry, Norm, Place, TrainableEncoder, Weights};
@@ -215,8 +215,8 @@ impl<'a> ImageFeatures<'a> {
 
     /// Computes features `(n, dim)` of images; in f32, the type of the cache, for any type of the network.
     fn forward(&self, views: &Tensor) -> Result<Tensor> {
-        let views = views.to_dtype(self.config.dtype.tensor_dtype())?;
-        Ok(self.opened()?.forward(&views)?.to_dtype(DType::F32)?)
+        let dtype = self.config.dtype;
+        dtype.widen(self.network.name, &self.opened()?.forward(&views.to_dtype(dtype.tensor_dtype())?)?)
     }
 
     /// Computes features of a view of `items`; row-major `(items, dim)`.

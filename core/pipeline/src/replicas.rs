@@ -10,9 +10,11 @@ use hashlab_rng::Stream;
 
 use crate::config::ComputeDtype;
 
-/// A network and its copies. Every copy encodes its part of a batch on a device of its own; the features meet on the first
-/// device, so that head and loss see the whole batch. A network that computes in another type than f32 leaves all items to
-/// copies in that type, whose variables have its rounded values (mixed precision).
+/// A network and its copies, on several devices or in another type than f32.
+///
+/// Each encodes its part of a batch; the features meet on the first device, so that head and loss see the whole batch. A
+/// network that computes in another type leaves all items to copies in that type, whose variables have its rounded values
+/// (mixed precision).
 pub struct Replicas {
     network: Box<dyn TrainableEncoder>,
     dtype: DType,
@@ -25,7 +27,7 @@ impl Replicas {
         Self { network, dtype: DType::F32, copies: Vec::new() }
     }
 
-    /// Opens a network on the first of `devices` in f32, and the copies that it needs to compute in `dtype` on all of them.
+    /// Opens a network on the first of `devices` in f32, and the copies that it needs to compute in `dtype` on all.
     ///
     /// # Errors
     /// If there is no device, or `open` fails or returns variables of another type.
@@ -52,7 +54,7 @@ impl Replicas {
         });
         let replicas = Self { copies: copies.collect::<Result<_>>()?, network, dtype };
         if dtype != DType::F32 {
-            replicas.update_copies()?; // of the same values: a copy may have rounded them in another way
+            replicas.update_copies()?; // draws and files may have been rounded otherwise
         }
         Ok(replicas)
     }
@@ -105,8 +107,8 @@ impl Replicas {
         network.forward(&self.typed(items)?)?.to_dtype(DType::F32)
     }
 
-    /// Maps items to `(n, dim)` in f32 on the first device, in training mode, differentiably. Dropout layers, whose streams
-    /// `open` opens by name, draw what they would draw on one device.
+    /// Maps items to `(n, dim)` in f32 on the first device, in training mode, differentiably. Dropout layers, whose
+    /// streams `open` opens by name, draw what they would draw on one device.
     ///
     /// # Errors
     /// As [`TrainableEncoder::forward_train`].

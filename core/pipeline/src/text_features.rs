@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use hashlab_cache::{FeatureFile, FeatureKey, Shape, items_digest};
 use hashlab_encoders::{Encoder, Place, Pooling, TextEntry, TokenSource, Tokenizer, TrainableEncoder, Weights};
 use hashlab_kernels::threads::serial;
@@ -158,7 +158,7 @@ impl<'a> TextFeatures<'a> {
         let texts = TextLoader::new(self.source.dataset, Arc::clone(tokenizer));
         let values = self.on_threads(items, |items| {
             let features = network.forward(&texts.captions_of(items, |_| caption)?)?;
-            Ok(features.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+            Ok(self.config.dtype.widen(self.entry.name, &features)?.flatten_all()?.to_vec1()?)
         });
         self.truncated.fetch_add(texts.truncated(), Ordering::Relaxed);
         values
@@ -170,7 +170,7 @@ impl<'a> TextFeatures<'a> {
         let items: Vec<u32> = (0..ids.dim(0)? as u32).collect();
         let values = self.on_threads(&items, |items| {
             let features = network.forward(&ids.narrow(0, items[0] as usize, items.len())?)?;
-            Ok(features.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+            Ok(self.config.dtype.widen(self.entry.name, &features)?.flatten_all()?.to_vec1()?)
         })?;
         Ok(Tensor::from_vec(values, (items.len(), self.entry.dim), &self.source.device)?)
     }

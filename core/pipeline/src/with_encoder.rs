@@ -23,7 +23,7 @@ pub struct WithEncoder {
     device: Device,
 }
 
-/// A network, on one device or several, and the factor on the learning rate of its variables.
+/// A network with its copies, and the factor on the learning rate of its variables.
 pub type ScaledEncoder = (Replicas, f64);
 
 impl WithEncoder {

@@ -8,13 +8,16 @@
 /// let (mut sums, terms) = ([1.0f32, 2.0], [0.5f32, 0.25]);
 /// let (to, from) = (&mut sums[..], &terms[..]);
 /// hashlab_simd::vectorized!(|to: &'a mut [f32], from: &'a [f32]| {
-///     to.iter_mut().zip(from).for_each(|(sum, term)| *sum += term);
+///     for (sum, term) in to.iter_mut().zip(from) {
+///         *sum += term;
+///     }
 /// });
 /// assert_eq!(sums, [1.5, 2.25]);
 /// ```
 ///
 /// A closure for [`pulp::Arch::dispatch`] would be shorter. But the compiler need not inline a closure, and one that it
-/// does not inline is compiled for the oldest of processors.
+/// does not inline is compiled for the oldest of processors. The same is true of closures inside of the block, such as that
+/// of `for_each`: loops are inlined.
 #[macro_export]
 macro_rules! vectorized {
     (|$($name:ident: $type:ty),+| $block:block) => {{

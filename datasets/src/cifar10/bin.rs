@@ -1,13 +1,13 @@
 //! The authors' binary version: records and nothing else.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-use hashlab_data::DataError;
+use hashlab_data::{DataError, Rgb};
 
 use super::read_error::{damaged, open, unreadable};
-use super::records::RECORD;
+use super::records::{RECORD, unpack};
 
 /// Records that are read at once for their labels: few calls, and no more memory than a processor's cache.
 const CHUNK: usize = 100;
@@ -30,6 +30,15 @@ pub(super) fn append_records(path: &Path, items: usize, records: &mut Vec<u8>) -
     let before = records.len();
     records.resize(before + items * RECORD, 0);
     open_sized(path, items)?.read_exact(&mut records[before..]).map_err(unreadable(path))
+}
+
+/// Reads the image of one record.
+pub(super) fn image(path: &Path, items: usize, row: usize) -> Result<Rgb, DataError> {
+    let mut file = open_sized(path, items)?;
+    let mut record = vec![0; RECORD];
+    file.seek(SeekFrom::Start((row * RECORD) as u64)).map_err(unreadable(path))?;
+    file.read_exact(&mut record).map_err(unreadable(path))?;
+    Ok(unpack(&record))
 }
 
 /// Opens a file that must hold `items` records.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hashlab_data::{DataDirs, DataError};
+use hashlab_data::{DataDirs, DataError, Rgb};
 
 use super::read_error::damaged;
 use super::records::{BLOCKS, CLASSES, RECORD, Reference, TRAIN_BLOCKS};
@@ -118,6 +118,21 @@ impl Files {
             }
         }
         Ok(records)
+    }
+
+    /// Reads the image of one item. It is not compared with the reference.
+    pub(super) fn image(&self, item: usize, reference: &Reference) -> Result<Rgb, DataError> {
+        let mut row = item;
+        for (path, items) in self.parts(reference) {
+            if row < items {
+                return match self.layout {
+                    Layout::Parquet => parquet::image(path, row),
+                    Layout::Bin => bin::image(path, items, row),
+                };
+            }
+            row -= items;
+        }
+        panic!("item {item} of {}", reference.items())
     }
 
     /// Compares all records with the reference.

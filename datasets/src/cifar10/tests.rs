@@ -12,8 +12,8 @@ use image::ImageFormat;
 use parquet::data_type::{ByteArray, Int64Type};
 use tempfile::tempdir;
 
-use super::Cifar10;
 use super::files::{Files, Layout};
+use super::{Cifar10, SINGLE};
 use fixture::*;
 
 const TRAIN_FILE: &str = "train-00000-of-00001.parquet";
@@ -38,6 +38,23 @@ fn assert_is_the_fixture(dataset: &Cifar10) {
         assert_eq!(dataset.labels().classes_of(index), [usize::from(label(index))]);
     }
     assert_eq!(dataset.digest().unwrap(), reference().digest());
+    assert!(dataset.records.get().is_some());
+    for index in 0..ITEMS {
+        assert_eq!(dataset.image(index).unwrap(), image(index));
+    }
+}
+
+#[test]
+fn many_images_are_read_and_verified_together() {
+    let dir = tempdir().unwrap();
+    write_parquet(dir.path(), &rows(ImageFormat::Png));
+    let dataset = open(dir.path()).unwrap();
+    // The digest verifies; few images are read by themselves.
+    for read in 0..=SINGLE {
+        assert_eq!(dataset.records.get().is_some(), read > SINGLE);
+        dataset.image(read % ITEMS).unwrap();
+    }
+    assert!(dataset.records.get().is_some());
 }
 
 #[test]
@@ -134,7 +151,7 @@ fn labels_are_read_without_decoding_images() {
     write_parquet(dir.path(), &rows);
     let dataset = open(dir.path()).unwrap();
     assert_eq!(dataset.labels().classes_of(9), [9]);
-    let message = dataset.image(0).unwrap_err().to_string();
+    let message = dataset.image(9).unwrap_err().to_string();
     assert!(message.contains(TRAIN_FILE) && message.contains("image of row 9: "), "{message}");
 }
 
@@ -253,9 +270,11 @@ fn damage_anywhere_is_an_error_or_harmless_but_never_a_panic() {
         let at = from + rng.below(bytes.len() - from);
         bytes[at] = rng.bits() as u8;
         fs::write(&path, bytes).unwrap();
-        if let Ok(dataset) = open(dir.path())
-            && dataset.digest().is_ok()
-        {
+        let Ok(dataset) = open(dir.path()) else { continue };
+        for index in 0..ITEMS {
+            let _ = dataset.image(index); // not verified by itself
+        }
+        if dataset.digest().is_ok() {
             assert_is_the_fixture(&dataset);
         }
     }
@@ -269,7 +288,10 @@ fn threads_that_ask_at_once_get_the_same_pixels() {
     thread::scope(|scope| {
         for index in 0..8 {
             let dataset = &dataset;
-            scope.spawn(move || assert_eq!(dataset.image(index).unwrap(), image(index)));
+            scope.spawn(move || {
+                dataset.digest().unwrap();
+                assert_eq!(dataset.image(index).unwrap(), image(index));
+            });
         }
     });
 }

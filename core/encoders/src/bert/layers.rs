@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor, Var, bail};
 use hashlab_kernels::conv::{Activation, add};
+use hashlab_kernels::{broadcast_add, select_rows};
 
 use crate::layers::{Affine, Pass};
 use crate::source::{Draw, Source};
@@ -102,11 +103,11 @@ impl Layers {
 
     /// Maps the tokens of all texts, `(tokens)`, to `(tokens, dim)`.
     pub(super) fn run(&self, tokens: &Tensor, texts: &TokenBatch, pass: &mut Pass<'_>) -> Result<Tensor> {
-        let words = pass.value(&self.words).index_select(tokens, 0)?;
-        let positions = pass.value(&self.positions).index_select(&texts.positions(tokens.device())?, 0)?;
+        let words = select_rows(&pass.value(&self.words), tokens)?;
+        let positions = select_rows(&pass.value(&self.positions), &texts.positions(tokens.device())?)?;
         let mut x = (words + positions)?;
         if let Some(segments) = &self.segments {
-            x = x.broadcast_add(&pass.value(segments).narrow(0, 0, 1)?)?;
+            x = broadcast_add(&x, &pass.value(segments).narrow(0, 0, 1)?)?;
         }
         x = dropped(&self.norm.forward(&x, pass)?, "embeddings.dropout", self.dropout, pass)?;
         for block in &self.blocks {

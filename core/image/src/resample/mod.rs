@@ -89,8 +89,8 @@ fn resample(image: &Rgb, region: Region, width: usize, height: usize, filter: Fi
     Rgb { width, height, pixels: hashlab_simd::arch().dispatch(columns) }
 }
 
-/// The pass over columns of an image whose rows are `row_len` bytes, compiled for the vectors that the processor has; sums
-/// of integers are the same on all.
+/// The pass over columns of an image whose rows are `row_len` bytes, compiled for the vectors that the processor has.
+/// Sums of integers are the same on all.
 struct Columns<'a> {
     pixels: &'a [u8],
     row_len: usize,
@@ -152,6 +152,11 @@ impl Taps {
             taps.spans.push((first, end - first));
         }
         taps
+    }
+
+    /// Inputs of the position that has the most.
+    fn most(&self) -> usize {
+        self.spans.iter().map(|(_, count)| *count).max().unwrap_or(0)
     }
 
     /// First input and weights of every output position.

@@ -317,7 +317,8 @@ pub(super) fn store<S: Simd>(_: S, to: &mut [MaybeUninit<f32>], vector: S::f32s)
 #[inline(always)]
 pub(super) fn clamp<S: Simd>(simd: S, x: S::f32s, (low, high): (f32, f32)) -> S::f32s {
     let (low, high) = (simd.splat_f32s(low), simd.splat_f32s(high));
-    // The instructions of AVX return their second operand if one is NaN; other processors have other rules.
+    // The instructions of AVX return their second operand if one is NaN. Other processors have other rules, and so has
+    // pulp's scalar code.
     if cfg!(target_arch = "x86_64") && S::F32_LANES >= 8 {
         return simd.min_f32s(high, simd.max_f32s(low, x));
     }

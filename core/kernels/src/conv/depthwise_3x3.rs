@@ -13,13 +13,13 @@ use super::rows::by_pixels;
 use crate::activation;
 use crate::instructions::arch;
 
-/// Output pixels that are computed together: their sums, the weights and a pixel fit into 16 vector registers.
+/// Output pixels that are computed together. Widths of most layers are multiples of four, and of few layers of eight.
 const NEIGHBORS: usize = 4;
 
 /// Output pixels of the lines that a thread takes at once, at least.
 const CHUNK: usize = 64;
 
-/// Whether the kernel computes such windows.
+/// Whether windows are of 3×3 pixels and move by one or two.
 pub(super) fn fits(g: &Geometry) -> bool {
     g.kernel == (3, 3) && (1..=2).contains(&g.stride)
 }
@@ -27,7 +27,7 @@ pub(super) fn fits(g: &Geometry) -> bool {
 /// Convolves: the channels-last output, each element clamped to `limits`.
 ///
 /// # Panics
-/// If the windows do not [fit](fits), or the weights are those of other windows.
+/// If the windows do not [fit](fits), or `x` or the weights have another size.
 pub(super) fn forward(g: &Geometry, x: &[f32], weights: &Packed, limits: (f32, f32)) -> Vec<f32> {
     let channels = weights.bias.len();
     assert!(fits(g) && weights.taps.len() == 9 * channels && x.len() == g.input_pixels() * channels);
@@ -37,7 +37,7 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weights: &Packed, limits: (f32, f
     };
     let (lines, width) = (g.images * g.output.0, g.output.1);
     // SAFETY: `Lines` computes every channel of every pixel of the listed lines.
-    unsafe { by_pixels(lines, width * channels, CHUNK.div_ceil(width.max(1)), body) }
+    unsafe { by_pixels(lines, width * channels, CHUNK.div_ceil(width), body) }
 }
 
 /// Lines of the output.
@@ -82,8 +82,8 @@ impl Lines<'_> {
         }
     }
 
-    /// Lists the pixels under the windows of the neighbors of an output line whose first window begins at column `first` of
-    /// the padded image.
+    /// Lists the pixels under the windows of neighbors of an output line; the first window begins at column `first` of the
+    /// padded image.
     #[inline(always)]
     fn locate<const COLUMNS: usize>(&self, pixels: &mut Pixels<COLUMNS>, line: usize, first: usize) {
         let (g, channels) = (self.g, self.fill.len());

@@ -8,6 +8,7 @@ use hashlab_simd::vectorized;
 use rayon::prelude::*;
 
 use super::rows::by_pixels;
+use crate::accumulate::widen;
 use crate::activation::{Activation, before, clamp};
 use crate::backward::deposit;
 use crate::linear::column_sums;
@@ -86,10 +87,11 @@ fn channels(x: &Tensor, vectors: &[&Tensor]) -> Result<usize> {
     }
 }
 
-/// The formulation in candle's own operations.
-fn plain(x: &Tensor, [mean, variance, weight, bias]: [&Tensor; 4], eps: f64, activation: Activation) -> Result<Tensor> {
-    let scaled = x.broadcast_sub(mean)?.broadcast_div(&(variance + eps)?.sqrt()?)?;
-    activation.plain(scaled.broadcast_mul(weight)?.broadcast_add(bias)?)
+/// The formulation in candle's own operations; of images in half precision, moments, weight and bias may be in f32.
+fn plain(x: &Tensor, factors: [&Tensor; 4], eps: f64, activation: Activation) -> Result<Tensor> {
+    let [mean, variance, weight, bias] = factors.map(widen);
+    let scaled = widen(x)?.broadcast_sub(&mean?)?.broadcast_div(&(variance? + eps)?.sqrt()?)?;
+    activation.plain(scaled.broadcast_mul(&weight?)?.broadcast_add(&bias?)?.to_dtype(x.dtype())?)
 }
 
 /// The norm as an operation of candle's graph.

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::geometry::{Geometry, Window};
 use super::rows::Rows;
 use super::{Activation, dense, depthwise, epilogue};
-use crate::accumulate::widen;
+use crate::accumulate::{broadcast_add, widen};
 use crate::backward::deposit;
 use crate::linear::{accumulate, column_sums};
 use crate::matmul::Matrix;
@@ -76,7 +76,7 @@ impl Conv {
             (false, (1, 1), 1) => plain_pixels(&g, x, w)?,
             (false, ..) => plain_windows(&g, x, w)?,
         };
-        self.activation.plain(y.broadcast_add(b)?)
+        self.activation.plain(broadcast_add(&y, b)?)
     }
 }
 

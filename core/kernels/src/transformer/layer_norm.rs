@@ -35,8 +35,8 @@ pub fn layer_norm(x: &Tensor, [weight, bias]: [&Tensor; 2], eps: f64) -> Result<
     let values = widen(x)?;
     let centered = values.broadcast_sub(&values.mean_keepdim(D::Minus1)?)?;
     let variance = centered.sqr()?.mean_keepdim(D::Minus1)?;
-    let normalized = centered.broadcast_div(&(variance + eps)?.sqrt()?)?.to_dtype(x.dtype())?;
-    normalized.broadcast_mul(weight)?.broadcast_add(bias)
+    let normalized = centered.broadcast_div(&(variance + eps)?.sqrt()?)?;
+    normalized.broadcast_mul(&widen(weight)?)?.broadcast_add(&widen(bias)?)?.to_dtype(x.dtype())
 }
 
 struct LayerNorm {

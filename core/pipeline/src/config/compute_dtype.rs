@@ -1,6 +1,7 @@
 //! The key `dtype` of encoders.
 
-use candle_core::DType;
+use anyhow::{Result, ensure};
+use candle_core::{DType, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,16 @@ impl ComputeDtype {
             Self::F32 => DType::F32,
             Self::Bf16 => DType::BF16,
         }
+    }
+
+    /// Returns features in f32 that `network` computed in this type.
+    ///
+    /// # Errors
+    /// If the network, which may be of another program, computed in another type.
+    pub(crate) fn widen(self, network: &str, features: &Tensor) -> Result<Tensor> {
+        let (got, expected) = (features.dtype(), self.tensor_dtype());
+        ensure!(got == expected, "encoder `{network}` cannot compute in {expected:?}: its features are in {got:?}");
+        Ok(features.to_dtype(DType::F32)?)
     }
 
     /// The name under which features of `network` in this type are stored: the network's own in f32.

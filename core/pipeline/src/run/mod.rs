@@ -17,7 +17,7 @@ use hashlab_method::{AnyMethod, Features, Fitted, HashMethod, MethodEntry, Train
 use hashlab_store::{CodeProfile, QueryResults, RunConfig, RunResult, SPLIT, Status};
 use hashlab_train::{Checkpoint, Fit, TrainConfig, TrainData, TrainEnd, TrainObserver, fit};
 
-use crate::batches::{check_devices, device_count};
+use crate::batches::{check_devices, check_dtype, device_count};
 use crate::config::section;
 use crate::environment::RunEnvironment;
 use crate::evaluator::Evaluator;
@@ -91,6 +91,7 @@ impl<'a> RunJob<'a> {
 /// If anything but divergence stops the run.
 pub fn run(mut job: RunJob<'_>) -> Result<RunEnd> {
     check_devices(job.config, job.environment.registered)?;
+    check_dtype(job.config, job.environment.registered)?;
     let split = job.setup().split()?;
     job.provenance.insert(SPLIT.to_owned(), split.sizes().to_string());
     match job.setup().build(&split, &job.environment.device)? {

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
 use hashlab_data::{DataError, DataKind, Dataset, DatasetInfo, ItemData, Labels, Modality, Split, Texts};
 use hashlab_encoders::{
-    Draws, ENCODERS, Encoder, EncoderEntry, EncoderError, NO_TOKEN, Pooling, TextEntry, TokenSource, TrainableEncoder,
+    Draws, ENCODERS, Encoder, EncoderEntry, EncoderError, NO_TOKEN, Place, Pooling, TextEntry, TokenSource,
+    TrainableEncoder,
 };
 
 use crate::squares::{ITEMS, Squares, info, split};
@@ -88,8 +89,8 @@ const LETTERS: TextEntry = TextEntry {
     padding: None,
     poolings: &[Pooling::Mean, Pooling::First],
     published: None,
-    open: |_, _, pooling, place| Ok(Box::new(Letters::new(pooling, place.device)?)),
-    train: Some(|_, _, pooling, place| Ok(Box::new(Letters::new(pooling, place.device)?))),
+    open: |_, _, pooling, place| Ok(Box::new(Letters::new(pooling, place)?)),
+    train: Some(|_, _, pooling, place| Ok(Box::new(Letters::new(pooling, place)?))),
 };
 
 /// The registered encoders, and [`Letters`].
@@ -104,9 +105,10 @@ pub(crate) struct Letters {
 }
 
 impl Letters {
-    pub(crate) fn new(pooling: Pooling, device: &Device) -> std::result::Result<Self, EncoderError> {
+    pub(crate) fn new(pooling: Pooling, place: Place<'_>) -> std::result::Result<Self, EncoderError> {
         let values: Vec<f32> = (0..256 * DIM).map(|at| ((at * at % 1009) as f32 * 0.37).sin()).collect();
-        Ok(Self { table: Var::from_vec(values, (256, DIM), device)?, pooling })
+        let table = Tensor::from_vec(values, (256, DIM), place.device)?.to_dtype(place.dtype)?;
+        Ok(Self { table: Var::from_tensor(&table)?, pooling })
     }
 
     fn run(&self, texts: &Tensor, table: &Tensor) -> Result<Tensor> {

@@ -1,5 +1,5 @@
 //! Copies of encoders in training: on several devices, each with its part of a batch (GPUs if the tests have several,
-//! otherwise the processor several times), and in bf16.
+//! otherwise one device several times), and in bf16.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use hashlab_encoders::{Draws, Encoder, Norm, Place, TrainableEncoder, find_image
 use hashlab_kernels::{backward, device};
 use hashlab_method::{AnyMethod, Batch, BuildContext, Features, HashMethod, Progress, State, Trained, View};
 use hashlab_pipeline::config::ComputeDtype;
-use hashlab_pipeline::{Replicas, WithEncoder, check_devices};
+use hashlab_pipeline::{Replicas, WithEncoder, check_devices, check_dtype};
 use hashlab_rng::stream;
 use hashlab_settings::Settings;
 use hashlab_store::RunConfig;
@@ -65,10 +65,10 @@ impl TrainableEncoder for Dropping {
     }
 }
 
-/// Devices of the tests: three or two GPUs, if there are so many.
+/// Devices of the tests: three or two GPUs, if there are so many, or the only device several times.
 fn devices() -> Vec<Device> {
     let gpus = [3, 2].into_iter().find_map(|count| device::devices_from(device::for_tests(), count).ok());
-    gpus.unwrap_or_else(|| vec![Device::Cpu; 3])
+    gpus.unwrap_or_else(|| vec![device::for_tests().clone(); 3])
 }
 
 /// The probe on a network that computes in `dtype` on `count` devices.
@@ -293,5 +293,19 @@ fn several_devices_need_an_encoder_to_train_and_frozen_norms() {
     let message = refused(json!({ "encoder": "resnet18" }));
     assert!(message.contains("`devices = 2` in [train]") && message.contains("trains none"), "{message}");
     let message = refused(json!({ "encoder": "resnet18", "finetune": true }));
+    assert!(message.contains("the batch norms of `resnet18`") && message.contains("norm = \"frozen\""), "{message}");
+}
+
+#[test]
+fn batch_norms_of_the_batch_are_trained_in_f32() {
+    let checked = |norm: &str, dtype: &str| {
+        let image = json!({ "encoder": "resnet18", "finetune": true, "norm": norm, "dtype": dtype });
+        let config = RunConfig { encoders: ByModality::one(Modality::Image, table(image)), ..on_two() };
+        check_dtype(&config, hashlab_encoders::ENCODERS).map_err(|error| error.to_string())
+    };
+    for (norm, dtype) in [("frozen", "bf16"), ("frozen", "f32"), ("batch", "f32")] {
+        assert_eq!(checked(norm, dtype), Ok(()));
+    }
+    let message = checked("batch", "bf16").unwrap_err();
     assert!(message.contains("the batch norms of `resnet18`") && message.contains("norm = \"frozen\""), "{message}");
 }

@@ -61,7 +61,7 @@ fn directly(items: &[u32], number: usize) -> Vec<Vec<f32>> {
     let tokenizer = Tokenizer::of_bytes(32);
     let ids = |item: &u32| tokenizer.encode(&caption(*item as usize, number)).unwrap().ids;
     let texts = token_tensor(&items.iter().map(ids).collect::<Vec<_>>(), 32).unwrap();
-    Letters::new(Pooling::Mean, &Device::Cpu).unwrap().forward(&texts).unwrap().to_vec2().unwrap()
+    Letters::new(Pooling::Mean, (&Device::Cpu).into()).unwrap().forward(&texts).unwrap().to_vec2().unwrap()
 }
 
 fn rows(rows: &FeatureRows<'_>) -> Vec<Vec<f32>> {
@@ -121,6 +121,7 @@ fn the_cache_names_all_that_features_of_texts_depend_on() {
         json!({ "digest": "0a1b" }),
         json!({ "tokenizer_digest": "0a1b" }),
         json!({ "cache_dtype": "f16" }),
+        json!({ "dtype": "bf16" }),
     ];
     let mut keys: BTreeSet<String> = others.iter().map(|other| key(other.clone())).collect();
     keys.insert(plain.clone());
@@ -151,8 +152,8 @@ fn images_are_searched_with_texts_and_texts_with_images() {
 /// Both encoders are trained, and a stop changes nothing.
 #[test]
 fn encoders_of_both_modalities_are_trained_together() {
-    let tuned = || json!({ "finetune": true });
-    for method in [SEPARATE, FUSED] {
+    for (method, dtype) in [(SEPARATE, "f32"), (FUSED, "f32"), (FUSED, "bf16")] {
+        let tuned = || json!({ "finetune": true, "dtype": dtype });
         let config = config(&method, tuned(), tuned());
         let (dataset, run) = (Captioned::new(), (&config, &method));
         let mut whole = Stopper::after(usize::MAX);
