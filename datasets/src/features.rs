@@ -132,7 +132,7 @@ impl DatasetSource for Features {
     const SUMMARY: DatasetSummary = DatasetSummary {
         name: NAME,
         title: "Features",
-        description: "feature vectors of your own: .npy, .npz, .safetensors or .mat per modality, with labels and splits",
+        description: "feature vectors of your own: .npy, .npz, .safetensors, .mat or HDF5 per modality, with labels and splits",
         source: "your files; `hashlab features --out DIR` writes such a folder",
         license: "yours",
         citation: "the source of the features",

@@ -93,6 +93,19 @@ fn pooling_equals_candles() {
     check(|t| global_avg_pool(&t[0]), &[("x", &[3, 4, 5, 19])]);
 }
 
+/// An image has the same means alone and in a batch, to the last bit.
+#[test]
+fn means_of_cells_do_not_depend_on_the_batch() {
+    for (channels, side, cells) in [(3, 32, 8), (16, 30, 7), (1, 60, 4), (30, 9, 4), (256, 13, 6)] {
+        let x = draw("x", &[5, side, side, channels]);
+        let all = adaptive_avg_pool(&x, (cells, cells)).unwrap();
+        for image in 0..5 {
+            let alone = adaptive_avg_pool(&x.narrow(0, image, 1).unwrap(), (cells, cells)).unwrap();
+            assert_eq!(bits(&alone), bits(&all.narrow(0, image, 1).unwrap()), "{channels} channels, {side} to {cells}");
+        }
+    }
+}
+
 /// The sizes are PyTorch's: `torch.nn.MaxPool2d(3, 2, ceil_mode=True)` maps 63 to 31, 64 to 32 and, padded by 1, 4 to
 /// 3.
 #[test]

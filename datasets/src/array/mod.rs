@@ -90,7 +90,7 @@ fn broken(file: &Path) -> impl Fn(Problem) -> DataError {
 }
 
 fn damaged(path: &Path, problem: impl Into<String>) -> DataError {
-    let help = "write the array again, e.g. with numpy.save".to_owned();
+    let help = "correct it, and write the array again, e.g. with numpy.save".to_owned();
     DataError::Damaged { path: path.to_owned(), problem: problem.into(), help }
 }
 

@@ -2,8 +2,11 @@
 
 use anyhow::Result;
 use candle_core::{DType, Tensor};
-use hashlab_method::{AnyMethod, Batch, BatchSpec, ByModality, Features, HashMethod, MethodEntry, Modality, Progress};
+use hashlab_method::{
+    AnyMethod, Batch, BatchSpec, ByModality, Features, HashMethod, MethodEntry, Modality, Progress, Supervision,
+};
 use hashlab_methods::METHODS;
+use hashlab_rng::stream;
 use hashlab_train::{Fit, TrainConfig, TrainData, fit};
 
 use crate::training::{Notes, Synthetic};
@@ -64,6 +67,42 @@ fn training_brings_items_of_a_class_together() {
         train(method, &mut built, &Synthetic { method, share: FAINT }, 40);
         let after = precision(method, &built);
         assert!(after > before + 0.05, "{}: precision {after:.3} after training, {before:.3} before", method.info.name);
+    }
+}
+
+/// The synthetic items, each with the label of another one.
+struct Mislabelled<'a>(Synthetic<'a>);
+
+/// The items whose labels items `0..` have in their place.
+fn mislabelled() -> Vec<u32> {
+    stream(0, "mislabelled", &[]).permutation(ITEMS)
+}
+
+impl TrainData for Mislabelled<'_> {
+    fn len(&self) -> usize {
+        ITEMS
+    }
+
+    fn batch(&self, items: &[u32], spec: &BatchSpec, at: &Progress) -> Result<Batch> {
+        let others: Vec<u32> = items.iter().map(|item| mislabelled()[*item as usize]).collect();
+        Ok(Batch { labels: labels(self.0.method, &others), ..self.0.batch(items, spec, at)? })
+    }
+}
+
+/// A loss that pairs items with labels of others learns as little from true labels as from wrong ones.
+#[test]
+fn supervised_methods_learn_from_the_labels_of_their_items() {
+    for method in METHODS.iter().filter(|method| method.deep && method.info.supervision == Supervision::Supervised) {
+        let data = || Synthetic { method, share: FAINT };
+        let mut built = build(method, 0);
+        train(method, &mut built, &data(), 40);
+        let right = precision(method, &built);
+        let mut cx = context(method, 0);
+        cx.labels = labels(method, &mislabelled());
+        let mut built = method.build(&method.schema().defaults, &cx).unwrap();
+        train(method, &mut built, &Mislabelled(data()), 40);
+        let wrong = precision(method, &built);
+        assert!(right > wrong + 0.05, "{}: precision {right:.3}, with wrong labels {wrong:.3}", method.info.name);
     }
 }
 

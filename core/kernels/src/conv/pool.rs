@@ -73,8 +73,18 @@ pub fn adaptive_avg_pool(x: &Tensor, (rows, cols): (usize, usize)) -> Result<Ten
     // A mean over a rectangle is a mean of means, so one small matrix product along each axis does it.
     let weights =
         |size, cells| Tensor::from_vec(cell_weights(size, cells), (cells, size), x.device())?.to_dtype(x.dtype());
-    let x = linear(&x.permute((0, 3, 1, 2))?.contiguous()?, &weights(w, cols)?, None)?; // (n, c, h, w')
-    linear(&x.transpose(2, 3)?.contiguous()?, &weights(h, rows)?, None)?.permute((0, 3, 2, 1))?.contiguous()
+    let (along_rows, along_columns) = (weights(w, cols)?, weights(h, rows)?);
+    let pool = |x: &Tensor| {
+        let x = linear(&x.permute((0, 3, 1, 2))?.contiguous()?, &along_rows, None)?; // (n, c, h, w')
+        linear(&x.transpose(2, 3)?.contiguous()?, &along_columns, None)?.permute((0, 3, 2, 1))?.contiguous()
+    };
+    if !x.device().is_cpu() {
+        return pool(x);
+    }
+    // Image by image: a product of another number of rows may add up in another order, and what an image gives must not
+    // depend on its batch.
+    let images: Result<Vec<Tensor>> = (0..x.dim(0)?).map(|image| pool(&x.narrow(0, image, 1)?)).collect();
+    Tensor::cat(&images?, 0)
 }
 
 /// The matrix `(cells, size)` that maps an axis to the means of its cells.
