@@ -112,7 +112,8 @@ fn a_lease_that_beats_is_not_taken_over() {
         }
         stop.store(true, Ordering::Relaxed);
     });
-    assert!(take(&path).is_some(), "then it is");
+    // A beat after the last look shows it alive once more.
+    assert!(take(&path).or_else(|| take(&path)).is_some(), "then it is");
 }
 
 #[test]
