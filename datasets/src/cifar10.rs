@@ -30,8 +30,8 @@ use hashlab_settings::NoParams;
 use files::Files;
 use records::{CLASSES, OFFICIAL, RECORD, Reference};
 
-/// Images that are read one by one. All records take 184 MB and seconds to decode and verify, and a run whose features are
-/// cached needs a hundred images, to be looked at.
+/// Images that are read one by one. All records take 184 MB and seconds to decode and verify, and a run whose features
+/// are cached needs a hundred images, to be looked at.
 const SINGLE: usize = 500;
 
 /// CIFAR-10, opened.

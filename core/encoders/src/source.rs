@@ -268,8 +268,8 @@ impl<'a> Source<'a> {
         Ok(var)
     }
 
-    /// Makes a dense layer over images `(h, w, channels)`, with a rectifier behind it. One without is a convolution over the
-    /// whole image.
+    /// Makes a dense layer over images `(h, w, channels)`, with a rectifier behind it. One without is a convolution over
+    /// the whole image.
     pub(crate) fn dense(
         &self,
         name: &str,

@@ -104,8 +104,8 @@ fn every_pooling_of_a_text_encoder_can_be_trained() {
     }
 }
 
-/// A network that computes a training in bf16 has the features of the one in f32 but for rounding, and a gradient of every
-/// variable.
+/// A network that computes a training in bf16 has the features of the one in f32 but for rounding, and a gradient of
+/// every variable.
 #[test]
 fn every_encoder_that_can_be_trained_can_be_in_bf16() {
     // Their layers are those of another encoder, in another number or size, and seconds matter.

@@ -10,8 +10,8 @@ pub fn widen(x: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// Adds `term`, which is broadcast, to `x`; the result has the type of `x`. The gradient of `term` is a sum over all that it
-/// was added to, which candle computes in the type of the operands: f32 for f16 and bf16.
+/// Adds `term`, which is broadcast, to `x`; the result has the type of `x`. The gradient of `term` is a sum over all that
+/// it was added to, which candle computes in the type of the operands: f32 for f16 and bf16.
 ///
 /// # Errors
 /// If `term` cannot be broadcast to the shape of `x`.

@@ -54,8 +54,8 @@ pub fn check_devices(config: &RunConfig, encoders: &[EncoderEntry]) -> Result<()
     Ok(())
 }
 
-/// Checks that an encoder that is trained in another type than f32 has no batch norms of the batch: their statistics would
-/// be those of a copy, and be lost.
+/// Checks that an encoder that is trained in another type than f32 has no batch norms of the batch: their statistics
+/// would be those of a copy, and be lost.
 ///
 /// # Errors
 /// If a run trains one that has.

@@ -54,7 +54,8 @@ impl Replicas {
         });
         let replicas = Self { copies: copies.collect::<Result<_>>()?, network, dtype };
         if dtype != DType::F32 {
-            replicas.update_copies()?; // draws and files may have been rounded otherwise
+            // A file may be rounded in another way than f32 variables are, and constants are not rounded at all.
+            replicas.update_copies()?;
         }
         Ok(replicas)
     }

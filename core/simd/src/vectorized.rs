@@ -16,8 +16,8 @@
 /// ```
 ///
 /// A closure for [`pulp::Arch::dispatch`] would be shorter. But the compiler need not inline a closure, and one that it
-/// does not inline is compiled for the oldest of processors. The same is true of closures inside of the block, such as that
-/// of `for_each`: loops are inlined.
+/// does not inline is compiled for the oldest of processors. The same is true of closures inside of the block, such as
+/// that of `for_each`: loops are inlined.
 #[macro_export]
 macro_rules! vectorized {
     (|$($name:ident: $type:ty),+| $block:block) => {{

@@ -31,8 +31,8 @@ pub(super) fn resample(image: &Rgb, region: Region, taps: &Taps) -> Vec<u8> {
     out
 }
 
-/// Puts the pixels of four rows side by side. A pixel is read with the byte behind it, as four bytes are one load. It is not
-/// inlined: compiled for AVX-512, the loop took three times as long.
+/// Puts the pixels of four rows side by side. A pixel is read with the byte behind it, as four bytes are one load. The
+/// function is not inlined: compiled for AVX-512, its loop took three times as long.
 #[inline(never)]
 fn interleave(rows: [&[u8]; ROWS], pixels: &mut [Pixels]) {
     let [a, b, c, d] = rows.map(|row| row.windows(4).step_by(3));

@@ -78,11 +78,11 @@ pub fn adaptive_avg_pool(x: &Tensor, (rows, cols): (usize, usize)) -> Result<Ten
         let x = linear(&x.permute((0, 3, 1, 2))?.contiguous()?, &along_rows, None)?; // (n, c, h, w')
         linear(&x.transpose(2, 3)?.contiguous()?, &along_columns, None)?.permute((0, 3, 2, 1))?.contiguous()
     };
-    if !x.device().is_cpu() {
+    if !x.device().is_cpu() || x.track_op() {
         return pool(x);
     }
-    // Image by image: a product of another number of rows may add up in another order, and what an image gives must not
-    // depend on its batch.
+    // Image by image: a product of another number of rows may add up in another order, and an image's features must not
+    // depend on its batch. Training, whose steps are those of batches, would add up a gradient per image.
     let images: Result<Vec<Tensor>> = (0..x.dim(0)?).map(|image| pool(&x.narrow(0, image, 1)?)).collect();
     Tensor::cat(&images?, 0)
 }

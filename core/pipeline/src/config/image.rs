@@ -31,8 +31,8 @@ pub struct ImageConfig {
     /// Format of stored features: `f32`, or `f16` in half the space, which rounds them to 11 bits.
     pub cache_dtype: CacheDtype,
     /// Type in which the network computes features: `f32`, or `bf16`, which rounds weights and activations to 8 bits
-    /// and is faster on GPUs; a CPU is much slower with it. With `finetune` the optimizer keeps weights and moments in f32
-    /// (mixed precision), and batch norms must be frozen. Heads, and layers behind `frozen_until`, compute in f32.
+    /// and is faster on GPUs; a CPU is much slower with it. With `finetune` the optimizer keeps weights and moments in
+    /// f32 (mixed precision), and batch norms must be frozen. Heads, and layers behind `frozen_until`, compute in f32.
     pub dtype: ComputeDtype,
     /// Layer up to which features are stored; the layers behind it run in every step with their dropouts, as in
     /// CIBHash's reference code with `frozen_until = "fc6"` of VGG-16. Not set: all layers are in the stored features.
@@ -46,8 +46,8 @@ pub struct ImageConfig {
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub lr_scale: f64,
     /// `finetune`: batch norms use the statistics of the `batch`, or stay `frozen`, as they must with `train.devices`
-    /// above 1, with `dtype = "bf16"`, or where the weights file has folded them into the convolutions. Weights of such a file hold the scale of
-    /// the norm, so they learn at other rates than those of a file with the norms apart.
+    /// above 1, with `dtype = "bf16"`, or where the weights file has folded them into the convolutions. Weights of such a
+    /// file hold the scale of the norm, so they learn at other rates than those of a file with the norms apart.
     pub norm: NormMode,
     /// Digest of the weights; filled in when the experiment is planned.
     #[schemars(skip)]

@@ -33,8 +33,8 @@ pub struct TextConfig {
     /// Format of stored features: `f32`, or `f16` in half the space, which rounds them to 11 bits.
     pub cache_dtype: CacheDtype,
     /// Type in which the network computes features: `f32`, or `bf16`, which rounds weights and activations to 8 bits
-    /// and is faster on GPUs; a CPU is much slower with it. With `finetune` the optimizer keeps weights and moments in f32
-    /// (mixed precision). Heads compute in f32.
+    /// and is faster on GPUs; a CPU is much slower with it. With `finetune` the optimizer keeps weights and moments in
+    /// f32 (mixed precision). Heads compute in f32.
     pub dtype: ComputeDtype,
     /// Whether a run trains the network along with its method. Shallow methods, and every run without this, use
     /// features of the frozen network.
