@@ -7,6 +7,9 @@ use std::path::Path;
 
 use crate::context::note;
 
+/// Attempts to make a folder that others may remove at the same time.
+const ATTEMPTS: usize = 100;
+
 /// The right to work in the folder of an unfinished download. The kernel lets go of it when the process dies.
 pub(super) struct Turn {
     _lock: Option<File>,
@@ -15,8 +18,13 @@ pub(super) struct Turn {
 impl Turn {
     /// Makes the folder and waits for the process that works in it, if there is one.
     pub(super) fn take(folder: &Path) -> io::Result<Self> {
+        let mut attempts = 0..ATTEMPTS;
         loop {
-            fs::create_dir_all(folder)?;
+            match fs::create_dir_all(folder) {
+                // Another process may remove the folder around it in between.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && attempts.next().is_some() => continue,
+                made => made?,
+            }
             let Some(opened) = existing(File::open(folder))? else { continue };
             match opened.try_lock() {
                 Ok(()) => {}
