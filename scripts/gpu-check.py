@@ -37,8 +37,10 @@ LIMITS = [
     ("map agrees with the processor", 40, True),
     ("a killed sweep goes on", 60, True),
     ("runs share the device", 40, True),
+    ("stacked runs are like single ones", 40, True),
     ("batches", 40, False),
     ("grid", 150, False),
+    ("stacked grid", 240, False),
 ]
 
 

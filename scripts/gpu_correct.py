@@ -131,6 +131,28 @@ class Checks:
         self.same("undisturbed", "shared")
         return f"4 at once give the same bits as one after the other, in {together:.0f} s"
 
+    def stacked_runs_are_like_single_ones(self, clock):
+        """The same runs, those of one code length in one process; on the processor with the same bits."""
+        experiment = self.write("stacked.toml", SWEEP.format(epochs=20).replace("seeds = [0]", "seeds = [0, 1, 2]"))
+        seconds = {}
+        for folder, most in [("single", 1), ("stacked", 16)]:
+            start = time.monotonic()
+            self.sweep(clock, folder, experiment, "--stack", str(most), "--jobs", "1")
+            seconds[folder] = time.monotonic() - start
+        times = f"in {seconds['stacked']:.0f} s beside {seconds['single']:.0f} s"
+        stacked = [run["run"] for run in self.results("stacked") if (finished(run) or {}).get("provenance", {}).get("stacked")]
+        if not stacked:
+            raise Failed("no run was stacked")
+        if not self.gpu:
+            self.same("single", "stacked")
+            return f"the same bits, {len(stacked)} runs {times}"
+        value = lambda folder: {run["run"]: finished(run)["test"]["i2i"]["metrics"]["map_at_k"] for run in self.results(folder)}
+        single, found = value("single"), value("stacked")
+        worst = max(abs(single[run] - found[run]) for run in stacked)
+        if worst > TRAINED:
+            raise Failed(f"mAP differs by {worst:.4f}, allowed is {TRAINED}")
+        return f"mAP of {len(stacked)} runs differs by at most {worst:.4f}, {times}"
+
     def map_agrees_with_the_processor(self, clock):
         arguments = ["--set", "bits=[32]", "--set", "train.epochs=5", "--set", "train.validate_every=5"]
         self.hashlab(clock, "cpu", "quick-cpu", "sweep", *arguments)

@@ -57,7 +57,12 @@ enum Command {
     /// Product of two square matrices
     Matmul { size: usize },
     /// Training step of CIBHash's head on features of `dim` numbers: 64 items, two views each
-    Head { dim: usize },
+    Head {
+        dim: usize,
+        /// Heads of as many runs, stacked; the time is that of a step of all
+        #[arg(default_value_t = 1)]
+        runs: usize,
+    },
     /// Forward and backward pass of a 3×3 convolution, 32 images, as many channels out as in
     Conv { channels: usize, size: usize },
     /// Forward pass of an image encoder
@@ -148,7 +153,7 @@ fn main() -> Result<()> {
             return Ok(());
         }
         Command::Matmul { size } => matmul::work(size, &device)?,
-        Command::Head { dim } => head::work(dim, &device)?,
+        Command::Head { dim, runs } => head::work(dim, runs, &device)?,
         Command::Conv { channels, size } => conv::work(channels, size, &device)?,
         Command::Forward { name, size, batch, compute } => {
             forward::work(&name, size, batch, Place { device: &device, dtype: compute.tensor_dtype() })?

@@ -23,12 +23,13 @@
 
 use anyhow::{Context as _, Result};
 use candle_core::{D, Tensor};
-use hashlab_method::nn::{BatchNorm, LayerNorm, Linear, Parameters, dropout, shares_label, sign, unit_rows};
-use hashlab_method::{
-    Batch, BatchSpec, BuildContext, ByModality, Definition, Features, HashMethod, Loss, MethodInfo, Modality, Needs,
-    ParamGroup, Params, Progress, State, Supervision, Trained, ViewSpec, draws,
+use hashlab_method::nn::{
+    BatchNorm, LayerNorm, Linear, Parameters, PerRun, dropout, mean_last, shares_label, sign, unit_rows,
 };
-use hashlab_rng::Stream;
+use hashlab_method::{
+    Batch, BatchSpec, BuildContext, ByModality, Definition, Draws, Features, HashMethod, Loss, MethodInfo, Modality,
+    Needs, ParamGroup, Params, Progress, Stackable, State, Supervision, Trained, ViewSpec,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -113,18 +114,6 @@ impl Params for BertResNetParams {
     }
 }
 
-/// Random draws of a training pass.
-struct Draws {
-    dropout: f64,
-    rng: Stream,
-}
-
-impl Draws {
-    fn dropped(&mut self, x: Tensor) -> candle_core::Result<Tensor> {
-        if self.dropout > 0.0 { dropout(&x, self.dropout, &mut self.rng) } else { Ok(x) }
-    }
-}
-
 /// A hash layer: logits of the bits, and relaxed codes of logits.
 pub struct HashLayer {
     kind: HashLayerKind,
@@ -186,28 +175,25 @@ impl HashLayer {
     ///
     /// # Errors
     /// If the shapes do not fit together.
-    pub fn codes(&self, logits: &Tensor, noise: Option<&Tensor>, tau: f64) -> Result<Tensor> {
+    pub fn codes(&self, logits: &Tensor, noise: Option<&Tensor>, tau: &PerRun) -> Result<Tensor> {
         let doubled = match (self.kind, noise) {
             (HashLayerKind::Tanh | HashLayerKind::Adaptive, _) => return Ok(logits.tanh()?),
             (HashLayerKind::Sigmoid, _) => logits.clone(),
             (HashLayerKind::Gumbel, None) => return Ok(sign(logits)?),
             (HashLayerKind::Gumbel, Some(noise)) => {
-                let difference = (noise.narrow(2, 0, 1)? - noise.narrow(2, 1, 1)?)?.squeeze(2)?;
-                (((logits * 2.0)? + difference)? / tau)?
+                let [one, other] = [0, 1].map(|state| noise.narrow(D::Minus1, state, 1));
+                let difference = (one? - other?)?.squeeze(D::Minus1)?;
+                tau.map(|tau| 1.0 / tau).times(&((logits * 2.0)? + difference)?)?
             }
         };
         Ok((doubled * 0.5)?.tanh()?) // 2σ(x) − 1 = tanh(x/2)
     }
 }
 
-/// Gumbel variables `(n, bits, 2)`.
-fn gumbel(like: &Tensor, rng: &mut Stream) -> Result<Tensor> {
-    let (n, bits) = like.dims2()?;
-    let values: Vec<f32> =
-        (0..n * bits * 2).map(|_| -(-rng.uniform().max(f64::MIN_POSITIVE).ln()).ln() as f32).collect();
-    let noise = Tensor::from_vec(values, (n, bits, 2), like.device())?;
-    draws::note(&noise);
-    Ok(noise)
+/// Gumbel variables `(n, bits, 2)` for logits `(n, bits)`, of stacked runs with a first axis of runs.
+fn gumbel(like: &Tensor, draws: &mut Draws) -> candle_core::Result<Tensor> {
+    let shape = [like.dims(), &[2]].concat();
+    draws.tensor(shape, like.device(), |rng| -(-rng.uniform().max(f64::MIN_POSITIVE).ln()).ln() as f32)
 }
 
 /// A modality's network.
@@ -248,7 +234,8 @@ impl Branch {
 
 /// The BERT-ResNet hash.
 pub struct BertResNet {
-    params: BertResNetParams,
+    /// Of each of the stacked runs.
+    params: Vec<BertResNetParams>,
     vars: Parameters,
     branches: ByModality<Branch>,
 }
@@ -268,8 +255,16 @@ impl Definition for BertResNet {
     type Params = BertResNetParams;
 
     fn build(params: BertResNetParams, cx: &BuildContext) -> Result<Self> {
+        Self::build_stacked(vec![params], cx)
+    }
+}
+
+impl Stackable for BertResNet {
+    const VARIED: &'static [&'static str] = &["tau", "sample_tau", "quantization", "balance"];
+
+    fn build_stacked(params: Vec<BertResNetParams>, cx: &BuildContext) -> Result<Self> {
         let mut vars = Parameters::default();
-        let branches = cx.dims.try_map(|modality, dim| Branch::new(&mut vars, modality, *dim, &params, cx))?;
+        let branches = cx.dims.try_map(|modality, dim| Branch::new(&mut vars, modality, *dim, &params[0], cx))?;
         Ok(Self { params, vars, branches })
     }
 }
@@ -284,14 +279,17 @@ impl BertResNet {
         let view = batch.views.iter().find(|view| view.modality == modality);
         let x = &view.with_context(|| format!("the batch has no {modality} view"))?.x;
         let branch = self.branch(modality)?;
-        let mut draws = Draws { dropout: self.params.dropout, rng: at.stream(&format!("bert_resnet/{modality}")) };
-        let features = branch.features(x, |x| draws.dropped(x))?;
-        let logits = branch.hash.forward_train(&features, |x| draws.dropped(x))?;
-        let noise = match self.params.hash_layer {
-            HashLayerKind::Gumbel => Some(gumbel(&logits, &mut draws.rng)?),
+        let mut draws = at.draws(&format!("bert_resnet/{modality}"));
+        let p = self.params[0].dropout;
+        let mut dropped = |x: Tensor| if p > 0.0 { dropout(&x, p, &mut draws) } else { Ok(x) };
+        let features = branch.features(x, &mut dropped)?;
+        let logits = branch.hash.forward_train(&features, &mut dropped)?;
+        let noise = match self.params[0].hash_layer {
+            HashLayerKind::Gumbel => Some(gumbel(&logits, &mut draws)?),
             _ => None,
         };
-        Ok([features, branch.hash.codes(&logits, noise.as_ref(), self.params.sample_tau)?])
+        let tau = PerRun::of(&self.params, |params| params.sample_tau);
+        Ok([features, branch.hash.codes(&logits, noise.as_ref(), &tau)?])
     }
 }
 
@@ -318,29 +316,31 @@ impl Trained for BertResNet {
     fn param_groups(&self) -> Vec<ParamGroup> {
         let (projections, others) =
             self.vars.vars().into_iter().partition(|(name, _): &(String, _)| name.contains(".projection."));
-        let lr_scale = Some(self.params.projection_lr_scale);
+        let lr_scale = Some(self.params[0].projection_lr_scale);
         vec![ParamGroup { lr_scale, ..ParamGroup::new(projections) }, ParamGroup::new(others)]
     }
 
     fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss> {
-        let params = &self.params;
+        let per_run = |number: fn(&BertResNetParams) -> f64| PerRun::of(&self.params, number);
         let [image, text] = BOTH.map(|modality| self.pass(batch, modality, at));
         let ([image, image_codes], [text, text_codes]) = (image?, text?);
-        let itself = Tensor::eye(batch.items.len(), image.dtype(), image.device())?;
-        let positives = match params.positives {
+        let itself = Tensor::eye(image.dim(D::Minus2)?, image.dtype(), image.device())?;
+        let positives = match self.params[0].positives {
             Positives::Item => itself,
             Positives::Label => {
                 let labels = batch.labels.as_ref().context("the method learns from labels")?;
-                shares_label(labels, labels)?.to_dtype(image.dtype())?.maximum(&itself)?
+                shares_label(labels, labels)?.to_dtype(image.dtype())?.broadcast_maximum(&itself)?
             }
         };
-        let of_features = contrastive(&text, &image, &positives, params.tau)?;
-        let of_codes = contrastive(&text_codes, &image_codes, &positives, params.tau)?;
+        let tau = per_run(|params| params.tau);
+        let of_features = contrastive(&text, &image, &positives, &tau)?;
+        let of_codes = contrastive(&text_codes, &image_codes, &positives, &tau)?;
         let both = |term: fn(&Tensor) -> Result<Tensor>| -> Result<Tensor> {
             Ok(((term(&image_codes)? + term(&text_codes)?)? * 0.5)?)
         };
         let (quantization, balance) = (both(quantization)?, both(balance)?);
-        let penalties = ((&quantization * params.quantization)? + (&balance * params.balance)?)?;
+        let weighted = per_run(|params| params.quantization).times(&quantization)?;
+        let penalties = (weighted + per_run(|params| params.balance).times(&balance)?)?;
         let total = ((&of_features + &of_codes)? + penalties)?;
         let terms = [
             ("contrastive_features", of_features),
@@ -354,30 +354,33 @@ impl Trained for BertResNet {
 
 /// InfoNCE from texts to images `(n, d)` each, on unit rows: the mean over texts of −log r, r the share of the
 /// `positives` `(n, n)`, 1 or 0 for each text and image, in the softmax over all images. Every text has a positive.
+/// Stacked runs have rows `(runs, n, d)`, may have a `tau` each, and share positives or have theirs, `(runs, n, n)`.
 ///
 /// # Errors
 /// If the shapes differ.
-pub fn contrastive(text: &Tensor, image: &Tensor, positives: &Tensor, tau: f64) -> Result<Tensor> {
+pub fn contrastive(text: &Tensor, image: &Tensor, positives: &Tensor, tau: &PerRun) -> Result<Tensor> {
     const EXCLUDED: f64 = 1e9; // leaves the others out of the sum
-    let logits = (unit_rows(text)?.matmul(&unit_rows(image)?.t()?)? / tau)?;
-    let of_positives = (&logits + positives.affine(EXCLUDED, -EXCLUDED)?)?.log_sum_exp(D::Minus1)?;
-    Ok((logits.log_sum_exp(D::Minus1)? - of_positives)?.mean_all()?)
+    let cosines = unit_rows(text)?.matmul(&unit_rows(image)?.t()?)?;
+    let logits = tau.map(|tau| 1.0 / tau).times(&cosines)?;
+    let of_positives = logits.broadcast_add(&positives.affine(EXCLUDED, -EXCLUDED)?)?.log_sum_exp(D::Minus1)?;
+    Ok(mean_last(&(logits.log_sum_exp(D::Minus1)? - of_positives)?, 1)?)
 }
 
-/// The mean of (h − sign h)² of codes `(n, bits)`.
+/// The mean of (h − sign h)² of codes `(n, bits)`, of stacked runs `(runs, n, bits)`.
 ///
 /// # Errors
 /// If the device fails.
 pub fn quantization(codes: &Tensor) -> Result<Tensor> {
-    Ok((codes - sign(codes)?)?.sqr()?.mean_all()?)
+    Ok(mean_last(&(codes - sign(codes)?)?.sqr()?, 2)?)
 }
 
-/// The mean over bits of the squared mean of each over the batch, of codes `(n, bits)`.
+/// The mean over bits of the squared mean of each over the batch, of codes `(n, bits)`, of stacked runs
+/// `(runs, n, bits)`.
 ///
 /// # Errors
 /// If the device fails.
 pub fn balance(codes: &Tensor) -> Result<Tensor> {
-    Ok(codes.mean(0)?.sqr()?.mean_all()?)
+    Ok(mean_last(&codes.mean(D::Minus2)?.sqr()?, 1)?)
 }
 
 #[cfg(test)]
@@ -390,7 +393,7 @@ mod tests {
         let image = Tensor::new(&[[1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]], &Device::Cpu).unwrap();
         let text = Tensor::new(&[[0.8, 0.6, 0.0], [0.0, 1.0, 0.0], [0.0, 0.6, 0.8]], &Device::Cpu).unwrap();
         let positives = Tensor::new(&[[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]], &Device::Cpu).unwrap();
-        let loss = contrastive(&text, &image, &positives, 0.07).unwrap().to_scalar::<f64>().unwrap();
+        let loss = contrastive(&text, &image, &positives, &0.07.into()).unwrap().to_scalar::<f64>().unwrap();
         assert!((loss - 0.797_624).abs() < 1e-6, "{loss}");
     }
 
@@ -416,12 +419,16 @@ mod tests {
         let cx = BuildContext::of_images(1, 1);
         let layer = HashLayer::new(&mut vars, "h", HashLayerKind::Gumbel, [1, 1], &cx).unwrap();
         let logits = Tensor::full(0.4f32, (20_000, 1), &Device::Cpu).unwrap();
-        let mut rng = hashlab_rng::stream(0, "gumbel-test", &[]);
-        let noise = gumbel(&logits, &mut rng).unwrap();
-        let codes = layer.codes(&logits, Some(&noise), 1.0).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let mut draws = hashlab_rng::stream(0, "gumbel-test", &[]).into();
+        let noise = gumbel(&logits, &mut draws).unwrap();
+        let codes =
+            layer.codes(&logits, Some(&noise), &1.0.into()).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let ones = codes.iter().filter(|code| **code > 0.0).count() as f64 / codes.len() as f64;
         let expected = 1.0 / (1.0 + (-0.8f64).exp()); // of logits 0.4 and −0.4
         assert!((ones - expected).abs() < 0.01, "{ones} {expected}");
-        assert_eq!(layer.codes(&logits, None, 1.0).unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap(), 1.0);
+        assert_eq!(
+            layer.codes(&logits, None, &1.0.into()).unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap(),
+            1.0
+        );
     }
 }

@@ -20,12 +20,12 @@
 //! Defaults are those of the reference code.
 
 use anyhow::Result;
-use candle_core::Tensor;
+use candle_core::{D, Tensor};
 use hashlab_image::{ColorJitter, RandomResizedCrop, Step, Transform};
-use hashlab_method::nn::{Linear, Parameters, bernoulli_kl, dropout, nt_xent, sign, straight_through};
+use hashlab_method::nn::{Linear, Parameters, PerRun, bernoulli_kl, dropout, nt_xent, sign, straight_through};
 use hashlab_method::{
     Batch, BatchSpec, BuildContext, Definition, Features, HashMethod, Loss, MethodInfo, Modality, Needs, ParamGroup,
-    Params, Progress, RunFacts, State, Supervision, Trained, ViewSpec, Violations,
+    Params, Progress, RunFacts, Stackable, State, Supervision, Trained, ViewSpec, Violations,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -110,7 +110,8 @@ impl CibHashParams {
 
 /// CIBHash with its two-layer head.
 pub struct CibHash {
-    params: CibHashParams,
+    /// Of each of the stacked runs.
+    params: Vec<CibHashParams>,
     modality: Modality,
     vars: Parameters,
     hidden: Linear,
@@ -132,14 +133,22 @@ impl Definition for CibHash {
     type Params = CibHashParams;
 
     fn build(params: CibHashParams, cx: &BuildContext) -> Result<Self> {
-        let mut vars = Parameters::default();
-        let hidden = Linear::new(&mut vars, "head.0", (cx.dim()?, params.hidden), cx)?;
-        let output = Linear::new(&mut vars, "head.2", (params.hidden, cx.bits), cx)?;
-        Ok(Self { params, modality: cx.modality()?, vars, hidden, output })
+        Self::build_stacked(vec![params], cx)
     }
 
     fn check(_: &CibHashParams, run: &RunFacts) -> Violations {
         run.draws_views(2)
+    }
+}
+
+impl Stackable for CibHash {
+    const VARIED: &'static [&'static str] = &["tau", "beta"];
+
+    fn build_stacked(params: Vec<CibHashParams>, cx: &BuildContext) -> Result<Self> {
+        let (width, mut vars) = (params[0].hidden, Parameters::default());
+        let hidden = Linear::new(&mut vars, "head.0", (cx.dim()?, width), cx)?;
+        let output = Linear::new(&mut vars, "head.2", (width, cx.bits), cx)?;
+        Ok(Self { params, modality: cx.modality()?, vars, hidden, output })
     }
 }
 
@@ -159,7 +168,7 @@ impl HashMethod for CibHash {
 
 impl Trained for CibHash {
     fn batch_spec(&self) -> BatchSpec {
-        let strength = self.params.augmentation();
+        let strength = self.params[0].augmentation();
         let view = ViewSpec::augmented(self.modality, move |size| strength.transform(size));
         BatchSpec::new([view.clone(), view])
     }
@@ -169,14 +178,18 @@ impl Trained for CibHash {
     }
 
     fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss> {
-        let mut features = batch.stacked(self.modality)?; // (2n, dim): view 1, then view 2
-        if self.params.feature_dropout > 0.0 {
-            features = dropout(&features, self.params.feature_dropout, &mut at.stream("cibhash/dropout"))?;
+        let CibHashParams { feature_dropout, binarization, .. } = self.params[0];
+        let mut features = batch.joined(self.modality)?; // (2n, dim): view 1, then view 2
+        if feature_dropout > 0.0 {
+            features = dropout(&features, feature_dropout, &mut at.draws("cibhash/dropout"))?;
         }
         let logits = self.logits(&features)?; // (2n, bits)
-        let thresholds = match self.params.binarization {
+        let thresholds = match binarization {
             Binarization::Threshold => None,
-            Binarization::Stochastic => Some(uniform_like(&logits, at)?),
+            Binarization::Stochastic => {
+                let mut draws = at.draws("cibhash/bits");
+                Some(draws.tensor(logits.shape(), logits.device(), |rng| rng.uniform() as f32)?)
+            }
         };
         let objective = objective(&logits, thresholds.as_ref(), &self.params)?;
         Ok(Loss { total: objective.total, terms: vec![("contrastive", objective.contrastive), ("kl", objective.kl)] })
@@ -215,7 +228,7 @@ impl Augmentation {
     }
 }
 
-/// The loss and its terms, all scalars.
+/// The loss and its terms, all scalars; of stacked runs `(runs,)`.
 pub struct Objective {
     /// `contrastive + β·kl`.
     pub total: Tensor,
@@ -225,44 +238,36 @@ pub struct Objective {
     pub kl: Tensor,
 }
 
-/// Computes `L_con + β·L_KL` of logits `(2n, bits)`: view 1 of n images, then view 2 of the same.
+/// Computes `L_con + β·L_KL` of logits `(2n, bits)`: view 1 of n images, then view 2 of the same. Stacked runs have
+/// `params` for each, and logits `(runs, 2n, bits)`.
 ///
-/// A bit is 1 if its probability reaches its threshold; without `thresholds` `(2n, bits)` that is ½.
+/// A bit is 1 if its probability reaches its threshold; without `thresholds`, of the shape of `logits`, that is ½.
 ///
 /// # Errors
-/// If the number of rows is odd.
-pub fn objective(logits: &Tensor, thresholds: Option<&Tensor>, params: &CibHashParams) -> Result<Objective> {
-    let n = logits.dim(0)? / 2;
+/// If the number of rows is odd, or `params` are of another number of runs.
+pub fn objective(logits: &Tensor, thresholds: Option<&Tensor>, params: &[CibHashParams]) -> Result<Objective> {
+    let n = logits.dim(D::Minus2)? / 2;
     let probabilities = candle_nn::ops::sigmoid(logits)?;
     let margin = match thresholds {
         None => (&probabilities - 0.5)?,
         Some(thresholds) => (&probabilities - thresholds)?,
     };
-    let relaxed = match params.straight_through {
+    let relaxed = match params[0].straight_through {
         StraightThrough::Probability => &margin,
         StraightThrough::Logit => logits,
     };
     let codes = straight_through(relaxed, &sign(&margin)?)?;
-    let contrastive = contrastive(&codes, params.tau)?;
-    let (first, second) = (probabilities.narrow(0, 0, n)?, probabilities.narrow(0, n, n)?);
+    let contrastive = contrastive(&codes, &PerRun::of(params, |params| params.tau))?;
+    let (first, second) = (probabilities.narrow(D::Minus2, 0, n)?, probabilities.narrow(D::Minus2, n, n)?);
     let kl = ((bernoulli_kl(&first, &second.detach())? + bernoulli_kl(&second, &first.detach())?)? * 0.5)?;
-    let total = (&contrastive + (&kl * params.beta)?)?;
+    let total = (&contrastive + PerRun::of(params, |params| params.beta).times(&kl)?)?;
     Ok(Objective { total, contrastive, kl })
 }
 
 /// L_con: NT-Xent of the codes' cosines at temperature `tau`.
-fn contrastive(codes: &Tensor, tau: f64) -> Result<Tensor> {
-    let unit = codes.broadcast_div(&codes.sqr()?.sum_keepdim(1)?.sqrt()?)?;
-    Ok(nt_xent(&(unit.matmul(&unit.t()?)? / tau)?)?)
-}
-
-/// Uniform thresholds of the shape of `x`, from the step's stream.
-fn uniform_like(x: &Tensor, at: &Progress) -> Result<Tensor> {
-    let mut rng = at.stream("cibhash/bits");
-    let values: Vec<f32> = (0..x.elem_count()).map(|_| rng.uniform() as f32).collect();
-    let thresholds = Tensor::from_vec(values, x.shape(), x.device())?;
-    hashlab_method::draws::note(&thresholds);
-    Ok(thresholds)
+fn contrastive(codes: &Tensor, tau: &PerRun) -> Result<Tensor> {
+    let unit = codes.broadcast_div(&codes.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?)?;
+    Ok(nt_xent(&tau.map(|tau| 1.0 / tau).times(&unit.matmul(&unit.t()?)?)?)?)
 }
 
 #[cfg(test)]
@@ -282,7 +287,7 @@ mod tests {
             [0.6, -0.2, 0.4, -0.8],
         ];
         let logits = Tensor::new(&logits, &Device::Cpu).unwrap();
-        let objective = objective(&logits, None, &CibHashParams::default()).unwrap();
+        let objective = objective(&logits, None, &[CibHashParams::default()]).unwrap();
         let value = |t: &Tensor| t.to_scalar::<f64>().unwrap();
         assert!((value(&objective.contrastive) - 1.320_597).abs() < 1e-6);
         assert!((value(&objective.kl) - 0.156_743).abs() < 1e-6);
@@ -303,7 +308,7 @@ mod tests {
         let logits = Var::new(&[[0.4f64, -0.3], [0.1, 0.2], [0.2, -0.1], [-0.3, 0.6]], &Device::Cpu).unwrap();
         let gradient = |straight_through, thresholds: Option<&Tensor>| {
             let params = CibHashParams { straight_through, beta: 0.0, ..CibHashParams::default() };
-            let total = objective(&logits, thresholds, &params).unwrap().total;
+            let total = objective(&logits, thresholds, &[params]).unwrap().total;
             let grads = total.backward().unwrap();
             grads.get(&logits).unwrap().to_vec2::<f64>().unwrap()
         };
@@ -317,7 +322,7 @@ mod tests {
             }
         }
         let all_ones = Tensor::zeros((4, 2), DType::F64, &Device::Cpu).unwrap();
-        let collapsed = objective(&logits, Some(&all_ones), &CibHashParams::default()).unwrap();
+        let collapsed = objective(&logits, Some(&all_ones), &[CibHashParams::default()]).unwrap();
         assert!((collapsed.contrastive.to_scalar::<f64>().unwrap() - 3f64.ln()).abs() < 1e-9);
     }
 }

@@ -15,9 +15,9 @@
 //! of 256: settings of `[train]`. The bits of evaluation are those of logits ≥ 0; the targets are those > 0, as there.
 
 use anyhow::Result;
-use hashlab_method::{BuildContext, Definition, MethodInfo, Needs, RunFacts, Supervision, Violations};
+use hashlab_method::{BuildContext, Definition, MethodInfo, Needs, RunFacts, Stackable, Supervision, Violations};
 
-use crate::hash_coder::{CoderParams, HashCoder};
+use crate::hash_coder::{CoderParams, HashCoder, VARIED};
 
 /// CroVCA without labels.
 pub type CroVca = HashCoder<false>;
@@ -38,10 +38,18 @@ impl Definition for CroVca {
     type Params = CoderParams;
 
     fn build(params: CoderParams, cx: &BuildContext) -> Result<Self> {
-        Self::new(params, cx)
+        Self::new(vec![params], cx)
     }
 
     fn check(_: &CoderParams, run: &RunFacts) -> Violations {
         run.draws_views(2)
+    }
+}
+
+impl Stackable for CroVca {
+    const VARIED: &'static [&'static str] = VARIED;
+
+    fn build_stacked(params: Vec<CoderParams>, cx: &BuildContext) -> Result<Self> {
+        Self::new(params, cx)
     }
 }

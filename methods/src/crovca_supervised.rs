@@ -7,9 +7,9 @@
 //! Those of [CroVCA](crate::crovca). The paper's evaluation of unseen labels is not part of it.
 
 use anyhow::Result;
-use hashlab_method::{BuildContext, Definition, MethodInfo, Needs, RunFacts, Supervision, Violations};
+use hashlab_method::{BuildContext, Definition, MethodInfo, Needs, RunFacts, Stackable, Supervision, Violations};
 
-use crate::hash_coder::{CoderParams, HashCoder};
+use crate::hash_coder::{CoderParams, HashCoder, VARIED};
 
 /// CroVCA with labels.
 pub type CroVcaSupervised = HashCoder<true>;
@@ -30,10 +30,18 @@ impl Definition for CroVcaSupervised {
     type Params = CoderParams;
 
     fn build(params: CoderParams, cx: &BuildContext) -> Result<Self> {
-        Self::new(params, cx)
+        Self::new(vec![params], cx)
     }
 
     fn check(_: &CoderParams, run: &RunFacts) -> Violations {
         run.draws_views(2)
+    }
+}
+
+impl Stackable for CroVcaSupervised {
+    const VARIED: &'static [&'static str] = VARIED;
+
+    fn build_stacked(params: Vec<CoderParams>, cx: &BuildContext) -> Result<Self> {
+        Self::new(params, cx)
     }
 }

@@ -2,10 +2,9 @@
 //! after each addition.
 
 use anyhow::{Result, ensure};
-use candle_core::{Tensor, Var};
-use hashlab_method::BuildContext;
+use candle_core::{D, Tensor, Var};
 use hashlab_method::nn::{LayerNorm, Linear, Parameters, attention, dropout, linear};
-use hashlab_rng::Stream;
+use hashlab_method::{BuildContext, Draws};
 
 /// Sizes of a [`FusionTransformer`].
 #[derive(Clone, Copy)]
@@ -34,7 +33,7 @@ pub struct Dropout<'a> {
     /// Probability of each dropout of the layer: of attention weights, of both additions and of the hidden layer.
     pub p: f64,
     /// Source of the draws.
-    pub rng: &'a mut Stream,
+    pub draws: &'a mut Draws,
 }
 
 /// Transformer layers over rows that hold the modalities of an item side by side.
@@ -74,7 +73,8 @@ impl FusionTransformer {
         Ok(Self { layers })
     }
 
-    /// Maps items `(n, width)` to the same shape.
+    /// Maps items `(n, width)` to the same shape; of stacked runs, which attend to [`Sequences::Single`], items
+    /// `(runs, n, width)`.
     ///
     /// # Errors
     /// If `x` has another number of columns.
@@ -112,15 +112,16 @@ impl Layer {
 
     fn forward(&self, x: &Tensor, sequences: Sequences, mut drop: Option<&mut Dropout<'_>>) -> Result<Tensor> {
         let mut dropped = |x: Tensor| match &mut drop {
-            Some(Dropout { p, rng }) if *p > 0.0 => dropout(&x, *p, rng),
+            Some(Dropout { p, draws }) if *p > 0.0 => dropout(&x, *p, draws),
             _ => Ok(x),
         };
         let attended = match sequences {
             Sequences::Single => {
                 let values = self.values(x)?;
                 // The weight of the only key is 1, or dropped, for a head as a whole.
-                let weights = dropped(Tensor::ones((x.dim(0)?, self.heads, 1), x.dtype(), x.device())?)?;
-                let by_head = values.reshape((x.dim(0)?, self.heads, ()))?.broadcast_mul(&weights)?;
+                let of_heads = |width: usize| [&x.dims()[..x.rank() - 1], &[self.heads, width]].concat();
+                let weights = dropped(Tensor::ones(of_heads(1), x.dtype(), x.device())?)?;
+                let by_head = values.reshape(of_heads(x.dim(D::Minus1)? / self.heads))?.broadcast_mul(&weights)?;
                 by_head.reshape(x.shape())?
             }
             Sequences::Joint => self.attend(x)?,
@@ -132,9 +133,10 @@ impl Layer {
 
     /// Attention of each item to itself: its value.
     fn values(&self, x: &Tensor) -> Result<Tensor> {
-        let width = x.dim(1)?;
-        let part = |var: &Var| var.narrow(0, 2 * width, width);
-        Ok(linear(x, &part(&self.inputs[0])?, Some(&part(&self.inputs[1])?))?)
+        let width = x.dim(D::Minus1)?;
+        let part = |var: &Var, axis: D| var.narrow(axis, 2 * width, width);
+        let [weight, bias] = &self.inputs;
+        Ok(linear(x, &part(weight, D::Minus2)?, Some(&part(bias, D::Minus1)?))?)
     }
 
     /// Attention among all items.
@@ -196,8 +198,8 @@ mod tests {
         let (_, fusion) = built(SIZES);
         let (fusion, x) = (fusion.unwrap(), items(3));
         let pass = |p: f64, seed: u64| {
-            let rng = &mut hashlab_rng::stream(seed, "fusion-test", &[]);
-            let y = fusion.forward(&x, Sequences::Single, Some(Dropout { p, rng })).unwrap();
+            let draws = &mut hashlab_rng::stream(seed, "fusion-test", &[]).into();
+            let y = fusion.forward(&x, Sequences::Single, Some(Dropout { p, draws })).unwrap();
             y.to_vec2::<f32>().unwrap()
         };
         let plain = fusion.forward(&x, Sequences::Single, None).unwrap();

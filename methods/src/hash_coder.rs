@@ -1,12 +1,12 @@
 //! CroVCA's hash coder: its network, its loss, and its training with and without labels.
 
 use anyhow::{Context as _, Result};
-use candle_core::{DType, Tensor};
+use candle_core::{D, DType, Tensor};
 use faer::Mat;
 use faer::Side;
 use faer::linalg::solvers::Solve;
 use hashlab_image::{ColorJitter, RandomResizedCrop, Step, Transform};
-use hashlab_method::nn::{BatchNorm, Linear, Parameters, pair_likelihood, unit_rows, with_gradient};
+use hashlab_method::nn::{BatchNorm, Linear, Parameters, PerRun, mean_last, pair_likelihood, unit_rows, with_gradient};
 use hashlab_method::{
     Batch, BatchSpec, BuildContext, Features, HashMethod, Loss, Modality, ParamGroup, Params, Progress, State, Trained,
     ViewSpec,
@@ -58,7 +58,8 @@ impl Params for CoderParams {}
 
 /// The hash coder; `SUPERVISED` takes targets from labels.
 pub struct HashCoder<const SUPERVISED: bool> {
-    params: CoderParams,
+    /// Of each of the stacked runs.
+    params: Vec<CoderParams>,
     modality: Modality,
     vars: Parameters,
     hidden: Vec<Linear>,
@@ -66,15 +67,18 @@ pub struct HashCoder<const SUPERVISED: bool> {
     norm: BatchNorm,
 }
 
+/// Hyperparameters that may differ between stacked runs.
+pub(crate) const VARIED: &[&str] = &["regularization", "eps"];
+
 impl<const SUPERVISED: bool> HashCoder<SUPERVISED> {
-    /// Builds the coder with its untrained network.
+    /// Builds the coder of each of the stacked runs with its untrained network.
     ///
     /// # Errors
     /// If the device is out of memory.
-    pub(crate) fn new(params: CoderParams, cx: &BuildContext) -> Result<Self> {
+    pub(crate) fn new(params: Vec<CoderParams>, cx: &BuildContext) -> Result<Self> {
         const DEVIATION: f64 = 0.02; // reference code
         let (dim, mut vars) = (cx.dim()?, Parameters::default());
-        let widths = match params.head {
+        let widths = match params[0].head {
             Head::Small => vec![dim],
             Head::Large => vec![(2 * dim).max(2048); 2],
         };
@@ -91,7 +95,7 @@ impl<const SUPERVISED: bool> HashCoder<SUPERVISED> {
 
     /// Logits before the batch norm.
     fn project(&self, x: &Tensor) -> Result<Tensor> {
-        let layer = |x: Tensor, layer: &Linear| match self.params.head {
+        let layer = |x: Tensor, layer: &Linear| match self.params[0].head {
             Head::Small => layer.forward_relu(&x),
             Head::Large => layer.forward(&x)?.gelu_erf(),
         };
@@ -100,7 +104,7 @@ impl<const SUPERVISED: bool> HashCoder<SUPERVISED> {
     }
 
     fn augmentation(&self) -> impl Fn(usize) -> Transform + use<SUPERVISED> {
-        let CoderParams { crop_scale, jitter, .. } = self.params;
+        let CoderParams { crop_scale, jitter, .. } = self.params[0];
         move |size| augmentation(size, crop_scale, jitter)
     }
 }
@@ -156,7 +160,7 @@ fn augmentation(size: usize, crop_scale: f64, jitter: f64) -> Transform {
     ])
 }
 
-/// The loss and its terms, all scalars.
+/// The loss and its terms, all scalars; of stacked runs `(runs,)`.
 pub struct Objective {
     /// `alignment + λ·coding_rate`.
     pub total: Tensor,
@@ -167,11 +171,12 @@ pub struct Objective {
 }
 
 /// Computes the loss of the logits `(n, bits)` of two views. The targets of a view are the bits of the other one; with
-/// multi-hot `labels` `(n, classes)`, those of the prototypes of an item's labels for both views.
+/// multi-hot `labels` `(n, classes)`, those of the prototypes of an item's labels for both views. Stacked runs have
+/// `params` for each, and a first axis of runs everywhere.
 ///
 /// # Errors
-/// If the shapes differ, or the coding rate is undefined, as of logits that are not finite.
-pub fn objective(views: &[Tensor; 2], labels: Option<&Tensor>, params: &CoderParams) -> Result<Objective> {
+/// If the shapes differ.
+pub fn objective(views: &[Tensor; 2], labels: Option<&Tensor>, params: &[CoderParams]) -> Result<Objective> {
     let targets = match labels {
         None => [bits(&views[1])?, bits(&views[0])?],
         Some(labels) => {
@@ -179,10 +184,11 @@ pub fn objective(views: &[Tensor; 2], labels: Option<&Tensor>, params: &CoderPar
             [codes.clone(), codes]
         }
     };
-    let alignment = |view: usize| pair_likelihood(&views[view], &targets[view])?.mean_all();
+    let alignment = |view: usize| mean_last(&pair_likelihood(&views[view], &targets[view])?, 2);
     let alignment = ((alignment(0)? + alignment(1)?)? * 0.5)?;
-    let rate = ((coding_rate(&views[0], params.eps)? + coding_rate(&views[1], params.eps)?)? * 0.5)?;
-    let total = (&alignment + (&rate * params.regularization)?)?;
+    let eps = PerRun::of(params, |params| params.eps);
+    let rate = ((coding_rate(&views[0], &eps)? + coding_rate(&views[1], &eps)?)? * 0.5)?;
+    let total = (&alignment + PerRun::of(params, |params| params.regularization).times(&rate)?)?;
     Ok(Objective { total, alignment, coding_rate: rate })
 }
 
@@ -196,31 +202,47 @@ fn bits(logits: &Tensor) -> candle_core::Result<Tensor> {
 fn label_codes(views: &[Tensor; 2], labels: &Tensor) -> Result<Tensor> {
     let logits = ((views[0].detach() + views[1].detach())? * 0.5)?;
     let labels = labels.to_dtype(logits.dtype())?;
-    let items = labels.sum_keepdim(0)?.t()?.maximum(1.0)?; // (classes, 1)
+    let items = labels.sum_keepdim(D::Minus2)?.t()?.maximum(1.0)?; // (classes, 1)
     let prototypes = labels.t()?.contiguous()?.matmul(&logits)?.broadcast_div(&items)?; // (classes, bits)
-    let of_item = labels.sum_keepdim(1)?.maximum(1.0)?;
+    let of_item = labels.sum_keepdim(D::Minus1)?.maximum(1.0)?;
     Ok(labels.matmul(&prototypes)?.broadcast_div(&of_item)?)
 }
 
 /// Minus the coding rate of logits `(m, p)` at unit length, scaled as in the reference code:
-/// `−½ log det(I + p/(m·ε)·ZᵀZ)·(p + m)/(p·m)`. Lower values spread the codes over more dimensions.
+/// `−½ log det(I + p/(m·ε)·ZᵀZ)·(p + m)/(p·m)`. Lower values spread the codes over more dimensions. NaN for logits that
+/// are not finite. Stacked runs have logits `(runs, m, p)` and may have an `eps` each.
 ///
 /// # Errors
-/// If the determinant is not that of a positive definite matrix.
-pub fn coding_rate(logits: &Tensor, eps: f64) -> Result<Tensor> {
-    let (m, p) = logits.dims2()?;
-    let (rows, columns) = (m as f64, p as f64);
-    let (spread, share) = (columns / (rows * eps), 0.5 * (columns + rows) / (columns * rows));
+/// If the shapes do not fit together.
+pub fn coding_rate(logits: &Tensor, eps: &PerRun) -> Result<Tensor> {
+    let (m, p) = (logits.dim(D::Minus2)?, logits.dim(D::Minus1)?);
     let unit = unit_rows(logits)?;
     let gram = unit.t()?.contiguous()?.matmul(&unit)?; // (p, p), the smaller part of the work: bits are few
-    let inner = Mat::<f64>::identity(p, p) + to_matrix(&gram.detach())? * faer::Scale(spread);
-    let factor = inner.llt(Side::Lower).ok().context("the coding rate of logits that are not finite")?;
-    let log_det = 2.0 * (0..p).map(|i| factor.L()[(i, i)].ln()).sum::<f64>();
-    let inverse = factor.solve(Mat::<f64>::identity(p, p));
+    let (mut values, mut slopes) = (Vec::new(), Vec::new());
+    let of_runs = gram.detach().reshape(((), p, p))?;
+    for run in 0..of_runs.dim(0)? {
+        let gram = of_runs.get(run)?;
+        let (value, slope) = rate_and_slope(to_matrix(&gram)?, [m as f64, p as f64], eps.of_run(run));
+        values.push(value);
+        slopes.push(to_tensor_like(&slope, &gram)?);
+    }
+    let shape = &gram.dims()[..gram.rank() - 2];
+    let value = Tensor::from_vec(values, shape, gram.device())?.to_dtype(gram.dtype())?;
+    Ok(with_gradient(&value, &gram, &Tensor::stack(&slopes, 0)?.reshape(gram.shape())?)?)
+}
+
+/// Minus the scaled coding rate of `m` rows at unit length with the Gram matrix `gram` `(p, p)`, and its derivative by
+/// that matrix.
+fn rate_and_slope(gram: Mat<f64>, [m, p]: [f64; 2], eps: f64) -> (f64, Mat<f64>) {
+    let (spread, share) = (p / (m * eps), 0.5 * (p + m) / (p * m));
+    let size = gram.nrows();
+    let identity = || Mat::<f64>::identity(size, size);
+    let Ok(factor) = (identity() + gram * faer::Scale(spread)).llt(Side::Lower) else {
+        return (f64::NAN, identity() * faer::Scale(f64::NAN)); // of logits that are not finite
+    };
+    let log_det = 2.0 * (0..size).map(|i| factor.L()[(i, i)].ln()).sum::<f64>();
     // The derivative of log det(I + c·G) by G is c·(I + c·G)⁻¹.
-    let slope = to_tensor_like(&(inverse * faer::Scale(-share * spread)), &gram)?;
-    let value = Tensor::new(-share * log_det, gram.device())?.to_dtype(gram.dtype())?;
-    Ok(with_gradient(&value, &gram, &slope)?)
+    (-share * log_det, factor.solve(identity()) * faer::Scale(-share * spread))
 }
 
 fn to_tensor_like(matrix: &Mat<f64>, like: &Tensor) -> Result<Tensor> {
@@ -251,7 +273,7 @@ mod tests {
     fn orthogonal_codes_have_the_highest_rate_and_equal_ones_the_lowest() {
         let rate = |rows: &[[f64; 2]; 2]| {
             let logits = Tensor::new(rows, &Device::Cpu).unwrap();
-            coding_rate(&logits, 0.5).unwrap().to_scalar::<f64>().unwrap()
+            coding_rate(&logits, &0.5.into()).unwrap().to_scalar::<f64>().unwrap()
         };
         // p = m = 2: I + 2·ZᵀZ is 3·I for orthogonal rows and has the determinant 5 for equal ones; half of the log.
         assert!((rate(&[[2.0, 0.0], [0.0, 7.0]]) + 9f64.ln() / 2.0).abs() < 1e-12);
@@ -268,7 +290,7 @@ mod tests {
         let expected = [[0.7, -0.5], [0.7, -0.5], [0.0, 0.0]];
         assert!(codes.concat().iter().zip(expected.concat()).all(|(a, b)| (a - b).abs() < 1e-12), "{codes:?}");
         let alignment = |labels: Option<&Tensor>| {
-            let found = objective(&views, labels, &CoderParams::default()).unwrap();
+            let found = objective(&views, labels, &[CoderParams::default()]).unwrap();
             found.alignment.to_scalar::<f64>().unwrap()
         };
         let cross_entropy = |targets: [[[f64; 2]; 3]; 2]| {
@@ -290,7 +312,7 @@ mod tests {
         let cx = BuildContext::of_images(8, 16);
         let sizes = |head| {
             let params = CoderParams { head, ..CoderParams::default() };
-            let coder = HashCoder::<false>::new(params, &cx).unwrap();
+            let coder = HashCoder::<false>::new(vec![params], &cx).unwrap();
             let names: Vec<(String, usize)> =
                 coder.vars.vars().into_iter().map(|(name, var)| (name, var.dim(0).unwrap())).collect();
             names

@@ -31,12 +31,12 @@
 //! `[train]`.
 
 use anyhow::Result;
-use candle_core::Tensor;
+use candle_core::{D, Tensor};
 use hashlab_image::{Filter, Step, Transform};
-use hashlab_method::nn::{Linear, Parameters, pair_likelihood, with_gradient};
+use hashlab_method::nn::{Linear, Parameters, PerRun, pair_likelihood, sum_last, with_gradient};
 use hashlab_method::{
     Batch, BatchSpec, BuildContext, Definition, Features, HashMethod, Loss, MethodInfo, Modality, Needs, ParamGroup,
-    Params, Progress, State, Supervision, Trained, ViewSpec,
+    Params, Progress, Stackable, State, Supervision, Trained, ViewSpec,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -145,9 +145,10 @@ impl Params for HashNetParams {
 
 /// HashNet's hash layer.
 pub struct HashNet {
-    params: HashNetParams,
+    /// Of each of the stacked runs.
+    params: Vec<HashNetParams>,
     /// α for the code length.
-    alpha: f64,
+    alpha: PerRun,
     modality: Modality,
     vars: Parameters,
     layer: Linear,
@@ -168,8 +169,16 @@ impl Definition for HashNet {
     type Params = HashNetParams;
 
     fn build(params: HashNetParams, cx: &BuildContext) -> Result<Self> {
+        Self::build_stacked(vec![params], cx)
+    }
+}
+
+impl Stackable for HashNet {
+    const VARIED: &'static [&'static str] = &["alpha", "class_num", "scale_max"];
+
+    fn build_stacked(params: Vec<HashNetParams>, cx: &BuildContext) -> Result<Self> {
         const DEVIATION: f64 = 0.01; // official code
-        let alpha = params.alpha.unwrap_or(10.0 / cx.bits as f64); // official code
+        let alpha = PerRun::of(&params, |params| params.alpha.unwrap_or(10.0 / cx.bits as f64)); // official code
         let mut vars = Parameters::default();
         let layer = Linear::normal(&mut vars, "hash", (cx.dim()?, cx.bits), DEVIATION, cx)?;
         Ok(Self { params, alpha, modality: cx.modality()?, vars, layer })
@@ -192,7 +201,7 @@ impl HashMethod for HashNet {
 
 impl Trained for HashNet {
     fn batch_spec(&self) -> BatchSpec {
-        let samplers = match self.params.pairs {
+        let samplers = match self.params[0].pairs {
             Pairs::TwoSamplers => 2,
             Pairs::OneBatch => 1,
         };
@@ -205,22 +214,22 @@ impl Trained for HashNet {
 
     fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss> {
         let labels = batch.labels.as_ref().expect("the runner gives labels to methods that declare them");
-        let beta = scale(&self.params, at.step, at.steps);
-        let codes = (self.layer.forward(&batch.views[0].x)? * beta)?.tanh()?; // (b, bits)
-        let (codes, labels) = match self.params.pairs {
+        let beta = PerRun::of(&self.params, |params| scale(params, at.step, at.steps));
+        let codes = beta.times(&self.layer.forward(&batch.views[0].x)?)?.tanh()?; // (b, bits)
+        let (codes, labels) = match self.params[0].pairs {
             Pairs::TwoSamplers => (halves(&codes)?, halves(labels)?),
             Pairs::OneBatch => ([codes.clone(), codes], [labels.clone(), labels.clone()]),
         };
-        let total = pairwise_loss([&codes[0], &codes[1]], [&labels[0], &labels[1]], self.alpha, &self.params)?;
-        let beta = Tensor::new(beta as f32, total.device())?;
+        let total = pairwise_loss([&codes[0], &codes[1]], [&labels[0], &labels[1]], &self.alpha, &self.params)?;
+        let beta = beta.tensor(&total)?;
         Ok(Loss { terms: vec![("pairwise", total.clone()), ("scale", beta)], total })
     }
 }
 
 /// The items of the first sampler, and those of the second.
 fn halves(x: &Tensor) -> Result<[Tensor; 2]> {
-    let half = x.dim(0)? / 2;
-    Ok([x.narrow(0, 0, half)?, x.narrow(0, half, half)?])
+    let half = x.dim(D::Minus2)? / 2;
+    Ok([x.narrow(D::Minus2, 0, half)?, x.narrow(D::Minus2, half, half)?])
 }
 
 /// The transform of a training image in the official caffe code: resize to 256/227 of the input's side, cut the input
@@ -249,30 +258,41 @@ fn scale(params: &HashNetParams, step: usize, steps: usize) -> f64 {
 /// divided by the sum of the weights instead.
 ///
 /// # Shapes
-/// `codes` are relaxed codes `(n, bits)` and `(m, bits)`, `labels` multi-hot `(n, classes)` and `(m, classes)`.
+/// `codes` are relaxed codes `(n, bits)` and `(m, bits)`, `labels` multi-hot `(n, classes)` and `(m, classes)`. Stacked
+/// runs have `alpha` and `params` for each, and a first axis of runs everywhere.
 ///
 /// # Errors
 /// If the shapes do not fit together.
-pub fn pairwise_loss(codes: [&Tensor; 2], labels: [&Tensor; 2], alpha: f64, params: &HashNetParams) -> Result<Tensor> {
+pub fn pairwise_loss(
+    codes: [&Tensor; 2],
+    labels: [&Tensor; 2],
+    alpha: &PerRun,
+    params: &[HashNetParams],
+) -> Result<Tensor> {
     let inner = codes[0].matmul(&codes[1].t()?)?; // (n, m)
     let pairs = LabelPairs::new(labels, inner.dtype())?;
     let weights = pairs.weights(params)?;
-    let norm = match params.weighting {
-        Weighting::ClassNum => weights.sum_all()?,
-        _ => Tensor::new(inner.elem_count() as f32, inner.device())?.to_dtype(inner.dtype())?,
+    let norm = match params[0].weighting {
+        Weighting::ClassNum => sum_pairs(&weights)?,
+        _ => Tensor::new(pairs.count() as f32, inner.device())?.to_dtype(inner.dtype())?,
     };
     let weights = weights.broadcast_div(&norm)?;
-    let x = (inner.detach() * alpha)?;
+    let x = alpha.times(&inner.detach())?;
     let value = pair_likelihood(&x, &pairs.similar)?;
     let residual = (candle_nn::ops::sigmoid(&x)? - &pairs.similar)?; // the derivative of `value` by x
-    let slope = match params.gradient {
-        PairGradient::Autograd => ((&weights * residual)? * alpha)?,
+    let slope = match params[0].gradient {
+        PairGradient::Autograd => alpha.times(&(&weights * residual)?)?,
         PairGradient::Caffe => (((&weights * residual)? * 8.0)? * pairs.caffe_factor()?)?,
     };
-    Ok(with_gradient(&(weights * value)?.sum_all()?, &inner, &slope)?)
+    Ok(with_gradient(&sum_last(&(weights * value)?, 2)?, &inner, &slope)?)
 }
 
-/// Common labels of the items of each pair; all `(n, m)`.
+/// The sum over all pairs, `(1, 1)`.
+fn sum_pairs(x: &Tensor) -> Result<Tensor> {
+    Ok(sum_last(x, 2)?.unsqueeze(D::Minus1)?.unsqueeze(D::Minus1)?)
+}
+
+/// Common labels of the items of each pair; all `(n, m)`, of stacked runs `(runs, n, m)`.
 struct LabelPairs {
     /// Labels of both.
     shared: Tensor,
@@ -288,28 +308,35 @@ impl LabelPairs {
     fn new(labels: [&Tensor; 2], dtype: candle_core::DType) -> Result<Self> {
         let [rows, columns] = [labels[0].to_dtype(dtype)?, labels[1].to_dtype(dtype)?];
         let shared = rows.matmul(&columns.t()?)?;
-        let (by_row, by_column) = (rows.sum_keepdim(1)?, columns.sum_keepdim(1)?.t()?);
+        let (by_row, by_column) = (rows.sum_keepdim(D::Minus1)?, columns.sum_keepdim(D::Minus1)?.t()?);
         let counted = by_row.broadcast_add(&by_column)?;
         let multiplied = by_row.broadcast_mul(&by_column)?;
         let similar = shared.gt(0.0)?.to_dtype(dtype)?;
         Ok(Self { shared, counted, multiplied, similar })
     }
 
+    /// Number of pairs of a run.
+    fn count(&self) -> usize {
+        self.similar.dims().iter().rev().take(2).product()
+    }
+
     /// The pairs' weights.
-    fn weights(&self, params: &HashNetParams) -> Result<Tensor> {
+    fn weights(&self, params: &[HashNetParams]) -> Result<Tensor> {
         let dissimilar = self.similar.affine(-1.0, 1.0)?;
-        let by_kind = |positive: f64, negative: f64| -> Result<Tensor> {
-            Ok(((&self.similar * positive)? + (&dissimilar * negative)?)?)
-        };
-        match params.weighting {
+        match params[0].weighting {
             Weighting::Unweighted => Ok(self.similar.ones_like()?),
-            Weighting::ClassNum => by_kind(params.class_num, 1.0),
+            Weighting::ClassNum => {
+                let weight = PerRun::of(params, |params| params.class_num);
+                Ok((weight.times(&self.similar)? + dissimilar)?)
+            }
             Weighting::Balanced | Weighting::BalancedJaccard => {
-                let all = self.similar.elem_count() as f64;
-                let positive = self.similar.sum_all()?.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
+                let positive = sum_pairs(&self.similar)?;
+                let all = (positive.ones_like()? * self.count() as f64)?;
                 // A kind without pairs in the batch has nothing to weight.
-                let weights = by_kind(all / positive.max(1.0), all / (all - positive).max(1.0))?;
-                if params.weighting == Weighting::Balanced {
+                let of_similar = (&all / positive.maximum(1.0)?)?;
+                let of_others = (&all / (&all - positive)?.maximum(1.0)?)?;
+                let weights = (self.similar.broadcast_mul(&of_similar)? + dissimilar.broadcast_mul(&of_others)?)?;
+                if params[0].weighting == Weighting::Balanced {
                     return Ok(weights);
                 }
                 Ok((weights * ((&self.similar * self.jaccard()?)? + dissimilar)?)?)
@@ -346,7 +373,7 @@ mod tests {
         let z = Var::from_tensor(&(Tensor::new(&Z, &Device::Cpu).unwrap() * scale).unwrap()).unwrap();
         let y = Tensor::new(&Y, &Device::Cpu).unwrap();
         let h = z.tanh().unwrap();
-        let loss = pairwise_loss([&h, &h], [&y, &y], alpha, params).unwrap();
+        let loss = pairwise_loss([&h, &h], [&y, &y], &alpha.into(), std::slice::from_ref(params)).unwrap();
         let grads = loss.backward().unwrap();
         (loss.to_scalar().unwrap(), grads.get(&z).unwrap().to_vec2().unwrap())
     }
@@ -388,7 +415,7 @@ mod tests {
         let run = |gradient, class_num| {
             let params = HashNetParams { gradient, ..with(Weighting::ClassNum, class_num) };
             let codes = [Var::new(&h, &Device::Cpu).unwrap(), Var::new(&[other], &Device::Cpu).unwrap()];
-            let loss = pairwise_loss([&codes[0], &codes[1]], [&labels, &label], ALPHA, &params).unwrap();
+            let loss = pairwise_loss([&codes[0], &codes[1]], [&labels, &label], &ALPHA.into(), &[params]).unwrap();
             let grads = loss.backward().unwrap();
             (loss.to_scalar::<f64>().unwrap(), grads.get(&codes[0]).unwrap().to_vec2::<f64>().unwrap())
         };
@@ -424,7 +451,7 @@ mod tests {
         for labels in [[[1.0, 0.0]; 3], [[0.0, 0.0]; 3]] {
             let y = Tensor::new(&labels, &Device::Cpu).unwrap();
             for weighting in [Weighting::Balanced, Weighting::BalancedJaccard] {
-                let loss = pairwise_loss([&h, &h], [&y, &y], 0.5, &with(weighting, 1.0)).unwrap();
+                let loss = pairwise_loss([&h, &h], [&y, &y], &0.5.into(), &[with(weighting, 1.0)]).unwrap();
                 assert!(loss.to_scalar::<f64>().unwrap().is_finite());
             }
         }

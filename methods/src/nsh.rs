@@ -34,10 +34,10 @@
 use anyhow::{Result, ensure};
 use candle_core::{D, Tensor};
 use hashlab_image::{ColorJitter, RandomResizedCrop, Step, Transform};
-use hashlab_method::nn::{Linear, Parameters, sign, soft_sort, straight_through};
+use hashlab_method::nn::{Linear, Parameters, PerRun, mean_last, sign, soft_sort, straight_through};
 use hashlab_method::{
     Batch, BatchSpec, BuildContext, Definition, Features, HashMethod, Loss, MethodInfo, Modality, Needs, ParamGroup,
-    Params, Progress, RunFacts, State, Supervision, Trained, ViewSpec, Violations,
+    Params, Progress, RunFacts, Stackable, State, Supervision, Trained, ViewSpec, Violations,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -117,7 +117,8 @@ impl Params for NshParams {}
 
 /// NSH with its two linear heads.
 pub struct Nsh {
-    params: NshParams,
+    /// Of each of the stacked runs.
+    params: Vec<NshParams>,
     modality: Modality,
     vars: Parameters,
     hash: Linear,
@@ -139,10 +140,7 @@ impl Definition for Nsh {
     type Params = NshParams;
 
     fn build(params: NshParams, cx: &BuildContext) -> Result<Self> {
-        let mut vars = Parameters::default();
-        let hash = Linear::new(&mut vars, "hash", (cx.dim()?, cx.bits), cx)?;
-        let latent = Linear::new(&mut vars, "latent", (cx.dim()?, params.latent), cx)?;
-        Ok(Self { params, modality: cx.modality()?, vars, hash, latent })
+        Self::build_stacked(vec![params], cx)
     }
 
     fn check(params: &NshParams, run: &RunFacts) -> Violations {
@@ -151,6 +149,17 @@ impl Definition for Nsh {
         let help = "help: lower `positives`, or raise `train.batch_size` where there are more training items";
         let negatives = params.positives < images;
         run.draws_views(2).require(negatives, ["positives", "train.batch_size"], format!("{message}\n{help}"))
+    }
+}
+
+impl Stackable for Nsh {
+    const VARIED: &'static [&'static str] = &["tau", "sort_tau", "quantization"];
+
+    fn build_stacked(params: Vec<NshParams>, cx: &BuildContext) -> Result<Self> {
+        let mut vars = Parameters::default();
+        let hash = Linear::new(&mut vars, "hash", (cx.dim()?, cx.bits), cx)?;
+        let latent = Linear::new(&mut vars, "latent", (cx.dim()?, params[0].latent), cx)?;
+        Ok(Self { params, modality: cx.modality()?, vars, hash, latent })
     }
 }
 
@@ -170,7 +179,7 @@ impl HashMethod for Nsh {
 
 impl Trained for Nsh {
     fn batch_spec(&self) -> BatchSpec {
-        let augmentation = self.params.augmentation();
+        let augmentation = self.params[0].augmentation();
         BatchSpec::new([
             ViewSpec::augmented(self.modality, move |size| augmentation.first_view(size)),
             ViewSpec::augmented(self.modality, move |size| augmentation.second_view(size)),
@@ -182,10 +191,10 @@ impl Trained for Nsh {
     }
 
     fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss> {
-        let (m, n) = (self.params.positives, batch.items.len());
+        let (m, n) = (self.params[0].positives, batch.items.len() / at.runs());
         // The first batch of a training is as large as any; a later one may be the remainder of an epoch.
         ensure!(at.step > 0 || m < n, "`positives` = {m} leaves no negatives in a batch of {n} images");
-        let features = batch.stacked(self.modality)?; // (2n, dim): view 1, then view 2
+        let features = batch.joined(self.modality)?; // (2n, dim): view 1, then view 2
         let objective = objective(&self.hash.forward(&features)?, &self.latent.forward(&features)?, &self.params)?;
         Ok(Loss {
             total: objective.total,
@@ -230,7 +239,7 @@ impl Augmentation {
     }
 }
 
-/// The loss and its terms, all scalars.
+/// The loss and its terms, all scalars; of stacked runs `(runs,)`.
 pub struct Objective {
     /// `sorted_nce + λ·quantization`.
     pub total: Tensor,
@@ -241,35 +250,38 @@ pub struct Objective {
 }
 
 /// Computes `L_SortedNCE + λ·L_quantization` of the outputs of the two heads, `hash` `(2n, bits)` before tanh and
-/// `latent` `(2n, d)` before normalization: view 1 of n images, then view 2 of the same.
+/// `latent` `(2n, d)` before normalization: view 1 of n images, then view 2 of the same. Stacked runs have `params` for
+/// each, and outputs with a first axis of runs.
 ///
 /// # Errors
-/// If the numbers of rows differ or are odd.
-pub fn objective(hash: &Tensor, latent: &Tensor, params: &NshParams) -> Result<Objective> {
+/// If the numbers of rows differ or are odd, or `params` are of another number of runs.
+pub fn objective(hash: &Tensor, latent: &Tensor, params: &[NshParams]) -> Result<Objective> {
     let relaxed = hash.tanh()?;
     let signs = sign(&relaxed)?;
-    let codes = match params.binarization {
+    let codes = match params[0].binarization {
         Binarization::Tanh => relaxed.clone(),
         Binarization::SteSign => straight_through(&relaxed, &signs)?,
     };
-    let latent = latent.broadcast_div(&latent.sqr()?.sum_keepdim(1)?.sqrt()?)?;
-    let permutation = soft_sort(&similarity(&codes)?, params.sort_temperature(hash.dim(1)?))?;
+    let latent = latent.broadcast_div(&latent.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?)?;
+    let bits = hash.dim(D::Minus1)?;
+    let permutation = soft_sort(&similarity(&codes)?, PerRun::of(params, |params| params.sort_temperature(bits)))?;
     let cosines = sort_cosines(&permutation, &products(&latent)?.t()?)?;
     let sorted_nce = sorted_nce(&cosines, params)?;
-    let quantization = (relaxed - signs)?.sqr()?.mean_all()?;
-    let total = (&sorted_nce + (&quantization * params.quantization)?)?;
+    let quantization = mean_last(&(relaxed - signs)?.sqr()?, 2)?;
+    let total = (&sorted_nce + PerRun::of(params, |params| params.quantization).times(&quantization)?)?;
     Ok(Objective { total, sorted_nce, quantization })
 }
 
-/// S of codes `(2n, bits)`, first views down: 1 − Hamming distance / bits where they are ±1.
+/// S of codes `(…, 2n, bits)`, first views down: 1 − Hamming distance / bits where they are ±1.
 fn similarity(codes: &Tensor) -> Result<Tensor> {
-    Ok(products(codes)?.affine(0.5 / codes.dim(1)? as f64, 0.5)?)
+    Ok(products(codes)?.affine(0.5 / codes.dim(D::Minus1)? as f64, 0.5)?)
 }
 
-/// Inner products of the first half of the rows, down, with the second half, across: `(2n, d)` to `(n, n)`.
+/// Inner products of the first half of the rows, down, with the second half, across: `(…, 2n, d)` to `(…, n, n)`.
 fn products(rows: &Tensor) -> Result<Tensor> {
-    let n = rows.dim(0)? / 2;
-    Ok(rows.narrow(0, 0, n)?.matmul(&rows.narrow(0, n, n)?.t()?)?)
+    let n = rows.dim(D::Minus2)? / 2;
+    let [first, second] = [0, n].map(|start| rows.narrow(D::Minus2, start, n));
+    Ok(first?.matmul(&second?.t()?)?)
 }
 
 /// The cosines of image i's second view with all first views, in i's order: `c_ij = Σ_k P_ijk ⟨Z̄_k, Ẑ_i⟩`.
@@ -277,32 +289,39 @@ fn products(rows: &Tensor) -> Result<Tensor> {
 /// That equals ⟨E_ij, Ẑ_i⟩ of the sorted latents E = PZ̄, without storing the `(n, n, d)` of E.
 ///
 /// # Shapes
-/// `permutation` is `(n, n, n)`, `cosines` `(n, n)` with the second views down; the result is `(n, n)`.
+/// `permutation` is `(…, n, n, n)`, `cosines` `(…, n, n)` with the second views down; the result is `(…, n, n)`.
 ///
 /// # Errors
 /// If the shapes do not fit together.
 pub fn sort_cosines(permutation: &Tensor, cosines: &Tensor) -> Result<Tensor> {
-    Ok(permutation.matmul(&cosines.contiguous()?.unsqueeze(2)?)?.squeeze(2)?)
+    Ok(permutation.matmul(&cosines.contiguous()?.unsqueeze(D::Minus1)?)?.squeeze(D::Minus1)?)
 }
 
 /// L_SortedNCE of cosines `(n, n)` that are sorted in each row: the mean over rows and their first m positions of
 /// −log softmax, at temperature τ, of that position among itself and the negatives, which are all after the first m.
+/// Stacked runs have `params` for each, and cosines `(runs, n, n)`.
 ///
 /// # Errors
-/// If `cosines` is not a matrix.
-pub fn sorted_nce(cosines: &Tensor, params: &NshParams) -> Result<Tensor> {
-    let (rows, n) = cosines.dims2()?;
-    let m = params.positives.min(n);
-    let mut candidates = vec![cosines.narrow(1, 0, m)?.unsqueeze(2)?];
+/// If `cosines` has fewer axes, or `params` are of another number of runs.
+pub fn sorted_nce(cosines: &Tensor, params: &[NshParams]) -> Result<Tensor> {
+    let n = cosines.dim(D::Minus1)?;
+    let m = params[0].positives.min(n);
+    let mut candidates = vec![cosines.narrow(D::Minus1, 0, m)?.unsqueeze(D::Minus1)?];
     if n > m {
-        candidates.push(cosines.narrow(1, m, n - m)?.unsqueeze(1)?.broadcast_as((rows, m, n - m))?);
+        let negatives = cosines.narrow(D::Minus1, m, n - m)?.unsqueeze(D::Minus2)?;
+        let mut shape = negatives.dims().to_vec();
+        let rows = shape.len() - 2;
+        shape[rows] = m;
+        candidates.push(negatives.broadcast_as(shape)?);
     }
-    let mut logits = (Tensor::cat(&candidates, 2)? / params.tau)?; // (rows, m, 1 + n − m), the positive first
-    if params.double_softmax {
+    // (…, rows, m, 1 + n − m), the positive first
+    let tau = PerRun::of(params, |params| 1.0 / params.tau);
+    let mut logits = tau.times(&Tensor::cat(&candidates, D::Minus1)?)?;
+    if params[0].double_softmax {
         logits = candle_nn::ops::softmax(&logits, D::Minus1)?;
     }
-    let positive = logits.narrow(2, 0, 1)?.squeeze(2)?;
-    Ok((logits.log_sum_exp(D::Minus1)? - positive)?.mean_all()?)
+    let positive = logits.narrow(D::Minus1, 0, 1)?.squeeze(D::Minus1)?;
+    Ok(mean_last(&(logits.log_sum_exp(D::Minus1)? - positive)?, 2)?)
 }
 
 #[cfg(test)]
@@ -322,7 +341,7 @@ mod tests {
                 labels: None,
             };
             let mut method = Nsh::build(NshParams { positives, ..NshParams::default() }, &cx).unwrap();
-            method.loss(&batch, &Progress { epoch: 0, epochs: 1, step, steps: 9, seed: 0 }).map(|_| ())
+            method.loss(&batch, &Progress { epoch: 0, epochs: 1, step, steps: 9, seeds: vec![0] }).map(|_| ())
         };
         loss(3, 0).unwrap();
         loss(4, 8).unwrap();
@@ -358,7 +377,7 @@ mod tests {
         for (double_softmax, sorted_nce) in [(true, 0.637_113), (false, 0.604_275)] {
             let binarization = Binarization::Tanh;
             let params = NshParams { double_softmax, binarization, quantization: 1.0, ..NshParams::default() };
-            let found = objective(&hash, &latent, &params).unwrap();
+            let found = objective(&hash, &latent, &[params]).unwrap();
             near("sorted_nce", &found.sorted_nce, &[sorted_nce]);
             near("quantization", &found.quantization, &[0.316_666_667]);
             near("total", &found.total, &[sorted_nce + 0.316_666_667]);

@@ -32,11 +32,11 @@
 
 use anyhow::{Context as _, Result};
 use candle_core::{D, Tensor, Var};
-use hashlab_method::nn::{Linear, Parameters, dropout, nt_xent, unit_rows};
+use hashlab_method::nn::{Linear, Parameters, PerRun, dropout, mean_last, nt_xent, unit_rows};
 use hashlab_method::{
     Batch, BatchSpec, BuildContext, ByModality, Definition, EncodeSpec, EpochContext, Features, HashMethod, Loss,
-    MethodInfo, Modality, Needs, ParamGroup, Progress, Schedule, ScheduleKind, State, Supervision, Trained, Unit,
-    ViewSpec,
+    MethodInfo, Modality, Needs, ParamGroup, Progress, Schedule, ScheduleKind, Stackable, State, Supervision, Trained,
+    Unit, ViewSpec,
 };
 
 use crate::fusion::{Dropout, FusionSizes, FusionTransformer, Sequences};
@@ -58,10 +58,10 @@ impl Head {
 
     fn forward(&self, x: &Tensor, drop: Option<Dropout<'_>>) -> Result<Tensor> {
         let mut hidden = self.layers[0].forward_relu(&unit_rows(x)?)?;
-        if let Some(Dropout { p, rng }) = drop
+        if let Some(Dropout { p, draws }) = drop
             && p > 0.0
         {
-            hidden = dropout(&hidden, p, rng)?;
+            hidden = dropout(&hidden, p, draws)?;
         }
         Ok(self.layers[1].forward(&hidden)?)
     }
@@ -72,7 +72,7 @@ struct Branch {
     /// Maps features to the common width, if modalities differ in theirs.
     map: Option<Linear>,
     head: Head,
-    /// Mean of the features over the training items of an epoch so far `(dim)`.
+    /// Mean of the features over the training items of an epoch so far `(dim)`, of stacked runs `(runs, dim)`.
     mean: Var,
 }
 
@@ -84,7 +84,8 @@ impl Branch {
 
 /// UCMFH: a fusion transformer and a hash head per modality.
 pub struct Ucmfh {
-    params: UcmfhParams,
+    /// Of each of the stacked runs.
+    params: Vec<UcmfhParams>,
     vars: Parameters,
     fusion: FusionTransformer,
     branches: ByModality<Branch>,
@@ -110,11 +111,19 @@ impl Definition for Ucmfh {
     type Params = UcmfhParams;
 
     fn build(params: UcmfhParams, cx: &BuildContext) -> Result<Self> {
+        Self::build_stacked(vec![params], cx)
+    }
+}
+
+impl Stackable for Ucmfh {
+    const VARIED: &'static [&'static str] = &["tau", "code_weight"];
+
+    fn build_stacked(params: Vec<UcmfhParams>, cx: &BuildContext) -> Result<Self> {
         let mut vars = Parameters::default();
         let first = cx.dims.values().next().copied().context("there are no features")?;
         let alike = cx.dims.values().all(|dim| *dim == first);
-        let width = if alike { first } else { params.width };
-        let UcmfhParams { layers, heads, feedforward, hidden, .. } = params;
+        let width = if alike { first } else { params[0].width };
+        let UcmfhParams { layers, heads, feedforward, hidden, .. } = params[0];
         let sizes = FusionSizes { layers, width: width * BOTH.len(), heads, feedforward };
         let fusion = FusionTransformer::new(&mut vars, "fusion", sizes, cx)?;
         let branches = cx.dims.try_map(|modality, dim| -> Result<Branch> {
@@ -132,9 +141,10 @@ impl Definition for Ucmfh {
 
 impl Ucmfh {
     fn contrastive(&self, image: &Tensor, text: &Tensor) -> Result<Tensor> {
-        match self.params.loss {
-            ContrastiveLoss::Original => contrastive(image, text, self.params.tau),
-            ContrastiveLoss::Balanced => balanced(image, text, self.params.tau),
+        let tau = PerRun::of(&self.params, |params| params.tau);
+        match self.params[0].loss {
+            ContrastiveLoss::Original => contrastive(image, text, &tau),
+            ContrastiveLoss::Balanced => balanced(image, text, &tau),
         }
     }
 
@@ -144,8 +154,8 @@ impl Ucmfh {
 
     /// Fuses halves `(n, width)` of images and texts into unit rows, and splits them again.
     fn fuse(&self, halves: [Tensor; 2], sequences: Sequences, drop: Option<Dropout<'_>>) -> Result<[Tensor; 2]> {
-        let fused = unit_rows(&self.fusion.forward(&Tensor::cat(&halves, 1)?, sequences, drop)?)?;
-        Ok([fused.narrow(1, 0, self.width)?, fused.narrow(1, self.width, self.width)?])
+        let fused = unit_rows(&self.fusion.forward(&Tensor::cat(&halves, D::Minus1)?, sequences, drop)?)?;
+        Ok([fused.narrow(D::Minus1, 0, self.width)?, fused.narrow(D::Minus1, self.width, self.width)?])
     }
 
     /// Relaxed codes of items in their role as `modality`, with `input` instead of the other one.
@@ -166,7 +176,7 @@ impl Ucmfh {
             }
         };
         let [image, text] = BOTH.map(half);
-        let sequences = if self.params.batch_attention { Sequences::Joint } else { Sequences::Single };
+        let sequences = if self.params[0].batch_attention { Sequences::Joint } else { Sequences::Single };
         let [image, text] = self.fuse([image?, text?], sequences, None)?;
         let own = if modality == Modality::Image { image } else { text };
         self.branch(modality)?.head.forward(&own, None) // tanh and unit length leave the signs
@@ -174,19 +184,19 @@ impl Ucmfh {
 
     fn encoding(&self, input: Input) -> EncodeSpec {
         const BATCH: usize = 128; // reference code
-        let UcmfhParams { batch_attention, drop_last, .. } = self.params;
+        let UcmfhParams { batch_attention, drop_last, .. } = self.params[0];
         let batched = batch_attention || drop_last;
         EncodeSpec { name: Some(input.name()), batch_size: batched.then_some(BATCH), by_role: batched, drop_last }
     }
 
     /// Adds a batch to the means of the epoch.
     fn count(&self, batch: &Batch) -> Result<()> {
-        let n = batch.items.len() as f64;
+        let n = (batch.items.len() / self.params.len()) as f64;
         let after = (self.counted.as_detached_tensor() + n)?;
         let share = (after.recip()? * n)?; // stays on the device, so that the host need not wait
         for view in &batch.views {
             let mean = &self.branch(view.modality)?.mean;
-            let towards = (view.x.detach().mean(0)? - mean.as_detached_tensor())?;
+            let towards = (view.x.detach().mean(D::Minus2)? - mean.as_detached_tensor())?;
             mean.set(&(mean.as_detached_tensor() + towards.broadcast_mul(&share)?)?)?;
         }
         Ok(self.counted.set(&after)?)
@@ -195,15 +205,15 @@ impl Ucmfh {
 
 impl HashMethod for Ucmfh {
     fn encode(&self, items: &Features, modality: Modality) -> Result<Tensor> {
-        self.codes(items, modality, self.params.input)
+        self.codes(items, modality, self.params[0].input)
     }
 
     fn encode_spec(&self) -> EncodeSpec {
-        self.encoding(self.params.input)
+        self.encoding(self.params[0].input)
     }
 
     fn other_encodings(&self) -> Vec<EncodeSpec> {
-        vec![self.encoding(self.params.input.other())]
+        vec![self.encoding(self.params[0].input.other())]
     }
 
     fn encode_otherwise(&self, name: &str, items: &Features, modality: Modality) -> Result<Tensor> {
@@ -226,7 +236,7 @@ impl Trained for Ucmfh {
     }
 
     fn param_groups(&self) -> Vec<ParamGroup> {
-        let params = &self.params;
+        let params = &self.params[0];
         let group = |prefix: &str, learning_rate: f64, schedule: Schedule| ParamGroup {
             learning_rate: Some(learning_rate),
             betas: Some(params.betas),
@@ -243,22 +253,22 @@ impl Trained for Ucmfh {
     }
 
     fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss> {
-        let params = &self.params;
+        let params = &self.params[0];
         self.count(batch)?;
         let half = |view: usize| self.branch(batch.views[view].modality)?.map(&batch.views[view].x);
-        let mut rng = at.stream("ucmfh/fusion");
-        let drop = Dropout { p: params.dropout, rng: &mut rng };
+        let drop = Dropout { p: params.dropout, draws: &mut at.draws("ucmfh/fusion") };
         let fused = self.fuse([half(0)?, half(1)?], Sequences::Single, Some(drop))?;
         let scale = params.scale(at.epoch, at.epochs);
         let mut codes = Vec::with_capacity(BOTH.len());
         for (modality, half) in BOTH.into_iter().zip(&fused) {
-            let mut rng = at.stream(&format!("ucmfh/{modality}"));
-            let drop = Dropout { p: params.hidden_dropout, rng: &mut rng };
+            let mut draws = at.draws(&format!("ucmfh/{modality}"));
+            let drop = Dropout { p: params.hidden_dropout, draws: &mut draws };
             codes.push((self.branch(modality)?.head.forward(half, Some(drop))? * scale)?.tanh()?);
         }
         let of_fused = self.contrastive(&fused[0], &fused[1])?;
         let of_codes = self.contrastive(&codes[0], &codes[1])?;
-        let total = (&of_fused + (&of_codes * params.code_weight)?)?;
+        let weight = PerRun::of(&self.params, |params| params.code_weight);
+        let total = (&of_fused + weight.times(&of_codes)?)?;
         Ok(Loss { total, terms: vec![("contrastive_fused", of_fused), ("contrastive_codes", of_codes)] })
     }
 
@@ -268,29 +278,30 @@ impl Trained for Ucmfh {
 }
 
 /// NT-Xent of images and texts `(n, d)` each, on unit rows: a row's positive is its item's other modality, and all 2n −
-/// 1 other rows, of both modalities, are in the denominator.
+/// 1 other rows, of both modalities, are in the denominator. Stacked runs have rows `(runs, n, d)` and may have a `tau`
+/// each.
 ///
 /// # Errors
 /// If the shapes differ.
-pub fn contrastive(image: &Tensor, text: &Tensor, tau: f64) -> Result<Tensor> {
-    let unit = unit_rows(&Tensor::cat(&[image, text], 0)?)?;
-    Ok(nt_xent(&(unit.matmul(&unit.t()?)? / tau)?)?)
+pub fn contrastive(image: &Tensor, text: &Tensor, tau: &PerRun) -> Result<Tensor> {
+    let unit = unit_rows(&Tensor::cat(&[image, text], D::Minus2)?)?;
+    Ok(nt_xent(&tau.map(|tau| 1.0 / tau).times(&unit.matmul(&unit.t()?)?)?)?)
 }
 
 /// The balanced loss from images to texts `(n, d)` each, on unit rows: the mean over images of −(S/S₁)·log(eᵖ / (eᵖ +
 /// (S/S₀)·Σ eᵏ)), p the similarity of the item's own text and k those of the others; S₁ = n similar pairs, S₀ = n(n −
-/// 1) dissimilar ones, S = S₁ + S₀.
+/// 1) dissimilar ones, S = S₁ + S₀. Stacked runs have rows `(runs, n, d)` and may have a `tau` each.
 ///
 /// # Errors
 /// If the shapes differ.
-pub fn balanced(image: &Tensor, text: &Tensor, tau: f64) -> Result<Tensor> {
-    let n = image.dim(0)?;
-    let logits = (unit_rows(image)?.matmul(&unit_rows(text)?.t()?)? / tau)?;
+pub fn balanced(image: &Tensor, text: &Tensor, tau: &PerRun) -> Result<Tensor> {
+    let n = image.dim(D::Minus2)?;
+    let logits = tau.map(|tau| 1.0 / tau).times(&unit_rows(image)?.matmul(&unit_rows(text)?.t()?)?)?;
     let own = Tensor::eye(n, logits.dtype(), logits.device())?;
     let weight = n as f64 / (n.max(2) - 1) as f64; // S/S₀
-    let all = (&logits + own.affine(-weight.ln(), weight.ln())?)?.log_sum_exp(D::Minus1)?;
-    let positive = (logits * own)?.sum(1)?;
-    Ok(((all - positive)?.mean_all()? * n as f64)?)
+    let all = logits.broadcast_add(&own.affine(-weight.ln(), weight.ln())?)?.log_sum_exp(D::Minus1)?;
+    let positive = logits.broadcast_mul(&own)?.sum(D::Minus1)?;
+    Ok((mean_last(&(all - positive)?, 1)? * n as f64)?)
 }
 
 #[cfg(test)]

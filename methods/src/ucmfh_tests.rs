@@ -34,7 +34,7 @@ fn batch(image: &Tensor, text: &Tensor) -> Batch {
 }
 
 fn at(step: usize) -> Progress {
-    Progress { epoch: step, epochs: 5, step, steps: 5, seed: 0 }
+    Progress { epoch: step, epochs: 5, step, steps: 5, seeds: vec![0] }
 }
 
 fn rows(codes: &Tensor) -> Vec<Vec<f32>> {
@@ -46,8 +46,8 @@ fn losses_equal_the_worked_examples() {
     let image = Tensor::new(&[[1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]], &Device::Cpu).unwrap();
     let text = Tensor::new(&[[0.8, 0.6, 0.0], [0.0, 1.0, 0.0], [0.0, 0.6, 0.8]], &Device::Cpu).unwrap();
     let value = |loss: Result<Tensor>| loss.unwrap().to_scalar::<f64>().unwrap();
-    assert!((value(contrastive(&image, &text, 0.5)) - 1.014_354).abs() < 1e-6);
-    assert!((value(balanced(&image, &text, 0.5)) - 2.296_900).abs() < 1e-6);
+    assert!((value(contrastive(&image, &text, &0.5.into())) - 1.014_354).abs() < 1e-6);
+    assert!((value(balanced(&image, &text, &0.5.into())) - 2.296_900).abs() < 1e-6);
 }
 
 /// The reference code's network, counted there.

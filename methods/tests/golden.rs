@@ -78,7 +78,7 @@ fn cibhash() {
         let views: Vec<Var> =
             ["logits_1", "logits_2"].iter().map(|name| Var::from_tensor(&case[*name]).unwrap()).collect();
         let logits = Tensor::cat(&[views[0].as_tensor(), views[1].as_tensor()], 0).unwrap();
-        let found = objective(&logits, None, &params).unwrap();
+        let found = objective(&logits, None, &[params]).unwrap();
         for (what, got) in [("contrastive", &found.contrastive), ("kl", &found.kl), ("loss", &found.total)] {
             close(what, got.to_scalar().unwrap(), scalar(&case, what), 1e-10);
         }
@@ -103,7 +103,8 @@ fn hashnet() {
             let logits = Var::from_tensor(&case["logits"]).unwrap();
             let codes = (logits.as_tensor() * scalar(&case, "beta")).unwrap().tanh().unwrap();
             let labels = &case["labels"];
-            let found = pairwise_loss([&codes, &codes], [labels, labels], scalar(&case, "alpha"), &params).unwrap();
+            let found =
+                pairwise_loss([&codes, &codes], [labels, labels], &scalar(&case, "alpha").into(), &[params]).unwrap();
             let what = format!("loss_{name}");
             close(&what, found.to_scalar().unwrap(), scalar(&case, &what), 1e-10);
             let what = format!("grad_{name}");
@@ -138,7 +139,7 @@ fn nsh() {
         let names = ["hash_logits_1", "hash_logits_2", "latent_1", "latent_2"];
         let inputs = names.map(|name| Var::from_tensor(&case[name]).unwrap());
         let both = |first: usize| Tensor::cat(&[inputs[first].as_tensor(), inputs[first + 1].as_tensor()], 0).unwrap();
-        let found = nsh::objective(&both(0), &both(2), &params).unwrap();
+        let found = nsh::objective(&both(0), &both(2), &[params]).unwrap();
         for (what, got) in
             [("sorted_nce", &found.sorted_nce), ("quantization", &found.quantization), ("loss", &found.total)]
         {
@@ -173,10 +174,11 @@ fn itq() {
 fn ucmfh() {
     for case in cases("ucmfh") {
         let (tau, scale) = (scalar(&case, "tau"), scalar(&case, "scale"));
-        for (name, loss) in [("contrastive", ucmfh::contrastive as fn(&_, &_, _) -> _), ("balanced", ucmfh::balanced)] {
+        for (name, loss) in [("contrastive", ucmfh::contrastive as fn(&_, &_, &_) -> _), ("balanced", ucmfh::balanced)]
+        {
             let logits = ["image", "text"].map(|name| Var::from_tensor(&case[&format!("{name}_logits")]).unwrap());
             let codes = logits.each_ref().map(|logits| (logits.as_tensor() * scale).unwrap().tanh().unwrap());
-            let found: Tensor = loss(&codes[0], &codes[1], tau).unwrap();
+            let found: Tensor = loss(&codes[0], &codes[1], &tau.into()).unwrap();
             let what = format!("loss_{name}");
             close(&what, found.to_scalar().unwrap(), scalar(&case, &what), 1e-10);
             let grads = found.backward().unwrap();
@@ -243,7 +245,8 @@ fn ucmfh_forward() {
         let mut method = build(Input::Paired, false);
         let views = dims.map(|(modality, _)| View { modality, x: f32(modality.name()) }).to_vec();
         let batch = Batch { items: (0..sizes("image")[0] as u32).collect(), views, labels: None };
-        let loss = method.loss(&batch, &Progress { epoch: 0, epochs: 1, step: 0, steps: 1, seed: 0 }).unwrap().total;
+        let loss =
+            method.loss(&batch, &Progress { epoch: 0, epochs: 1, step: 0, steps: 1, seeds: vec![0] }).unwrap().total;
         close("loss", f64::from(loss.to_scalar::<f32>().unwrap()), scalar(&case, "loss"), 1e-5);
         let grads = hashlab_kernels::backward(&loss).unwrap();
         let vars: Vec<(String, Var)> = method.param_groups().into_iter().flat_map(|group| group.vars).collect();
@@ -265,7 +268,7 @@ fn crovca() {
         for (mode, labels) in [("unsupervised", None), ("supervised", Some(&case["labels"]))] {
             let logits = [1, 2].map(|view| Var::from_tensor(&case[&format!("logits_{view}")]).unwrap());
             let views = logits.each_ref().map(|logits| logits.as_tensor().clone());
-            let found = hash_coder::objective(&views, labels, &params).unwrap();
+            let found = hash_coder::objective(&views, labels, std::slice::from_ref(&params)).unwrap();
             for (what, got) in
                 [("alignment", &found.alignment), ("coding_rate", &found.coding_rate), ("loss", &found.total)]
             {
@@ -302,7 +305,7 @@ fn bert_resnet() {
         let n = labels.len();
         let same: Vec<f64> = (0..n * n).map(|i| f64::from(u8::from(labels[i / n] == labels[i % n]))).collect();
         let positives = Tensor::from_vec(same, (n, n), device::for_tests()).unwrap();
-        let tau = scalar(&case, "tau");
+        let tau = scalar(&case, "tau").into();
         for name in ["contrastive", "quantization", "balance"] {
             let [image, text] =
                 ["image", "text"].map(|modality| Var::from_tensor(&case[&format!("{modality}_logits")]).unwrap());
@@ -311,7 +314,7 @@ fn bert_resnet() {
                 (term(&image_codes).unwrap() + term(&text_codes).unwrap()).unwrap()
             };
             let found = match name {
-                "contrastive" => bert_resnet::contrastive(&text, &image, &positives, tau).unwrap(),
+                "contrastive" => bert_resnet::contrastive(&text, &image, &positives, &tau).unwrap(),
                 "quantization" => (both(bert_resnet::quantization) * 0.5).unwrap(),
                 // The case adds where the method averages, as the reference code does.
                 _ => both(bert_resnet::balance),
@@ -358,11 +361,11 @@ fn bert_resnet_head() {
                 .collect();
             vars.load(&state).unwrap();
             if let Some(expected) = case.get(&format!("{name}_eval")) {
-                let codes = layer.codes(&layer.forward(&features).unwrap(), None, 1.0).unwrap();
+                let codes = layer.codes(&layer.forward(&features).unwrap(), None, &1.0.into()).unwrap();
                 close_tensors(&format!("{name}_eval"), &codes, expected, 1e-5);
             }
             let logits = layer.forward_train(&features, Ok).unwrap();
-            let codes = layer.codes(&logits, Some(&noise), 1.0).unwrap();
+            let codes = layer.codes(&logits, Some(&noise), &1.0.into()).unwrap();
             close_tensors(&format!("{name}_train"), &codes, &case[&format!("{name}_train")], 1e-5);
             if name != "adaptive" {
                 for part in ["running_mean", "running_var"] {

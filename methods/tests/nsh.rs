@@ -37,7 +37,7 @@ fn sorting_by_signs_trains_the_hash_head() {
     let latent = Var::from_tensor(&normal("latent", (12, 8))).unwrap();
     for binarization in [Binarization::Tanh, Binarization::SteSign] {
         let params = NshParams { binarization, ..NshParams::default() };
-        let grads = objective(&hash, &latent, &params).unwrap().sorted_nce.backward().unwrap();
+        let grads = objective(&hash, &latent, &[params]).unwrap().sorted_nce.backward().unwrap();
         for input in [&hash, &latent] {
             assert!(size(grads.get(input).unwrap()) > 1e-3, "{binarization:?}");
         }
@@ -49,7 +49,9 @@ fn sorting_by_signs_trains_the_hash_head() {
 fn ste_sign_sorts_by_signs_alone() {
     let params = NshParams { binarization: Binarization::SteSign, ..NshParams::default() };
     let (hash, latent) = (normal("hash", (12, 16)), normal("latent", (12, 8)));
-    let nce = |hash: &Tensor, params| value(&objective(hash, &latent, params).unwrap().sorted_nce);
+    let nce = |hash: &Tensor, params: &NshParams| {
+        value(&objective(hash, &latent, std::slice::from_ref(params)).unwrap().sorted_nce)
+    };
     let longer = (&hash * 3.0).unwrap();
     assert!((nce(&hash, &params) - nce(&longer, &params)).abs() < 1e-12);
     let tanh = NshParams { binarization: Binarization::Tanh, ..params.clone() };
@@ -70,7 +72,7 @@ fn the_views_are_different_transforms_and_the_loss_depends_on_both() {
     let second = "color_jitter(0.4,0.4,0.4,0.4,p=1) grayscale(p=0.2) r1";
     assert_eq!(drawn, [format!("{crop} {first}"), format!("{crop} {second}")]);
 
-    let at = Progress { epoch: 0, epochs: 1, step: 0, steps: 1, seed: 0 };
+    let at = Progress { epoch: 0, epochs: 1, step: 0, steps: 1, seeds: vec![0] };
     let views = [1, 2, 3].map(|view| features(&[0, 1, 2, 3, 4, 5, 6, 7], view));
     let mut total = |views: [&Tensor; 2]| {
         let views = views.map(|x| View { modality: Modality::Image, x: x.clone() }).to_vec();
@@ -109,7 +111,7 @@ fn sorted_nce_is_that_of_a_single_softmax_and_no_further_average() {
     let single = NshParams { double_softmax: false, positives: m, ..NshParams::default() };
     let double = NshParams { double_softmax: true, ..single.clone() };
     let nce = |hash: &Tensor, latent: &Tensor, params: &NshParams| {
-        value(&objective(hash, latent, params).unwrap().sorted_nce)
+        value(&objective(hash, latent, std::slice::from_ref(params)).unwrap().sorted_nce)
     };
     let alike = Tensor::ones((2 * n, 16), candle_core::DType::F64, device::for_tests()).unwrap();
     let chance = ((1 + n - m) as f64).ln();
@@ -133,7 +135,7 @@ fn quantization_is_a_mean_over_both_views_and_all_bits() {
         let hash = Tensor::cat(&[one(1.0), one(-1.0)], 0).unwrap();
         let latent = normal("latent", (2 * n, 5));
         let with =
-            |quantization| objective(&hash, &latent, &NshParams { quantization, ..NshParams::default() }).unwrap();
+            |quantization| objective(&hash, &latent, &[NshParams { quantization, ..NshParams::default() }]).unwrap();
         assert!((value(&with(1.0).quantization) - 0.16).abs() < 1e-12, "{n} images, {bits} bits");
         let weighted = value(&with(3.0).total) - value(&with(3.0).sorted_nce);
         assert!((weighted - 0.48).abs() < 1e-12, "{n} images, {bits} bits");
@@ -144,7 +146,7 @@ fn quantization_is_a_mean_over_both_views_and_all_bits() {
 fn a_batch_without_negatives_costs_nothing() {
     for n in [1, 2] {
         let found =
-            objective(&normal("hash", (2 * n, 8)), &normal("latent", (2 * n, 4)), &NshParams::default()).unwrap();
+            objective(&normal("hash", (2 * n, 8)), &normal("latent", (2 * n, 4)), &[NshParams::default()]).unwrap();
         assert!(value(&found.sorted_nce).abs() < 1e-12);
     }
 }

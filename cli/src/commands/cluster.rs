@@ -41,6 +41,7 @@ pub(super) fn options(keep: Keep) -> SweepOptions {
     SweepOptions {
         devices: Devices::default(),
         jobs: None,
+        stack: std::num::NonZero::<usize>::MIN,
         keep,
         choice: Choice::default(),
         max_failures: None,

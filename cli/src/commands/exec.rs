@@ -23,6 +23,7 @@ pub(crate) fn run(context: &Context, args: &ExecArgs) -> Result<ExitCode> {
     let options = SweepOptions {
         devices: args.device.names.clone(),
         jobs: args.device.jobs(args.jobs),
+        stack: args.device.stack,
         keep: args.keep.into(),
         choice: Choice::default(),
         max_failures: args.max_failures.map(std::num::NonZero::get),

@@ -69,6 +69,7 @@ fn options(args: &ReproduceArgs, prepared: &Reproduction) -> Result<SweepOptions
     Ok(SweepOptions {
         devices: device.to_string().parse::<Devices>().map_err(bad_input)?,
         jobs: args.jobs,
+        stack: std::num::NonZero::<usize>::MIN,
         keep: Keep::All,
         choice: Choice::default(),
         max_failures: None,

@@ -29,6 +29,7 @@ pub(crate) fn run(context: &Context, args: &SweepArgs) -> Result<ExitCode> {
     let mut options = SweepOptions {
         devices: args.device.names.clone(),
         jobs: args.device.jobs(args.jobs),
+        stack: args.device.stack,
         keep: args.keep.into(),
         choice: Choice::from(&args.choice),
         max_failures: args.failures.most(),

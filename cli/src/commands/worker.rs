@@ -12,6 +12,7 @@ use crate::context::Context;
 pub(crate) fn run(context: &Context, args: WorkerArgs) -> Result<ExitCode> {
     let options = WorkerOptions {
         runs: args.run.into_iter().map(RunId).collect(),
+        stacked: args.stacked,
         device: args.device.name,
         weights: args.weights.into_iter().collect(),
         features: args.features,

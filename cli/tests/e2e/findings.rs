@@ -38,7 +38,7 @@ impl RunFindings {
         let mut result = run.result().unwrap_or_else(|| panic!("{} has no result", run.id()));
         result.seconds.clear();
         result.attempts = 0;
-        for varying in ["argv", "host", "peak_rss_mib", "threads"] {
+        for varying in ["argv", "host", "peak_rss_mib", "stacked", "threads"] {
             result.provenance.remove(varying);
         }
         let metrics = fs::read_to_string(run.path().join("metrics.jsonl")).unwrap();

@@ -39,6 +39,7 @@ mod rows;
 mod runs;
 mod same_name;
 mod search;
+mod stacking;
 mod streams;
 mod sweeps;
 mod tables;

@@ -12,7 +12,7 @@ use hashlab_exec::{CommandLine, Job, JobGraph, JobId, Program};
 use hashlab_kernels::device::DeviceName;
 use hashlab_pipeline::config::{EncoderConfig, EvalConfig, RANDOM_WEIGHTS, section};
 use hashlab_pipeline::device_count;
-use hashlab_pipeline::run::finetunes;
+use hashlab_pipeline::run::{finetunes, has_tail};
 use hashlab_settings::canonical;
 use hashlab_store::{PlanDir, RunConfig};
 use hashlab_sweep::PlannedRun;
@@ -70,9 +70,14 @@ impl<'a> Launch<'a> {
             Work::Stage(extent, run) => {
                 args.extend(["--features".into(), extent.name().into(), run.id.to_string().into()]);
             }
-            Work::Run(Goal::Epochs(until)) => args.extend(["--until".into(), until.to_string().into()]),
-            Work::Run(Goal::Rungs) => args.extend(["--rungs-of".into(), plan.name().into()]),
-            Work::Run(Goal::End) => {}
+            Work::Runs { goal, stacked } => {
+                args.extend(stacked.then(|| "--stacked".into()));
+                match goal {
+                    Goal::Epochs(until) => args.extend(["--until".into(), until.to_string().into()]),
+                    Goal::Rungs => args.extend(["--rungs-of".into(), plan.name().into()]),
+                    Goal::End => {}
+                }
+            }
         }
         let log = std::env::var_os("HASHLAB_LOG").unwrap_or_else(|| LOG.into());
         Ok(CommandLine { program: self.program.clone(), args, env: vec![("HASHLAB_LOG".into(), log)] })
@@ -83,8 +88,8 @@ impl<'a> Launch<'a> {
 enum Work<'r> {
     /// To extract features on behalf of a run.
     Stage(FeatureExtent, &'r PlannedRun),
-    /// To execute a run.
-    Run(Goal),
+    /// To execute runs, stacked if there are several.
+    Runs { goal: Goal, stacked: bool },
 }
 
 /// How far a run is executed.
@@ -125,14 +130,27 @@ pub(crate) struct PendingRun<'p> {
     pub(crate) repeated: bool,
 }
 
+/// How a graph's jobs are formed.
+pub(crate) struct Shape<'m> {
+    /// What a run is likely to take, in bytes.
+    pub(crate) memory: &'m dyn Fn(&RunConfig) -> Option<u64>,
+    /// The most runs that are trained stacked in one process; 1 for none.
+    pub(crate) stack: usize,
+}
+
+impl Shape<'_> {
+    /// A process per run, of unknown size.
+    pub(crate) const SINGLE: Self = Self { memory: &|_| None, stack: 1 };
+}
+
 /// Builds the graph: stages first, then runs on frozen encoders, then the runs that train their encoder and so keep all
-/// cores busy by themselves. `memory` says what a run is likely to take, in bytes.
+/// cores busy by themselves.
 pub(crate) fn job_graph(
     workspace: &Workspace,
     launch: &Launch<'_>,
     plan: &PlanDir,
     pending: &[PendingRun<'_>],
-    memory: &dyn Fn(&RunConfig) -> Option<u64>,
+    shape: &Shape<'_>,
 ) -> Result<JobGraph> {
     let store = workspace.dirs.store();
     let mut stages = Stages { graph: JobGraph::new(), launch, workspace, plan, known: BTreeMap::new() };
@@ -142,30 +160,99 @@ pub(crate) fn job_graph(
     let mut graph = stages.graph;
     let mut commands: BTreeMap<String, Arc<CommandLine>> = BTreeMap::new();
     let mut training = Vec::new();
+    let mut single = Vec::with_capacity(pending.len());
     for (group, needs) in groups().zip(needs) {
         let config = group[0].run.template();
-        let (metric, trains, memory) = (Arc::<str>::from(metric(config)?), finetunes(config)?, memory(config));
-        for PendingRun { run, goal, .. } in group {
-            let command = match commands.entry(canonical(&json!([config.encoders, goal]))) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => new.insert(Arc::new(launch.command(config, plan, Work::Run(*goal))?)),
-            };
-            let job = Job::run(store.run(&run.id)?, &config.method, Arc::clone(&metric), Arc::clone(command));
-            let job = job.with_memory(memory).stopping_after(match goal {
-                Goal::Epochs(until) => Some(*until),
-                Goal::End | Goal::Rungs => None,
-            });
-            if trains {
-                training.push(job.on_all_cores().with_gpus(device_count(config)?));
-            } else {
-                graph.add(job, &needs);
+        let shared = Shared {
+            metric: metric(config)?.into(),
+            trains: finetunes(config)?,
+            memory: (shape.memory)(config),
+            shape: if shape.stack > 1 { stacked_shape(workspace, config)? } else { None },
+            needs: needs.into(),
+        };
+        let shared = Arc::new(shared);
+        single.extend(group.iter().map(|pending| (pending, Arc::clone(&shared))));
+    }
+    for runs in stacks(single, shape.stack) {
+        let (PendingRun { run, goal, .. }, shared) = &runs[0];
+        let (config, stacked) = (run.template(), runs.len() > 1);
+        let command = match commands.entry(canonical(&json!([config.encoders, goal, stacked]))) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                new.insert(Arc::new(launch.command(config, plan, Work::Runs { goal: *goal, stacked })?))
             }
+        };
+        let dirs = runs.iter().map(|(pending, _)| store.run(&pending.run.id)).collect::<Result<Vec<_>, _>>()?;
+        let title = match dirs.len() {
+            1 => dirs[0].id().to_string(),
+            count => format!("{} and {} more", dirs[0].id(), count - 1),
+        };
+        let memory = shared.memory.map(|bytes| bytes.saturating_mul(runs.len() as u64));
+        let job = Job::pack(&title, dirs, &config.method, Arc::clone(&shared.metric), Arc::clone(command));
+        let job = job.with_memory(memory).stopping_after(match goal {
+            Goal::Epochs(until) => Some(*until),
+            Goal::End | Goal::Rungs => None,
+        });
+        if shared.trains {
+            training.push(job.on_all_cores().with_gpus(device_count(config)?));
+        } else {
+            graph.add(job, &shared.needs);
         }
     }
     for job in training {
         graph.add(job, &[]);
     }
     Ok(graph)
+}
+
+/// What runs have in common that differ in code length and seed alone.
+struct Shared {
+    metric: Arc<str>,
+    /// Whether they train their encoders.
+    trains: bool,
+    memory: Option<u64>,
+    /// What runs that are trained stacked have in common beside it; `None` for runs that are trained alone.
+    shape: Option<String>,
+    needs: Box<[JobId]>,
+}
+
+/// A run with what it shares with others.
+type Single<'p> = (&'p PendingRun<'p>, Arc<Shared>);
+
+/// Joins runs of one shape, at most `most` of them, in the places of their firsts.
+fn stacks(runs: Vec<Single<'_>>, most: usize) -> Vec<Vec<Single<'_>>> {
+    let mut stacks: Vec<Vec<Single<'_>>> = Vec::with_capacity(runs.len());
+    let mut open: BTreeMap<(String, usize, Goal), usize> = BTreeMap::new();
+    for run in runs {
+        let (pending, shared) = &run;
+        let Some(shape) = &shared.shape else {
+            stacks.push(vec![run]);
+            continue;
+        };
+        let key = (shape.clone(), pending.run.bits, pending.goal);
+        match open.get(&key).map(|place| &mut stacks[*place]) {
+            Some(stack) if stack.len() < most => stack.push(run),
+            _ => {
+                open.insert(key, stacks.len());
+                stacks.push(vec![run]);
+            }
+        }
+    }
+    stacks
+}
+
+/// The configuration without what may differ between stacked runs beside code length and seed; `None` if its runs are
+/// not stacked.
+fn stacked_shape(workspace: &Workspace, config: &RunConfig) -> Result<Option<String>> {
+    const VARIED: [&str; 2] = ["learning_rate", "weight_decay"]; // of [train]
+    let Some(varied) = workspace.registry.method(&config.method)?.varied() else { return Ok(None) };
+    if finetunes(config)? || has_tail(config)? {
+        return Ok(None);
+    }
+    let mut shape = config.clone();
+    shape.params.retain(|key, _| !varied.contains(&key.as_str()));
+    shape.train.retain(|key, _| !VARIED.contains(&key.as_str()));
+    Ok(Some(canonical(&json!(shape))))
 }
 
 /// The primary metric as progress prints it.

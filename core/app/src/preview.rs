@@ -9,7 +9,7 @@ use hashlab_store::{PlanDir, RunId};
 use hashlab_sweep::PlannedRun;
 
 use crate::estimate::{Estimate, Estimates};
-use crate::graph::job_graph;
+use crate::graph::{Shape, job_graph};
 use crate::sweep::states;
 use crate::{BadInput, Choice, Keep, Launch, PlannedSweep, Workspace, explained};
 
@@ -67,7 +67,7 @@ impl PlannedSweep {
         let pending = self.pending_at_start(workspace, &Choice::default())?;
         let launch = Launch::new(workspace, &self.weights, DeviceName::Cpu, Keep::default())?;
         let dir = sweep.plan(&self.plan.digest())?;
-        let graph = job_graph(workspace, &launch, &dir, &pending, &|_| None)?;
+        let graph = job_graph(workspace, &launch, &dir, &pending, &Shape::SINGLE)?;
         let numbers: BTreeMap<JobId, usize> =
             graph.ids().filter(|id| graph.job(*id).is_stage()).enumerate().map(|(at, id)| (id, at)).collect();
         let needs_of = |id: JobId| graph.needs(id).iter().map(|need| numbers[need]).collect::<Vec<_>>();

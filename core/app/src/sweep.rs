@@ -22,7 +22,7 @@ use serde_json::json;
 
 use crate::collect::{self, COMMAND};
 use crate::estimate::Estimates;
-use crate::graph::{Goal, PendingRun, job_graph, networks};
+use crate::graph::{Goal, PendingRun, Shape, job_graph, networks};
 use crate::models::{self, Keep};
 use crate::rungs::{self, Saved};
 use crate::weights::EncoderFiles;
@@ -36,6 +36,8 @@ pub struct SweepOptions {
     pub devices: Devices,
     /// Runs at once; `None` lets the machine decide.
     pub jobs: Option<NonZeroUsize>,
+    /// The most runs that are trained stacked in one process; 1 for none.
+    pub stack: NonZeroUsize,
     /// Which models are kept.
     pub keep: Keep,
     /// The runs that are meant.
@@ -318,7 +320,8 @@ impl PlannedSweep {
         } else {
             Estimates::default()
         };
-        let graph = job_graph(workspace, &launch, dir, pending, &|config| sizes.memory_of(config))?;
+        let shape = Shape { memory: &|config| sizes.memory_of(config), stack: options.stack.get() };
+        let graph = job_graph(workspace, &launch, dir, pending, &shape)?;
         let graph = if options.features_only { graph.stages() } else { graph };
         let cores = allocated_cores().unwrap_or(LocalOptions::default().cores);
         let mut executor = LocalExecutor::new(LocalOptions {

@@ -1,7 +1,9 @@
 //! The worker side: runs, or extractions of features, in a process that a sweep started.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -10,11 +12,12 @@ use hashlab_cache::Progress;
 use hashlab_exec::Event;
 use hashlab_exec::worker::{self, StopFlag};
 use hashlab_kernels::device::DeviceName;
+use hashlab_method::MethodEntry;
 use hashlab_pipeline::config::section;
 use hashlab_pipeline::run::{self, RunEnd, RunJob, features_of, plain_features};
 use hashlab_pipeline::{EncoderContext, Model, RunEnvironment};
 use hashlab_store::{Claim, CodeProfile, Journal, QueryResults, RunConfig, RunDir, RunId, RunResult, StoreError};
-use hashlab_train::{Checkpoint, TrainConfig, TrainObserver};
+use hashlab_train::{Checkpoint, SharedError, TrainConfig, TrainObserver};
 
 use crate::asha::Rungs;
 use crate::error::explained;
@@ -25,10 +28,16 @@ use crate::shown::shown_items;
 use crate::weights::EncoderFiles;
 use crate::{Keep, Workspace};
 
+/// Key in a result's provenance of the number of runs that were trained together; its training time is a share of
+/// theirs.
+const STACKED: &str = "stacked";
+
 /// What a worker is asked to do.
 pub struct WorkerOptions {
-    /// Runs to execute, one after the other.
+    /// Runs to execute: one after the other, or `stacked`.
     pub runs: Vec<RunId>,
+    /// Whether the runs are trained together. They have one shape.
+    pub stacked: bool,
     /// Where to compute.
     pub device: DeviceName,
     /// Files of encoders by digest.
@@ -90,14 +99,18 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Executes runs one after the other; a failure or a run that another process holds stops none of those behind it.
+    /// Executes all runs; a failure or a run that another process holds stops no other.
     fn all(&self) -> Result<i32> {
         let device = self.options.device.open()?;
         let store = self.workspace.dirs.store();
+        let dirs = self.options.runs.iter().map(|id| store.run(id)).collect::<Result<Vec<_>, _>>()?;
+        if self.options.stacked { self.stacked(&device, &dirs) } else { self.one_by_one(&device, &dirs) }
+    }
+
+    fn one_by_one(&self, device: &Device, dirs: &[RunDir]) -> Result<i32> {
         let mut code = worker::DONE;
         let mut failed = None;
-        for id in &self.options.runs {
-            let dir = store.run(id)?;
+        for dir in dirs {
             if self.options.features.is_none() {
                 self.stop.watch(dir.cancelled_path());
                 if self.stop.is_raised() {
@@ -105,21 +118,56 @@ impl Worker<'_> {
                 }
             }
             let ended = match self.options.features {
-                Some(features) => self.extract(&device, &dir, features),
-                None => self.run(&device, &dir),
+                Some(features) => self.extract(device, dir, features),
+                None => self.run(device, dir),
             };
             match ended {
                 Ok(worker::DONE) => {}
                 Ok(worker::INTERRUPTED) => return Ok(self.stop.interrupted()),
                 Ok(other) => code = other,
                 Err(error) => {
-                    let (run, passing) = (Some(id.clone()), passing(&error));
-                    worker::emit(&Event::Failed { run, message: explained(&error), passing });
+                    report_failure(dir, &error);
                     failed = Some(error);
                 }
             }
         }
         failed.map_or(Ok(code), Err)
+    }
+
+    /// Executes runs of one shape together, unless other processes do, or have.
+    fn stacked(&self, device: &Device, dirs: &[RunDir]) -> Result<i32> {
+        dirs.iter().for_each(|dir| self.stop.watch(dir.cancelled_path()));
+        if self.stop.is_raised() {
+            return Ok(self.stop.interrupted());
+        }
+        let mut claims = Vec::with_capacity(dirs.len());
+        for dir in dirs {
+            claims.extend(dir.try_claim_again(worker::retry())?.map(|claim| (dir, claim)));
+        }
+        let mut code = if claims.len() < dirs.len() { worker::BUSY } else { worker::DONE };
+        if claims.is_empty() {
+            return Ok(code);
+        }
+        worker::emit(&Event::Claimed);
+        let _span = tracing::info_span!("runs", first = %claims[0].0.id(), count = claims.len()).entered();
+        let mut failed = None;
+        let ends = self.train_stacked(device, &claims);
+        for ((dir, claim), ended) in claims.into_iter().zip(ends) {
+            match self.record(claim, ended) {
+                Ok(worker::DONE) => {}
+                Ok(worker::BUSY) => code = worker::BUSY,
+                Ok(other) => code = if code == worker::BUSY { code } else { other },
+                Err(error) => {
+                    report_failure(dir, &error);
+                    failed = Some(error);
+                }
+            }
+        }
+        match failed {
+            Some(error) => Err(error),
+            None if code == worker::INTERRUPTED => Ok(self.stop.interrupted()),
+            None => Ok(code),
+        }
     }
 
     /// Calls `work` with a run's environment.
@@ -161,7 +209,13 @@ impl Worker<'_> {
         let Some(claim) = dir.try_claim_again(worker::retry())? else { return Ok(worker::BUSY) };
         worker::emit(&Event::Claimed);
         let _span = tracing::info_span!("run", id = %dir.id()).entered();
-        match self.train_and_evaluate(device, dir, &claim) {
+        let ended = self.train_and_evaluate(device, dir, &claim);
+        self.record(claim, ended)
+    }
+
+    /// Writes how a run ended into its directory. Returns the exit code of the process.
+    fn record(&self, claim: Claim, ended: Result<Ended>) -> Result<i32> {
+        match ended {
             Ok(Ended::Interrupted) => Ok(worker::INTERRUPTED),
             Ok(Ended::Stopped { epoch }) => {
                 claim.stop(epoch)?;
@@ -199,29 +253,54 @@ impl Worker<'_> {
     }
 
     fn train_and_evaluate(&self, device: &Device, dir: &RunDir, claim: &Claim) -> Result<Ended> {
+        let mut attempt = self.attempt(device, dir, claim, &Announced::default())?;
+        // A fit has no checkpoint, so that nothing is gained by going on.
+        let _stops = (!attempt.method.deep).then(|| self.stop.end_process());
+        let config = attempt.config.clone();
+        let end = self.with_environment(&config, device, |environment| run::run(attempt.job(environment)))?;
+        attempt.ended(end)
+    }
+
+    /// Trains and evaluates runs together.
+    fn train_stacked(&self, device: &Device, claims: &[(&RunDir, Claim)]) -> Vec<Result<Ended>> {
+        let announced = Announced::default();
+        let mut attempts: Vec<Result<Attempt<'_>>> =
+            claims.iter().map(|(dir, claim)| self.attempt(device, dir, claim, &announced)).collect();
+        let mut ready: Vec<&mut Attempt<'_>> = attempts.iter_mut().flatten().collect();
+        let count = ready.len();
+        let mut ends = Vec::new().into_iter();
+        if let Some(config) = ready.first().map(|attempt| attempt.config.clone()) {
+            for attempt in &mut ready {
+                attempt.provenance.insert(STACKED.to_owned(), count.to_string());
+            }
+            let ended = self.with_environment(&config, device, |environment| {
+                run::run_stacked(ready.into_iter().map(|attempt| attempt.job(environment)).collect())
+            });
+            ends = ended.unwrap_or_else(|error| SharedError::of_each(error, count)).into_iter();
+        }
+        let ended = |attempt: Attempt<'_>| attempt.ended(ends.next().context("a run without an end")??);
+        let mut ended = ended;
+        attempts.into_iter().map(|attempt| attempt.and_then(&mut ended)).collect()
+    }
+
+    /// Prepares to execute a run that is claimed.
+    fn attempt<'c>(
+        &'c self,
+        device: &Device,
+        dir: &RunDir,
+        claim: &'c Claim,
+        announced: &Announced,
+    ) -> Result<Attempt<'c>> {
         let config = dir.config()?;
         let method = self.workspace.registry.method(&config.method)?;
         let checkpoint = dir.read_checkpoint().map(|bytes| Checkpoint::from_bytes(&bytes, device)).transpose()?;
-        let mut recorder = Recorder::open(claim, checkpoint.as_ref(), self.stop, &config)?;
+        let mut recorder = Recorder::open(claim, checkpoint.as_ref(), self.stop, &config, announced)?;
         recorder.until = self.options.until;
         if let Some(plan) = &self.options.rungs_of {
             recorder.rungs = Rungs::of(self.workspace, plan, dir.id(), recorder.epochs)?;
         }
         let provenance = provenance(&self.workspace.build, &config, Some(method), device)?;
-        // A fit has no checkpoint, so that nothing is gained by going on.
-        let _stops = (!method.deep).then(|| self.stop.end_process());
-        let end = self.with_environment(&config, device, |environment| {
-            run::run(RunJob { config: &config, method, environment, observer: &mut recorder, checkpoint, provenance })
-        })?;
-        let (mut result, model, queries, profile) = match end {
-            RunEnd::Interrupted => return Ok(Ended::Interrupted),
-            RunEnd::Stopped { epoch } => return Ok(Ended::Stopped { epoch }),
-            RunEnd::Result { result, model, queries, profile } => (result, model, queries, profile),
-        };
-        result.attempts = claim.attempt();
-        result.provenance.extend(peak_memory_mib().map(|peak| ("peak_rss_mib", peak.to_string())));
-        warn_of_collapse(&config, &result);
-        Ok(Ended::Found(Box::new(Found { config, result: *result, queries, profile, model })))
+        Ok(Attempt { claim, config, method, checkpoint, recorder, provenance })
     }
 
     fn keep_queries(&self, claim: &Claim, found: &Found) -> Result<()> {
@@ -252,6 +331,42 @@ fn is_loss(error: &anyhow::Error) -> bool {
 fn keep_codes(claim: &Claim, found: &Found) -> Result<()> {
     let Some(profile) = &found.profile else { return Ok(()) };
     claim.write_codes(profile).context("the result is stored, without statistics of its codes")
+}
+
+/// A run that is claimed, and what it is executed with.
+struct Attempt<'a> {
+    claim: &'a Claim,
+    config: RunConfig,
+    method: &'static MethodEntry,
+    checkpoint: Option<Checkpoint>,
+    recorder: Recorder<'a>,
+    provenance: BTreeMap<String, String>,
+}
+
+impl Attempt<'_> {
+    fn job<'j>(&'j mut self, environment: &'j RunEnvironment<'j>) -> RunJob<'j> {
+        let Self { config, method, recorder, .. } = self;
+        let (checkpoint, provenance) = (self.checkpoint.take(), std::mem::take(&mut self.provenance));
+        RunJob { config, method, environment, observer: recorder, checkpoint, provenance }
+    }
+
+    fn ended(self, end: RunEnd) -> Result<Ended> {
+        let (mut result, model, queries, profile) = match end {
+            RunEnd::Interrupted => return Ok(Ended::Interrupted),
+            RunEnd::Stopped { epoch } => return Ok(Ended::Stopped { epoch }),
+            RunEnd::Result { result, model, queries, profile } => (result, model, queries, profile),
+        };
+        result.attempts = self.claim.attempt();
+        result.provenance.extend(peak_memory_mib().map(|peak| ("peak_rss_mib", peak.to_string())));
+        warn_of_collapse(&self.config, &result);
+        Ok(Ended::Found(Box::new(Found { config: self.config, result: *result, queries, profile, model })))
+    }
+}
+
+/// Tells the sweep that a run failed.
+fn report_failure(dir: &RunDir, error: &anyhow::Error) {
+    let (run, passing) = (Some(dir.id().clone()), passing(error));
+    worker::emit(&Event::Failed { run, message: explained(error), passing });
 }
 
 /// How an attempt at a run ended.
@@ -317,9 +432,24 @@ impl std::fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
+/// The epochs that a process has reported to the sweep, which several runs train together.
+#[derive(Clone, Debug, Default)]
+struct Announced(Rc<Cell<[usize; 2]>>);
+
+impl Announced {
+    /// Whether the end of `epoch`, or its validation, is to be reported: by the first run that is there.
+    fn is_new(&self, epoch: usize, validation: bool) -> bool {
+        let mut last = self.0.get();
+        let new = epoch > std::mem::replace(&mut last[usize::from(validation)], epoch);
+        self.0.set(last);
+        new
+    }
+}
+
 /// Writes what training reports into the run's directory, and sends it to the sweep.
 struct Recorder<'a> {
     claim: &'a Claim,
+    announced: Announced,
     journal: Journal,
     stop: &'a StopFlag,
     epochs: usize,
@@ -334,11 +464,18 @@ struct Recorder<'a> {
 }
 
 impl<'a> Recorder<'a> {
-    fn open(claim: &'a Claim, checkpoint: Option<&Checkpoint>, stop: &'a StopFlag, config: &RunConfig) -> Result<Self> {
+    fn open(
+        claim: &'a Claim,
+        checkpoint: Option<&Checkpoint>,
+        stop: &'a StopFlag,
+        config: &RunConfig,
+        announced: &Announced,
+    ) -> Result<Self> {
         let resumed = checkpoint.map(|checkpoint| checkpoint.position.epoch as u64);
         let epochs = section::<TrainConfig>(&config.train)?.epochs;
         let journal = claim.journal(resumed)?;
-        Ok(Self { claim, journal, stop, epochs, unkept: false, until: None, rungs: None, stopping: false })
+        let announced = announced.clone();
+        Ok(Self { claim, announced, journal, stop, epochs, unkept: false, until: None, rungs: None, stopping: false })
     }
 }
 
@@ -346,13 +483,17 @@ impl TrainObserver for Recorder<'_> {
     fn epoch(&mut self, epoch: usize, terms: &BTreeMap<String, f64>, left: f64) -> Result<()> {
         let loss = *terms.get("loss").ok_or_else(|| anyhow!("an epoch without a loss"))?;
         tracing::info!(epoch, loss, "epoch done");
-        worker::emit(&Event::Epoch { epoch, epochs: self.epochs, loss, left: Some(left) });
+        if self.announced.is_new(epoch, false) {
+            worker::emit(&Event::Epoch { epoch, epochs: self.epochs, loss, left: Some(left) });
+        }
         Ok(self.journal.append(epoch as u64, terms)?)
     }
 
     fn validation(&mut self, epoch: usize, map: f64) -> Result<()> {
         tracing::info!(epoch, map, "validated");
-        worker::emit(&Event::Validation { epoch, map });
+        if self.announced.is_new(epoch, true) {
+            worker::emit(&Event::Validation { epoch, map });
+        }
         let values = BTreeMap::from([(hashlab_exec::event::VALIDATION.to_owned(), map)]);
         Ok(self.journal.append(epoch as u64, &values)?)
     }

@@ -60,7 +60,7 @@ fn training_separates_two_kinds_of_images() {
     for t in 1..=30 {
         let grads = backward(&loss()).unwrap();
         for ((_, var), [m, v]) in net.vars().iter().zip(&mut moments) {
-            adam_steps(&mut [(var, grads.get(var).unwrap(), m, v)], t, &adam).unwrap();
+            adam_steps(&mut [(var, grads.get(var).unwrap(), m, v)], t, &[adam]).unwrap();
         }
     }
     let last = loss().to_scalar::<f32>().unwrap();

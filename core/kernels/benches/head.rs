@@ -54,7 +54,7 @@ fn main() -> Result<()> {
             let grad = grads.get(param).expect("every parameter has a gradient");
             (param, grad, m, v)
         });
-        adam_steps(&mut group.collect::<Vec<_>>(), t, &adam)?;
+        adam_steps(&mut group.collect::<Vec<_>>(), t, &[adam])?;
         update += start.elapsed().as_secs_f64();
     }
     let ms = |seconds: f64| 1e3 * seconds / STEPS as f64;

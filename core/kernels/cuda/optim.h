@@ -5,15 +5,18 @@
 
 const int TENSORS = 24;      // parameters of a launch
 const int PART = 4096;       // elements of one block
+const int FACTORS = 8;       // numbers of a rule, at most
 
-// Parameters of a launch with their gradients and state. The blocks first[i]..first[i + 1] work on parameter i.
+// Parameters of a launch with their gradients, state and rule. The blocks first[i]..first[i + 1] work on parameter i;
+// the last element of `first` fills the structure up to its alignment.
 struct Group {
     float* p[TENSORS];
     const float* g[TENSORS];
     float* s[TENSORS];
     float* t[TENSORS];
     long long len[TENSORS];
-    unsigned first[TENSORS + 1];
+    unsigned first[TENSORS + 2];
+    float factors[TENSORS][FACTORS];
 };
 
 // A state too small to matter is 0, as on the processor.
@@ -26,13 +29,14 @@ DEVICE void each(const Group& group, Rule rule) {
     long long start = (long long)(blockIdx.x - group.first[tensor]) * PART;
     long long end = start + PART < group.len[tensor] ? start + PART : group.len[tensor];
     float *p = group.p[tensor], *s = group.s[tensor], *t = group.t[tensor];
-    const float* g = group.g[tensor];
-    for (long long i = start + threadIdx.x; i < end; i += blockDim.x) rule(p[i], g[i], s + i, t + i);
+    const float *g = group.g[tensor], *factors = group.factors[tensor];
+    for (long long i = start + threadIdx.x; i < end; i += blockDim.x) rule(factors, p[i], g[i], s + i, t + i);
 }
 
-KERNEL adam(Group group, float shrink, float coupled, float rate1, float beta2, float rate2, float unbias2, float eps,
-            float size) {
-    each(group, [=](float& p, float g, float* m, float* v) {
+KERNEL adam(Group group) {
+    each(group, [](const float* factors, float& p, float g, float* m, float* v) {
+        float shrink = factors[0], coupled = factors[1], rate1 = factors[2], beta2 = factors[3];
+        float rate2 = factors[4], unbias2 = factors[5], eps = factors[6], size = factors[7];
         g += coupled * p;
         *m = or_zero(*m + rate1 * (g - *m));
         *v = or_zero(beta2 * *v + rate2 * g * g);
@@ -41,8 +45,10 @@ KERNEL adam(Group group, float shrink, float coupled, float rate1, float beta2, 
 }
 EXPORT(adam)
 
-KERNEL rmsprop(Group group, float lr, float alpha, float rest, float eps, float momentum, float decay) {
-    each(group, [=](float& p, float g, float* square, float* velocity) {
+KERNEL rmsprop(Group group) {
+    each(group, [](const float* factors, float& p, float g, float* square, float* velocity) {
+        float lr = factors[0], alpha = factors[1], rest = factors[2];
+        float eps = factors[3], momentum = factors[4], decay = factors[5];
         g += decay * p;
         *square = or_zero(alpha * *square + rest * g * g);
         *velocity = or_zero(momentum * *velocity + g / (sqrtf(*square) + eps));
@@ -51,12 +57,14 @@ KERNEL rmsprop(Group group, float lr, float alpha, float rest, float eps, float 
 }
 EXPORT(rmsprop)
 
-// The second state tensor is not read.
-KERNEL sgd(Group group, float lr, float momentum, float decay, int nesterov) {
-    each(group, [=](float& p, float g, float* velocity, float*) {
+// The second state tensor is not read. The step is mine·g + ahead·velocity: the velocity alone, or with Nesterov's
+// momentum the gradient plus one more step of it.
+KERNEL sgd(Group group) {
+    each(group, [](const float* factors, float& p, float g, float* velocity, float*) {
+        float lr = factors[0], momentum = factors[1], decay = factors[2], mine = factors[3], ahead = factors[4];
         g += decay * p;
         *velocity = or_zero(momentum * *velocity + g);
-        p -= lr * (nesterov ? g + momentum * *velocity : *velocity);
+        p -= lr * (mine * g + ahead * *velocity);
     });
 }
 EXPORT(sgd)

@@ -126,8 +126,8 @@ fn optimizers_step_on_all_parameters_at_once() {
         for t in 1..4 {
             let group = vars.iter().zip(&mut all).map(|(var, [_, g, m, v])| (var, &*g, m, v));
             match together {
-                true => adam_steps(&mut group.collect::<Vec<_>>(), t, &adam).unwrap(),
-                false => group.for_each(|(var, g, m, v)| adam_steps(&mut [(var, g, m, v)], t, &adam).unwrap()),
+                true => adam_steps(&mut group.collect::<Vec<_>>(), t, &[adam]).unwrap(),
+                false => group.for_each(|(var, g, m, v)| adam_steps(&mut [(var, g, m, v)], t, &[adam]).unwrap()),
             }
         }
         vars
@@ -142,7 +142,7 @@ fn optimizers_step_on_all_parameters_at_once() {
     let step = |tensors: [Tensor; 3]| {
         let [p, g, mut v] = tensors;
         let var = Var::from_tensor(&p).unwrap();
-        sgd_step(&var, &g, &mut v, &sgd).unwrap();
+        sgd_step(&var, &g, &mut v, &[sgd]).unwrap();
         var
     };
     let inputs = ["p", "g", "v"].map(|name| exact(name, &[33, 65]));

@@ -5,6 +5,7 @@ mod common;
 use candle_core::{Device, Result, Tensor, Var};
 use common::{bits, check, draw};
 use hashlab_kernels::loss::{bernoulli_kl, nt_xent};
+use hashlab_kernels::transformer::layer_norm;
 use hashlab_kernels::{backward, linear, linear_relu};
 use hashlab_rng::stream;
 
@@ -51,6 +52,17 @@ fn same_as_alone(
             assert_eq!(bits(&gradient.get(at).unwrap()), bits(alone), "gradient of {name} {shape:?}, run {at}");
         }
     }
+}
+
+#[test]
+fn layer_norms_of_stacked_runs_have_the_bits_of_each_alone() {
+    for [runs, rows, columns, _] in shapes() {
+        let inputs = [("x", &[rows, columns][..]), ("w", &[columns]), ("b", &[columns])];
+        same_as_alone(|t| layer_norm(&t[0], [&t[1], &t[2]], 1e-5), runs, &inputs, &[]);
+    }
+    let zeros = |shape: &[usize]| Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu).unwrap();
+    let (x, w) = (zeros(&[2, 5, 3]), zeros(&[3, 3]));
+    assert!(layer_norm(&x, [&w, &w], 1e-5).is_err(), "weights of three runs for an input of two");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Tensors that go into a method and come out of it.
 
 use anyhow::{Context as _, Result, bail, ensure};
-use candle_core::Tensor;
+use candle_core::{D, Tensor};
 use hashlab_data::{ByModality, Modality};
 
 /// Features of items, `(n, dim)` for each modality.
@@ -47,30 +47,33 @@ impl From<ByModality<Tensor>> for Features {
 pub struct View {
     /// Modality of the view.
     pub modality: Modality,
-    /// Features `(b, dim)`.
+    /// Features `(b, dim)`, of stacked runs `(runs, b, dim)`.
     pub x: Tensor,
 }
 
-/// A training batch of `b` items. Where a step draws from several samplers, each gives as many consecutive items.
+/// A training batch of `b` items, or of `b` items of each of the stacked runs. Where a step draws from several samplers,
+/// each gives as many consecutive items.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// Positions of the items among the training items, for methods with memory per item.
+    /// Positions of the items among the training items, for methods with memory per item; of stacked runs those of the
+    /// first run, then those of the next.
     pub items: Vec<u32>,
     /// The views, in the order of [`BatchSpec::views`](crate::BatchSpec).
     pub views: Vec<View>,
-    /// Multi-hot labels `(b, classes)`; absent unless the method is supervised.
+    /// Multi-hot labels `(b, classes)`, of stacked runs `(runs, b, classes)`; absent unless the method is supervised.
     pub labels: Option<Tensor>,
 }
 
 impl Batch {
-    /// The features of all views of `modality` below each other, `(views · b, dim)`.
+    /// The features of all views of `modality` below each other, `(views · b, dim)`, of stacked runs
+    /// `(runs, views · b, dim)`.
     ///
     /// # Errors
     /// If there is no such view.
-    pub fn stacked(&self, modality: Modality) -> Result<Tensor> {
+    pub fn joined(&self, modality: Modality) -> Result<Tensor> {
         let views: Vec<&Tensor> =
             self.views.iter().filter(|view| view.modality == modality).map(|view| &view.x).collect();
-        Ok(Tensor::cat(&views, 0)?)
+        Ok(Tensor::cat(&views, D::Minus2)?)
     }
 }
 
@@ -90,13 +93,8 @@ impl TrainSet {
     }
 }
 
-/// A loss and its named parts: scalars, or one value per run `(runs,)` where runs of one shape are trained stacked.
-///
-/// A method of stacked runs keeps every variable with a first axis of runs, and no run's loss depends on another run's
-/// part of it. The training minimizes the sum of `total`, whose gradient with respect to a run's part is that of the
-/// run alone; so optimizer steps and clipping give each run the result that it has alone. The whole training is shared
-/// by the runs: `[train]` with its learning rates, the order of the items, the validation and the selected epoch, the
-/// checkpoint; it ends when one of the runs diverges.
+/// A loss and its named parts: scalars, or one value per run `(runs,)` where runs are trained stacked
+/// ([`Stackable`](crate::Stackable)).
 #[derive(Clone, Debug)]
 pub struct Loss {
     /// The value to minimize, `()` or `(runs,)`.

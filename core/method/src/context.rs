@@ -1,9 +1,11 @@
 //! Contexts of construction and training.
 
 use anyhow::{Result, bail};
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Shape, Tensor};
 use hashlab_data::{ByModality, Modality};
 use hashlab_rng::{Stream, stream};
+
+use crate::Draws;
 
 /// Construction context: code length, feature lengths, labels, device and seed.
 #[derive(Clone, Debug)]
@@ -20,8 +22,8 @@ pub struct BuildContext {
     pub labels: Option<Tensor>,
     /// Device of the tensors.
     pub device: Device,
-    /// The run's seed.
-    pub seed: u64,
+    /// The run's seed; of stacked runs, the seed of each.
+    pub seeds: Vec<u64>,
 }
 
 impl BuildContext {
@@ -29,7 +31,7 @@ impl BuildContext {
     /// tests.
     pub fn of_images(bits: usize, dim: usize) -> Self {
         let dims = ByModality::one(Modality::Image, dim);
-        Self { bits, dims, classes: 0, items: 0, labels: None, device: Device::Cpu, seed: 0 }
+        Self { bits, dims, classes: 0, items: 0, labels: None, device: Device::Cpu, seeds: vec![0] }
     }
 
     /// The run's only modality.
@@ -51,9 +53,23 @@ impl BuildContext {
         Ok(self.dims.get(self.modality()?).copied().unwrap_or_default())
     }
 
-    /// Opens the run's random stream for `purpose`, e.g. `"init/head.0.weight"`.
+    /// Opens the random stream for `purpose`, e.g. `"itq/rotation"`, of a run that is not stacked.
     pub fn stream(&self, purpose: &str) -> Stream {
-        stream(self.seed, purpose, &[])
+        stream(self.seeds[0], purpose, &[])
+    }
+
+    /// Opens the random draws for `purpose`, e.g. `"init/head.0.weight"`.
+    pub fn draws(&self, purpose: &str) -> Draws {
+        Draws::new(self.seeds.iter().map(|seed| stream(*seed, purpose, &[])).collect())
+    }
+
+    /// The shape of what has `shape` in one run: stacked runs have a first axis of runs.
+    pub fn stacked(&self, shape: impl Into<Shape>) -> Shape {
+        let shape = shape.into();
+        match self.seeds.len() {
+            1 => shape,
+            runs => [&[runs], shape.dims()].concat().into(),
+        }
     }
 }
 
@@ -79,13 +95,18 @@ pub struct Progress {
     pub step: usize,
     /// Number of steps of the whole training.
     pub steps: usize,
-    /// The run's seed.
-    pub seed: u64,
+    /// The run's seed; of stacked runs, the seed of each.
+    pub seeds: Vec<u64>,
 }
 
 impl Progress {
-    /// Opens this step's random stream for `purpose`, e.g. `"dropout"`; the same after a restart.
-    pub fn stream(&self, purpose: &str) -> Stream {
-        stream(self.seed, purpose, &[self.step as u64])
+    /// Number of runs that take the step together.
+    pub fn runs(&self) -> usize {
+        self.seeds.len()
+    }
+
+    /// Opens this step's random draws for `purpose`, e.g. `"dropout"`; the same after a restart.
+    pub fn draws(&self, purpose: &str) -> Draws {
+        Draws::new(self.seeds.iter().map(|seed| stream(*seed, purpose, &[self.step as u64])).collect())
     }
 }

@@ -1,10 +1,10 @@
 //! Registration: a [`MethodEntry`] is a method with its type erased.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use hashlab_data::RunFacts;
 use hashlab_settings::{Schema, Settings, Violations, parse};
 
-use crate::{AnyMethod, BuildContext, Definition, Fitted, MethodInfo, Trained, source};
+use crate::{AnyMethod, BuildContext, Definition, Fitted, MethodInfo, Stackable, Trained, source};
 
 /// A registered method.
 #[derive(Clone, Copy)]
@@ -17,6 +17,17 @@ pub struct MethodEntry {
     schema: fn() -> Schema,
     build: fn(&Settings, &BuildContext) -> Result<AnyMethod>,
     check: fn(&Settings, &RunFacts) -> Violations,
+    stacking: Option<Stacking>,
+}
+
+/// Builds untrained runs stacked, given the hyperparameters of each.
+type BuildStacked = fn(&[&Settings], &BuildContext) -> Result<Box<dyn Trained>>;
+
+/// How runs of a method are stacked.
+#[derive(Clone, Copy)]
+struct Stacking {
+    varied: &'static [&'static str],
+    build: BuildStacked,
 }
 
 impl MethodEntry {
@@ -30,6 +41,7 @@ impl MethodEntry {
             schema: Schema::of::<M::Params>,
             build,
             check: check::<M>,
+            stacking: None,
         }
     }
 
@@ -43,7 +55,31 @@ impl MethodEntry {
             schema: Schema::of::<M::Params>,
             build,
             check: check::<M>,
+            stacking: None,
         }
+    }
+
+    /// Registers a deep method whose runs can be trained stacked.
+    pub const fn stackable<M: Stackable>() -> Self {
+        let build = |params: &[&Settings], cx: &BuildContext| {
+            let params = params.iter().map(|params| params_of::<M>(params)).collect::<Result<_>>()?;
+            Ok(Box::new(M::build_stacked(params, cx)?) as Box<dyn Trained>)
+        };
+        Self { stacking: Some(Stacking { varied: M::VARIED, build }), ..Self::trained::<M>() }
+    }
+
+    /// The hyperparameters that may differ between stacked runs; `None` if runs of the method cannot be stacked.
+    pub fn varied(&self) -> Option<&'static [&'static str]> {
+        self.stacking.map(|stacking| stacking.varied)
+    }
+
+    /// Builds untrained runs stacked: hyperparameters and seeds of `cx` have an element for each.
+    ///
+    /// # Errors
+    /// As [`MethodEntry::build`], and if runs of the method cannot be stacked.
+    pub fn build_stacked(&self, params: &[&Settings], cx: &BuildContext) -> Result<Box<dyn Trained>> {
+        let stacking = self.stacking.with_context(|| format!("runs of {} cannot be stacked", self.info.name))?;
+        (stacking.build)(params, cx)
     }
 
     /// The method's hyperparameters: defaults, documentation, rules.
@@ -81,6 +117,9 @@ fn check<M: Definition>(params: &Settings, run: &RunFacts) -> Violations {
 }
 
 fn build<M: Definition>(params: &Settings, cx: &BuildContext) -> Result<M> {
-    let params = parse::<M::Params>(params).map_err(|broken| anyhow::anyhow!("{}: {broken}", M::INFO.name))?;
-    M::build(params, cx)
+    M::build(params_of::<M>(params)?, cx)
+}
+
+fn params_of<M: Definition>(params: &Settings) -> Result<M::Params> {
+    parse::<M::Params>(params).map_err(|broken| anyhow::anyhow!("{}: {broken}", M::INFO.name))
 }

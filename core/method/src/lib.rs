@@ -75,10 +75,13 @@ mod spec;
 
 pub use batch::{Batch, Features, Loss, TrainSet, View};
 pub use context::{BuildContext, EpochContext, Progress};
+pub use draws::Draws;
 pub use entry::MethodEntry;
 pub use hashlab_data::{ByModality, Modality, Needs, RunFacts, Task};
 pub use hashlab_image::Transform;
 pub use hashlab_settings::{NoParams, Params, Violations};
 pub use info::{MethodInfo, Supervision};
-pub use method::{AnyMethod, Definition, Fitted, HashMethod, ParamGroup, Schedule, ScheduleKind, State, Trained, Unit};
+pub use method::{
+    AnyMethod, Definition, Fitted, HashMethod, ParamGroup, Schedule, ScheduleKind, Stackable, State, Trained, Unit,
+};
 pub use spec::{BatchSpec, EncodeSpec, ViewSpec};

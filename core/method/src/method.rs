@@ -151,6 +151,30 @@ pub trait Definition: HashMethod + Sized + 'static {
     }
 }
 
+/// A deep method whose runs of one shape can be trained together, stacked along a first axis of runs, where launches
+/// and not arithmetic limit a step, as on a GPU.
+///
+/// A stacked method keeps every variable and buffer with a first axis of runs, gets batches and draws of all runs, and
+/// returns one loss per run, which depends on no other run's part. The training minimizes their sum, whose gradient with
+/// respect to a run's part is that of the run alone; so optimizer steps and clipping give each run the result that it
+/// has alone, on the CPU bit for bit. Encoding is that of the runs alone: a run's part of [`HashMethod::state`] is the
+/// state of its own method.
+///
+/// [`Parameters`](crate::nn::Parameters), layers, norms and losses of [`nn`](crate::nn) take both forms, so that a
+/// method has one formulation: it counts axes from the last, and reads numbers that differ between runs as
+/// [`PerRun`](crate::nn::PerRun).
+pub trait Stackable: Definition + Trained {
+    /// Hyperparameters that may differ between stacked runs. The others determine shapes, views or the computation, and
+    /// are those of all.
+    const VARIED: &'static [&'static str];
+
+    /// Builds the untrained runs: `params` and the seeds of `cx` have an element for each.
+    ///
+    /// # Errors
+    /// As [`Definition::build`].
+    fn build_stacked(params: Vec<Self::Params>, cx: &BuildContext) -> Result<Self>;
+}
+
 /// Variables with common optimizer settings. A setting that is `None` is the run's, from `[train]`.
 #[derive(Clone, Default)]
 pub struct ParamGroup {

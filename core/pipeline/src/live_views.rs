@@ -156,7 +156,7 @@ impl TrainData for LiveViews<'_> {
 
     fn prefetch(&self, items: &[u32], spec: &BatchSpec, at: &Progress) {
         let views = spec.views.iter().map(|view| self.order(view)).collect();
-        let order = Order { items: items.to_vec(), views, epoch: at.epoch, seed: at.seed };
+        let order = Order { items: items.to_vec(), views, epoch: at.epoch, seed: at.seeds[0] };
         let mut ahead = self.ahead.lock().expect("no holder of this lock panics");
         if ahead.ordered.is_none() && self.orders.send(order).is_ok() {
             ahead.ordered = Some(items.to_vec());

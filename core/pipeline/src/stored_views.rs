@@ -120,7 +120,7 @@ impl<'a> StoredViews<'a> {
 
     /// Picks the stored views of an item in an epoch: the epoch's own if there are enough for every epoch, otherwise a
     /// random draw without repetition.
-    fn pick(&self, pool: usize, item: u32, at: &Progress) -> Vec<usize> {
+    fn pick(&self, pool: usize, item: u32, at: &Progress, seed: u64) -> Vec<usize> {
         let (drawn, stored) = (self.drawn(pool), self.pools[pool].views.len());
         if !self.pools[pool].random {
             return vec![0; drawn];
@@ -131,15 +131,17 @@ impl<'a> StoredViews<'a> {
         let key = [at.epoch as u64, u64::from(item), pool as u64];
         // The first pool of all methods has the same key.
         let key = if pool == 0 { &key[..2] } else { &key[..] };
-        stream(at.seed, "view-draw", key).distinct(drawn, stored)
+        stream(seed, "view-draw", key).distinct(drawn, stored)
     }
 
-    /// Loads view `view` of `items`, `(items, dim)`, given the picks for each of them from the view's pool.
-    fn load(&self, view: usize, items: &[u32], picked: &[Vec<usize>]) -> Result<Tensor> {
+    /// Loads view `view` of `items`, as many of each run, `(items, dim)`, given the picks for each of them from the
+    /// view's pool.
+    fn load(&self, view: usize, items: &[u32], runs: usize, picked: &[Vec<usize>]) -> Result<Tensor> {
         let pool = self.views[view];
-        let per_sampler = items.len() / self.samplers;
+        let per_run = items.len() / runs;
+        let per_sampler = per_run / self.samplers;
         let before = self.views[..view].iter().filter(|of| **of == pool).count();
-        let draw = |row: usize| row / per_sampler * (self.drawn(pool) / self.samplers) + before;
+        let draw = |row: usize| row % per_run / per_sampler * (self.drawn(pool) / self.samplers) + before;
         let chosen = picked.iter().enumerate().map(|(row, picked)| picked[draw(row)]);
         if let Some(resident) = &self.resident {
             let row = |(stored, item): (usize, &u32)| (stored * self.len()) as u32 + item;
@@ -167,22 +169,33 @@ impl TrainData for StoredViews<'_> {
     }
 
     fn batch(&self, items: &[u32], spec: &BatchSpec, at: &Progress) -> Result<Batch> {
+        let runs = at.runs();
         let labels = match self.labels {
             None => None,
             Some((labels, train)) => {
                 let chosen: Vec<u32> = items.iter().map(|&item| train[item as usize]).collect();
-                Some(multi_hot(labels, &chosen, &self.device)?)
+                Some(by_run(multi_hot(labels, &chosen, &self.device)?, runs)?)
             }
         };
-        let pick = |pool| -> Vec<Vec<usize>> { items.iter().map(|&item| self.pick(pool, item, at)).collect() };
+        let seeds = || at.seeds.iter().flat_map(|seed| std::iter::repeat_n(*seed, items.len() / runs));
+        let pick = |pool| -> Vec<Vec<usize>> {
+            items.iter().zip(seeds()).map(|(&item, seed)| self.pick(pool, item, at, seed)).collect()
+        };
         let picked: Vec<_> = (0..self.pools.len()).map(pick).collect();
         let view = |index: usize| -> Result<View> {
             let pool = self.views[index];
-            Ok(View { modality: self.pools[pool].modality, x: self.load(index, items, &picked[pool])? })
+            let x = by_run(self.load(index, items, runs, &picked[pool])?, runs)?;
+            Ok(View { modality: self.pools[pool].modality, x })
         };
         let views = (0..spec.views.len()).map(view).collect::<Result<_>>()?;
         Ok(Batch { items: items.to_vec(), views, labels })
     }
+}
+
+/// Divides rows of several runs, `(runs · b, d)`, into `(runs, b, d)`.
+fn by_run(rows: Tensor, runs: usize) -> Result<Tensor> {
+    let (count, dim) = rows.dims2()?;
+    Ok(if runs == 1 { rows } else { rows.reshape((runs, count / runs, dim))? })
 }
 
 #[cfg(test)]
@@ -233,13 +246,22 @@ mod tests {
         let plain = ViewSpec::plain(Modality::Image);
         let spec = BatchSpec { views: vec![plain.clone(), plain.clone(), plain], samplers: 2 };
         for epoch in 0..4 {
-            let at = Progress { epoch, epochs: 4, step: epoch, steps: 4, seed: 1 };
-            let batch = |from: &StoredViews<'_>| -> Vec<Vec<Vec<f32>>> {
-                let batch = from.batch(&[6, 0, 3, 3, 5, 6], &spec, &at).unwrap();
-                batch.views.iter().map(|view| view.x.to_vec2().unwrap()).collect()
+            let batch = |from: &StoredViews<'_>, items: &[u32], seeds: &[u64]| -> Vec<Vec<f32>> {
+                let at = Progress { epoch, epochs: 4, step: epoch, steps: 4, seeds: seeds.into() };
+                let batch = from.batch(items, &spec, &at).unwrap();
+                batch.views.iter().map(|view| view.x.flatten_all().unwrap().to_vec1().unwrap()).collect()
             };
-            assert_eq!(batch(&resident), batch(&stored));
-            assert_eq!(batch(&copied), batch(&stored));
+            let items = [[6, 0, 3, 3, 5, 6], [1, 2, 4, 6, 1, 0]];
+            for (items, seed) in [(items[0], 1), (items[1], 8)] {
+                assert_eq!(batch(&resident, &items, &[seed]), batch(&stored, &items, &[seed]));
+                assert_eq!(batch(&copied, &items, &[seed]), batch(&stored, &items, &[seed]));
+            }
+            // The batch of stacked runs holds that of each, one behind the other.
+            let [first, second] = [(0, 1), (1, 8)].map(|(run, seed)| batch(&stored, &items[run], &[seed]));
+            let expected: Vec<Vec<f32>> = first.into_iter().zip(second).map(|(a, b)| [a, b].concat()).collect();
+            for from in [&resident, &stored, &copied] {
+                assert_eq!(batch(from, &items.concat(), &[1, 8]), expected);
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use hashlab_method::{
     Batch, BatchSpec, ByModality, EncodeSpec, EpochContext, Features, HashMethod, Loss, Modality, ParamGroup, Progress,
     State, Trained, View,
 };
+use hashlab_rng::stream;
 use rayon::prelude::*;
 
 use crate::replicas::Replicas;
@@ -152,8 +153,10 @@ impl Trained for WithEncoder {
     /// One pass of each network over all views of its modality, so that batch norm sees them as one batch.
     fn loss(&mut self, batch: &Batch, at: &Progress) -> Result<Loss> {
         let features = self.networks.try_map(|modality, network| {
-            let open = |layer: &str| at.stream(&format!("{}/{layer}", name_of(modality)));
-            anyhow::Ok(network.forward_train(&batch.stacked(modality)?, &open)?)
+            let open = |layer: &str| stream(at.seeds[0], &format!("{}/{layer}", name_of(modality)), &[at.step as u64]);
+            let views = batch.views.iter().filter(|view| view.modality == modality);
+            let inputs = Tensor::cat(&views.map(|view| &view.x).collect::<Vec<_>>(), 0)?;
+            anyhow::Ok(network.forward_train(&inputs, &open)?)
         })?;
         let rows = batch.items.len();
         let view = |(index, view): (usize, &View)| {

@@ -29,8 +29,8 @@ pub struct TrainPosition {
     pub epoch: usize,
     /// Next step within the epoch.
     pub batch: usize,
-    /// Sums of the loss and its terms over the epoch's items so far, one map per run; empty before the first step.
-    pub sums: Vec<BTreeMap<String, f64>>,
+    /// Sums of the loss and its terms over the epoch's items so far; empty before the first step.
+    pub sums: BTreeMap<String, f64>,
     /// Items in those sums.
     pub items: usize,
     /// Epoch (counted from 1) and validation mAP of the best state; `None` before the first validation.

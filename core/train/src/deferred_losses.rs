@@ -7,15 +7,19 @@ use anyhow::{Result, ensure};
 use candle_core::{DType, Tensor};
 use hashlab_method::{Loss, Progress};
 
-use crate::checkpoint::TrainPosition;
-use crate::divergence::of_run;
-
 /// Largest number of unread steps. More would gain nothing, and a diverged training would continue for as long.
 const CAPACITY: usize = 256;
 
 /// The terms of a training's last steps, all of one epoch.
 #[derive(Default)]
 pub(super) struct DeferredLosses(Vec<Unread>);
+
+/// Sums of a run's loss terms over the items of an epoch so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Sums {
+    pub(super) terms: BTreeMap<String, f64>,
+    pub(super) items: usize,
+}
 
 /// A step whose terms are unread.
 struct Unread {
@@ -40,43 +44,45 @@ impl DeferredLosses {
         self.0.len() >= CAPACITY
     }
 
-    /// Reads all terms at once, and adds them to each run's sums of the epoch, step after step. Returns the message of
-    /// the first step whose terms are not finite, if there is one.
-    pub(super) fn settle(&mut self, position: &mut TrainPosition) -> Result<Option<String>> {
-        if self.0.is_empty() {
-            return Ok(None);
-        }
+    /// Reads all terms at once, and adds them to the sums of each run, step after step, up to a step whose terms are not
+    /// finite. Returns, for each run, the message of that step, if there is one.
+    pub(super) fn settle(&mut self, runs: &mut [&mut Sums]) -> Result<Vec<Option<String>>> {
+        let mut diverged = vec![None; runs.len()];
         let steps = std::mem::take(&mut self.0);
+        if steps.is_empty() {
+            return Ok(diverged);
+        }
         let values: Vec<&Tensor> = steps.iter().map(|step| &step.values).collect();
         let values = Tensor::cat(&values, 0)?.to_vec1::<f64>()?;
         let mut rest = &values[..];
         for step in &steps {
+            ensure!(step.runs == runs.len(), "a loss of {} runs in a training of {}", step.runs, runs.len());
             let (values, later) = rest.split_at(step.runs * step.names.len());
-            if let Some(message) = step.diverged(values) {
-                return Ok(Some(message));
-            }
-            position.sums.resize(step.runs.max(position.sums.len()), BTreeMap::new());
-            for (sums, values) in position.sums.iter_mut().zip(values.chunks_exact(step.names.len())) {
-                for (&name, value) in step.names.iter().zip(values) {
-                    *sums.entry(name.to_owned()).or_default() += value * step.items as f64;
+            let of_runs = values.chunks_exact(step.names.len());
+            for ((sums, message), values) in runs.iter_mut().zip(&mut diverged).zip(of_runs) {
+                if message.is_none() {
+                    *message = step.add(values, sums);
                 }
             }
-            position.items += step.items;
             rest = later;
         }
-        Ok(None)
+        Ok(diverged)
     }
 }
 
 impl Unread {
-    /// Message on the first run whose `values` are not finite, if there is one.
-    fn diverged(&self, values: &[f64]) -> Option<String> {
-        let mut of_runs = values.chunks_exact(self.names.len()).enumerate();
-        let (run, values) = of_runs.find(|(_, values)| values.iter().any(|value| !value.is_finite()))?;
-        let listed: Vec<String> =
-            self.names.iter().zip(values).map(|(name, value)| format!("{name} {value}")).collect();
-        let place = format!("step {} (epoch {}): {}", self.at.step + 1, self.at.epoch + 1, listed.join(", "));
-        Some(of_run(run, self.runs, &format!("not finite at {place}")))
+    /// Adds a run's terms to its sums, or returns a message if one is not finite.
+    fn add(&self, values: &[f64], sums: &mut Sums) -> Option<String> {
+        if values.iter().any(|value| !value.is_finite()) {
+            let listed = self.names.iter().zip(values).map(|(name, value)| format!("{name} {value}"));
+            let listed = listed.collect::<Vec<_>>().join(", ");
+            return Some(format!("not finite at step {} (epoch {}): {listed}", self.at.step + 1, self.at.epoch + 1));
+        }
+        for (&name, value) in self.names.iter().zip(values) {
+            *sums.terms.entry(name.to_owned()).or_default() += value * self.items as f64;
+        }
+        sums.items += self.items;
+        None
     }
 }
 
@@ -114,7 +120,7 @@ mod tests {
     }
 
     fn at(step: usize) -> Progress {
-        Progress { epoch: 2, epochs: 3, step, steps: 900, seed: 0 }
+        Progress { epoch: 2, epochs: 3, step, steps: 900, seeds: vec![0] }
     }
 
     fn value(step: usize) -> f32 {
@@ -122,29 +128,28 @@ mod tests {
     }
 
     /// Takes `steps` steps of one to three items, and reads the terms whenever `is_time` says so.
-    fn sums(steps: usize, is_time: impl Fn(&DeferredLosses, usize) -> bool) -> TrainPosition {
-        let (mut losses, mut position) = (DeferredLosses::default(), TrainPosition::default());
+    fn sums(steps: usize, is_time: impl Fn(&DeferredLosses, usize) -> bool) -> Sums {
+        let (mut losses, mut sums) = (DeferredLosses::default(), Sums::default());
         for step in 0..steps {
             losses.push(&loss(value(step), 0.1), 1 + step % 3, &at(step)).unwrap();
             if is_time(&losses, step) {
-                assert_eq!(losses.settle(&mut position).unwrap(), None);
+                assert_eq!(losses.settle(&mut [&mut sums]).unwrap(), [None]);
             }
         }
-        assert_eq!(losses.settle(&mut position).unwrap(), None);
-        position
+        assert_eq!(losses.settle(&mut [&mut sums]).unwrap(), [None]);
+        sums
     }
 
     #[test]
     fn sums_have_the_same_bits_whenever_terms_are_read() {
-        let (mut each, mut run) = (TrainPosition::default(), BTreeMap::<String, f64>::new());
+        let mut each = Sums::default();
         for step in 0..600 {
             let items = 1 + step % 3;
             for (name, value) in [("loss", f64::from(value(step))), ("part", 0.1)] {
-                *run.entry(name.to_owned()).or_default() += value * items as f64;
+                *each.terms.entry(name.to_owned()).or_default() += value * items as f64;
             }
             each.items += items;
         }
-        each.sums = vec![run];
         assert_eq!(sums(600, |losses, _| losses.is_full()), each);
         assert_eq!(sums(600, |_, step| step % 7 == 0), each);
         assert_eq!(sums(600, |_, _| false), each);
@@ -152,13 +157,13 @@ mod tests {
 
     #[test]
     fn the_first_step_that_is_not_finite_is_named_and_nothing_is_added_after_it() {
-        let (mut losses, mut position) = (DeferredLosses::default(), TrainPosition::default());
+        let (mut losses, mut sums) = (DeferredLosses::default(), Sums::default());
         for (step, part) in [1.0, 2.0, f64::INFINITY, f64::NAN].into_iter().enumerate() {
             losses.push(&loss(0.5, part), 1, &at(step)).unwrap();
         }
-        let message = losses.settle(&mut position).unwrap().unwrap();
-        assert_eq!(message, "not finite at step 3 (epoch 3): loss 0.5, part inf");
-        assert_eq!((position.items, position.sums[0]["part"]), (2, 3.0));
+        let messages = losses.settle(&mut [&mut sums]).unwrap();
+        assert_eq!(messages, [Some("not finite at step 3 (epoch 3): loss 0.5, part inf".to_owned())]);
+        assert_eq!((sums.items, sums.terms["part"]), (2, 3.0));
     }
 
     #[test]
@@ -167,15 +172,18 @@ mod tests {
             total: Tensor::new(&total, &Device::Cpu).unwrap(),
             terms: vec![("part", Tensor::new(part, &Device::Cpu).unwrap())],
         };
-        let (mut losses, mut position) = (DeferredLosses::default(), TrainPosition::default());
+        let (mut losses, mut sums) = (DeferredLosses::default(), [(); 3].map(|()| Sums::default()));
         losses.push(&stacked([1.0, 2.0, 3.0], 0.5), 2, &at(0)).unwrap();
         losses.push(&stacked([4.0, 5.0, 6.0], 0.25), 1, &at(1)).unwrap();
-        assert_eq!(losses.settle(&mut position).unwrap(), None);
-        let of = |loss, part| BTreeMap::from([("loss".to_owned(), loss), ("part".to_owned(), part)]);
-        assert_eq!((position.items, position.sums.clone()), (3, vec![of(6.0, 1.25), of(9.0, 1.25), of(12.0, 1.25)]));
-        losses.push(&stacked([1.0, f32::NAN, f32::INFINITY], 0.5), 1, &at(2)).unwrap();
-        let message = losses.settle(&mut position).unwrap().unwrap();
-        assert_eq!(message, "run 2 of 3: not finite at step 3 (epoch 3): loss NaN, part 0.5");
+        losses.push(&stacked([1.0, f32::NAN, 1.0], 0.5), 1, &at(2)).unwrap();
+        losses.push(&stacked([1.0, f32::INFINITY, 1.0], 0.5), 1, &at(3)).unwrap();
+        let messages = losses.settle(&mut sums.each_mut()).unwrap();
+        assert_eq!(messages, [None, Some("not finite at step 3 (epoch 3): loss NaN, part 0.5".to_owned()), None]);
+        let of = |loss, part, items| Sums {
+            terms: BTreeMap::from([("loss".to_owned(), loss), ("part".to_owned(), part)]),
+            items,
+        };
+        assert_eq!(sums, [of(8.0, 2.25, 5), of(9.0, 1.25, 3), of(14.0, 2.25, 5)]);
         assert!(read(&stacked([0.0; 3], 0.0)).is_err());
     }
 
@@ -187,7 +195,7 @@ mod tests {
             losses.push(&loss(0.0, 0.0), 1, &at(step)).unwrap();
         }
         assert!(losses.is_full());
-        assert_eq!(losses.settle(&mut TrainPosition::default()).unwrap(), None);
+        assert_eq!(losses.settle(&mut [&mut Sums::default()]).unwrap(), [None]);
         assert!(!losses.is_full());
     }
 }

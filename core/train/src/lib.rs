@@ -2,7 +2,8 @@
 //!
 //! [`fit()`] trains a [`Trained`](hashlab_method::Trained) method on batches from [`TrainData`] by the settings of
 //! [`TrainConfig`]. It reports to a [`TrainObserver`], which keeps checkpoints; a training that resumes from a
-//! [`Checkpoint`] ends with the same bits as one without a stop.
+//! [`Checkpoint`] ends with the same bits as one without a stop. [`fit_stacked`] trains several runs of one shape in
+//! lock-step.
 //!
 //! ```
 //! use hashlab_settings::Schema;
@@ -22,8 +23,12 @@ mod fit;
 mod observer;
 mod optimizer;
 mod schedule;
+mod shared_error;
+mod together;
+mod trainer;
 
 pub use checkpoint::{Checkpoint, TrainPosition};
 pub use config::{OptimizerKind, ScheduleName, Select, TrainConfig};
-pub use fit::{Fit, TrainData, TrainEnd, fit};
+pub use fit::{BuildStacked, Fit, TrainData, TrainEnd, fit, fit_stacked};
 pub use observer::{StepReport, TrainObserver};
+pub use shared_error::SharedError;

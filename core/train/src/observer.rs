@@ -2,21 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use hashlab_method::{Batch, HashMethod, Loss, Progress};
 
 use crate::deferred_losses;
 
 /// Receiver of a training's events, which keeps its checkpoints and may stop it.
 pub trait TrainObserver {
-    /// Called before the loss of a step, which moves running moments, with the state that the step starts from.
+    /// Called before the loss of a step, which moves running moments, with the state that the step starts from; not
+    /// while the run is stacked with others.
     ///
     /// # Errors
     /// If the state cannot be recorded.
     fn before_step(&mut self, _method: &dyn HashMethod) -> Result<()> {
         Ok(())
     }
-    /// Records a step: its loss is computed, its update comes next.
+    /// Records a step: its loss is computed, its update comes next. Not called while the run is stacked with others.
     ///
     /// # Errors
     /// If the event cannot be recorded.
@@ -28,13 +29,6 @@ pub trait TrainObserver {
     /// # Errors
     /// If the event cannot be recorded.
     fn epoch(&mut self, epoch: usize, terms: &BTreeMap<String, f64>, left: f64) -> Result<()>;
-    /// Records an epoch of stacked runs as [`Self::epoch`] does, with the terms of each run.
-    ///
-    /// # Errors
-    /// If the event cannot be recorded. The default rejects stacked runs, for observers of a single run.
-    fn stacked_epoch(&mut self, _epoch: usize, runs: &[BTreeMap<String, f64>], _left: f64) -> Result<()> {
-        bail!("the losses of {} stacked runs cannot be recorded here", runs.len())
-    }
     /// Records the primary metric over the run's tasks on the validation queries after `epoch`, counted from 1.
     ///
     /// # Errors

@@ -15,7 +15,8 @@ use crate::schedule;
 
 /// The update rule over a method's parameter groups.
 pub(super) struct Optimizer {
-    config: TrainConfig,
+    /// `[train]` of each of the stacked runs, which may differ in learning rate and weight decay.
+    configs: Vec<TrainConfig>,
     schedule: Schedule,
     /// Per variable, in the order of the groups, its name and Adam's moments, RMSprop's mean square and velocity, or
     /// SGD's velocity.
@@ -23,43 +24,46 @@ pub(super) struct Optimizer {
 }
 
 impl Optimizer {
-    /// Starts with zero moments for every variable of `groups`.
-    pub(super) fn new(config: &TrainConfig, groups: &[ParamGroup]) -> Result<Self> {
+    /// Starts with zero moments for every variable of `groups`. The variables of several runs have a first axis of runs.
+    pub(super) fn new(configs: Vec<TrainConfig>, groups: &[ParamGroup]) -> Result<Self> {
+        let (config, runs) = (&configs[0], configs.len());
         let kept = if config.optimizer == OptimizerKind::Sgd { 1 } else { 2 };
         let mut moments = Vec::new();
         for (name, var) in groups.iter().flat_map(|group| &group.vars) {
+            let stacked = runs == 1 || var.dims().first() == Some(&runs);
+            ensure!(stacked, "`{name}` of shape {:?} has no first axis of {runs} runs", var.dims());
             let zeros: candle_core::Result<Vec<Tensor>> = (0..kept).map(|_| var.zeros_like()).collect();
             moments.push((name.clone(), zeros?));
         }
-        Ok(Self { config: config.clone(), schedule: config.schedule(), moments })
+        Ok(Self { schedule: config.schedule(), configs, moments })
     }
 
-    /// Updates every variable at a step. The variables of several stacked `runs` have a first axis of runs.
-    pub(super) fn step(&mut self, groups: &[ParamGroup], grads: &GradStore, at: &Progress, runs: usize) -> Result<()> {
-        for (name, var) in groups.iter().flat_map(|group| &group.vars) {
-            let stacked = runs == 1 || var.dims().first() == Some(&runs);
-            ensure!(stacked, "`{name}` of shape {:?} has no first axis of {runs} runs", var.dims());
-        }
+    /// Updates every variable at a step.
+    pub(super) fn step(&mut self, groups: &[ParamGroup], grads: &GradStore, at: &Progress) -> Result<()> {
         let gradients: Vec<Vec<Tensor>> = groups.iter().map(|group| gradients(group, grads)).collect::<Result<_>>()?;
-        let shrink = self.config.clip_norm.map(|limit| clip_factors(&gradients, limit, runs)).transpose()?.flatten();
-        let rules: Vec<Rule> =
-            groups.iter().map(|group| Rule::new(&self.config, group, self.rate(group, at))).collect();
+        let runs = self.configs.len();
+        let clip = self.configs[0].clip_norm;
+        let shrink = clip.map(|limit| clip_factors(&gradients, limit, runs)).transpose()?.flatten();
+        let rules: Vec<Rules> = groups.iter().map(|group| self.rules(group, at)).collect();
         let mut moments = self.moments.iter_mut();
-        for ((group, rule), mut gradients) in groups.iter().zip(rules).zip(gradients) {
+        for ((group, rules), mut gradients) in groups.iter().zip(rules).zip(gradients) {
             if let Some(factors) = &shrink {
                 gradients = gradients.iter().map(|grad| factors.times(grad)).collect::<candle_core::Result<_>>()?;
             }
             let vars = group.vars.iter().zip(&gradients).zip(moments.by_ref());
-            rule.apply(vars.map(|(((_, var), grad), (_, kept))| (var, grad, &mut kept[..])), at.step + 1)?;
+            rules.apply(vars.map(|(((_, var), grad), (_, kept))| (var, grad, &mut kept[..])), at.step + 1)?;
             group.update_copies()?;
         }
         Ok(())
     }
 
-    /// The learning rate of a group at a step.
-    fn rate(&self, group: &ParamGroup, at: &Progress) -> f64 {
-        let full = group.learning_rate.unwrap_or(self.config.learning_rate) * group.lr_scale.unwrap_or(1.0);
-        full * schedule::factor(group.schedule.as_ref().unwrap_or(&self.schedule), at)
+    /// The rules of a group at a step.
+    fn rules(&self, group: &ParamGroup, at: &Progress) -> Rules {
+        let factor = schedule::factor(group.schedule.as_ref().unwrap_or(&self.schedule), at);
+        let rate = |config: &TrainConfig| {
+            group.learning_rate.unwrap_or(config.learning_rate) * group.lr_scale.unwrap_or(1.0) * factor
+        };
+        Rules::new(self.configs.iter().map(|config| (config, rate(config))), group)
     }
 
     /// Copies the rule's tensors, by `NAME.0` and `NAME.1`.
@@ -113,29 +117,37 @@ fn clip_factors(gradients: &[Vec<Tensor>], limit: f64, runs: usize) -> Result<Op
     })
 }
 
-/// The update of every variable of a group.
-enum Rule {
-    Adam(Adam),
-    Sgd(Sgd),
-    RmsProp(RmsProp),
+/// The update of every variable of a group: by one rule for all runs, or by one for each.
+enum Rules {
+    Adam(Vec<Adam>),
+    Sgd(Vec<Sgd>),
+    RmsProp(Vec<RmsProp>),
 }
 
-impl Rule {
-    /// The constants are those of `torch.optim`.
-    fn new(config: &TrainConfig, group: &ParamGroup, lr: f64) -> Self {
-        let weight_decay = group.weight_decay.unwrap_or(config.weight_decay);
-        match config.optimizer {
-            kind @ (OptimizerKind::Adam | OptimizerKind::AdamW) => {
+impl Rules {
+    /// The rules of runs, given their settings and rates. The constants are those of `torch.optim`.
+    fn new<'c>(runs: impl Iterator<Item = (&'c TrainConfig, f64)> + Clone, group: &ParamGroup) -> Self {
+        let kind = runs.clone().next().map_or(OptimizerKind::Adam, |(config, _)| config.optimizer);
+        let decay = |config: &TrainConfig| group.weight_decay.unwrap_or(config.weight_decay);
+        match kind {
+            OptimizerKind::Adam | OptimizerKind::AdamW => Self::Adam(once(runs.map(|(config, lr)| {
                 let [beta1, beta2] = group.betas.unwrap_or(config.betas);
                 let decoupled = kind == OptimizerKind::AdamW;
-                Self::Adam(Adam { lr, beta1, beta2, eps: config.eps, weight_decay, decoupled })
-            }
-            OptimizerKind::Sgd => {
-                Self::Sgd(Sgd { lr, momentum: config.momentum, nesterov: config.nesterov, weight_decay })
-            }
-            OptimizerKind::RmsProp => {
-                Self::RmsProp(RmsProp { lr, alpha: 0.99, eps: config.eps, momentum: 0.0, weight_decay })
-            }
+                Adam { lr, beta1, beta2, eps: config.eps, weight_decay: decay(config), decoupled }
+            }))),
+            OptimizerKind::Sgd => Self::Sgd(once(runs.map(|(config, lr)| Sgd {
+                lr,
+                momentum: config.momentum,
+                nesterov: config.nesterov,
+                weight_decay: decay(config),
+            }))),
+            OptimizerKind::RmsProp => Self::RmsProp(once(runs.map(|(config, lr)| RmsProp {
+                lr,
+                alpha: 0.99,
+                eps: config.eps,
+                momentum: 0.0,
+                weight_decay: decay(config),
+            }))),
         }
     }
 
@@ -149,16 +161,25 @@ impl Rule {
         for (var, grad, kept) in vars {
             match (self, kept) {
                 (Self::Adam(_), [m, v]) => together.push((var, grad, m, v)),
-                (Self::Sgd(sgd), [velocity]) => sgd_step(var, grad, velocity, sgd)?,
-                (Self::RmsProp(rmsprop), [square, velocity]) => rmsprop_step(var, grad, square, velocity, rmsprop)?,
+                (Self::Sgd(rules), [velocity]) => sgd_step(var, grad, velocity, rules)?,
+                (Self::RmsProp(rules), [square, velocity]) => rmsprop_step(var, grad, square, velocity, rules)?,
                 _ => unreachable!("the rule and what it keeps come from one configuration"),
             }
         }
         match self {
-            Self::Adam(adam) => adam_steps(&mut together, t, adam),
+            Self::Adam(rules) => adam_steps(&mut together, t, rules),
             Self::Sgd(_) | Self::RmsProp(_) => Ok(()),
         }
     }
+}
+
+/// The rules of all runs, or one if they are the same.
+fn once<R: PartialEq>(rules: impl Iterator<Item = R>) -> Vec<R> {
+    let mut rules: Vec<R> = rules.collect();
+    if rules.iter().all(|rule| *rule == rules[0]) {
+        rules.truncate(1);
+    }
+    rules
 }
 
 #[cfg(test)]
@@ -168,7 +189,7 @@ mod tests {
     use super::*;
 
     fn at(step: usize) -> Progress {
-        Progress { epoch: step, epochs: 4, step, steps: 4, seed: 0 }
+        Progress { epoch: step, epochs: 4, step, steps: 4, seeds: vec![0] }
     }
 
     fn var(value: f32) -> Var {
@@ -179,8 +200,8 @@ mod tests {
     fn updates(config: &TrainConfig, groups: [ParamGroup; 2]) -> [f32; 2] {
         let [a, b] = [&groups[0].vars[0].1, &groups[1].vars[0].1].map(Clone::clone);
         let loss = ((a.as_tensor() * 3.0).unwrap() + (b.as_tensor() * 4.0).unwrap()).unwrap().sum_all().unwrap();
-        let mut optimizer = Optimizer::new(config, &groups).unwrap();
-        optimizer.step(&groups, &loss.backward().unwrap(), &at(0), 1).unwrap();
+        let mut optimizer = Optimizer::new(vec![config.clone()], &groups).unwrap();
+        optimizer.step(&groups, &loss.backward().unwrap(), &at(0)).unwrap();
         [a, b].map(|var| 1.0 - var.to_vec1::<f32>().unwrap()[0])
     }
 
@@ -222,25 +243,34 @@ mod tests {
         let [a, b] = [&groups[0].vars[0].1, &groups[1].vars[0].1];
         let both = (a.as_tensor() + copy.as_tensor()).unwrap();
         let loss = ((both * 3.0).unwrap() + b.as_tensor()).unwrap().sum_all().unwrap();
-        let mut optimizer = Optimizer::new(&sgd(), &groups).unwrap();
-        optimizer.step(&groups, &loss.backward().unwrap(), &at(0), 1).unwrap();
+        let mut optimizer = Optimizer::new(vec![sgd()], &groups).unwrap();
+        optimizer.step(&groups, &loss.backward().unwrap(), &at(0)).unwrap();
         assert_eq!([a, &copy, b].map(|var| var.to_vec1::<f32>().unwrap()[0]), [-5.0, -5.0, 0.0]);
         // The gradient to shorten is that of all: (6, 1).
         [a, &copy, b].iter().for_each(|var| var.set(&var.ones_like().unwrap()).unwrap());
-        let mut clipped = Optimizer::new(&TrainConfig { clip_norm: Some(1.0), ..sgd() }, &groups).unwrap();
-        clipped.step(&groups, &loss.backward().unwrap(), &at(0), 1).unwrap();
+        let mut clipped = Optimizer::new(vec![TrainConfig { clip_norm: Some(1.0), ..sgd() }], &groups).unwrap();
+        clipped.step(&groups, &loss.backward().unwrap(), &at(0)).unwrap();
         let [a, copy, b] = [a, &copy, b].map(|var| 1.0 - var.to_vec1::<f32>().unwrap()[0]);
         let length = 37f32.sqrt();
         assert!((a - 6.0 / length).abs() < 1e-5 && (b - 1.0 / length).abs() < 1e-5 && a == copy, "{a} {copy} {b}");
     }
 
+    /// Two runs whose gradients are 3 and 4: each steps at its own rate, or by its own decay.
+    #[test]
+    fn stacked_runs_step_at_their_own_rates() {
+        let runs = [TrainConfig { learning_rate: 0.5, ..sgd() }, TrainConfig { weight_decay: 1.0, ..sgd() }];
+        let group = ParamGroup::new(vec![("a".to_owned(), Var::new(&[[1f32], [1.0]], &Device::Cpu).unwrap())]);
+        let gradient = Tensor::new(&[[3f32], [4.0]], &Device::Cpu).unwrap();
+        let loss = (group.vars[0].1.as_tensor() * gradient).unwrap().sum_all().unwrap();
+        let groups = [group];
+        let mut optimizer = Optimizer::new(runs.into(), &groups).unwrap();
+        optimizer.step(&groups, &loss.backward().unwrap(), &at(0)).unwrap();
+        assert_eq!(groups[0].vars[0].1.to_vec2::<f32>().unwrap(), [[1.0 - 0.5 * 3.0], [1.0 - (4.0 + 1.0)]]);
+    }
+
     #[test]
     fn variables_without_an_axis_of_runs_are_refused() {
-        let (config, groups) = (sgd(), groups());
-        let [a, b] = [&groups[0].vars[0].1, &groups[1].vars[0].1].map(|var| var.sum_all().unwrap());
-        let grads = (a + b).unwrap().backward().unwrap();
-        let mut optimizer = Optimizer::new(&config, &groups).unwrap();
-        let error = optimizer.step(&groups, &grads, &at(0), 3).unwrap_err();
+        let error = Optimizer::new(vec![sgd(); 3], &groups()).err().unwrap();
         assert_eq!(error.to_string(), "`a` of shape [1] has no first axis of 3 runs");
     }
 }

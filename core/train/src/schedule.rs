@@ -37,7 +37,7 @@ mod tests {
 
     fn factors(kind: ScheduleKind, unit: Unit, warmup_epochs: usize) -> Vec<f64> {
         let schedule = Schedule { kind, unit, warmup_epochs, warmup_start: 0.1 };
-        let at = |step: usize| Progress { epoch: step / 2, epochs: 4, step, steps: 8, seed: 0 };
+        let at = |step: usize| Progress { epoch: step / 2, epochs: 4, step, steps: 8, seeds: vec![0] };
         (0..8).map(|step| (factor(&schedule, &at(step)) * 1e4).round() / 1e4).collect()
     }
 

@@ -36,7 +36,7 @@ struct Remembering {
 
 impl Remembering {
     fn new(seed: u64, calls: &Arc<Mutex<Vec<String>>>) -> Self {
-        let cx = BuildContext { seed, ..BuildContext::of_images(BITS, DIM) };
+        let cx = BuildContext { seeds: vec![seed], ..BuildContext::of_images(BITS, DIM) };
         let mut vars = Parameters::default();
         let head = Linear::new(&mut vars, "head", (DIM, BITS), &cx).unwrap();
         let memory = Memory::zeros("codes", (ITEMS, BITS), &Device::Cpu).unwrap();

@@ -10,7 +10,9 @@ use hashlab_method::{
     Batch, BatchSpec, BuildContext, Features, HashMethod, Loss, Modality, ParamGroup, Progress, State, Trained, View,
     ViewSpec,
 };
-use hashlab_train::{Checkpoint, Fit, OptimizerKind, TrainConfig, TrainData, TrainEnd, TrainObserver, fit};
+use hashlab_train::{
+    Checkpoint, Fit, OptimizerKind, TrainConfig, TrainData, TrainEnd, TrainObserver, fit, fit_stacked,
+};
 
 const ITEMS: usize = 20;
 const DIM: usize = 6;
@@ -43,39 +45,29 @@ struct Head {
 }
 
 impl Head {
-    fn alone(run: Settings) -> Self {
-        let cx = BuildContext { seed: run.seed, ..BuildContext::of_images(BITS, DIM) };
+    fn of(runs: &[Settings]) -> Self {
+        let seeds = runs.iter().map(|run| run.seed).collect();
+        let cx = BuildContext { seeds, ..BuildContext::of_images(BITS, DIM) };
         let mut vars = Parameters::default();
         let hidden = Linear::new(&mut vars, "hidden", (DIM, HIDDEN), &cx).unwrap();
         let output = Linear::new(&mut vars, "output", (HIDDEN, BITS), &cx).unwrap();
-        Self { runs: vec![run], vars, layers: [hidden, output] }
-    }
-
-    fn stacked(runs: &[Settings]) -> Self {
-        let heads = runs.iter().map(|run| Self::alone(*run).layers.into());
-        let (hidden, output): (Vec<Linear>, Vec<Linear>) = heads.unzip();
-        let mut vars = Parameters::default();
-        let hidden = Linear::stacked(&mut vars, "hidden", &hidden).unwrap();
-        let output = Linear::stacked(&mut vars, "output", &output).unwrap();
         Self { runs: runs.to_vec(), vars, layers: [hidden, output] }
     }
 
     fn per_run(&self, number: impl Fn(&Settings) -> f64) -> PerRun {
-        match &self.runs[..] {
-            [run] => number(run).into(),
-            runs => runs.iter().map(number).collect::<Vec<_>>().into(),
-        }
+        PerRun::of(&self.runs, number)
     }
 
     /// Similarity of pairs of items: `(n, n)`, or one matrix for each run.
     fn targets(&self, items: &[u32]) -> Result<Tensor> {
-        let of_run = |run: &Settings| {
+        let of_run = |(run, items): (&Settings, &[u32])| {
             let labels = items.iter().flat_map(|item| (0..run.modulus).map(move |rest| item % run.modulus == rest));
             let labels: Vec<f32> = labels.map(|same| f32::from(u8::from(same))).collect();
             let labels = Tensor::from_vec(labels, (items.len(), run.modulus as usize), &Device::Cpu)?;
             Ok(shares_label(&labels, &labels)?)
         };
-        let targets = self.runs.iter().map(of_run).collect::<Result<Vec<_>>>()?;
+        let of_runs = self.runs.iter().zip(items.chunks(items.len() / self.runs.len()));
+        let targets = of_runs.map(of_run).collect::<Result<Vec<_>>>()?;
         Ok(if self.runs.len() == 1 { targets[0].clone() } else { Tensor::stack(&targets, 0)? })
     }
 }
@@ -100,8 +92,8 @@ impl Trained for Head {
         vec![ParamGroup::new(self.vars.vars())]
     }
     fn loss(&mut self, batch: &Batch, _: &Progress) -> Result<Loss> {
-        let n = batch.items.len();
-        let z = self.encode(&Features::one(Modality::Image, batch.stacked(Modality::Image)?), Modality::Image)?;
+        let n = batch.items.len() / self.runs.len();
+        let z = self.encode(&Features::one(Modality::Image, batch.joined(Modality::Image)?), Modality::Image)?;
         let p = (z.neg()?.exp()? + 1.0)?.recip()?;
         let kl = bernoulli_kl(&p.narrow(D::Minus2, 0, n)?, &p.narrow(D::Minus2, n, n)?)?;
         let unit = z.broadcast_div(&z.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?)?;
@@ -134,32 +126,38 @@ impl TrainData for Views {
     fn len(&self) -> usize {
         ITEMS
     }
-    fn batch(&self, items: &[u32], _: &BatchSpec, _: &Progress) -> Result<Batch> {
+    fn batch(&self, items: &[u32], _: &BatchSpec, at: &Progress) -> Result<Batch> {
         let rows = Tensor::new(items, &Device::Cpu)?;
-        let view = |x: &Tensor| Ok(View { modality: Modality::Image, x: x.index_select(&rows, 0)? });
+        let view = |x: &Tensor| {
+            let x = x.index_select(&rows, 0)?;
+            let x = if at.runs() == 1 { x } else { x.reshape((at.runs(), (), DIM))? };
+            Ok(View { modality: Modality::Image, x })
+        };
         Ok(Batch { items: items.to_vec(), views: self.0.iter().map(view).collect::<Result<_>>()?, labels: None })
     }
 }
 
-/// Keeps each run's terms of every epoch and the last checkpoint, and asks to stop after a number of steps.
+/// Keeps the terms of every epoch, the validations and the last checkpoint; asks to stop after a number of steps, or at
+/// an epoch, or fails there.
+#[derive(Clone, Default)]
 struct Recorder {
-    after: usize,
+    stop_after_steps: Option<usize>,
+    stop_at: Option<usize>,
+    fail_at: Option<usize>,
     asked: Cell<usize>,
-    /// By epoch, then by run.
-    terms: Vec<Vec<BTreeMap<String, f64>>>,
+    terms: Vec<BTreeMap<String, f64>>,
+    validations: Vec<(usize, f64)>,
     checkpoint: Vec<u8>,
 }
 
 impl TrainObserver for Recorder {
-    fn epoch(&mut self, _: usize, terms: &BTreeMap<String, f64>, _: f64) -> Result<()> {
-        self.terms.push(vec![terms.clone()]);
+    fn epoch(&mut self, epoch: usize, terms: &BTreeMap<String, f64>, _: f64) -> Result<()> {
+        anyhow::ensure!(self.fail_at != Some(epoch), "the disk is full");
+        self.terms.push(terms.clone());
         Ok(())
     }
-    fn stacked_epoch(&mut self, _: usize, runs: &[BTreeMap<String, f64>], _: f64) -> Result<()> {
-        self.terms.push(runs.to_vec());
-        Ok(())
-    }
-    fn validation(&mut self, _: usize, _: f64) -> Result<()> {
+    fn validation(&mut self, epoch: usize, map: f64) -> Result<()> {
+        self.validations.push((epoch, map));
         Ok(())
     }
     fn checkpoint(&mut self, bytes: &[u8]) -> Result<()> {
@@ -168,22 +166,70 @@ impl TrainObserver for Recorder {
     }
     fn stopped(&self) -> bool {
         self.asked.set(self.asked.get() + 1);
-        self.asked.get() > self.after
+        self.stop_after_steps.is_some_and(|steps| self.asked.get() > steps)
+    }
+    fn stops_after(&mut self, epoch: usize) -> Result<bool> {
+        Ok(self.stop_at == Some(epoch))
     }
 }
 
-fn recorder(after: usize) -> Recorder {
-    Recorder { after, asked: 0.into(), terms: Vec::new(), checkpoint: Vec::new() }
+/// A run's training and what is left of it.
+struct Training {
+    head: Head,
+    recorder: Recorder,
+    end: Result<TrainEnd>,
 }
 
-fn train(
-    method: &mut Head,
-    config: &TrainConfig,
-    observer: &mut dyn TrainObserver,
-    resume: Option<Checkpoint>,
-) -> Result<TrainEnd> {
-    let (data, mut validate) = (Views::new(), |_: &dyn HashMethod| Ok(0.5));
-    fit(Fit { method, config, seed: 7, data: &data, validate: &mut validate, observer, resume })
+impl Training {
+    fn state(&self) -> BTreeMap<String, Vec<u32>> {
+        self.head.state().unwrap().into_iter().map(|(name, tensor)| (name, bits(&tensor))).collect()
+    }
+
+    fn epoch(&self) -> usize {
+        match self.end {
+            Ok(TrainEnd::Done { epoch, .. }) => epoch,
+            ref other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The bits of a tensor.
+fn bits(tensor: &Tensor) -> Vec<u32> {
+    tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
+}
+
+/// A score that depends on the state, so that each run selects an epoch of its own.
+fn score(method: &dyn HashMethod) -> Result<f64> {
+    let x = Features::one(Modality::Image, Views::new().0[0].clone());
+    let codes = method.encode(&x, Modality::Image)?.flatten_all()?.to_vec1::<f32>()?;
+    Ok(codes.iter().map(|code| f64::from(*code)).sum::<f64>().sin())
+}
+
+/// Trains runs together: each with its settings, configuration, recorder and checkpoint.
+fn train(runs: &[(Settings, TrainConfig, Recorder, Vec<u8>)]) -> Vec<Training> {
+    let data = Views::new();
+    let mut heads: Vec<Head> = runs.iter().map(|run| Head::of(&[run.0])).collect();
+    let mut recorders: Vec<Recorder> = runs.iter().map(|run| run.2.clone()).collect();
+    let mut validations = vec![score; runs.len()];
+    let jobs: Vec<Fit<'_>> = runs
+        .iter()
+        .zip(&mut heads)
+        .zip(&mut recorders)
+        .zip(&mut validations)
+        .map(|(((run, method), observer), validate)| {
+            let resume = (!run.3.is_empty()).then(|| Checkpoint::from_bytes(&run.3, &Device::Cpu).unwrap());
+            Fit { method, config: &run.1, seed: run.0.seed, data: &data, validate, observer, resume }
+        })
+        .collect();
+    let stack = |indices: &[usize]| -> Result<Box<dyn Trained>> {
+        Ok(Box::new(Head::of(&indices.iter().map(|index| runs[*index].0).collect::<Vec<_>>())))
+    };
+    let ends = match runs.len() {
+        1 => jobs.into_iter().map(fit).collect(),
+        _ => fit_stacked(jobs, &stack),
+    };
+    let whole = heads.into_iter().zip(recorders).zip(ends);
+    whole.map(|((head, recorder), end)| Training { head, recorder, end }).collect()
 }
 
 fn config(optimizer: OptimizerKind) -> TrainConfig {
@@ -193,106 +239,155 @@ fn config(optimizer: OptimizerKind) -> TrainConfig {
         batch_size: 8,
         learning_rate: 0.01,
         weight_decay: 0.01,
+        validate_every: 1,
         ..TrainConfig::default()
     }
 }
 
-/// The bits of a tensor, or of a run's part of it.
-fn bits(tensor: &Tensor) -> Vec<u32> {
-    tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
+/// Trains runs alone and stacked, and compares all that is left of them.
+#[track_caller]
+fn check(runs: &[(Settings, TrainConfig)]) -> Vec<Training> {
+    let of =
+        |(settings, config): &(Settings, TrainConfig)| (*settings, config.clone(), Recorder::default(), Vec::new());
+    let stacked = train(&runs.iter().map(of).collect::<Vec<_>>());
+    for (index, (run, together)) in runs.iter().zip(&stacked).enumerate() {
+        let alone = train(&[of(run)]).pop().unwrap();
+        assert_eq!(together.state(), alone.state(), "state of run {index}");
+        assert_eq!(together.recorder.terms, alone.recorder.terms, "terms of run {index}");
+        assert_eq!(together.recorder.validations, alone.recorder.validations, "validations of run {index}");
+        assert_eq!(together.epoch(), alone.epoch(), "selected epoch of run {index}");
+        let [last, expected] = [together, &alone].map(|run| {
+            let checkpoint = Checkpoint::from_bytes(&run.recorder.checkpoint, &Device::Cpu).unwrap();
+            let bits_of = |state: &State| state.iter().map(|(name, x)| (name.clone(), bits(x))).collect::<Vec<_>>();
+            [bits_of(&checkpoint.method), bits_of(&checkpoint.optimizer), bits_of(&checkpoint.best)]
+        });
+        assert_eq!(last, expected, "checkpoint of run {index}");
+        assert_ne!(alone.state(), Head::of(&[run.0]).state_bits(), "run {index} has not moved");
+    }
+    stacked
 }
 
-/// Trains the runs alone and stacked, compares, and returns the state at the end.
-#[track_caller]
-fn check(config: &TrainConfig) -> State {
-    let (mut stacked, mut together) = (Head::stacked(&RUNS), recorder(usize::MAX));
-    let start = stacked.state().unwrap();
-    assert!(matches!(train(&mut stacked, config, &mut together, None).unwrap(), TrainEnd::Done { .. }));
-    let end = stacked.state().unwrap();
-    for (run, settings) in RUNS.iter().enumerate() {
-        let (mut alone, mut recorded) = (Head::alone(*settings), recorder(usize::MAX));
-        train(&mut alone, config, &mut recorded, None).unwrap();
-        for (name, tensor) in alone.state().unwrap() {
-            let of_run = |state: &State| bits(&state[&name].get(run).unwrap());
-            assert_eq!(of_run(&end), bits(&tensor), "`{name}` of run {run}");
-            assert_ne!(of_run(&end), of_run(&start), "`{name}` of run {run} has not moved");
-        }
-        let terms: Vec<_> = together.terms.iter().map(|epoch| vec![epoch[run].clone()]).collect();
-        assert_eq!(terms, recorded.terms, "terms of run {run}");
+impl Head {
+    fn state_bits(&self) -> BTreeMap<String, Vec<u32>> {
+        self.state().unwrap().into_iter().map(|(name, tensor)| (name, bits(&tensor))).collect()
     }
-    end
 }
 
 #[test]
 fn each_stacked_run_follows_its_training_alone() {
+    let mut selected = Vec::new();
     for optimizer in [OptimizerKind::Sgd, OptimizerKind::Adam, OptimizerKind::AdamW, OptimizerKind::RmsProp] {
-        check(&config(optimizer));
+        let ends = check(&RUNS.map(|run| (run, config(optimizer))));
+        selected.extend(ends.iter().map(Training::epoch));
     }
+    selected.sort_unstable();
+    selected.dedup();
+    assert!(selected.len() > 1, "all runs selected epoch {selected:?}");
+}
+
+#[test]
+fn learning_rate_and_weight_decay_may_differ() {
+    for optimizer in [OptimizerKind::Sgd, OptimizerKind::Adam, OptimizerKind::AdamW, OptimizerKind::RmsProp] {
+        let rates = [0.01, 0.003, 0.02];
+        let of = |(settings, rate): (Settings, f64)| {
+            (settings, TrainConfig { learning_rate: rate, weight_decay: 3.0 * rate, ..config(optimizer) })
+        };
+        check(&RUNS.into_iter().zip(rates).map(of).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn other_settings_of_the_training_may_not_differ() {
+    let configs = [config(OptimizerKind::Adam), TrainConfig { epochs: 5, ..config(OptimizerKind::Adam) }];
+    let runs: Vec<_> =
+        RUNS.into_iter().zip(configs).map(|(run, config)| (run, config, Recorder::default(), Vec::new())).collect();
+    let ends = train(&runs);
+    assert_eq!(ends[0].epoch(), train(&runs[..1])[0].epoch());
+    assert!(ends[1].end.as_ref().unwrap_err().to_string().contains("[train]"));
 }
 
 #[test]
 fn the_gradient_of_each_stacked_run_is_clipped_as_if_alone() {
-    let ends =
-        [None, Some(1.0), Some(0.2)].map(|clip_norm| check(&TrainConfig { clip_norm, ..config(OptimizerKind::Sgd) }));
+    let ends = [None, Some(1.0), Some(0.2)]
+        .map(|clip_norm| check(&RUNS.map(|run| (run, TrainConfig { clip_norm, ..config(OptimizerKind::Sgd) }))));
     // Either limit changes the training, so the higher one shortens some gradients and not all.
     for (a, b) in [(0, 1), (1, 2)] {
-        assert_ne!(bits(&ends[a]["hidden.weight"]), bits(&ends[b]["hidden.weight"]));
+        assert_ne!(ends[a][0].recorder.terms, ends[b][0].recorder.terms);
     }
 }
 
+/// Runs that were stopped together go on together; those that were stopped at another step, by themselves.
 #[test]
-fn stacked_runs_go_on_from_a_checkpoint_as_if_never_stopped() {
+fn runs_go_on_from_their_checkpoints_as_if_never_stopped() {
     let config = config(OptimizerKind::Adam);
-    let mut whole = Head::stacked(&RUNS);
-    let mut recorded = recorder(usize::MAX);
-    train(&mut whole, &config, &mut recorded, None).unwrap();
+    let fresh = |run: Settings| (run, config.clone(), Recorder::default(), Vec::new());
+    let whole = train(&RUNS.map(fresh));
     for after in [1, STEPS, 2 * STEPS + 2] {
-        let mut first = recorder(after);
-        let end = train(&mut Head::stacked(&RUNS), &config, &mut first, None).unwrap();
-        assert_eq!(end, TrainEnd::Interrupted);
-        // A resumed method's own start must not matter.
-        let mut second = Head::stacked(&[RUNS[2], RUNS[0], RUNS[1]]);
-        second.runs = RUNS.to_vec();
-        let mut rest = recorder(usize::MAX);
-        let checkpoint = Checkpoint::from_bytes(&first.checkpoint, &Device::Cpu).unwrap();
-        train(&mut second, &config, &mut rest, Some(checkpoint)).unwrap();
-        for (name, tensor) in whole.state().unwrap() {
-            assert_eq!(bits(&second.state().unwrap()[&name]), bits(&tensor), "`{name}`, stopped after {after}");
+        let stopping = Recorder { stop_after_steps: Some(after), ..Recorder::default() };
+        let mut first = train(&RUNS.map(|run| (run, config.clone(), stopping.clone(), Vec::new())));
+        assert!(first.iter().all(|run| *run.end.as_ref().unwrap() == TrainEnd::Interrupted));
+        // One run starts again, as if its checkpoint were lost.
+        first[1].recorder = Recorder::default();
+        let again = |(run, before): (Settings, &Training)| {
+            (run, config.clone(), Recorder::default(), before.recorder.checkpoint.clone())
+        };
+        let rest = train(&RUNS.into_iter().zip(&first).map(again).collect::<Vec<_>>());
+        for (index, ((whole, before), after)) in whole.iter().zip(&first).zip(&rest).enumerate() {
+            assert_eq!(after.state(), whole.state(), "run {index}");
+            assert_eq!(after.epoch(), whole.epoch(), "run {index}");
+            let terms = [&before.recorder.terms[..], &after.recorder.terms[..]].concat();
+            assert_eq!(terms, whole.recorder.terms, "run {index}");
         }
-        assert_eq!([first.terms, rest.terms].concat(), recorded.terms, "stopped after {after}");
     }
 }
 
+/// A run that leaves, for whatever reason, leaves the others alone.
 #[test]
-fn the_run_that_diverges_is_named() {
-    let diverging = [RUNS[0], Settings { beta: 1e39, ..RUNS[1] }, RUNS[2]];
-    let end =
-        train(&mut Head::stacked(&diverging), &config(OptimizerKind::Sgd), &mut recorder(usize::MAX), None).unwrap();
-    let TrainEnd::Diverged { message, .. } = end else { panic!("{end:?}") };
-    assert!(message.starts_with("run 2 of 3: not finite at step 1 (epoch 1): loss inf, contrastive "), "{message}");
+fn a_run_that_leaves_changes_no_other() {
+    let config = config(OptimizerKind::Adam);
+    let run = |settings, recorder| (settings, config.clone(), recorder, Vec::new());
+    let whole = train(&RUNS.map(|settings| run(settings, Recorder::default())));
+    let diverging = Settings { beta: 1e39, ..RUNS[1] };
+    let stops = Recorder { stop_at: Some(2), ..Recorder::default() };
+    let fails = Recorder { fail_at: Some(1), ..Recorder::default() };
+    for leaving in [run(diverging, Recorder::default()), run(RUNS[1], stops), run(RUNS[1], fails)] {
+        let mut ends =
+            train(&[run(RUNS[0], Recorder::default()), leaving, run(RUNS[2], Recorder::default())]).into_iter();
+        let [first, left, third] = [(); 3].map(|()| ends.next().unwrap());
+        for (found, expected) in [(first, &whole[0]), (third, &whole[2])] {
+            assert_eq!((found.state(), found.epoch()), (expected.state(), expected.epoch()));
+            assert_eq!(found.recorder.terms, expected.recorder.terms);
+            assert_eq!(found.recorder.validations, expected.recorder.validations);
+        }
+        match left.end {
+            Ok(TrainEnd::Diverged { message, .. }) => {
+                assert!(message.starts_with("not finite at step 1 (epoch 1): loss inf, contrastive "), "{message}");
+            }
+            Ok(TrainEnd::Stopped { epoch: 2 }) => assert_eq!(left.recorder.terms, whole[1].recorder.terms[..2]),
+            Err(error) => assert_eq!(error.to_string(), "the disk is full"),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
-/// Follows one run.
-struct Single;
-
-impl TrainObserver for Single {
-    fn epoch(&mut self, _: usize, _: &BTreeMap<String, f64>, _: f64) -> Result<()> {
-        Ok(())
-    }
-    fn validation(&mut self, _: usize, _: f64) -> Result<()> {
-        Ok(())
-    }
-    fn checkpoint(&mut self, _: &[u8]) -> Result<()> {
-        Ok(())
-    }
-    fn stopped(&self) -> bool {
-        false
-    }
-}
-
+/// What all runs do together fails for all, with one error.
 #[test]
-fn an_observer_of_one_run_refuses_several() {
-    let error = train(&mut Head::stacked(&RUNS), &config(OptimizerKind::Sgd), &mut Single, None).unwrap_err();
-    assert_eq!(error.to_string(), "the losses of 3 stacked runs cannot be recorded here");
-    assert!(train(&mut Head::stacked(&RUNS[..1]), &config(OptimizerKind::Sgd), &mut Single, None).is_ok());
+fn a_stack_that_cannot_be_built_is_the_error_of_every_run() {
+    let (data, config) = (Views::new(), config(OptimizerKind::Adam));
+    let mut heads = RUNS.map(|run| Head::of(&[run]));
+    let mut recorders = [(); 3].map(|()| Recorder::default());
+    let mut validations = [score; 3];
+    let jobs = heads.iter_mut().zip(&mut recorders).zip(&mut validations);
+    let jobs = jobs.map(|((method, observer), validate)| Fit {
+        method,
+        config: &config,
+        seed: 0,
+        data: &data,
+        validate,
+        observer,
+        resume: None,
+    });
+    let ends = fit_stacked(jobs.collect(), &|_| anyhow::bail!("out of memory"));
+    assert_eq!(ends.len(), 3);
+    assert!(ends.into_iter().all(|end| end.unwrap_err().to_string() == "out of memory"));
 }

@@ -50,7 +50,7 @@ fn the_loss_falls_and_reaches_every_variable() {
     let batch = Batch { items: (0..ITEMS as u32).collect(), views, labels: None };
     let mut losses = Vec::new();
     for step in 0..30 {
-        let loss = method.loss(&batch, &Progress { epoch: 0, epochs: 1, step, steps: 30, seed: 0 }).unwrap();
+        let loss = method.loss(&batch, &Progress { epoch: 0, epochs: 1, step, steps: 30, seeds: vec![0] }).unwrap();
         losses.push(loss.total.to_scalar::<f32>().unwrap());
         let grads = loss.total.backward().unwrap();
         for (name, var) in method.param_groups().into_iter().flat_map(|group| group.vars) {

@@ -16,6 +16,7 @@ use hashlab_train::TrainEnd;
 
 mod learning;
 mod registry;
+mod stacked;
 mod threads;
 mod training;
 
@@ -47,7 +48,7 @@ fn context_of(method: &MethodEntry, modalities: &[Modality], seed: u64) -> Build
         items: ITEMS,
         labels: labels(method, &items),
         device: device::for_tests().clone(),
-        seed,
+        seeds: vec![seed],
     }
 }
 

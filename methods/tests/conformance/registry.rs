@@ -34,8 +34,9 @@ fn every_method_file_is_registered() {
     for module in sources.iter().filter(|(_, text)| text.contains("impl Definition for")).map(|(module, _)| module) {
         methods += 1;
         assert!(lib.contains(&format!("pub mod {module};")), "{module} is not a module of the crate");
-        let registered =
-            ["fitted", "trained"].iter().any(|by| lib.contains(&format!("MethodEntry::{by}::<{module}::")));
+        let registered = ["fitted", "trained", "stackable"]
+            .iter()
+            .any(|by| lib.contains(&format!("MethodEntry::{by}::<{module}::")));
         assert!(registered, "{module} is not in METHODS");
     }
     assert_eq!(methods, METHODS.len());

@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use candle_core::Tensor;
 use hashlab_kernels::device;
-use hashlab_method::{AnyMethod, Batch, BatchSpec, HashMethod, MethodEntry, Progress, TrainSet};
+use hashlab_method::{AnyMethod, Batch, BatchSpec, HashMethod, MethodEntry, Progress, TrainSet, View};
 use hashlab_methods::METHODS;
 use hashlab_train::{Checkpoint, Fit, TrainConfig, TrainData, TrainEnd, TrainObserver, fit};
 
@@ -31,8 +32,13 @@ impl TrainData for Synthetic<'_> {
 
     fn batch(&self, items: &[u32], spec: &BatchSpec, at: &Progress) -> Result<Batch> {
         let of = |modality, view| features_around(self.share, self.method, modality, items, view);
-        let views = views_of(spec, at, of);
-        Ok(Batch { items: items.to_vec(), views, labels: labels(self.method, items) })
+        let by_run = |x: Tensor| match at.runs() {
+            1 => Ok(x),
+            runs => x.reshape((runs, (), x.dim(1)?)),
+        };
+        let views = views_of(spec, at, of).into_iter().map(|view| Ok(View { x: by_run(view.x)?, ..view }));
+        let labels = labels(self.method, items).map(by_run).transpose()?;
+        Ok(Batch { items: items.to_vec(), views: views.collect::<Result<_>>()?, labels })
     }
 }
 
@@ -40,7 +46,7 @@ impl TrainData for Synthetic<'_> {
 pub(crate) struct Notes {
     stop_after: Option<usize>,
     asked: Cell<usize>,
-    checkpoint: Option<Vec<u8>>,
+    pub(crate) checkpoint: Option<Vec<u8>>,
     pub(crate) losses: Vec<f64>,
 }
 
@@ -102,7 +108,7 @@ pub(crate) fn train(
 fn every_trainable_variable_receives_a_gradient() {
     for method in METHODS {
         let AnyMethod::Trained(mut built) = build(method, 0) else { continue };
-        let at = Progress { epoch: 0, epochs: 1, step: 0, steps: 1, seed: 0 };
+        let at = Progress { epoch: 0, epochs: 1, step: 0, steps: 1, seeds: vec![0] };
         let spec = built.batch_spec();
         let items: Vec<u32> = (0..16 * spec.samplers as u32).collect();
         let batch = Synthetic::of(method).batch(&items, &spec, &at).unwrap();

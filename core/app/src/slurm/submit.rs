@@ -11,7 +11,7 @@ use hashlab_store::RunId;
 
 use super::Cluster;
 use super::ledger::{Kind, Ledger, Submission};
-use crate::graph::{Goal, PendingRun, job_graph};
+use crate::graph::{Goal, PendingRun, Shape, job_graph};
 use crate::{Launch, shell};
 
 /// Folder of the tasks' output.
@@ -59,7 +59,7 @@ impl Cluster<'_> {
     /// The runs on whose behalf features are extracted: a task per set of encoders, as views need its plain features.
     fn feature_packs(&self, pending: &[PendingRun<'_>]) -> Result<Vec<Vec<RunId>>> {
         let launch = Launch::new(self.workspace, &self.sweep.weights, DeviceName::Cpu, self.options.keep)?;
-        let graph: JobGraph = job_graph(self.workspace, &launch, &self.dir, pending, &|_| None)?;
+        let graph: JobGraph = job_graph(self.workspace, &launch, &self.dir, pending, &Shape::SINGLE)?;
         let mut packs: BTreeMap<JobId, Vec<RunId>> = BTreeMap::new();
         for id in graph.ids() {
             let Some(dir) = &graph.job(id).reads else { continue };

@@ -99,49 +99,61 @@ fn number(count: usize) -> u32 {
     u32::try_from(count).expect("a tensor of less than 2^31 elements")
 }
 
-/// A parameter, its gradient and its state, all of `len` elements.
+/// A parameter, its gradient and its state, all of `len` elements, and the factors of its rule.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parameter {
     pub(crate) addresses: [Address; 4],
     pub(crate) len: usize,
+    pub(crate) factors: Factors,
+}
+
+/// The numbers of an optimizer's rule, in the order in which `cuda/optim.h` reads them.
+pub(crate) type Factors = [f32; 8];
+
+/// Fills up the numbers of a rule that has fewer.
+pub(crate) fn padded<const N: usize>(numbers: [f32; N]) -> Factors {
+    let mut factors = Factors::default();
+    factors[..N].copy_from_slice(&numbers);
+    factors
+}
+
+/// Divides a parameter of `len` elements of f32 into as many equal parts as there are rules.
+pub(crate) fn parts(whole: [Address; 4], len: usize, rules: &[Factors]) -> impl Iterator<Item = Parameter> + use<'_> {
+    let len = len / rules.len();
+    let part = move |(index, factors): (usize, &Factors)| {
+        let offset = (index * len * Element::F32.bytes()) as Address;
+        Parameter { addresses: whole.map(|address| address + offset), len, factors: *factors }
+    };
+    rules.iter().enumerate().map(part)
 }
 
 /// Parameters of a launch, and elements of a block, as `cuda/optim.h` has them.
 const TENSORS: usize = 24;
 const PART: usize = 4096;
 
-/// A step of the optimizer `kernel` on all parameters, with the factors of its rule.
-pub(crate) fn optimize(kernel: &str, parameters: &[Parameter], factors: &[Factor]) -> Vec<Launch> {
+/// A step of the optimizer `kernel` on all parameters, each by its own rule.
+pub(crate) fn optimize(kernel: &str, parameters: &[Parameter]) -> Vec<Launch> {
     let step = |parameters: &[Parameter]| {
         let mut words = vec![0u64; TENSORS * 5];
         let mut first = [0u32; TENSORS + 2];
+        let mut factors = [Factors::default(); TENSORS];
         for (i, parameter) in parameters.iter().enumerate() {
             for (kind, address) in parameter.addresses.iter().enumerate() {
                 words[kind * TENSORS + i] = *address;
             }
             words[4 * TENSORS + i] = parameter.len as u64;
+            factors[i] = parameter.factors;
             first[i + 1] = first[i] + number(parameter.len.div_ceil(PART));
         }
         // Missing parameters have no block.
         let blocks = first[parameters.len()];
         first[parameters.len()..].fill(blocks);
-        words.extend(first.chunks_exact(2).map(|pair| u64::from(pair[0]) | u64::from(pair[1]) << 32));
-        let mut arguments = vec![Argument::Words(words.into())];
-        arguments.extend(factors.iter().map(|factor| match *factor {
-            Factor::Number(x) => Argument::from(x),
-            Factor::Flag(x) => Argument::from(u32::from(x)),
-        }));
-        Launch::new(kernel, [blocks, 1, 1], arguments)
+        let halves = first.into_iter().chain(factors.into_iter().flatten().map(f32::to_bits)).collect::<Vec<u32>>();
+        words.extend(halves.chunks_exact(2).map(|pair| u64::from(pair[0]) | u64::from(pair[1]) << 32));
+        Launch::new(kernel, [blocks, 1, 1], vec![Argument::Words(words.into())])
     };
     let parameters: Vec<_> = parameters.iter().copied().filter(|parameter| parameter.len > 0).collect();
     parameters.chunks(TENSORS).map(step).collect()
-}
-
-/// A factor of an optimizer's rule.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Factor {
-    Number(f32),
-    Flag(bool),
 }
 
 /// Layer norm of rows of `len` elements.

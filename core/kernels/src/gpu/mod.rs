@@ -23,10 +23,11 @@ pub(crate) use device::{Array, Product, alloc, gpu, run, tensor};
 use candle_core::{DType, Result, Tensor};
 
 /// Takes a step of the optimizer `kernel` on parameters: each with its gradient and two state tensors, all on one GPU.
+/// The rule of all has `factors`, or each of as many equal parts of a parameter has its own.
 ///
 /// # Errors
 /// If one of them is strided.
-pub(crate) fn optimize(kernel: &str, parameters: &[[&Tensor; 4]], factors: &[launch::Factor]) -> Result<()> {
+pub(crate) fn optimize(kernel: &str, parameters: &[[&Tensor; 4]], factors: &[launch::Factors]) -> Result<()> {
     let Some([first, ..]) = parameters.first() else { return Ok(()) };
     #[cfg(feature = "cuda")]
     {
@@ -34,9 +35,10 @@ pub(crate) fn optimize(kernel: &str, parameters: &[[&Tensor; 4]], factors: &[lau
         let mut addressed = Vec::with_capacity(parameters.len());
         for ([p, _, s, t], g) in parameters.iter().zip(&gradients) {
             let of = |tensor: &Tensor| Array::of_tensor(tensor).map(|array| array.address);
-            addressed.push(launch::Parameter { addresses: [of(p)?, of(g)?, of(s)?, of(t)?], len: p.elem_count() });
+            let whole = [of(p)?, of(g)?, of(s)?, of(t)?];
+            addressed.extend(launch::parts(whole, p.elem_count(), factors));
         }
-        let launches = launch::optimize(kernel, &addressed, factors);
+        let launches = launch::optimize(kernel, &addressed);
         // SAFETY: all four are contiguous, and the optimizers checked that they have one shape.
         launches.iter().try_for_each(|launch| unsafe { run(gpu(first)?, launch) })
     }

@@ -7,7 +7,7 @@ use half::bf16;
 use hashlab_rng::{Stream, stream};
 
 use super::host::run;
-use super::launch::{self, Address, Element, Factor, Heads, Launch, Parameter, Window};
+use super::launch::{self, Address, Element, Factors, Heads, Launch, Parameter, Window};
 use crate::activation::Activation;
 use crate::conv::{self, Padding};
 use crate::optim::{Adam, RmsProp, Sgd, adam_steps, rmsprop_step, sgd_step};
@@ -131,26 +131,28 @@ fn buffer(element: Element, tensor: &Tensor) -> Buffer {
     Buffer::of(element, &values(tensor))
 }
 
-/// A step of an optimizer on several parameters: the kernel's, and that of the processor for each.
-fn steps_agree(name: &str, factors: &[Factor], step: impl Fn(&Var, &Tensor, &mut Tensor, &mut Tensor), tensors: usize) {
+/// A step of an optimizer on several parameters, whose parts have `rules` of their own: the kernel's, and that of the
+/// processor for each.
+fn steps_agree(name: &str, rules: &[Factors], step: impl Fn(&Var, &Tensor, &mut Tensor, &mut Tensor), tensors: usize) {
     let mut draw = Draw::new(name, tensors as u64);
-    let lens: Vec<usize> =
-        (0..tensors).map(|_| [1, draw.between(2, 300), draw.between(4000, 9000)][draw.below(3)]).collect();
+    let parts = rules.len();
+    let lens: Vec<[usize; 2]> =
+        (0..tensors).map(|_| [parts, [1, draw.between(2, 300), draw.between(4000, 9000)][draw.below(3)]]).collect();
     let inputs: Vec<[Tensor; 4]> = lens
         .iter()
         .map(|len| {
             let positive = |x: Tensor| x.sqr().unwrap();
-            let first = if name == "rmsprop" { positive(draw.normal(&[*len])) } else { draw.normal(&[*len]) };
-            [draw.normal(&[*len]), draw.normal(&[*len]), first, positive(draw.normal(&[*len]))]
+            let first = if name == "rmsprop" { positive(draw.normal(len)) } else { draw.normal(len) };
+            [draw.normal(len), draw.normal(len), first, positive(draw.normal(len))]
         })
         .collect();
     let mut buffers: Vec<[Buffer; 4]> = inputs.iter().map(|of| of.each_ref().map(Buffer::f32)).collect();
     let parameters: Vec<Parameter> = buffers
         .iter_mut()
         .zip(&lens)
-        .map(|(of, len)| Parameter { addresses: of.each_mut().map(Buffer::at), len: *len })
+        .flat_map(|(of, [parts, len])| launch::parts(of.each_mut().map(Buffer::at), parts * len, rules))
         .collect();
-    launch::optimize(name, &parameters, factors).iter().for_each(launch);
+    launch::optimize(name, &parameters).iter().for_each(launch);
     for (found, [p, g, s, t]) in buffers.iter().zip(&inputs) {
         let (var, mut s, mut t) = (Var::from_tensor(p).unwrap(), s.copy().unwrap(), t.copy().unwrap());
         step(&var, g, &mut s, &mut t);
@@ -162,22 +164,26 @@ fn steps_agree(name: &str, factors: &[Factor], step: impl Fn(&Var, &Tensor, &mut
 
 #[test]
 fn optimizers_step_as_on_the_processor() {
-    // One parameter, several, and more than a launch takes.
-    for tensors in [1, 5, 30] {
+    // One parameter, several, and more than a launch takes; one rule for all, and one for each of three parts.
+    for (tensors, rates) in [(1, 1), (5, 1), (30, 1), (1, 3), (11, 3)] {
+        let rates = &[0.01, 0.2, 0.003][..rates];
         for decoupled in [false, true] {
-            let adam = Adam { lr: 0.01, weight_decay: 0.1, decoupled, ..Adam::default() };
+            let rule = |lr: &f64| Adam { lr: *lr, weight_decay: 0.1, decoupled, ..Adam::default() };
+            let rules: Vec<Adam> = rates.iter().map(rule).collect();
             let step = |p: &Var, g: &Tensor, m: &mut Tensor, v: &mut Tensor| {
-                adam_steps(&mut [(p, g, m, v)], 3, &adam).unwrap();
+                adam_steps(&mut [(p, g, m, v)], 3, &rules).unwrap();
             };
-            steps_agree("adam", &adam.factors(3), step, tensors);
+            steps_agree("adam", &rules.iter().map(|rule| rule.factors(3)).collect::<Vec<_>>(), step, tensors);
         }
-        let rms = RmsProp { lr: 0.01, alpha: 0.9, eps: 1e-8, momentum: 0.5, weight_decay: 0.1 };
-        let step = |p: &Var, g: &Tensor, s: &mut Tensor, v: &mut Tensor| rmsprop_step(p, g, s, v, &rms).unwrap();
-        steps_agree("rmsprop", &rms.factors(), step, tensors);
+        let rule = |lr: &f64| RmsProp { lr: *lr, alpha: 0.9, eps: 1e-8, momentum: 0.5, weight_decay: 0.1 };
+        let rules: Vec<RmsProp> = rates.iter().map(rule).collect();
+        let step = |p: &Var, g: &Tensor, s: &mut Tensor, v: &mut Tensor| rmsprop_step(p, g, s, v, &rules).unwrap();
+        steps_agree("rmsprop", &rules.iter().map(RmsProp::factors).collect::<Vec<_>>(), step, tensors);
         for nesterov in [false, true] {
-            let sgd = Sgd { lr: 0.01, momentum: 0.9, nesterov, weight_decay: 0.1 };
-            let step = |p: &Var, g: &Tensor, v: &mut Tensor, _: &mut Tensor| sgd_step(p, g, v, &sgd).unwrap();
-            steps_agree("sgd", &sgd.factors(), step, tensors);
+            let rule = |lr: &f64| Sgd { lr: *lr, momentum: 0.9, nesterov, weight_decay: 0.1 };
+            let rules: Vec<Sgd> = rates.iter().map(rule).collect();
+            let step = |p: &Var, g: &Tensor, v: &mut Tensor, _: &mut Tensor| sgd_step(p, g, v, &rules).unwrap();
+            steps_agree("sgd", &rules.iter().map(Sgd::factors).collect::<Vec<_>>(), step, tensors);
         }
     }
 }

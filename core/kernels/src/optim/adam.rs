@@ -3,8 +3,8 @@
 use candle_core::{Result, Tensor, Var};
 use hashlab_simd::vectorized;
 
-use super::elementwise::{check, or_zero, update2};
-use crate::gpu::launch::Factor;
+use super::elementwise::{check, or_zero, update_tensors, update2};
+use crate::gpu::launch::{Factors, padded};
 use crate::{cpu, gpu};
 
 /// The settings of `torch.optim.Adam` and `torch.optim.AdamW`.
@@ -34,25 +34,27 @@ impl Default for Adam {
 /// Takes step number `t` (from 1) on parameters with the moments m of the gradient and v of its square: on a GPU on all
 /// at once.
 ///
+/// `rules` holds the settings of all parameters, or those of each part of their first axis.
+///
 /// # Shapes
 /// The gradient, m and v of a parameter have its shape.
 ///
 /// # Errors
-/// If the shapes differ.
-pub fn adam_steps(group: &mut [AdamParameter<'_>], t: usize, adam: &Adam) -> Result<()> {
-    let step = Step::new(adam, t);
+/// If the shapes differ, or the first axis of a parameter has another length than several `rules`.
+pub fn adam_steps(group: &mut [AdamParameter<'_>], t: usize, rules: &[Adam]) -> Result<()> {
+    let steps: Vec<Step> = rules.iter().map(|adam| Step::new(adam, t)).collect();
     let mut together = Vec::new();
     for (param, grad, m, v) in group {
-        check(param, &[("gradient", grad), ("first moment", m), ("second moment", v)])?;
+        check(param, &[("gradient", grad), ("first moment", m), ("second moment", v)], steps.len())?;
         if cpu::is_f32(&[param, grad, m, v]) {
-            update2(param, grad, [m, v], |p, g, m, v| step.slices(p, g, m, v))?;
+            update2(param, grad, [m, v], &steps, Step::slices)?;
         } else if gpu::is_f32(&[param, grad, m, v]) {
             together.push([param.as_tensor(), *grad, m, v]);
         } else {
-            step.tensors(param, grad, m, v)?;
+            update_tensors(param, grad, [m, v], &steps, Step::tensors)?;
         }
     }
-    gpu::optimize("adam", &together, &step.factors())
+    gpu::optimize("adam", &together, &steps.iter().map(Step::factors).collect::<Vec<_>>())
 }
 
 /// A parameter, its gradient, and the moments m and v.
@@ -61,7 +63,7 @@ pub type AdamParameter<'a> = (&'a Var, &'a Tensor, &'a mut Tensor, &'a mut Tenso
 #[cfg(test)]
 impl Adam {
     /// The factors of step `t` as the GPU's kernel takes them.
-    pub(crate) fn factors(&self, t: usize) -> Vec<Factor> {
+    pub(crate) fn factors(&self, t: usize) -> Factors {
         Step::new(self, t).factors()
     }
 }
@@ -98,10 +100,10 @@ impl Step {
         }
     }
 
-    fn factors(&self) -> Vec<Factor> {
+    fn factors(&self) -> Factors {
         let rate2 = 1.0 - self.beta2;
         let factors = [self.shrink, self.coupled, self.rate1, self.beta2, rate2, self.unbias2, self.eps, self.size];
-        factors.map(|x| Factor::Number(x as f32)).into()
+        padded(factors.map(|x| x as f32))
     }
 
     fn slices(&self, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
@@ -124,13 +126,12 @@ impl Step {
     }
 
     /// The formulation in candle's own operations.
-    fn tensors(&self, param: &Var, grad: &Tensor, m: &mut Tensor, v: &mut Tensor) -> Result<()> {
-        let p = param.as_detached_tensor();
-        let g = if self.coupled == 0.0 { grad.clone() } else { (grad + (&p * self.coupled)?)? };
+    fn tensors(&self, p: &Tensor, grad: &Tensor, [m, v]: &mut [Tensor; 2]) -> Result<Tensor> {
+        let g = if self.coupled == 0.0 { grad.clone() } else { (grad + (p * self.coupled)?)? };
         *m = (&*m + ((&g - &*m)? * self.rate1)?)?;
         *v = ((&*v * self.beta2)? + (g.sqr()? * (1.0 - self.beta2))?)?;
         let denominator = ((v.sqrt()? * self.unbias2)? + self.eps)?;
-        param.set(&((p * self.shrink)? - ((&*m / denominator)? * self.size)?)?)
+        (p * self.shrink)? - ((&*m / denominator)? * self.size)?
     }
 }
 
@@ -162,7 +163,7 @@ mod tests {
             let adam = Adam { lr: 0.01, weight_decay: 0.1, decoupled, ..Adam::default() };
             let step = |p: &Var, g: &Tensor, s: &mut [Tensor; 2], t| {
                 let [m, v] = s;
-                adam_steps(&mut [(p, g, m, v)], t, &adam).unwrap();
+                adam_steps(&mut [(p, g, m, v)], t, &[adam]).unwrap();
             };
             closest(&run(step, false), |p, g| scalar(&adam, p, g), 2e-6);
             closest(&run(step, true), |p, g| scalar(&adam, p, g), 1e-12);
@@ -172,6 +173,6 @@ mod tests {
     #[test]
     fn moments_without_gradient_end_at_zero() {
         let adam = Adam { beta2: 0.9, ..Adam::default() };
-        none_is_subnormal(|p, g, [m, v], t| adam_steps(&mut [(p, g, m, v)], t, &adam).unwrap());
+        none_is_subnormal(|p, g, [m, v], t| adam_steps(&mut [(p, g, m, v)], t, &[adam]).unwrap());
     }
 }

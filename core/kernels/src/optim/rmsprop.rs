@@ -3,8 +3,8 @@
 use candle_core::{Result, Tensor, Var};
 use hashlab_simd::vectorized;
 
-use super::elementwise::{check, or_zero, update2};
-use crate::gpu::launch::Factor;
+use super::elementwise::{check, or_zero, update_tensors, update2};
+use crate::gpu::launch::{Factors, padded};
 use crate::{cpu, gpu};
 
 /// The settings of `torch.optim.RMSprop` (not centered).
@@ -22,61 +22,62 @@ pub struct RmsProp {
     pub weight_decay: f64,
 }
 
-/// Takes a step on `param` with the mean `square` of its squared gradient and its `velocity`.
+/// Takes a step on `param` with the mean `square` of its squared gradient and its `velocity`, by the settings of the
+/// only rule, or by those of each part of the first axis.
 ///
 /// # Shapes
 /// `grad`, `square` and `velocity` have the shape of `param`.
 ///
 /// # Errors
-/// If the shapes differ.
+/// If the shapes differ, or the first axis has another length than several `rules`.
 pub fn rmsprop_step(
     param: &Var,
     grad: &Tensor,
     square: &mut Tensor,
     velocity: &mut Tensor,
-    settings: &RmsProp,
+    rules: &[RmsProp],
 ) -> Result<()> {
-    check(param, &[("gradient", grad), ("mean square", square), ("velocity", velocity)])?;
+    check(param, &[("gradient", grad), ("mean square", square), ("velocity", velocity)], rules.len())?;
     if cpu::is_f32(&[param, grad, square, velocity]) {
-        update2(param, grad, [square, velocity], |p, g, s, v| slices(p, g, s, v, settings))
+        update2(param, grad, [square, velocity], rules, RmsProp::slices)
     } else if gpu::is_f32(&[param, grad, square, velocity]) {
-        gpu::optimize("rmsprop", &[[param, grad, square, velocity]], &settings.factors())
+        let factors: Vec<Factors> = rules.iter().map(RmsProp::factors).collect();
+        gpu::optimize("rmsprop", &[[param, grad, square, velocity]], &factors)
     } else {
-        tensors(param, grad, square, velocity, settings)
+        update_tensors(param, grad, [square, velocity], rules, RmsProp::tensors)
     }
 }
 
 impl RmsProp {
-    /// The factors of the rule as the kernels take them.
     fn numbers(&self) -> [f32; 6] {
         [self.lr, self.alpha, 1.0 - self.alpha, self.eps, self.momentum, self.weight_decay].map(|x| x as f32)
     }
 
-    pub(crate) fn factors(&self) -> Vec<Factor> {
-        self.numbers().map(Factor::Number).into()
+    /// The factors as the GPU's kernel takes them.
+    pub(crate) fn factors(&self) -> Factors {
+        padded(self.numbers())
     }
-}
 
-fn slices(p: &mut [f32], g: &[f32], s: &mut [f32], v: &mut [f32], r: &RmsProp) {
-    let factors = r.numbers();
-    vectorized!(|p: &'a mut [f32], g: &'a [f32], s: &'a mut [f32], v: &'a mut [f32], factors: [f32; 6]| {
-        let [lr, alpha, rest, eps, momentum, decay] = factors;
-        for (((p, g), s), v) in p.iter_mut().zip(g).zip(s).zip(v) {
-            let g = g + decay * *p;
-            *s = or_zero(alpha * *s + rest * g * g);
-            *v = or_zero(momentum * *v + g / (s.sqrt() + eps));
-            *p -= lr * *v;
-        }
-    });
-}
+    fn slices(&self, p: &mut [f32], g: &[f32], s: &mut [f32], v: &mut [f32]) {
+        let factors = self.numbers();
+        vectorized!(|p: &'a mut [f32], g: &'a [f32], s: &'a mut [f32], v: &'a mut [f32], factors: [f32; 6]| {
+            let [lr, alpha, rest, eps, momentum, decay] = factors;
+            for (((p, g), s), v) in p.iter_mut().zip(g).zip(s).zip(v) {
+                let g = g + decay * *p;
+                *s = or_zero(alpha * *s + rest * g * g);
+                *v = or_zero(momentum * *v + g / (s.sqrt() + eps));
+                *p -= lr * *v;
+            }
+        });
+    }
 
-/// The formulation in candle's own operations.
-fn tensors(param: &Var, grad: &Tensor, square: &mut Tensor, velocity: &mut Tensor, r: &RmsProp) -> Result<()> {
-    let p = param.as_detached_tensor();
-    let g = (grad + (&p * r.weight_decay)?)?;
-    *square = ((&*square * r.alpha)? + (g.sqr()? * (1.0 - r.alpha))?)?;
-    *velocity = ((&*velocity * r.momentum)? + (g / (square.sqrt()? + r.eps)?)?)?;
-    param.set(&(p - (&*velocity * r.lr)?)?)
+    /// The formulation in candle's own operations.
+    fn tensors(&self, p: &Tensor, grad: &Tensor, [square, velocity]: &mut [Tensor; 2]) -> Result<Tensor> {
+        let g = (grad + (p * self.weight_decay)?)?;
+        *square = ((&*square * self.alpha)? + (g.sqr()? * (1.0 - self.alpha))?)?;
+        *velocity = ((&*velocity * self.momentum)? + (g / (square.sqrt()? + self.eps)?)?)?;
+        p - (&*velocity * self.lr)?
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +101,7 @@ mod tests {
         let settings = RmsProp { lr: 0.01, alpha: 0.99, eps: 1e-8, momentum: 0.5, weight_decay: 0.05 };
         let step = |p: &Var, g: &Tensor, s: &mut [Tensor; 2], _| {
             let [square, velocity] = s;
-            rmsprop_step(p, g, square, velocity, &settings).unwrap();
+            rmsprop_step(p, g, square, velocity, &[settings]).unwrap();
         };
         closest(&run(step, false), |p, g| scalar(&settings, p, g), 5e-6);
         closest(&run(step, true), |p, g| scalar(&settings, p, g), 1e-12);
@@ -109,6 +110,6 @@ mod tests {
     #[test]
     fn states_without_gradient_end_at_zero() {
         let settings = RmsProp { lr: 0.01, alpha: 0.9, eps: 1e-8, momentum: 0.9, weight_decay: 0.0 };
-        none_is_subnormal(|p, g, [square, velocity], _| rmsprop_step(p, g, square, velocity, &settings).unwrap());
+        none_is_subnormal(|p, g, [square, velocity], _| rmsprop_step(p, g, square, velocity, &[settings]).unwrap());
     }
 }

@@ -46,24 +46,10 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
-    /// A layer over variables that are part of the parameters already: a weight `(out, in)` and a bias `(out)`.
+    /// A layer over variables that are part of the parameters already: a weight `(out, in)` and a bias `(out)`, of
+    /// stacked runs both with a first axis of runs.
     pub fn of(weight: Var, bias: Var) -> Self {
         Self { weight, bias }
-    }
-
-    /// Adds `NAME.weight` and `NAME.bias` of several runs to the parameters: copies of the layers that the runs have
-    /// alone, stacked along the first axis.
-    ///
-    /// # Errors
-    /// If the layers have different sizes, or there are none.
-    pub fn stacked(params: &mut Parameters, name: &str, runs: &[Self]) -> Result<Self> {
-        let stack = |part: fn(&Self) -> &Var| {
-            let parts: Vec<Tensor> = runs.iter().map(|run| part(run).as_detached_tensor()).collect();
-            Tensor::stack(&parts, 0)
-        };
-        let weight = params.tensor(&format!("{name}.weight"), &stack(|run| &run.weight)?)?;
-        let bias = params.tensor(&format!("{name}.bias"), &stack(|run| &run.bias)?)?;
-        Ok(Self { weight, bias })
     }
 
     /// Applies the layer: `(n, in)` to `(n, out)`. Stacked runs map `(runs, n, in)`, or `(n, in)` if all have the same

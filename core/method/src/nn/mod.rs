@@ -1,10 +1,10 @@
 //! Building blocks of methods: initialized layers, norms, seeded dropout, straight-through gradients, soft sorting,
 //! memory per item, losses that several methods share.
 //!
-//! Runs of one shape may be computed together, stacked along a first axis of runs: [`Linear`], [`soft_sort`],
-//! [`nt_xent`], [`bernoulli_kl`] and the pair losses take such tensors and compute the same values as for each run
-//! alone, on the CPU bit for bit. [`PerRun`] holds numbers that differ between the runs. [`Loss`](crate::Loss)
-//! describes the training of stacked runs.
+//! Runs of one shape may be computed together, stacked along a first axis of runs: layers, norms and losses take such
+//! tensors and compute the same values as for each run alone, on the CPU bit for bit. [`PerRun`] holds numbers that
+//! differ between the runs, [`sum_last`] and [`mean_last`] reduce to one number per run, and
+//! [`Stacked`](crate::Stacked) describes a method that trains so.
 
 mod linear;
 mod memory;
@@ -25,10 +25,9 @@ pub use parameters::{Parameters, expect, expect_all};
 pub use per_run::PerRun;
 pub use softsort::soft_sort;
 
-use candle_core::{Result, Tensor};
-use hashlab_rng::Stream;
+use candle_core::{D, Result, Tensor, bail};
 
-use crate::draws;
+use crate::Draws;
 
 /// Passes gradients to `relaxed` as if `hard` were `relaxed` (Bengio et al. 2013): forward `hard`, backward identity.
 ///
@@ -47,25 +46,52 @@ pub fn sign(x: &Tensor) -> Result<Tensor> {
     x.detach().ge(0.0)?.to_dtype(x.dtype())?.affine(2.0, -1.0)
 }
 
-/// A scalar of the given value whose gradient towards `x` is `slope`, of the shape of `x`; both are constants.
+/// A value whose gradient towards `x` is `slope`, of the shape of `x`; both are constants. `value` is a scalar, or has
+/// the first axes of `x`, e.g. that of runs.
 ///
 /// # Errors
-/// If the shapes differ.
+/// If the shapes do not fit together.
 pub fn with_gradient(value: &Tensor, x: &Tensor, slope: &Tensor) -> Result<Tensor> {
-    let linear = (x * slope.detach())?.sum_all()?;
+    let axes = x.rank().saturating_sub(value.rank());
+    let linear = sum_last(&(x * slope.detach())?, axes)?;
     value.detach() + (&linear - linear.detach())?
 }
 
 /// Zeroes each element with probability `p` and scales the others by `1 / (1 − p)`.
 ///
 /// # Errors
-/// If the mask cannot be moved to the tensor's device.
-pub fn dropout(x: &Tensor, p: f64, rng: &mut Stream) -> Result<Tensor> {
+/// If the first axis is not that of several runs that `draws` are of, or the mask cannot be moved to the tensor's
+/// device.
+pub fn dropout(x: &Tensor, p: f64, draws: &mut Draws) -> Result<Tensor> {
     let keep = (1.0 / (1.0 - p)) as f32;
-    let mask: Vec<f32> = (0..x.elem_count()).map(|_| if rng.bernoulli(p) { 0.0 } else { keep }).collect();
-    let mask = Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?;
-    draws::note(&mask);
-    x * mask
+    let mask = draws.tensor(x.shape(), x.device(), |rng| if rng.bernoulli(p) { 0.0 } else { keep })?;
+    x * mask.to_dtype(x.dtype())?
+}
+
+/// The sum over the last `axes` axes, as of one run's tensor or of several stacked along a first axis: `()` or
+/// `(runs,)`.
+///
+/// # Errors
+/// If `x` has fewer axes.
+pub fn sum_last(x: &Tensor, axes: usize) -> Result<Tensor> {
+    flatten_last(x, axes)?.sum(D::Minus1)
+}
+
+/// The mean over the last `axes` axes, as of one run's tensor or of several stacked along a first axis: `()` or
+/// `(runs,)`.
+///
+/// # Errors
+/// If `x` has fewer axes.
+pub fn mean_last(x: &Tensor, axes: usize) -> Result<Tensor> {
+    flatten_last(x, axes)?.mean(D::Minus1)
+}
+
+/// Joins the last `axes` axes.
+fn flatten_last(x: &Tensor, axes: usize) -> Result<Tensor> {
+    match x.rank().checked_sub(axes) {
+        Some(first) => x.flatten(first, D::Minus1),
+        None => bail!("the last {axes} axes of a tensor of shape {:?}", x.dims()),
+    }
 }
 
 #[cfg(test)]
@@ -85,7 +111,7 @@ mod tests {
     #[test]
     fn dropout_keeps_the_mean_and_follows_its_stream() {
         let x = Tensor::ones((100, 100), candle_core::DType::F32, &Device::Cpu).unwrap();
-        let draw = |seed| dropout(&x, 0.4, &mut hashlab_rng::stream(seed, "dropout", &[])).unwrap();
+        let draw = |seed| dropout(&x, 0.4, &mut hashlab_rng::stream(seed, "dropout", &[]).into()).unwrap();
         let mean = draw(0).mean_all().unwrap().to_scalar::<f32>().unwrap();
         assert!((mean - 1.0).abs() < 0.03, "{mean}");
         let values = |t: Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();

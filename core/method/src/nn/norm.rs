@@ -1,7 +1,7 @@
 //! Normalization: of rows to unit length, of rows to zero mean and unit variance, of columns over a batch.
 
 use anyhow::Result;
-use candle_core::{Tensor, Var};
+use candle_core::{D, Tensor, Var};
 use hashlab_kernels::conv::{Activation, Moments, batch_norm, fixed_norm};
 use hashlab_kernels::transformer::layer_norm;
 
@@ -11,14 +11,14 @@ use crate::BuildContext;
 /// PyTorch's constant of layer and batch norms, added to the variance.
 const EPS: f64 = 1e-5;
 
-/// Divides each row of `(n, d)` by its Euclidean length, or by 1e-12 if that is less, as
+/// Divides each row of `(…, d)` by its Euclidean length, or by 1e-12 if that is less, as
 /// `torch.nn.functional.normalize`.
 ///
 /// # Errors
-/// If `x` is not a matrix.
+/// If `x` is a scalar.
 pub fn unit_rows(x: &Tensor) -> candle_core::Result<Tensor> {
     const SQUARED: f64 = 1e-24;
-    x.broadcast_div(&x.sqr()?.sum_keepdim(1)?.maximum(SQUARED)?.sqrt()?)
+    x.broadcast_div(&x.sqr()?.sum_keepdim(D::Minus1)?.maximum(SQUARED)?.sqrt()?)
 }
 
 /// Layer normalization (Ba et al., arXiv 1607.06450) with a weight and a bias per column, as `torch.nn.LayerNorm`.
@@ -38,10 +38,10 @@ impl LayerNorm {
         Ok(Self { weight, bias: params.zeros(&format!("{name}.bias"), dim, cx)? })
     }
 
-    /// Normalizes each row of `(n, dim)`.
+    /// Normalizes each row of `(n, dim)`, of stacked runs `(runs, n, dim)`.
     ///
     /// # Errors
-    /// If `x` has another number of columns.
+    /// If `x` has another number of columns or runs.
     pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         layer_norm(x, [&self.weight, &self.bias], EPS)
     }
@@ -62,7 +62,7 @@ impl BatchNorm {
     const MOMENTUM: f64 = 0.1;
 
     /// Adds `NAME.weight`, 1, and `NAME.bias`, 0, to the parameters, and the buffers `NAME.running_mean`, 0, and
-    /// `NAME.running_var`, 1; all `(dim)`.
+    /// `NAME.running_var`, 1; all `(dim)`, of stacked runs `(runs, dim)`.
     ///
     /// # Errors
     /// If the device is out of memory.
@@ -84,14 +84,26 @@ impl BatchNorm {
         fixed_norm(x, &moments, [&self.weight, &self.bias], EPS, Activation::None)
     }
 
-    /// Normalizes each column of `(n, dim)` by its own moments, and moves the running ones towards them.
+    /// Normalizes each column of `(n, dim)`, of stacked runs `(runs, n, dim)`, by its own moments, and moves the running
+    /// ones towards them.
     ///
     /// # Errors
-    /// If `x` has another number of columns, or only one row.
+    /// If `x` has another number of columns or runs, or only one row.
     pub fn forward_train(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let (y, moments) = batch_norm(x, [&self.weight, &self.bias], EPS, Activation::None)?;
-        let n = x.dim(0)? as f64;
+        let n = x.dim(D::Minus2)? as f64;
+        let factors = [&self.weight, &self.bias].map(|var| var.flatten_all());
+        let [weight, bias] = factors;
+        // Runs beside each other: a column's moments depend on no other column.
+        let (y, moments) = match x.rank() {
+            2 => batch_norm(x, [&weight?, &bias?], EPS, Activation::None)?,
+            _ => {
+                let beside = x.transpose(0, 1)?.contiguous()?;
+                let (y, moments) = batch_norm(&beside.flatten(1, 2)?, [&weight?, &bias?], EPS, Activation::None)?;
+                (y.reshape(beside.shape())?.transpose(0, 1)?.contiguous()?, moments)
+            }
+        };
         let blend = |running: &Var, now: Tensor| {
+            let now = now.reshape(running.shape())?;
             running.set(&((running.as_detached_tensor() * (1.0 - Self::MOMENTUM))? + (now * Self::MOMENTUM)?)?)
         };
         blend(&self.mean, moments.mean)?;

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use candle_core::{DType, Shape, Tensor, Var};
+use hashlab_rng::Stream;
 
 use crate::{BuildContext, State};
 
 /// Trainable variables in the order of their names. Each is initialized from a stream named after it, so adding one
 /// variable changes no other. Buffers are further tensors that training changes without gradients, such as running
 /// means.
+///
+/// Where the context is that of stacked runs, every variable and buffer gets a first axis of runs, and each run starts
+/// as it starts alone.
 #[derive(Clone, Default)]
 pub struct Parameters {
     vars: BTreeMap<String, Var>,
@@ -25,10 +29,7 @@ impl Parameters {
     /// # Panics
     /// If the name is taken.
     pub fn uniform(&mut self, name: &str, shape: impl Into<Shape>, bound: f64, cx: &BuildContext) -> Result<Var> {
-        let shape = shape.into();
-        let mut rng = cx.stream(&format!("init/{name}"));
-        let values: Vec<f32> = (0..shape.elem_count()).map(|_| rng.uniform_in(-bound, bound) as f32).collect();
-        self.insert(name, Var::from_vec(values, shape, &cx.device)?)
+        self.drawn(name, shape, cx, |rng| rng.uniform_in(-bound, bound) as f32)
     }
 
     /// Adds a variable with entries drawn from N(0, `deviation`²).
@@ -39,10 +40,18 @@ impl Parameters {
     /// # Panics
     /// If the name is taken.
     pub fn normal(&mut self, name: &str, shape: impl Into<Shape>, deviation: f64, cx: &BuildContext) -> Result<Var> {
-        let shape = shape.into();
-        let mut rng = cx.stream(&format!("init/{name}"));
-        let values: Vec<f32> = (0..shape.elem_count()).map(|_| (deviation * rng.normal()) as f32).collect();
-        self.insert(name, Var::from_vec(values, shape, &cx.device)?)
+        self.drawn(name, shape, cx, |rng| (deviation * rng.normal()) as f32)
+    }
+
+    fn drawn(
+        &mut self,
+        name: &str,
+        shape: impl Into<Shape>,
+        cx: &BuildContext,
+        draw: impl FnMut(&mut Stream) -> f32,
+    ) -> Result<Var> {
+        let start = cx.draws(&format!("init/{name}")).tensor(cx.stacked(shape), &cx.device, draw)?;
+        self.insert(name, Var::from_tensor(&start)?)
     }
 
     /// Adds a variable that starts at 0.
@@ -53,7 +62,7 @@ impl Parameters {
     /// # Panics
     /// If the name is taken.
     pub fn zeros(&mut self, name: &str, shape: impl Into<Shape>, cx: &BuildContext) -> Result<Var> {
-        self.insert(name, Var::zeros(shape, DType::F32, &cx.device)?)
+        self.insert(name, Var::zeros(cx.stacked(shape), DType::F32, &cx.device)?)
     }
 
     /// Adds a variable that starts as a copy of `start`.
@@ -75,7 +84,7 @@ impl Parameters {
     /// # Panics
     /// If the name is taken.
     pub fn ones(&mut self, name: &str, shape: impl Into<Shape>, cx: &BuildContext) -> Result<Var> {
-        self.insert(name, Var::ones(shape, DType::F32, &cx.device)?)
+        self.insert(name, Var::ones(cx.stacked(shape), DType::F32, &cx.device)?)
     }
 
     /// Adds a buffer whose entries start at `value`.
@@ -86,7 +95,7 @@ impl Parameters {
     /// # Panics
     /// If the name is taken.
     pub fn buffer(&mut self, name: &str, shape: impl Into<Shape>, value: f32, cx: &BuildContext) -> Result<Var> {
-        let var = Var::from_tensor(&Tensor::full(value, shape, &cx.device)?)?;
+        let var = Var::from_tensor(&Tensor::full(value, cx.stacked(shape), &cx.device)?)?;
         assert!(!self.is_taken(name), "two parameters are called `{name}`");
         self.buffers.insert(name.to_owned(), var.clone());
         Ok(var)

@@ -1,6 +1,6 @@
 //! Numbers of a loss that may differ between stacked runs.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Device, Result, Tensor, bail};
 
 /// A number of a loss, such as a temperature or a weight: the same in all runs, or one for each of the stacked runs.
 ///
@@ -22,6 +22,37 @@ pub enum PerRun {
 }
 
 impl PerRun {
+    /// The number of the only one, or of each of several runs.
+    pub fn of<P>(runs: &[P], number: impl Fn(&P) -> f64) -> Self {
+        match runs {
+            [run] => Self::Same(number(run)),
+            runs => Self::Each(runs.iter().map(number).collect()),
+        }
+    }
+
+    /// The number of a run.
+    ///
+    /// # Panics
+    /// If there is no such run.
+    pub fn of_run(&self, run: usize) -> f64 {
+        match self {
+            Self::Same(number) => *number,
+            Self::Each(numbers) => numbers[run],
+        }
+    }
+
+    /// A tensor of the type and on the device of `like`: `()`, or `(runs,)`.
+    ///
+    /// # Errors
+    /// If the device is out of memory.
+    pub fn tensor(&self, like: &Tensor) -> Result<Tensor> {
+        let numbers = match self {
+            Self::Same(number) => Tensor::new(*number, &Device::Cpu)?,
+            Self::Each(numbers) => Tensor::new(&numbers[..], &Device::Cpu)?,
+        };
+        numbers.to_dtype(like.dtype())?.to_device(like.device())
+    }
+
     /// Applies `f` to the number, or to each of the numbers.
     #[must_use]
     pub fn map(&self, f: impl Fn(f64) -> f64) -> Self {
@@ -45,8 +76,7 @@ impl PerRun {
                 }
                 let mut shape = vec![1; x.rank()];
                 shape[0] = numbers.len();
-                let factors = Tensor::new(&numbers[..], &candle_core::Device::Cpu)?.to_dtype(x.dtype())?;
-                x.broadcast_mul(&factors.to_device(x.device())?.reshape(shape)?)
+                x.broadcast_mul(&self.tensor(x)?.reshape(shape)?)
             }
         }
     }
@@ -66,8 +96,6 @@ impl From<Vec<f64>> for PerRun {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
-
     use super::*;
 
     #[test]

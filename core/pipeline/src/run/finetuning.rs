@@ -1,10 +1,10 @@
 //! Runs that train their encoders.
 
 use anyhow::{Result, bail};
-use hashlab_data::ByModality;
+use hashlab_data::{ByModality, Modality};
 use hashlab_store::RunConfig;
 
-use crate::config::EncoderConfig;
+use crate::config::{EncoderConfig, ImageConfig, section};
 
 /// Whether a run trains its encoders, so that it works on items instead of stored features.
 ///
@@ -12,6 +12,17 @@ use crate::config::EncoderConfig;
 /// If the configuration does not fit this program.
 pub fn finetunes(config: &RunConfig) -> Result<bool> {
     Ok(finetuned(config)?.values().any(|on| *on))
+}
+
+/// Whether every step of a run computes the layers of an encoder behind `frozen_until`.
+///
+/// # Errors
+/// If the configuration does not fit this program.
+pub fn has_tail(config: &RunConfig) -> Result<bool> {
+    match config.encoders.get(Modality::Image) {
+        Some(settings) => Ok(section::<ImageConfig>(settings)?.frozen_until.is_some()),
+        None => Ok(false),
+    }
 }
 
 /// Refuses a run that trains the encoder of one modality and not that of another.

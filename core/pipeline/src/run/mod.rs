@@ -6,6 +6,7 @@ mod features;
 mod finetuning;
 mod record;
 mod setup;
+mod stacked;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -29,8 +30,9 @@ use crate::with_encoder::WithEncoder;
 
 pub use external::{ExternalCodes, ExternalResult, measure_external};
 pub use features::{RunFeatures, batch_spec, described_features, features_of, plain_features};
-pub use finetuning::{check_finetuning, finetunes};
+pub use finetuning::{check_finetuning, finetunes, has_tail};
 pub use setup::{RunSetup, split_of};
+pub use stacked::run_stacked;
 
 use features::views_of;
 use record::{Training, evaluated};

@@ -68,11 +68,23 @@ impl<'a> RunSetup<'a> {
         self.build_of(classes, items, labels, device)
     }
 
+    /// Builds the untrained methods of runs that differ from this one in seed and varied hyperparameters, stacked.
+    pub(super) fn build_stacked(&self, split: &Split, runs: &[&RunConfig]) -> Result<Box<dyn Trained>> {
+        let device = &self.environment.device;
+        let labels = self.labels().map(|labels| multi_hot(labels, &split.train, device)).transpose()?;
+        let cx = self.context(self.environment.dataset.labels().classes(), split.train.len(), labels, device);
+        let cx = BuildContext { seeds: runs.iter().map(|run| run.seed).collect(), ..cx };
+        self.method.build_stacked(&runs.iter().map(|run| &run.params).collect::<Vec<_>>(), &cx)
+    }
+
     fn build_of(&self, classes: usize, items: usize, labels: Option<Tensor>, device: &Device) -> Result<AnyMethod> {
+        self.method.build(&self.config.params, &self.context(classes, items, labels, device))
+    }
+
+    fn context(&self, classes: usize, items: usize, labels: Option<Tensor>, device: &Device) -> BuildContext {
         let Self { config, environment, .. } = *self;
-        let (bits, dims, seed) = (config.bits, environment.dims(), config.seed);
-        let cx = BuildContext { bits, dims, classes, items, labels, device: device.clone(), seed };
-        self.method.build(&config.params, &cx)
+        let (bits, dims, seeds) = (config.bits, environment.dims(), vec![config.seed]);
+        BuildContext { bits, dims, classes, items, labels, device: device.clone(), seeds }
     }
 
     /// Puts the layers behind `frozen_until`, which every step runs, in front of a method on stored features.

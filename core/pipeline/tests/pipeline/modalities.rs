@@ -165,7 +165,7 @@ fn texts_pass_by_the_network_that_images_go_through() {
     let view = |modality, x: &Tensor| View { modality, x: x.clone() };
     let views = vec![view(Modality::Image, &pixels), view(Modality::Text, &texts), view(Modality::Image, &pixels)];
     let batch = Batch { items: (0..6).collect(), views, labels: None };
-    let loss = method.loss(&batch, &Progress { epoch: 0, epochs: 1, step: 0, steps: 1, seed: 0 }).unwrap();
+    let loss = method.loss(&batch, &Progress { epoch: 0, epochs: 1, step: 0, steps: 1, seeds: vec![0] }).unwrap();
     let gradients = backward(&loss.total).unwrap();
     for (name, var) in method.param_groups().into_iter().flat_map(|group| group.vars) {
         assert!(gradients.get(&var).is_some(), "`{name}` has no gradient");

@@ -18,7 +18,11 @@ const ITEMS: usize = 4;
 fn on_resnet(seed: u64, norm: Norm) -> WithEncoder {
     let network =
         (find_image("resnet18").unwrap().train.unwrap())(None, seed, norm, device::for_tests().into()).unwrap();
-    let cx = BuildContext { device: device::for_tests().clone(), seed, ..BuildContext::of_images(8, network.dim()) };
+    let cx = BuildContext {
+        device: device::for_tests().clone(),
+        seeds: vec![seed],
+        ..BuildContext::of_images(8, network.dim())
+    };
     let AnyMethod::Trained(method) = PROBE.build(&Settings::new(), &cx).unwrap() else { panic!("it is deep") };
     WithEncoder::new(method, ByModality::one(Modality::Image, (Replicas::one(network), 1.0)), device::for_tests())
 }
@@ -32,7 +36,7 @@ fn images(view: u64) -> Tensor {
 
 /// A step of gradient descent; its loss.
 fn step(method: &mut WithEncoder, step: usize) -> f32 {
-    let at = Progress { epoch: 0, epochs: 1, step, steps: 9, seed: 0 };
+    let at = Progress { epoch: 0, epochs: 1, step, steps: 9, seeds: vec![0] };
     let view = |number: usize| View { modality: Modality::Image, x: images(number as u64) };
     let views = vec![view(2 * step), view(2 * step + 1)];
     let loss = method.loss(&Batch { items: (0..ITEMS as u32).collect(), views, labels: None }, &at).unwrap().total;

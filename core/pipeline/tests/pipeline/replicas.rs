@@ -106,7 +106,7 @@ fn batch(n: usize, side: usize) -> Batch {
 
 /// The loss of a step, and the gradient of each variable, to which those of its copies are added.
 fn step(method: &mut WithEncoder, batch: &Batch) -> (f32, BTreeMap<String, Tensor>) {
-    let at = Progress { epoch: 0, epochs: 1, step: 3, steps: 9, seed: 0 };
+    let at = Progress { epoch: 0, epochs: 1, step: 3, steps: 9, seeds: vec![0] };
     let loss = method.loss(batch, &at).unwrap().total;
     let found = backward(&loss).unwrap();
     let mut sums = BTreeMap::new();
