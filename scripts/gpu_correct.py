@@ -140,14 +140,15 @@ class Checks:
             self.sweep(clock, folder, experiment, "--stack", str(most), "--jobs", "1")
             seconds[folder] = time.monotonic() - start
         times = f"in {seconds['stacked']:.0f} s beside {seconds['single']:.0f} s"
-        stacked = [run["run"] for run in self.results("stacked") if (finished(run) or {}).get("provenance", {}).get("stacked")]
+        made_of = lambda run: (finished(run) or {}).get("provenance", {})
+        stacked = [run["run"] for run in self.results("stacked") if "stacked" in made_of(run)]
         if not stacked:
             raise Failed("no run was stacked")
         if not self.gpu:
             self.same("single", "stacked")
             return f"the same bits, {len(stacked)} runs {times}"
-        value = lambda folder: {run["run"]: finished(run)["test"]["i2i"]["metrics"]["map_at_k"] for run in self.results(folder)}
-        single, found = value("single"), value("stacked")
+        value = lambda run: finished(run)["test"]["i2i"]["metrics"]["map_at_k"]
+        single, found = ({run["run"]: value(run) for run in self.results(folder)} for folder in ["single", "stacked"])
         worst = max(abs(single[run] - found[run]) for run in stacked)
         if worst > TRAINED:
             raise Failed(f"mAP differs by {worst:.4f}, allowed is {TRAINED}")

@@ -14,7 +14,7 @@ use hashlab_method::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::linalg::{to_matrix, to_tensor};
+use crate::linalg::to_tensor;
 
 /// Hyperparameters of CroVCA.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -219,10 +219,9 @@ pub fn coding_rate(logits: &Tensor, eps: &PerRun) -> Result<Tensor> {
     let unit = unit_rows(logits)?;
     let gram = unit.t()?.contiguous()?.matmul(&unit)?; // (p, p), the smaller part of the work: bits are few
     let (mut values, mut slopes) = (Vec::new(), Vec::new());
-    let of_runs = gram.detach().reshape(((), p, p))?;
-    for run in 0..of_runs.dim(0)? {
-        let gram = of_runs.get(run)?;
-        let (value, slope) = rate_and_slope(to_matrix(&gram)?, [m as f64, p as f64], eps.of_run(run));
+    for (run, of_run) in gram.detach().to_dtype(DType::F64)?.reshape(((), p, p))?.to_vec3::<f64>()?.iter().enumerate() {
+        let of_run = Mat::from_fn(p, p, |i, j| of_run[i][j]);
+        let (value, slope) = rate_and_slope(of_run, [m as f64, p as f64], eps.of_run(run));
         values.push(value);
         slopes.push(to_tensor_like(&slope, &gram)?);
     }

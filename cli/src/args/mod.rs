@@ -209,9 +209,9 @@ pub(crate) struct DevicesArgs {
     /// Runs at once on each GPU [default: 4, but at most one per core in all]
     #[arg(long, value_name = "N", value_parser = parse_jobs, conflicts_with = "jobs")]
     pub(crate) slots: Option<std::num::NonZero<usize>>,
-    /// Train up to N runs of one shape together in one process, stacked: runs that differ in seed, learning rate, weight
-    /// decay or in numbers of the loss, such as tau and beta. Results are those of single runs. For a GPU, whose launches
-    /// then serve N runs
+    /// Train up to N runs of one shape together in one process, stacked: runs that differ in seed, learning rate,
+    /// weight decay or in numbers of the loss, such as tau and beta. Results are those of single runs. For a GPU, whose
+    /// launches then serve N runs
     #[arg(long, value_name = "N", value_parser = parse_jobs, default_value = "1")]
     pub(crate) stack: std::num::NonZero<usize>,
 }

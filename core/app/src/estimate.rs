@@ -9,6 +9,8 @@ use hashlab_store::{RunConfig, RunState, Store};
 use hashlab_sweep::Plan;
 use serde_json::json;
 
+use crate::worker::STACKED;
+
 /// Runs of one size that are looked at; more hardly change a mean.
 const SAMPLES: usize = 30;
 
@@ -66,7 +68,9 @@ impl Estimates {
             if result.provenance.get("host").is_none_or(|made_on| *made_on != host.as_str()) {
                 continue;
             }
-            let memory = result.provenance.get("peak_rss_mib").and_then(|peak| peak.parse().ok());
+            // The peak of stacked runs is that of their process.
+            let alone = result.provenance.get(STACKED).is_none();
+            let memory = result.provenance.get("peak_rss_mib").filter(|_| alone).and_then(|peak| peak.parse().ok());
             let (seconds, disk) = (result.total_seconds(), bytes_in(dir.path()));
             found.entry(size).or_default().add(seconds, memory, disk);
         }

@@ -320,7 +320,9 @@ impl PlannedSweep {
         } else {
             Estimates::default()
         };
-        let shape = Shape { memory: &|config| sizes.memory_of(config), stack: options.stack.get() };
+        // No device is left without a stack.
+        let stack = options.stack.get().min(pending.len().div_ceil(options.devices.count()).max(1));
+        let shape = Shape { memory: &|config| sizes.memory_of(config), stack };
         let graph = job_graph(workspace, &launch, dir, pending, &shape)?;
         let graph = if options.features_only { graph.stages() } else { graph };
         let cores = allocated_cores().unwrap_or(LocalOptions::default().cores);

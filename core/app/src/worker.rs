@@ -28,9 +28,9 @@ use crate::shown::shown_items;
 use crate::weights::EncoderFiles;
 use crate::{Keep, Workspace};
 
-/// Key in a result's provenance of the number of runs that were trained together; its training time is a share of
-/// theirs.
-const STACKED: &str = "stacked";
+/// Key in a result's provenance of the number of runs that a process trained together; the run's training time is a
+/// share of theirs, and its peak memory that of the process.
+pub(crate) const STACKED: &str = "stacked";
 
 /// What a worker is asked to do.
 pub struct WorkerOptions {
@@ -140,23 +140,27 @@ impl Worker<'_> {
         if self.stop.is_raised() {
             return Ok(self.stop.interrupted());
         }
-        let mut claims = Vec::with_capacity(dirs.len());
+        let (mut claims, mut ended) = (Vec::with_capacity(dirs.len()), Vec::with_capacity(dirs.len()));
         for dir in dirs {
-            claims.extend(dir.try_claim_again(worker::retry())?.map(|claim| (dir, claim)));
+            match dir.try_claim_again(worker::retry()) {
+                Ok(Some(claim)) => claims.push((dir, claim)),
+                Ok(None) => ended.push((dir, Ok(worker::BUSY))),
+                Err(error) => ended.push((dir, Err(error.into()))),
+            }
         }
-        let mut code = if claims.len() < dirs.len() { worker::BUSY } else { worker::DONE };
-        if claims.is_empty() {
-            return Ok(code);
+        if let Some((first, _)) = claims.first() {
+            worker::emit(&Event::Claimed);
+            let _span = tracing::info_span!("runs", first = %first.id(), count = claims.len()).entered();
+            let ends = self.train_stacked(device, &claims);
+            ended.extend(claims.into_iter().zip(ends).map(|((dir, claim), end)| (dir, self.record(claim, end))));
         }
-        worker::emit(&Event::Claimed);
-        let _span = tracing::info_span!("runs", first = %claims[0].0.id(), count = claims.len()).entered();
-        let mut failed = None;
-        let ends = self.train_stacked(device, &claims);
-        for ((dir, claim), ended) in claims.into_iter().zip(ends) {
-            match self.record(claim, ended) {
+        let (mut code, mut failed) = (worker::DONE, None);
+        for (dir, ended) in ended {
+            match ended {
                 Ok(worker::DONE) => {}
-                Ok(worker::BUSY) => code = worker::BUSY,
-                Ok(other) => code = if code == worker::BUSY { code } else { other },
+                // The runs that were interrupted must not count as failed with another one.
+                Ok(worker::INTERRUPTED) => code = worker::INTERRUPTED,
+                Ok(other) => code = if code == worker::DONE { other } else { code },
                 Err(error) => {
                     report_failure(dir, &error);
                     failed = Some(error);
@@ -164,8 +168,8 @@ impl Worker<'_> {
             }
         }
         match failed {
+            _ if code == worker::INTERRUPTED => Ok(self.stop.interrupted()),
             Some(error) => Err(error),
-            None if code == worker::INTERRUPTED => Ok(self.stop.interrupted()),
             None => Ok(code),
         }
     }
@@ -270,7 +274,7 @@ impl Worker<'_> {
         let count = ready.len();
         let mut ends = Vec::new().into_iter();
         if let Some(config) = ready.first().map(|attempt| attempt.config.clone()) {
-            for attempt in &mut ready {
+            for attempt in ready.iter_mut().filter(|_| count > 1) {
                 attempt.provenance.insert(STACKED.to_owned(), count.to_string());
             }
             let ended = self.with_environment(&config, device, |environment| {
@@ -432,15 +436,16 @@ impl std::fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// The epochs that a process has reported to the sweep, which several runs train together.
+/// The epochs that were reported to the sweep last, of runs that are trained together.
 #[derive(Clone, Debug, Default)]
 struct Announced(Rc<Cell<[usize; 2]>>);
 
 impl Announced {
-    /// Whether the end of `epoch`, or its validation, is to be reported: by the first run that is there.
+    /// Whether the end of `epoch`, or its validation, is to be reported: by the first of the runs that reach it
+    /// together.
     fn is_new(&self, epoch: usize, validation: bool) -> bool {
         let mut last = self.0.get();
-        let new = epoch > std::mem::replace(&mut last[usize::from(validation)], epoch);
+        let new = epoch != std::mem::replace(&mut last[usize::from(validation)], epoch);
         self.0.set(last);
         new
     }

@@ -51,8 +51,8 @@ pub struct View {
     pub x: Tensor,
 }
 
-/// A training batch of `b` items, or of `b` items of each of the stacked runs. Where a step draws from several samplers,
-/// each gives as many consecutive items.
+/// A training batch of `b` items, or of `b` items of each of the stacked runs. Where a step draws from several
+/// samplers, each gives as many consecutive items.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// Positions of the items among the training items, for methods with memory per item; of stacked runs those of the

@@ -155,9 +155,9 @@ pub trait Definition: HashMethod + Sized + 'static {
 /// and not arithmetic limit a step, as on a GPU.
 ///
 /// A stacked method keeps every variable and buffer with a first axis of runs, gets batches and draws of all runs, and
-/// returns one loss per run, which depends on no other run's part. The training minimizes their sum, whose gradient with
-/// respect to a run's part is that of the run alone; so optimizer steps and clipping give each run the result that it
-/// has alone, on the CPU bit for bit. Encoding is that of the runs alone: a run's part of [`HashMethod::state`] is the
+/// returns one loss per run, which depends on no other run's part. The training minimizes their sum, whose gradient
+/// with respect to a run's part is that of the run alone; so optimizer steps and clipping give each run the result that
+/// it has alone, on the CPU bit for bit. Encoding is that of the runs alone: a run's part of [`HashMethod::state`] is the
 /// state of its own method.
 ///
 /// [`Parameters`](crate::nn::Parameters), layers, norms and losses of [`nn`](crate::nn) take both forms, so that a

@@ -44,8 +44,8 @@ impl DeferredLosses {
         self.0.len() >= CAPACITY
     }
 
-    /// Reads all terms at once, and adds them to the sums of each run, step after step, up to a step whose terms are not
-    /// finite. Returns, for each run, the message of that step, if there is one.
+    /// Reads all terms at once, and adds them to the sums of each run, step after step, up to a step whose terms are
+    /// not finite. Returns, for each run, the message of that step, if there is one.
     pub(super) fn settle(&mut self, runs: &mut [&mut Sums]) -> Result<Vec<Option<String>>> {
         let mut diverged = vec![None; runs.len()];
         let steps = std::mem::take(&mut self.0);

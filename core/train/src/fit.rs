@@ -90,12 +90,14 @@ pub fn fit(job: Fit<'_>) -> Result<TrainEnd> {
 
 /// Trains runs of one shape stacked (see [`Stackable`](hashlab_method::Stackable)): all take every step together, on
 /// the first one's data. Each has its own order of items, validation, selected epoch and checkpoint, in the form of a
-/// run that is trained alone. A run that diverges, fails or is stopped leaves the others alone.
+/// run that is trained alone. A run that diverges, whose validation or observer fails, or that stops after an epoch
+/// leaves the others alone. A request to stop ([`TrainObserver::stopped`]) of one run is that of all.
 ///
 /// Runs that resume from different steps are trained one group after the other.
 ///
 /// # Errors
-/// Each run ends as [`fit`] does. Settings that differ beyond learning rate and weight decay are an error of all.
+/// Each run ends as [`fit`] does; what fails in a step is the error of all that took it. Settings that differ from the
+/// first run's beyond learning rate and weight decay are an error of the run.
 pub fn fit_stacked(jobs: Vec<Fit<'_>>, build: &BuildStacked<'_>) -> Vec<Result<TrainEnd>> {
     let mut ends: Vec<Option<Result<TrainEnd>>> = jobs.iter().map(|_| None).collect();
     let mut groups: BTreeMap<(usize, usize), Vec<Run<'_>>> = BTreeMap::new();

@@ -24,7 +24,8 @@ pub(super) struct Optimizer {
 }
 
 impl Optimizer {
-    /// Starts with zero moments for every variable of `groups`. The variables of several runs have a first axis of runs.
+    /// Starts with zero moments for every variable of `groups`. The variables of several runs have a first axis of
+    /// runs.
     pub(super) fn new(configs: Vec<TrainConfig>, groups: &[ParamGroup]) -> Result<Self> {
         let (config, runs) = (&configs[0], configs.len());
         let kept = if config.optimizer == OptimizerKind::Sgd { 1 } else { 2 };

@@ -1,6 +1,6 @@
 //! What takes the steps of a training: the method of the only run, or several runs stacked.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use candle_core::Tensor;
 use hashlab_method::{Loss, ParamGroup, Progress, State, Trained};
 
@@ -29,7 +29,8 @@ impl Together {
         let groups = stacked.as_ref().map_or_else(|| runs[0].job.method.param_groups(), |method| method.param_groups());
         let mut optimizer = Optimizer::new(runs.iter().map(|run| run.job.config.clone()).collect(), &groups)?;
         let moments: Vec<State> = runs.iter_mut().map(|run| std::mem::take(&mut run.moments)).collect();
-        if !moments[0].is_empty() {
+        // A run without moments is at its first step, and so are the others: theirs are 0.
+        if moments.iter().all(|state| !state.is_empty()) {
             optimizer.load_state(&stacked_states(&moments)?)?;
         }
         Ok(Self { stacked, groups, optimizer })
@@ -73,8 +74,9 @@ fn stacked_states(states: &[State]) -> Result<State> {
         return Ok(first.clone());
     }
     let stack = |name: &String| -> Result<(String, Tensor)> {
-        let tensors: Vec<&Tensor> = states.iter().filter_map(|state| state.get(name)).collect();
-        Ok((name.clone(), Tensor::stack(&tensors, 0)?))
+        let tensor =
+            |state: &'_ State| state.get(name).cloned().with_context(|| format!("a run's state lacks `{name}`"));
+        Ok((name.clone(), Tensor::stack(&states.iter().map(tensor).collect::<Result<Vec<_>>>()?, 0)?))
     };
     first.keys().map(stack).collect()
 }

@@ -33,6 +33,8 @@ pub(crate) struct Run<'a> {
     best_state: State,
     /// Whether `validate` has seen the current state.
     validated: bool,
+    /// Whether its observer stops it before the next epoch.
+    stops: bool,
     /// Seconds over all attempts. Stacked runs share the time in equal parts.
     seconds: f64,
 }
@@ -47,8 +49,8 @@ impl<'a> Run<'a> {
         }
         let TrainPosition { epoch, batch, sums, items, best, seconds } = from.position;
         let (sums, orders) = (Sums { terms: sums, items }, Vec::new());
-        let (moments, best_state, validated) = (from.optimizer, from.best, false);
-        Ok((Self { index, job, moments, orders, sums, best, best_state, validated, seconds }, (epoch, batch)))
+        let (moments, best_state, validated, stops) = (from.optimizer, from.best, false, false);
+        Ok((Self { index, job, moments, orders, sums, best, best_state, validated, stops, seconds }, (epoch, batch)))
     }
 
     /// Shuffles the training items for an epoch, once per sampler.
@@ -186,15 +188,13 @@ impl<'a, 's> Trainer<'a, 's> {
     /// Ends the runs whose observers stop them before the next epoch.
     fn stop_early(&mut self) -> Result<()> {
         let epoch = self.epoch;
-        let mut stops = Vec::with_capacity(self.runs.len());
         self.each(|run| {
-            stops.push(run.job.observer.stops_after(epoch)?);
+            run.stops = run.job.observer.stops_after(epoch)?;
             Ok(())
         })?;
-        if stops.contains(&true) {
+        if self.runs.iter().any(|run| run.stops) {
             self.save()?;
-            let mut stops = stops.into_iter();
-            self.end_those(|_| Ok(stops.next().unwrap_or(false).then_some(TrainEnd::Stopped { epoch })))?;
+            self.end_those(|run| Ok(run.stops.then_some(TrainEnd::Stopped { epoch })))?;
         }
         Ok(())
     }
@@ -224,11 +224,10 @@ impl<'a, 's> Trainer<'a, 's> {
             let step = self.step(context.steps);
             // A failing step may be caused by an earlier one whose numbers were not read yet.
             if step.is_err() || self.losses.is_full() {
-                let before = self.runs.len();
                 self.settle()?;
-                if self.runs.len() < before {
-                    continue;
-                }
+            }
+            if self.runs.is_empty() {
+                break;
             }
             step?;
         }

@@ -109,25 +109,27 @@ impl Trained for Head {
     }
 }
 
-/// Two fixed views of every item.
-struct Views([Tensor; 2]);
+/// Two fixed views of every item. There may be more items than views of them; these repeat.
+struct Views([Tensor; 2], usize);
 
 impl Views {
     fn new() -> Self {
-        Self(["first", "second"].map(|name| {
+        let views = ["first", "second"].map(|name| {
             let mut draws = hashlab_rng::stream(0, name, &[]);
             let values: Vec<f32> = (0..ITEMS * DIM).map(|_| draws.normal() as f32).collect();
             Tensor::from_vec(values, (ITEMS, DIM), &Device::Cpu).unwrap()
-        }))
+        });
+        Self(views, ITEMS)
     }
 }
 
 impl TrainData for Views {
     fn len(&self) -> usize {
-        ITEMS
+        self.1
     }
     fn batch(&self, items: &[u32], _: &BatchSpec, at: &Progress) -> Result<Batch> {
-        let rows = Tensor::new(items, &Device::Cpu)?;
+        let rows: Vec<u32> = items.iter().map(|item| item % ITEMS as u32).collect();
+        let rows = Tensor::new(rows, &Device::Cpu)?;
         let view = |x: &Tensor| {
             let x = x.index_select(&rows, 0)?;
             let x = if at.runs() == 1 { x } else { x.reshape((at.runs(), (), DIM))? };
@@ -144,6 +146,8 @@ struct Recorder {
     stop_after_steps: Option<usize>,
     stop_at: Option<usize>,
     fail_at: Option<usize>,
+    /// Whether no checkpoint can be kept.
+    full: bool,
     asked: Cell<usize>,
     terms: Vec<BTreeMap<String, f64>>,
     validations: Vec<(usize, f64)>,
@@ -161,6 +165,7 @@ impl TrainObserver for Recorder {
         Ok(())
     }
     fn checkpoint(&mut self, bytes: &[u8]) -> Result<()> {
+        anyhow::ensure!(!self.full, "the disk is full");
         self.checkpoint = bytes.to_vec();
         Ok(())
     }
@@ -207,7 +212,10 @@ fn score(method: &dyn HashMethod) -> Result<f64> {
 
 /// Trains runs together: each with its settings, configuration, recorder and checkpoint.
 fn train(runs: &[(Settings, TrainConfig, Recorder, Vec<u8>)]) -> Vec<Training> {
-    let data = Views::new();
+    train_on(&Views::new(), runs)
+}
+
+fn train_on(data: &Views, runs: &[(Settings, TrainConfig, Recorder, Vec<u8>)]) -> Vec<Training> {
     let mut heads: Vec<Head> = runs.iter().map(|run| Head::of(&[run.0])).collect();
     let mut recorders: Vec<Recorder> = runs.iter().map(|run| run.2.clone()).collect();
     let mut validations = vec![score; runs.len()];
@@ -218,7 +226,7 @@ fn train(runs: &[(Settings, TrainConfig, Recorder, Vec<u8>)]) -> Vec<Training> {
         .zip(&mut validations)
         .map(|(((run, method), observer), validate)| {
             let resume = (!run.3.is_empty()).then(|| Checkpoint::from_bytes(&run.3, &Device::Cpu).unwrap());
-            Fit { method, config: &run.1, seed: run.0.seed, data: &data, validate, observer, resume }
+            Fit { method, config: &run.1, seed: run.0.seed, data, validate, observer, resume }
         })
         .collect();
     let stack = |indices: &[usize]| -> Result<Box<dyn Trained>> {
@@ -390,4 +398,55 @@ fn a_stack_that_cannot_be_built_is_the_error_of_every_run() {
     let ends = fit_stacked(jobs.collect(), &|_| anyhow::bail!("out of memory"));
     assert_eq!(ends.len(), 3);
     assert!(ends.into_iter().all(|end| end.unwrap_err().to_string() == "out of memory"));
+}
+
+/// Terms are read before an epoch ends where it has many steps: a run that diverges there ends there, and with it the
+/// training if no other is left.
+#[test]
+fn a_run_that_diverges_within_a_long_epoch_ends_there() {
+    let (data, config) =
+        (Views(Views::new().0, 300), TrainConfig { batch_size: 1, epochs: 1, ..config(OptimizerKind::Sgd) });
+    let diverging = Settings { beta: 1e39, ..RUNS[1] };
+    let run = |settings| (settings, config.clone(), Recorder::default(), Vec::new());
+    let all_diverge =
+        |ends: &[Training]| ends.iter().all(|run| matches!(run.end, Ok(TrainEnd::Diverged { .. }))) && !ends.is_empty();
+    assert!(all_diverge(&train_on(&data, &[run(diverging)])));
+    assert!(all_diverge(&train_on(&data, &[run(diverging), run(Settings { beta: 2e39, ..RUNS[2] })])));
+    let ends = train_on(&data, &[run(diverging), run(RUNS[2])]);
+    assert!(all_diverge(&ends[..1]));
+    assert_eq!(ends[1].state(), train_on(&data, &[run(RUNS[2])])[0].state());
+}
+
+/// Whoever cannot keep the checkpoint with which it stops fails; the others stop or go on as they were asked.
+#[test]
+fn a_run_that_cannot_stop_leaves_the_others_their_answers() {
+    let config = config(OptimizerKind::Adam);
+    let run = |settings, recorder| (settings, config.clone(), recorder, Vec::new());
+    let fails = Recorder { stop_at: Some(1), full: true, ..Recorder::default() };
+    let stops = Recorder { stop_at: Some(1), ..Recorder::default() };
+    let ends = train(&[run(RUNS[0], fails), run(RUNS[1], Recorder::default()), run(RUNS[2], stops)]);
+    assert_eq!(ends[0].end.as_ref().unwrap_err().to_string(), "the disk is full");
+    assert_eq!(ends[1].state(), train(&[run(RUNS[1], Recorder::default())])[0].state());
+    assert!(matches!(ends[2].end, Ok(TrainEnd::Stopped { epoch: 1 })));
+}
+
+/// A checkpoint from before the first step has moments, a fresh run none.
+#[test]
+fn a_run_that_was_stopped_before_its_first_step_joins_fresh_ones() {
+    let config = config(OptimizerKind::Adam);
+    let run = |settings, recorder, checkpoint| (settings, config.clone(), recorder, checkpoint);
+    let at_once = Recorder { stop_after_steps: Some(0), ..Recorder::default() };
+    let stopped = train(&[run(RUNS[0], at_once, Vec::new())]).pop().unwrap();
+    assert_eq!(stopped.end.unwrap(), TrainEnd::Interrupted);
+    let whole = train(&RUNS.map(|settings| run(settings, Recorder::default(), Vec::new())));
+    for place in 0..3 {
+        let mut runs: Vec<_> =
+            RUNS.iter().skip(1).map(|settings| run(*settings, Recorder::default(), Vec::new())).collect();
+        runs.insert(place, run(RUNS[0], Recorder::default(), stopped.recorder.checkpoint.clone()));
+        let mut order = vec![1, 2];
+        order.insert(place, 0);
+        for (found, index) in train(&runs).iter().zip(order) {
+            assert_eq!(found.state(), whole[index].state(), "run {index}");
+        }
+    }
 }

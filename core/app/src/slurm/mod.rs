@@ -86,7 +86,9 @@ impl<'a> Cluster<'a> {
             let retries = Some(options.retries.to_string());
             let all = options.memory.map(|bytes| bytes.to_string());
             let most = options.max_failures.map(|most| most.to_string());
+            let stack = (options.stack.get() > 1).then(|| options.stack.to_string());
             let limits = [
+                ("--stack", stack),
                 ("--time-limit", time),
                 ("--memory-limit", memory),
                 ("--retries", retries),
@@ -116,6 +118,7 @@ impl<'a> Cluster<'a> {
         let chosen = |flag: &&[String]| match flag[0].as_str() {
             "--device" => flag[1] != Devices::default().to_string(),
             "--keep" => flag[1] != Keep::default().name(),
+            "--stack" => true,
             _ => false,
         };
         let flags = flags.filter(chosen).map(|flag| format!(" {} {}", flag[0], quoted(&flag[1])));

@@ -4,7 +4,7 @@
 //! Runs of one shape may be computed together, stacked along a first axis of runs: layers, norms and losses take such
 //! tensors and compute the same values as for each run alone, on the CPU bit for bit. [`PerRun`] holds numbers that
 //! differ between the runs, [`sum_last`] and [`mean_last`] reduce to one number per run, and
-//! [`Stacked`](crate::Stacked) describes a method that trains so.
+//! [`Stackable`](crate::Stackable) describes a method that trains so.
 
 mod linear;
 mod memory;

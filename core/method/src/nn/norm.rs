@@ -84,8 +84,8 @@ impl BatchNorm {
         fixed_norm(x, &moments, [&self.weight, &self.bias], EPS, Activation::None)
     }
 
-    /// Normalizes each column of `(n, dim)`, of stacked runs `(runs, n, dim)`, by its own moments, and moves the running
-    /// ones towards them.
+    /// Normalizes each column of `(n, dim)`, of stacked runs `(runs, n, dim)`, by its own moments, and moves the
+    /// running ones towards them.
     ///
     /// # Errors
     /// If `x` has another number of columns or runs, or only one row.

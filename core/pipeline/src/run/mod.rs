@@ -136,6 +136,7 @@ fn run_on_features(mut job: RunJob<'_>, split: &Split, method: Box<dyn Trained>)
     let labels = job.setup().labels().map(|labels| (labels, &split.train[..]));
     let data = StoredViews::new(pools, views, samplers, labels, device)?;
     let end = train(method.as_mut(), &mut job, &data, &mut evaluator)?;
+    drop(data); // most of the run's memory
     finish(&job, evaluator, method.as_ref(), end)
 }
 

@@ -3,8 +3,9 @@
 use anyhow::{Result, bail, ensure};
 use hashlab_method::{AnyMethod, HashMethod, Trained};
 use hashlab_store::{RunConfig, SPLIT};
-use hashlab_train::{Fit, TrainConfig, fit_stacked};
+use hashlab_train::{Fit, TrainConfig, TrainEnd, fit_stacked};
 
+use crate::batches::{check_devices, check_dtype};
 use crate::config::section;
 use crate::inputs::{FeatureInputs, Inputs};
 use crate::stored_views::StoredViews;
@@ -26,6 +27,8 @@ pub fn run_stacked(mut jobs: Vec<RunJob<'_>>) -> Result<Vec<Result<RunEnd>>> {
     let (environment, device) = (first.environment, &first.environment.device);
     let split = first.split()?;
     for job in &mut jobs {
+        check_devices(job.config, environment.registered)?;
+        check_dtype(job.config, environment.registered)?;
         job.provenance.insert(SPLIT.to_owned(), split.sizes().to_string());
     }
     let mut methods = jobs.iter().map(|job| trained(job.setup().build(&split, device)?)).collect::<Result<Vec<_>>>()?;
@@ -62,9 +65,17 @@ pub fn run_stacked(mut jobs: Vec<RunJob<'_>>) -> Result<Vec<Result<RunEnd>>> {
     let build = |runs: &[usize]| first.build_stacked(&split, &runs.iter().map(|run| configs[*run]).collect::<Vec<_>>());
     let ends = tracing::debug_span!("train").in_scope(|| fit_stacked(fits, &build));
 
-    drop(data);
-    let runs = jobs.iter().zip(evaluators).zip(methods).zip(ends);
-    Ok(runs.map(|(((job, evaluator), method), end)| finish(job, evaluator, method.as_ref(), end?)).collect())
+    drop(data); // most of the memory
+    let runs = jobs.iter().zip(evaluators).zip(methods).zip(ends).enumerate();
+    let finish = |(index, (((job, evaluator), method), end))| {
+        let (job, method): (&RunJob<'_>, Box<dyn Trained>) = (job, method);
+        match end? {
+            // Its checkpoint is that of its last epoch.
+            TrainEnd::Done { .. } if index > 0 && job.observer.stopped() => Ok(RunEnd::Interrupted),
+            end => finish(job, evaluator, method.as_ref(), end),
+        }
+    };
+    Ok(runs.map(finish).collect())
 }
 
 fn trained(method: AnyMethod) -> Result<Box<dyn Trained>> {
