@@ -1,32 +1,32 @@
 //! The worker side: runs, or extractions of features, in a process that a sweep started.
 
-use std::cell::Cell;
+mod recorder;
+
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::rc::Rc;
 use std::str::FromStr;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use candle_core::Device;
 use hashlab_cache::Progress;
 use hashlab_exec::Event;
 use hashlab_exec::worker::{self, StopFlag};
 use hashlab_kernels::device::DeviceName;
 use hashlab_method::MethodEntry;
-use hashlab_pipeline::config::section;
 use hashlab_pipeline::run::{self, RunEnd, RunJob, features_of, plain_features};
 use hashlab_pipeline::{EncoderContext, Model, RunEnvironment};
-use hashlab_store::{Claim, CodeProfile, Journal, QueryResults, RunConfig, RunDir, RunId, RunResult, StoreError};
-use hashlab_train::{Checkpoint, SharedError, TrainConfig, TrainObserver};
+use hashlab_store::{Claim, CodeProfile, QueryResults, RunConfig, RunDir, RunId, RunResult, StoreError};
+use hashlab_train::{Checkpoint, SharedError};
 
 use crate::asha::Rungs;
 use crate::error::explained;
 use crate::passing::passing;
 use crate::provenance::{peak_memory_mib, provenance};
-use crate::rungs::best_validation;
 use crate::shown::shown_items;
 use crate::weights::EncoderFiles;
 use crate::{Keep, Workspace};
+
+use recorder::{Announced, Recorder};
 
 /// Key in a result's provenance of the number of runs that a process trained together; the run's training time is a
 /// share of theirs, and its peak memory that of the process.
@@ -435,97 +435,3 @@ impl std::fmt::Display for Interrupted {
 }
 
 impl std::error::Error for Interrupted {}
-
-/// The epochs that were reported to the sweep last, of runs that are trained together.
-#[derive(Clone, Debug, Default)]
-struct Announced(Rc<Cell<[usize; 2]>>);
-
-impl Announced {
-    /// Whether the end of `epoch`, or its validation, is to be reported: by the first of the runs that reach it
-    /// together.
-    fn is_new(&self, epoch: usize, validation: bool) -> bool {
-        let mut last = self.0.get();
-        let new = epoch != std::mem::replace(&mut last[usize::from(validation)], epoch);
-        self.0.set(last);
-        new
-    }
-}
-
-/// Writes what training reports into the run's directory, and sends it to the sweep.
-struct Recorder<'a> {
-    claim: &'a Claim,
-    announced: Announced,
-    journal: Journal,
-    stop: &'a StopFlag,
-    epochs: usize,
-    /// Whether a checkpoint could not be kept.
-    unkept: bool,
-    /// Epochs after which the training stops.
-    until: Option<usize>,
-    /// The rungs at which it decides whether it stops.
-    rungs: Option<Rungs>,
-    /// Whether it stops at the present epoch.
-    stopping: bool,
-}
-
-impl<'a> Recorder<'a> {
-    fn open(
-        claim: &'a Claim,
-        checkpoint: Option<&Checkpoint>,
-        stop: &'a StopFlag,
-        config: &RunConfig,
-        announced: &Announced,
-    ) -> Result<Self> {
-        let resumed = checkpoint.map(|checkpoint| checkpoint.position.epoch as u64);
-        let epochs = section::<TrainConfig>(&config.train)?.epochs;
-        let journal = claim.journal(resumed)?;
-        let announced = announced.clone();
-        Ok(Self { claim, announced, journal, stop, epochs, unkept: false, until: None, rungs: None, stopping: false })
-    }
-}
-
-impl TrainObserver for Recorder<'_> {
-    fn epoch(&mut self, epoch: usize, terms: &BTreeMap<String, f64>, left: f64) -> Result<()> {
-        let loss = *terms.get("loss").ok_or_else(|| anyhow!("an epoch without a loss"))?;
-        tracing::info!(epoch, loss, "epoch done");
-        if self.announced.is_new(epoch, false) {
-            worker::emit(&Event::Epoch { epoch, epochs: self.epochs, loss, left: Some(left) });
-        }
-        Ok(self.journal.append(epoch as u64, terms)?)
-    }
-
-    fn validation(&mut self, epoch: usize, map: f64) -> Result<()> {
-        tracing::info!(epoch, map, "validated");
-        if self.announced.is_new(epoch, true) {
-            worker::emit(&Event::Validation { epoch, map });
-        }
-        let values = BTreeMap::from([(hashlab_exec::event::VALIDATION.to_owned(), map)]);
-        Ok(self.journal.append(epoch as u64, &values)?)
-    }
-
-    fn checkpoint(&mut self, bytes: &[u8]) -> Result<()> {
-        match self.claim.write_checkpoint(bytes) {
-            // The run needs none unless it stops here.
-            Err(error) if !self.stop.is_raised() && !self.stopping => {
-                if !std::mem::replace(&mut self.unkept, true) {
-                    let message = format!("goes on without a checkpoint: {}", explained(&anyhow!(error)));
-                    tracing::warn!("{message}");
-                    worker::emit(&Event::Note { message });
-                }
-                Ok(())
-            }
-            written => written.context("cannot keep a checkpoint"),
-        }
-    }
-
-    fn stopped(&self) -> bool {
-        self.stop.is_raised()
-    }
-
-    fn stops_after(&mut self, epoch: usize) -> Result<bool> {
-        let asked = self.until.is_some_and(|until| epoch >= until);
-        let validation = || best_validation(&self.claim.run().metrics(), epoch);
-        self.stopping = asked || self.rungs.as_ref().map_or(Ok(false), |rungs| rungs.stops(epoch, validation))?;
-        Ok(self.stopping)
-    }
-}

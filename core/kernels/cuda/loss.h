@@ -1,5 +1,5 @@
 // Losses and their gradients. A gradient is scaled by that of the loss on the GPU, so that the processor need not wait
-// for it.
+// for it. Stacked runs lie behind each other, and each is a row of the grid's second axis.
 #pragma once
 
 #include "target.h"
@@ -22,21 +22,21 @@ DEVICE Total total(const float* x, int row, int rows) {
     return {largest, block_sum(sum)};
 }
 
-// The loss of every row of similarities `(rows, rows)`, a block each.
+// The loss of every row of similarities `(runs, rows, rows)`, a block each.
 KERNEL nt_xent_f32(const float* x, float* losses, int rows) {
-    int row = blockIdx.x;
-    x += (long long)row * rows;
+    int row = blockIdx.x, run = blockIdx.y;
+    x += ((long long)run * rows + row) * rows;
     Total t = total(x, row, rows);
-    if (threadIdx.x == 0) losses[row] = t.largest + logf(t.sum) - x[partner(row, rows)];
+    if (threadIdx.x == 0) losses[run * rows + row] = t.largest + logf(t.sum) - x[partner(row, rows)];
 }
 EXPORT(nt_xent_f32)
 
 KERNEL nt_xent_gradient_f32(const float* x, const float* dy, float* dx, int rows) {
-    int row = blockIdx.x;
-    x += (long long)row * rows;
-    dx += (long long)row * rows;
+    int row = blockIdx.x, run = blockIdx.y;
+    x += ((long long)run * rows + row) * rows;
+    dx += ((long long)run * rows + row) * rows;
     Total t = total(x, row, rows);
-    float scale = *dy / rows, share = scale / t.sum;
+    float scale = dy[run] / rows, share = scale / t.sum;
     for (int i = threadIdx.x; i < rows; i += blockDim.x) {
         float gradient = i == row ? 0.0f : share * expf(x[i] - t.largest);
         dx[i] = i == partner(row, rows) ? gradient - scale : gradient;
@@ -44,33 +44,41 @@ KERNEL nt_xent_gradient_f32(const float* x, const float* dy, float* dx, int rows
 }
 EXPORT(nt_xent_gradient_f32)
 
-// The sum of `len` values times `scale`, by one block.
+// The sum of a run's `len` values times `scale`, by one block.
 KERNEL sum_f32(const float* x, float* y, unsigned len, float scale) {
     float sum = 0.0f;
+    x += (long long)blockIdx.y * len;
     for (unsigned i = threadIdx.x; i < len; i += blockDim.x) sum += x[i];
     sum = block_sum(sum);
-    if (threadIdx.x == 0) *y = scale * sum;
+    if (threadIdx.x == 0) y[blockIdx.y] = scale * sum;
 }
 EXPORT(sum_f32)
 
 const float EPSILON = 1e-8f;
 
-// The terms of the divergence between Bernoulli variables, summed by each block over a part.
+// The terms of the divergence between a run's `len` Bernoulli variables, summed by each block over a part.
 KERNEL bernoulli_kl_f32(const float* p, const float* q, float* sums, unsigned len, float scale) {
     float sum = 0.0f;
+    p += (long long)blockIdx.y * len;
+    q += (long long)blockIdx.y * len;
     for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < len; i += gridDim.x * blockDim.x) {
         float p1 = p[i] + EPSILON, p0 = 1.0f - p[i] + EPSILON, q1 = q[i] + EPSILON, q0 = 1.0f - q[i] + EPSILON;
         sum += p[i] * (logf(p1) - logf(q1)) + (1.0f - p[i]) * (logf(p0) - logf(q0));
     }
     sum = block_sum(sum);
-    if (threadIdx.x == 0) sums[blockIdx.x] = scale * sum;
+    if (threadIdx.x == 0) sums[blockIdx.y * gridDim.x + blockIdx.x] = scale * sum;
 }
 EXPORT(bernoulli_kl_f32)
 
 // The gradients of p, and of q if its address is not null.
 KERNEL bernoulli_kl_gradient_f32(const float* p, const float* q, const float* dy, float* dp, float* dq, unsigned len,
                                  float scale) {
-    scale *= *dy;
+    long long first = (long long)blockIdx.y * len;
+    p += first;
+    q += first;
+    dp += first;
+    if (dq) dq += first;
+    scale *= dy[blockIdx.y];
     for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < len; i += gridDim.x * blockDim.x) {
         float p1 = p[i] + EPSILON, p0 = 1.0f - p[i] + EPSILON, q1 = q[i] + EPSILON, q0 = 1.0f - q[i] + EPSILON;
         dp[i] = scale * (logf(p1) - logf(q1) - logf(p0) + logf(q0) + p[i] / p1 - (1.0f - p[i]) / p0);

@@ -1,4 +1,5 @@
-//! Stacked training: each run's result is that of the run alone.
+//! Stacked training: each run's result is that of the run alone; on the CPU bit for bit, on a GPU as near as rounding
+//! lets it be.
 
 use std::collections::BTreeMap;
 
@@ -120,6 +121,26 @@ fn stackable() -> impl Iterator<Item = &'static MethodEntry> {
     METHODS.iter().filter(|method| method.varied().is_some())
 }
 
+/// The largest relative difference of an epoch's mean loss on a GPU: its products round otherwise in a stack, and a bit
+/// that flips for that moves a loss.
+const ON_GPU: f64 = 0.01;
+
+/// Compares a run with what it is to be; `epochs` of its losses, or all.
+#[track_caller]
+fn same(found: &Trained, expected: &Trained, epochs: usize, what: &str) {
+    if device::for_tests().is_cpu() {
+        assert_eq!(found.losses[..], expected.losses[expected.losses.len() - epochs..], "{what}");
+        assert_eq!(found.state, expected.state, "{what}");
+        assert_eq!(found.epoch(), expected.epoch(), "{what}");
+        return;
+    }
+    assert_eq!(found.losses.len(), epochs, "{what}");
+    for (found, expected) in found.losses.iter().rev().zip(expected.losses.iter().rev()) {
+        let difference = (found - expected).abs() / expected.abs().max(0.1);
+        assert!(difference <= ON_GPU, "{what}: a loss of {found} instead of {expected}");
+    }
+}
+
 /// Compares stacked runs with the same runs alone.
 #[track_caller]
 fn check(method: &MethodEntry, shared: &Settings) {
@@ -127,9 +148,7 @@ fn check(method: &MethodEntry, shared: &Settings) {
     for (index, (run, together)) in runs.iter().zip(train(method, &runs)).enumerate() {
         let alone = train(method, std::slice::from_ref(run)).pop().unwrap();
         let what = format!("{} with {shared:?}, run {index}", method.info.name);
-        assert_eq!(together.losses, alone.losses, "{what}");
-        assert_eq!(together.state, alone.state, "{what}");
-        assert_eq!(together.epoch(), alone.epoch(), "{what}");
+        same(&together, &alone, alone.losses.len(), &what);
     }
 }
 
@@ -172,8 +191,7 @@ fn a_stacked_run_that_diverges_leaves_the_others_alone() {
         let found = train(method, &runs);
         for index in [0, 2] {
             let what = format!("{}, run {index}", method.info.name);
-            assert_eq!(found[index].state, whole[index].state, "{what}");
-            assert_eq!(found[index].losses, whole[index].losses, "{what}");
+            same(&found[index], &whole[index], whole[index].losses.len(), &what);
         }
         assert!(matches!(found[1].end, TrainEnd::Diverged { .. }), "{}: {:?}", method.info.name, found[1].end);
     }
@@ -195,8 +213,9 @@ fn stopped_runs_go_on_stacked_or_alone() {
             let together = train(method, &rest);
             let alone = rest.iter().flat_map(|run| train(method, std::slice::from_ref(run)));
             for ((whole, together), alone) in whole.iter().zip(&together).zip(alone) {
-                assert_eq!(together.state, whole.state, "{} after {stop_after}", method.info.name);
-                assert_eq!(alone.state, whole.state, "{} after {stop_after}", method.info.name);
+                let what = format!("{} after {stop_after}", method.info.name);
+                same(together, whole, together.losses.len(), &what);
+                same(&alone, whole, alone.losses.len(), &what);
             }
         }
     }

@@ -313,32 +313,35 @@ pub(crate) fn mean_pixels(e: Element, [x, y]: [Address; 2], [images, pixels, cha
 }
 
 /// The loss of every row of similarities.
-pub(crate) fn nt_xent(x: Address, losses: Address, rows: usize) -> Launch {
-    Launch::new("nt_xent_f32", [number(rows), 1, 1], arguments![x, losses, number(rows)])
+pub(crate) fn nt_xent(x: Address, losses: Address, [runs, rows]: [usize; 2]) -> Launch {
+    Launch::new("nt_xent_f32", [number(rows), number(runs), 1], arguments![x, losses, number(rows)])
 }
 
-/// The gradient of the mean of the rows' losses, times the number at `dy`.
-pub(crate) fn nt_xent_gradient([x, dy, dx]: [Address; 3], rows: usize) -> Launch {
-    Launch::new("nt_xent_gradient_f32", [number(rows), 1, 1], arguments![x, dy, dx, number(rows)])
+/// The gradient of the mean of the rows' losses, times the number of the run at `dy`.
+pub(crate) fn nt_xent_gradient([x, dy, dx]: [Address; 3], [runs, rows]: [usize; 2]) -> Launch {
+    Launch::new("nt_xent_gradient_f32", [number(rows), number(runs), 1], arguments![x, dy, dx, number(rows)])
 }
 
-/// `scale` times the sum of `len` numbers.
-pub(crate) fn sum(x: Address, y: Address, len: usize, scale: f32) -> Launch {
-    Launch::new("sum_f32", [1, 1, 1], arguments![x, y, number(len), scale])
+/// `scale` times the sum of the `len` numbers of each run.
+pub(crate) fn sum(x: Address, y: Address, [runs, len]: [usize; 2], scale: f32) -> Launch {
+    Launch::new("sum_f32", [1, number(runs), 1], arguments![x, y, number(len), scale])
 }
 
-/// Blocks that sum the terms of a divergence of `len` numbers, each to a number of its own.
+/// Blocks that sum the terms of a run's divergence of `len` numbers, each to a number of its own.
 pub(crate) fn divergence_blocks(len: usize) -> usize {
     len.div_ceil(4 * THREADS as usize).clamp(1, 256)
 }
 
-/// Partial sums of `scale` times the divergence of probabilities.
-pub(crate) fn bernoulli_kl([p, q, sums]: [Address; 3], len: usize, scale: f32) -> Launch {
+/// Partial sums of `scale` times the divergence of the `len` probabilities of each run.
+pub(crate) fn bernoulli_kl([p, q, sums]: [Address; 3], [runs, len]: [usize; 2], scale: f32) -> Launch {
     let blocks = number(divergence_blocks(len));
-    Launch::new("bernoulli_kl_f32", [blocks, 1, 1], arguments![p, q, sums, number(len), scale])
+    Launch::new("bernoulli_kl_f32", [blocks, number(runs), 1], arguments![p, q, sums, number(len), scale])
 }
 
-/// Its gradients by p and, where `dq` is not 0, by q, times the number at `dy`.
-pub(crate) fn bernoulli_kl_gradient([p, q, dy, dp, dq]: [Address; 5], len: usize, scale: f32) -> Launch {
-    Launch::elements("bernoulli_kl_gradient_f32", len, arguments![p, q, dy, dp, dq, number(len), scale])
+/// Its gradients by p and, where `dq` is not 0, by q, times the number of the run at `dy`.
+pub(crate) fn bernoulli_kl_gradient([p, q, dy, dp, dq]: [Address; 5], [runs, len]: [usize; 2], scale: f32) -> Launch {
+    let arguments = arguments![p, q, dy, dp, dq, number(len), scale];
+    let mut launch = Launch::elements("bernoulli_kl_gradient_f32", len, arguments);
+    launch.blocks[1] = number(runs);
+    launch
 }

@@ -367,27 +367,35 @@ fn depthwise_windows_and_maxima() {
     });
 }
 
-/// The value of a loss and the gradients of its arguments, times 0.7, on the processor.
+/// Slopes of what follows the losses of runs.
+fn slopes(runs: usize) -> Vec<f32> {
+    (1..=runs).map(|run| 0.7 * run as f32).collect()
+}
+
+/// The values of a loss of several runs and the gradients of its arguments, each run's times its slope, on the
+/// processor.
 fn reference(inputs: &[&Tensor], loss: impl Fn(&[Var]) -> Tensor) -> (Tensor, Vec<Tensor>) {
     let vars: Vec<Var> = inputs.iter().map(|x| Var::from_tensor(&x.to_dtype(DType::F64).unwrap()).unwrap()).collect();
     let value = loss(&vars);
-    let grads = (&value * 0.7).unwrap().backward().unwrap();
+    let slopes = Tensor::new(slopes(value.elem_count()), &Device::Cpu).unwrap().to_dtype(DType::F64).unwrap();
+    let grads = (&value * slopes).unwrap().backward().unwrap();
     (value, vars.iter().map(|var| grads.get(var).unwrap().clone()).collect())
 }
 
 #[test]
 fn nt_xent_and_its_gradient() {
     rounds("nt-xent", |draw| {
-        let rows = 2 * draw.between(1, 70);
-        let x = (draw.normal(&[rows, rows]) * 3.0).unwrap();
+        let (runs, rows) = (draw.between(1, 4), 2 * draw.between(1, 70));
+        let x = (draw.normal(&[runs, rows, rows]) * 3.0).unwrap();
         let (value, gradients) = reference(&[&x], |x| crate::loss::nt_xent(&x[0]).unwrap());
         let (mut bx, mut losses, mut y) =
-            (Buffer::f32(&x), Buffer::unset(Element::F32, rows), Buffer::unset(Element::F32, 1));
-        launch(&launch::nt_xent(bx.at(), losses.at(), rows));
-        launch(&launch::sum(losses.at(), y.at(), rows, 1.0 / rows as f32));
+            (Buffer::f32(&x), Buffer::unset(Element::F32, runs * rows), Buffer::unset(Element::F32, runs));
+        launch(&launch::nt_xent(bx.at(), losses.at(), [runs, rows]));
+        launch(&launch::sum(losses.at(), y.at(), [runs, rows], 1.0 / rows as f32));
         close(&y.read(), &value, 1e-5);
-        let (mut dy, mut dx) = (Buffer::of(Element::F32, &[0.7]), Buffer::unset(Element::F32, rows * rows));
-        launch(&launch::nt_xent_gradient([bx.at(), dy.at(), dx.at()], rows));
+        let (mut dy, mut dx) =
+            (Buffer::of(Element::F32, &slopes(runs)), Buffer::unset(Element::F32, runs * rows * rows));
+        launch(&launch::nt_xent_gradient([bx.at(), dy.at(), dx.at()], [runs, rows]));
         // Relative to the largest, which is of the order of 1 over the rows.
         let found: Vec<f32> = dx.read().iter().map(|x| x * rows as f32).collect();
         close(&found, &(&gradients[0] * rows as f64).unwrap(), 1e-5);
@@ -397,22 +405,23 @@ fn nt_xent_and_its_gradient() {
 #[test]
 fn divergences_and_their_gradients() {
     rounds("divergence", |draw| {
-        let (n, bits) = (draw.between(1, 100), draw.between(1, 64));
+        let (runs, n, bits) = (draw.between(1, 4), draw.between(1, 100), draw.between(1, 64));
         let sigmoid = |x: Tensor| (x.neg().unwrap().exp().unwrap() + 1.0).unwrap().recip().unwrap();
-        let (p, q) = (sigmoid(draw.normal(&[n, bits])), sigmoid(draw.normal(&[n, bits])));
+        let (p, q) = (sigmoid(draw.normal(&[runs, n, bits])), sigmoid(draw.normal(&[runs, n, bits])));
         let (value, gradients) = reference(&[&p, &q], |x| crate::loss::bernoulli_kl(&x[0], &x[1]).unwrap());
         let (len, scale) = (n * bits, 1.0 / n as f32);
         let blocks = launch::divergence_blocks(len);
         let (mut bp, mut bq) = (Buffer::f32(&p), Buffer::f32(&q));
-        let (mut sums, mut y) = (Buffer::unset(Element::F32, blocks), Buffer::unset(Element::F32, 1));
-        launch(&launch::bernoulli_kl([bp.at(), bq.at(), sums.at()], len, scale));
-        launch(&launch::sum(sums.at(), y.at(), blocks, 1.0));
+        let (mut sums, mut y) = (Buffer::unset(Element::F32, runs * blocks), Buffer::unset(Element::F32, runs));
+        launch(&launch::bernoulli_kl([bp.at(), bq.at(), sums.at()], [runs, len], scale));
+        launch(&launch::sum(sums.at(), y.at(), [runs, blocks], 1.0));
         close(&y.read(), &value, 1e-5);
-        let mut dy = Buffer::of(Element::F32, &[0.7]);
+        let mut dy = Buffer::of(Element::F32, &slopes(runs));
         for wanted in [true, false] {
-            let (mut dp, mut dq) = (Buffer::unset(Element::F32, len), Buffer::unset(Element::F32, len));
+            let unset = || Buffer::unset(Element::F32, runs * len);
+            let (mut dp, mut dq) = (unset(), unset());
             let to = if wanted { dq.at() } else { 0 };
-            launch(&launch::bernoulli_kl_gradient([bp.at(), bq.at(), dy.at(), dp.at(), to], len, scale));
+            launch(&launch::bernoulli_kl_gradient([bp.at(), bq.at(), dy.at(), dp.at(), to], [runs, len], scale));
             close(&dp.read(), &gradients[0], 2e-6);
             if wanted {
                 close(&dq.read(), &gradients[1], 2e-6);

@@ -24,7 +24,7 @@ pub fn bernoulli_kl(p: &Tensor, q: &Tensor) -> Result<Tensor> {
     if p.dims() != q.dims() || !(2..=3).contains(&p.rank()) || p.elem_count() == 0 {
         bail!("the divergence of probabilities {:?} from {:?}", p.dims(), q.dims());
     }
-    if cpu::is_f32(&[p, q]) || (p.rank() == 2 && gpu::is_f32(&[p, q])) {
+    if cpu::is_f32(&[p, q]) || gpu::is_f32(&[p, q]) {
         return p.contiguous()?.apply_op2(&q.contiguous()?, BernoulliKl);
     }
     let log = |x: &Tensor| (x + EPSILON)?.log();

@@ -32,7 +32,7 @@ pub fn nt_xent(similarity: &Tensor) -> Result<Tensor> {
     if rows == 0 || similarity.elem_count() == 0 {
         bail!("the contrastive loss of two views needs as many items in each, got similarities {dims:?}");
     }
-    if cpu::is_f32(&[similarity]) || (dims.len() == 2 && gpu::is_f32(&[similarity])) {
+    if cpu::is_f32(&[similarity]) || gpu::is_f32(&[similarity]) {
         return similarity.contiguous()?.apply_op1(NtXent);
     }
     let (dtype, device) = (similarity.dtype(), similarity.device());
