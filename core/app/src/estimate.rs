@@ -5,11 +5,9 @@ use std::path::Path;
 
 use anyhow::Result;
 use hashlab_settings::canonical;
-use hashlab_store::{RunConfig, RunState, Store};
+use hashlab_store::{RunConfig, RunState, STACKED, Store};
 use hashlab_sweep::Plan;
 use serde_json::json;
-
-use crate::worker::STACKED;
 
 /// Runs of one size that are looked at; more hardly change a mean.
 const SAMPLES: usize = 30;

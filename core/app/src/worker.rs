@@ -15,7 +15,7 @@ use hashlab_kernels::device::DeviceName;
 use hashlab_method::MethodEntry;
 use hashlab_pipeline::run::{self, RunEnd, RunJob, features_of, plain_features};
 use hashlab_pipeline::{EncoderContext, Model, RunEnvironment};
-use hashlab_store::{Claim, CodeProfile, QueryResults, RunConfig, RunDir, RunId, RunResult, StoreError};
+use hashlab_store::{Claim, CodeProfile, QueryResults, RunConfig, RunDir, RunId, RunResult, STACKED, StoreError};
 use hashlab_train::{Checkpoint, SharedError};
 
 use crate::asha::Rungs;
@@ -27,10 +27,6 @@ use crate::weights::EncoderFiles;
 use crate::{Keep, Workspace};
 
 use recorder::{Announced, Recorder};
-
-/// Key in a result's provenance of the number of runs that a process trained together; the run's training time is a
-/// share of theirs, and its peak memory that of the process.
-pub(crate) const STACKED: &str = "stacked";
 
 /// What a worker is asked to do.
 pub struct WorkerOptions {
@@ -104,7 +100,12 @@ impl Worker<'_> {
         let device = self.options.device.open()?;
         let store = self.workspace.dirs.store();
         let dirs = self.options.runs.iter().map(|id| store.run(id)).collect::<Result<Vec<_>, _>>()?;
-        if self.options.stacked { self.stacked(&device, &dirs) } else { self.one_by_one(&device, &dirs) }
+        // A stack that failed for a reason that may pass, such as too little memory, is repeated run by run.
+        if self.options.stacked && worker::retry().is_none() {
+            self.stacked(&device, &dirs)
+        } else {
+            self.one_by_one(&device, &dirs)
+        }
     }
 
     fn one_by_one(&self, device: &Device, dirs: &[RunDir]) -> Result<i32> {

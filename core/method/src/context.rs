@@ -53,9 +53,14 @@ impl BuildContext {
         Ok(self.dims.get(self.modality()?).copied().unwrap_or_default())
     }
 
-    /// Opens the random stream for `purpose`, e.g. `"itq/rotation"`, of a run that is not stacked.
+    /// Opens the random stream for `purpose`, e.g. `"itq/rotation"`. Methods whose runs are stacked use
+    /// [`BuildContext::draws`].
+    ///
+    /// # Panics
+    /// If there are several runs.
     pub fn stream(&self, purpose: &str) -> Stream {
-        stream(self.seeds[0], purpose, &[])
+        let [seed] = self.seeds[..] else { panic!("a stream of one run for {} runs", self.seeds.len()) };
+        stream(seed, purpose, &[])
     }
 
     /// Opens the random draws for `purpose`, e.g. `"init/head.0.weight"`.

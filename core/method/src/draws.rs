@@ -19,7 +19,8 @@ impl Draws {
         Self(streams)
     }
 
-    /// A tensor of f32 whose elements are `draw`n in their order. Of several runs, the first axis is that of the runs.
+    /// A tensor of f32 whose elements are `draw`n in their order. Of several runs, `shape` has a first axis of runs, as
+    /// the tensors of a step have, or [`BuildContext::stacked`](crate::BuildContext::stacked) gives it.
     ///
     /// # Errors
     /// If the first axis has another length than the number of runs, or the device is out of memory.

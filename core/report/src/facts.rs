@@ -12,7 +12,7 @@ use crate::options::IntervalOver;
 use crate::setup::{ExternalCodes, Selection};
 use crate::sweep_report::{ReportedRun, SweepReport};
 use crate::wording::{self, joined, listed, point, short};
-use hashlab_store::counted;
+use hashlab_store::{STACKED, counted};
 
 const ENCODINGS: &str = "rows with a name in parentheses encode with the same trained states in several ways; the \
                          first, the method's own, selects epochs";
@@ -245,7 +245,11 @@ pub(crate) fn provenance(report: &SweepReport, key: &str) -> BTreeSet<String> {
 pub(crate) fn devices(layout: &Layout<'_>) -> Vec<String> {
     let devices = provenance(layout.report, "device");
     let mean = "mean over the finished seeds".to_owned();
-    if devices.is_empty() { vec![mean] } else { vec![format!("{mean}; device: {}", joined(devices))] }
+    let mut notes = if devices.is_empty() { vec![mean] } else { vec![format!("{mean}; device: {}", joined(devices))] };
+    if !provenance(layout.report, STACKED).is_empty() {
+        notes.push("of runs that were trained stacked: the run's share of the time, the memory of all".to_owned());
+    }
+    notes
 }
 
 /// A short form of what cells hold, for a caption.

@@ -69,7 +69,7 @@ pub use lock_setting::{LOCKS, check_locks};
 pub use name::Name;
 pub use record::{
     CodeStatistics, ENCODE_ITEM, EncodingResult, Neighbors, PRIMARY_METRIC, QueryResults, RunResult, SEARCH_QUERY,
-    SPLIT, Status, TaskQueries, TaskResult,
+    SPLIT, STACKED, Status, TaskQueries, TaskResult,
 };
 pub use remarks::Remarks;
 pub use run::RunDir;

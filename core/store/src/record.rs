@@ -13,6 +13,10 @@ pub const PRIMARY_METRIC: &str = "map_at_k";
 /// Key of the numbers of items by role in the provenance of a run.
 pub const SPLIT: &str = "split";
 
+/// Key of the number of runs that one process trained together, in the provenance of each. Its training time is a share
+/// of theirs, and its peak memory that of the process.
+pub const STACKED: &str = "stacked";
+
 /// Key, among the seconds of a run, of the time in which an item is encoded, in a batch with others: that of all items of
 /// all modalities, by their number.
 pub const ENCODE_ITEM: &str = "encode_item";

@@ -39,6 +39,11 @@ impl DeferredLosses {
         Ok(())
     }
 
+    /// Number of steps whose terms are unread.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether it is time to read them.
     pub(super) fn is_full(&self) -> bool {
         self.0.len() >= CAPACITY

@@ -221,13 +221,19 @@ impl<'a, 's> Trainer<'a, 's> {
             if ended || self.runs.is_empty() {
                 break;
             }
+            let (runs, unread) = (self.runs.len(), self.losses.len());
             let step = self.step(context.steps);
+            let computed = self.losses.len() > unread;
             // A failing step may be caused by an earlier one whose numbers were not read yet.
             if step.is_err() || self.losses.is_full() {
                 self.settle()?;
             }
             if self.runs.is_empty() {
                 break;
+            }
+            // A loss that could not be computed because of a run that is gone is computed again without it.
+            if step.is_err() && !computed && self.runs.len() < runs {
+                continue;
             }
             step?;
         }

@@ -1,9 +1,9 @@
 //! Building blocks of methods: initialized layers, norms, seeded dropout, straight-through gradients, soft sorting,
 //! memory per item, losses that several methods share.
 //!
-//! Runs of one shape may be computed together, stacked along a first axis of runs: layers, norms and losses take such
-//! tensors and compute the same values as for each run alone, on the CPU bit for bit. [`PerRun`] holds numbers that
-//! differ between the runs, [`sum_last`] and [`mean_last`] reduce to one number per run, and
+//! Runs of one shape may be computed together, stacked along a first axis of runs: all but [`attention`] and [`Memory`]
+//! take such tensors and compute the same values as for each run alone, on the CPU bit for bit. [`PerRun`] holds
+//! numbers that differ between the runs, [`sum_last`] and [`mean_last`] reduce to one number per run, and
 //! [`Stackable`](crate::Stackable) describes a method that trains so.
 
 mod linear;

@@ -12,8 +12,8 @@ use crate::{BuildContext, State};
 /// variable changes no other. Buffers are further tensors that training changes without gradients, such as running
 /// means.
 ///
-/// Where the context is that of stacked runs, every variable and buffer gets a first axis of runs, and each run starts
-/// as it starts alone.
+/// Where the context is that of stacked runs, variables and buffers get a first axis of runs, and each run starts as it
+/// starts alone; what [`Parameters::tensor`] copies must have that axis.
 #[derive(Clone, Default)]
 pub struct Parameters {
     vars: BTreeMap<String, Var>,

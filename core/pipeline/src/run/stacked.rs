@@ -3,7 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use hashlab_method::{AnyMethod, HashMethod, Trained};
 use hashlab_store::{RunConfig, SPLIT};
-use hashlab_train::{Fit, TrainConfig, TrainEnd, fit_stacked};
+use hashlab_train::{Fit, TrainConfig, fit_stacked};
 
 use crate::batches::{check_devices, check_dtype};
 use crate::config::section;
@@ -19,7 +19,7 @@ use super::{RunEnd, RunJob, finish, quiet};
 /// it does alone.
 ///
 /// # Errors
-/// If what the runs share cannot be prepared. What fails in one run is its own error.
+/// If the runs cannot be prepared. What fails in the training or the evaluation of one run is its own error.
 pub fn run_stacked(mut jobs: Vec<RunJob<'_>>) -> Result<Vec<Result<RunEnd>>> {
     let Some(first) = jobs.first().map(RunJob::setup) else { return Ok(Vec::new()) };
     let frozen = !finetunes(first.config)? && !has_tail(first.config)?;
@@ -66,16 +66,8 @@ pub fn run_stacked(mut jobs: Vec<RunJob<'_>>) -> Result<Vec<Result<RunEnd>>> {
     let ends = tracing::debug_span!("train").in_scope(|| fit_stacked(fits, &build));
 
     drop(data); // most of the memory
-    let runs = jobs.iter().zip(evaluators).zip(methods).zip(ends).enumerate();
-    let finish = |(index, (((job, evaluator), method), end))| {
-        let (job, method): (&RunJob<'_>, Box<dyn Trained>) = (job, method);
-        match end? {
-            // Its checkpoint is that of its last epoch.
-            TrainEnd::Done { .. } if index > 0 && job.observer.stopped() => Ok(RunEnd::Interrupted),
-            end => finish(job, evaluator, method.as_ref(), end),
-        }
-    };
-    Ok(runs.map(finish).collect())
+    let runs = jobs.iter().zip(evaluators).zip(methods).zip(ends);
+    Ok(runs.map(|(((job, evaluator), method), end)| finish(job, evaluator, method.as_ref(), end?)).collect())
 }
 
 fn trained(method: AnyMethod) -> Result<Box<dyn Trained>> {
