@@ -119,6 +119,26 @@ fn ctrl_c_leaves_a_checkpoint_of_every_run() {
     assert_eq!(Findings::of(&lab), Findings::of(&single));
 }
 
+/// As a sweep never orders it: runs of other shapes, of methods that are not stacked, the same run twice.
+#[test]
+fn a_worker_refuses_a_stack_of_other_shapes() {
+    let lab = Lab::with(GRID);
+    lab.ok(&["sweep", FILE, "--only", "itq"]);
+    lab.ok(&["exec", FILE, "--run", "cibhash", "--stack", "8"]);
+    let (itq, cibhash) = (lab.runs_of("itq"), lab.runs_of("cibhash"));
+    let id = |run: &RunDir| run.id().to_string();
+    let wider = cibhash.last().unwrap();
+    for (runs, expected) in [
+        ([&cibhash[0], wider], "are not of one shape"),
+        ([&itq[0], &itq[1]], "cannot be stacked"),
+        ([&cibhash[0], &cibhash[0]], "is named twice"),
+    ] {
+        let ended = lab.run(&["worker", "--stacked", &id(runs[0]), &id(runs[1])]);
+        assert_eq!(ended.code, Some(2), "{ended:#?}");
+        assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+    }
+}
+
 #[test]
 fn a_stack_of_none_is_refused() {
     let lab = Lab::with(GRID);

@@ -246,15 +246,14 @@ fn stacks(runs: Vec<Single<'_>>, most: usize) -> Vec<Vec<Single<'_>>> {
     stacks
 }
 
-/// The configuration without what may differ between stacked runs beside code length and seed; `None` if its runs are
-/// not stacked.
-fn stacked_shape(workspace: &Workspace, config: &RunConfig) -> Result<Option<String>> {
+/// The configuration without what may differ between stacked runs; `None` if runs like this are not stacked.
+pub(crate) fn stacked_shape(workspace: &Workspace, config: &RunConfig) -> Result<Option<String>> {
     const VARIED: [&str; 2] = ["learning_rate", "weight_decay"]; // of [train]
     let Some(varied) = workspace.registry.method(&config.method)?.varied() else { return Ok(None) };
     if finetunes(config)? || has_tail(config)? {
         return Ok(None);
     }
-    let mut shape = config.clone();
+    let mut shape = RunConfig { seed: 0, ..config.clone() };
     shape.params.retain(|key, _| !varied.contains(&key.as_str()));
     shape.train.retain(|key, _| !VARIED.contains(&key.as_str()));
     Ok(Some(canonical(&json!(shape))))

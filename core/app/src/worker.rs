@@ -19,7 +19,8 @@ use hashlab_store::{Claim, CodeProfile, QueryResults, RunConfig, RunDir, RunId, 
 use hashlab_train::{Checkpoint, SharedError};
 
 use crate::asha::Rungs;
-use crate::error::explained;
+use crate::error::{bad_input, explained};
+use crate::graph::stacked_shape;
 use crate::passing::passing;
 use crate::provenance::{peak_memory_mib, provenance};
 use crate::shown::shown_items;
@@ -137,6 +138,7 @@ impl Worker<'_> {
 
     /// Executes runs of one shape together, unless other processes do, or have.
     fn stacked(&self, device: &Device, dirs: &[RunDir]) -> Result<i32> {
+        self.check_stack(dirs)?;
         dirs.iter().for_each(|dir| self.stop.watch(dir.cancelled_path()));
         if self.stop.is_raised() {
             return Ok(self.stop.interrupted());
@@ -172,6 +174,28 @@ impl Worker<'_> {
             _ if code == worker::INTERRUPTED => Ok(self.stop.interrupted()),
             Some(error) => Err(error),
             None => Ok(code),
+        }
+    }
+
+    /// Refuses runs that cannot be trained together.
+    fn check_stack(&self, dirs: &[RunDir]) -> Result<()> {
+        let mut shapes = Vec::with_capacity(dirs.len());
+        for dir in dirs {
+            let Some(shape) = stacked_shape(self.workspace, &dir.config()?)? else {
+                let why = "its method or its encoder cannot be stacked";
+                return Err(bad_input(format!("run {} is not trained stacked: {why}", dir.id())));
+            };
+            shapes.push((dir.id(), shape));
+        }
+        let unlike = shapes.iter().find(|(_, shape)| *shape != shapes[0].1);
+        if let Some((id, _)) = unlike {
+            let message = format!("runs {} and {id} are not of one shape", shapes[0].0);
+            return Err(bad_input(format!("{message}\nhelp: without --stacked they run one after the other")));
+        }
+        let twice = (1..dirs.len()).find(|index| dirs[..*index].iter().any(|dir| dir.id() == dirs[*index].id()));
+        match twice {
+            Some(index) => Err(bad_input(format!("run {} is named twice", dirs[index].id()))),
+            None => Ok(()),
         }
     }
 
