@@ -307,8 +307,7 @@ impl Worker<'_> {
             });
             ends = ended.unwrap_or_else(|error| SharedError::of_each(error, count)).into_iter();
         }
-        let ended = |attempt: Attempt<'_>| attempt.ended(ends.next().context("a run without an end")??);
-        let mut ended = ended;
+        let mut ended = |attempt: Attempt<'_>| attempt.ended(ends.next().context("a run without an end")??);
         attempts.into_iter().map(|attempt| attempt.and_then(&mut ended)).collect()
     }
 

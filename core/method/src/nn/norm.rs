@@ -91,14 +91,13 @@ impl BatchNorm {
     /// If `x` has another number of columns or runs, or only one row.
     pub fn forward_train(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let n = x.dim(D::Minus2)? as f64;
-        let factors = [&self.weight, &self.bias].map(|var| var.flatten_all());
-        let [weight, bias] = factors;
+        let (weight, bias) = (self.weight.flatten_all()?, self.bias.flatten_all()?);
         // Runs beside each other: a column's moments depend on no other column.
         let (y, moments) = match x.rank() {
-            2 => batch_norm(x, [&weight?, &bias?], EPS, Activation::None)?,
+            2 => batch_norm(x, [&weight, &bias], EPS, Activation::None)?,
             _ => {
                 let beside = x.transpose(0, 1)?.contiguous()?;
-                let (y, moments) = batch_norm(&beside.flatten(1, 2)?, [&weight?, &bias?], EPS, Activation::None)?;
+                let (y, moments) = batch_norm(&beside.flatten(1, 2)?, [&weight, &bias], EPS, Activation::None)?;
                 (y.reshape(beside.shape())?.transpose(0, 1)?.contiguous()?, moments)
             }
         };
