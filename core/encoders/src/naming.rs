@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use crate::weights::Weights;
 
@@ -150,7 +150,7 @@ fn translated(weights: &Weights, known: &[&str], namings: &[Naming]) -> Result<W
     let mut tensors = BTreeMap::new();
     for (name, tensor) in weights.tensors() {
         // timm's files of CLIP have a bias of zeros where CLIP has none.
-        if name == "head.bias" && tensor.abs()?.sum_all()?.to_scalar::<f32>()? == 0.0 {
+        if name == "head.bias" && tensor.to_dtype(DType::F32)?.abs()?.sum_all()?.to_scalar::<f32>()? == 0.0 {
             continue;
         }
         match namings.iter().find_map(|naming| naming.translate(name)) {
@@ -172,7 +172,7 @@ fn join(tensors: &mut BTreeMap<String, Tensor>, [queries, others]: &[String; 2],
     for prefix in ["visual.trunk.", ""] {
         let [queries, others] = [queries, others].map(|name| format!("{prefix}{name}"));
         if let (Some(q), Some(kv)) = (tensors.get(&queries), tensors.get(&others)) {
-            let all = Tensor::cat(&[q, kv], 0)?;
+            let all = Tensor::cat(&[q.to_dtype(DType::F32)?, kv.to_dtype(DType::F32)?], 0)?;
             tensors.retain(|name, _| *name != queries && *name != others);
             tensors.insert(format!("vision_model.head.attention.in_proj_{part}"), all);
         }

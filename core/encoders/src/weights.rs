@@ -120,7 +120,7 @@ pub enum WeightsError {
     Tensor(#[from] candle_core::Error),
 }
 
-/// A weights file in memory, as f32.
+/// A weights file in memory, in the file's types; a network gets each tensor in f32 when it is built.
 #[derive(Clone)]
 pub struct Weights {
     tensors: BTreeMap<String, Tensor>,
@@ -160,8 +160,7 @@ impl Weights {
                 Dtype::F32 => DType::F32,
                 got => return Err(WeightsError::Type { name, got }),
             };
-            let tensor = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)?;
-            tensors.insert(name, tensor.to_dtype(DType::F32)?);
+            tensors.insert(name, Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)?);
         }
         Ok(Self { tensors: unwrapped(tensors), metadata, digest: blake3::hash(bytes).to_hex().to_string() })
     }
@@ -337,10 +336,8 @@ impl<'a> Reader<'a> {
         self.used.borrow_mut().insert(name.into());
         match self.weights.tensors.get(name) {
             // timm's dense layer, a convolution over the whole image.
-            Some(tensor) if of_timm.is_some() && is_flat(tensor.dims(), shape) => {
-                Ok(tensor.reshape(shape)?.to_device(self.place.device)?)
-            }
-            Some(tensor) if tensor.dims() == shape => Ok(tensor.to_device(self.place.device)?),
+            Some(tensor) if of_timm.is_some() && is_flat(tensor.dims(), shape) => self.placed(&tensor.reshape(shape)?),
+            Some(tensor) if tensor.dims() == shape => self.placed(tensor),
             Some(tensor) => {
                 Err(WeightsError::Shape { name: name.into(), expected: shape.into(), got: tensor.dims().into() })
             }
@@ -350,6 +347,11 @@ impl<'a> Reader<'a> {
             }
             None => Err(WeightsError::Missing { name: name.into(), expected: shape.into() }),
         }
+    }
+
+    /// Moves a tensor of the file to the network's device, in f32.
+    fn placed(&self, tensor: &Tensor) -> Result<Tensor, WeightsError> {
+        Ok(tensor.to_device(self.place.device)?.to_dtype(DType::F32)?)
     }
 
     /// Returns what the file's header says about padding, see [`Weights::padding`].

@@ -101,6 +101,26 @@ impl Packed {
         bias.resize(padded, 0.0);
         Self { panels, panel, bias, depth: taps * channels, out }
     }
+
+    /// Packs several matrices of `depth` by `out` without a bias, of which `weights(row, out)` gives an element each.
+    pub(super) fn together<const N: usize>(
+        arch: Arch,
+        [depth, out]: [usize; 2],
+        weights: impl Fn(usize, usize) -> [f32; N],
+    ) -> [Self; N] {
+        let panel = panel(arch.dispatch(Lanes));
+        let padded = out.next_multiple_of(panel / 2);
+        let mut all: [_; N] = std::array::from_fn(|_| Vec::with_capacity(depth * padded));
+        for start in (0..padded).step_by(panel) {
+            for row in 0..depth {
+                for o in start..(start + panel).min(padded) {
+                    let elements = if o < out { weights(row, o) } else { [0.0; N] };
+                    all.iter_mut().zip(elements).for_each(|(panels, element)| panels.push(element));
+                }
+            }
+        }
+        all.map(|panels| Self { panels, panel, bias: vec![0.0; padded], depth, out })
+    }
 }
 
 /// Convolves: the channels-last output.

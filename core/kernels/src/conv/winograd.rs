@@ -53,12 +53,9 @@ impl Filters {
 
     /// Transforms a PyTorch weight `(out, in, 3, 3)`.
     pub(super) fn new(w: &[f32], [out, channels]: [usize; 2], bias: &[f32]) -> Self {
-        let transformed: Vec<[f32; POINTS]> = w.as_chunks().0.iter().map(filter).collect();
-        let of_point = |point: usize| {
-            let weight = |_, channel: usize, o: usize| transformed[o * channels + channel][point];
-            Packed::new(arch(), [1, channels, out], &[], weight)
-        };
-        Self { points: (0..POINTS).map(of_point).collect(), bias: bias.to_vec(), channels }
+        let filters = w.as_chunks().0;
+        let points = Packed::together(arch(), [channels, out], |channel, o| filter(&filters[o * channels + channel]));
+        Self { points: points.into(), bias: bias.to_vec(), channels }
     }
 }
 
