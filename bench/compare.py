@@ -87,6 +87,12 @@ def forward_row(title, name, size, batch, gflop_per_image, target, threads):
     return Row(work, threads, ["forward", name, size, batch], peers, target, batch * gflop_per_image)
 
 
+def finetune_row(title, name, size, batch, gflop_per_image, target, threads):
+    peers = ways("finetune.py", name, size, batch, names=["nchw", "channels_last", "nchw+fused", "channels_last+fused"])
+    work = f"{title} fine-tuned, frozen norms, Adam, {size} px, batch {batch}"
+    return Row(work, threads, ["finetune", name, size, batch], peers, target, 3 * batch * gflop_per_image)
+
+
 def text_row(threads):
     gflop = 32 * 32 * 6 * 2 * (4 * 384**2 + 2 * 384 * 1536 + 2 * 32 * 384) / 1e9
     peers = ways("text.py", 32, 32, names=["eager", "fused", "jit", "fast_path"])
@@ -138,6 +144,7 @@ def rows():
     yield from (forward_row("MobileNetV2", "mobilenet_v2", 128, 32, 0.196, 0.5, t) for t in both)
     yield from (forward_row("ResNet-18", "resnet18", 64, 32, 0.296, 1.0, t) for t in both)
     yield from (forward_row("ResNet-18", "resnet18", 224, 32, 3.63, 1.0, t) for t in both)
+    yield from (finetune_row("ResNet-18", "resnet18", 64, 32, 0.296, 1.0, t) for t in both)
     yield from (forward_row("ResNet-50", "resnet50", 224, 8, 8.18, 1.0, t) for t in both)
     yield from (forward_row("VGG16", "vgg16", 224, 8, 30.9, 0.8, t) for t in both)
     yield from (text_row(t) for t in both)

@@ -1,6 +1,6 @@
 //! Serves one workload: for each number read from standard input, does the work that often and prints the seconds.
 //!
-//! As for `hashlab` itself, `RAYON_NUM_THREADS` says how many threads to work with; candle reads it too.
+//! As for `hashlab` itself, `RAYON_NUM_THREADS` says how many threads to work with.
 //!
 //! `bench/compare.py` starts this beside a Python program that does the same work and speaks the same protocol, and
 //! lets them take turns.
@@ -9,6 +9,7 @@
 mod augment;
 mod calibrate;
 mod conv;
+mod finetune;
 mod forward;
 mod head;
 mod matmul;
@@ -71,6 +72,15 @@ enum Command {
         size: usize,
         batch: usize,
         /// f32 or bf16
+        #[arg(long, default_value = "f32", value_parser = forward::compute)]
+        compute: ComputeDtype,
+    },
+    /// Training step of an image encoder with frozen batch norms
+    Finetune {
+        name: String,
+        size: usize,
+        batch: usize,
+        /// f32 or bf16, with weights and optimizer in f32
         #[arg(long, default_value = "f32", value_parser = forward::compute)]
         compute: ComputeDtype,
     },
@@ -137,6 +147,7 @@ impl Command {
 }
 
 fn main() -> Result<()> {
+    hashlab_kernels::threads::without_candles_pool();
     hashlab_kernels::keep_freed_memory();
     let Args { device: name, tf32, command } = Args::parse();
     let device = name.open()?;
@@ -158,6 +169,7 @@ fn main() -> Result<()> {
         Command::Forward { name, size, batch, compute } => {
             forward::work(&name, size, batch, Place { device: &device, dtype: compute.tensor_dtype() })?
         }
+        Command::Finetune { name, size, batch, compute } => finetune::work(&name, size, batch, compute, &device)?,
         Command::Text { texts, tokens } => text::work(texts, tokens, &device)?,
         Command::Augment { dir } => augment::work(&dir)?,
         Command::Photos { dir } => photos::work(&dir)?,

@@ -36,6 +36,7 @@ const BUILD: hashlab_app::Build = hashlab_app::Build {
 
 /// Runs the program with the arguments of the process.
 pub fn main(registry: Registry) -> ExitCode {
+    hashlab_kernels::threads::without_candles_pool();
     hashlab_kernels::keep_freed_memory();
     CompleteEnv::with_factory(|| completion::completing(Args::command(), registry)).complete();
     let args = variables::parsed(std::env::args_os()).unwrap_or_else(|error| exit::refused(&error));

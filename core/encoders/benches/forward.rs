@@ -18,6 +18,7 @@ mod formula;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
+    hashlab_kernels::threads::without_candles_pool();
     hashlab_kernels::keep_freed_memory();
     let mut numbers = Vec::new();
     let mut names = Vec::new();

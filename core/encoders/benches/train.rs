@@ -17,6 +17,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const STEPS: usize = 10;
 
 fn main() -> Result<()> {
+    hashlab_kernels::threads::without_candles_pool();
     hashlab_kernels::keep_freed_memory();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let name = arguments.first().map_or("convnet", String::as_str);

@@ -24,6 +24,7 @@ fn draw(shape: &[usize], scale: f64, name: &str) -> Result<Tensor> {
 }
 
 fn main() -> Result<()> {
+    hashlab_kernels::threads::without_candles_pool();
     hashlab_kernels::keep_freed_memory();
     let x = draw(&[BATCH, SIZES[0]], 1.0, "x")?;
     let params = [

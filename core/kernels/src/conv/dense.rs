@@ -4,12 +4,14 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
 
 use super::epilogue::Epilogue;
 use super::geometry::Geometry;
 use super::rows::{Rows, by_pixels, padded};
 use super::tiles::{self, Tiles};
 use crate::instructions::arch;
+use crate::{cpu, threads};
 
 /// Columns of a panel of packed weights, for vectors of `lanes`; the last panel may have half of them.
 fn panel(lanes: usize) -> usize {
@@ -48,20 +50,63 @@ pub(super) enum Weights {
 impl Weights {
     /// Packs a PyTorch weight `(out, in, kh, kw)` for the forward pass.
     pub(super) fn forward(w: &[f32], [out, channels, taps]: [usize; 3], bias: &[f32], reuse: Reuse) -> Self {
-        Self::new([taps, channels, out], bias, reuse, |tap, c, o| w[(o * channels + c) * taps + tap])
+        Self::new(Matrices { w, channel: taps, out: channels * taps }, [taps, channels, out], bias, reuse)
     }
 
     /// Packs it for the gradient of the input, which maps `out` channels to `in`.
     pub(super) fn transposed(w: &[f32], [out, channels, taps]: [usize; 3]) -> Self {
-        Self::new([taps, out, channels], &[], Reuse::Often, |tap, o, c| w[(o * channels + c) * taps + tap])
+        let matrices = Matrices { w, channel: channels * taps, out: taps };
+        Self::new(matrices, [taps, out, channels], &[], Reuse::Often)
     }
 
-    fn new(shape: [usize; 3], bias: &[f32], reuse: Reuse, weight: impl Fn(usize, usize, usize) -> f32) -> Self {
-        let [_, channels, out] = shape;
+    fn new(w: Matrices<'_>, shape: [usize; 3], bias: &[f32], reuse: Reuse) -> Self {
+        let [taps, channels, out] = shape;
         match reuse == Reuse::Often && Tiles::pay(channels, out) {
-            true => Self::Tiles(Tiles::new(shape, bias, weight)),
-            false => Self::Vectors(Packed::new(arch(), shape, bias, weight)),
+            true => Self::Tiles(Tiles::new(shape, bias, |tap, channel, o| w.taps(channel, o, taps)[tap])),
+            false => Self::Vectors(Packed::new(arch(), w, shape, bias)),
         }
+    }
+}
+
+/// A matrix `(channels, out)` per tap; the taps of a channel lie side by side.
+#[derive(Clone, Copy)]
+pub(super) struct Matrices<'a> {
+    pub(super) w: &'a [f32],
+    /// Elements from a channel to the next.
+    pub(super) channel: usize,
+    /// Elements from an output channel to the next.
+    pub(super) out: usize,
+}
+
+impl<'a> Matrices<'a> {
+    /// The taps of a channel and what follows them.
+    #[inline(always)]
+    fn taps(self, channel: usize, out: usize, len: usize) -> &'a [f32] {
+        &self.w[channel * self.channel + out * self.out..][..len]
+    }
+
+    /// Copies `count` channels from `first` on of the columns `range`, zeros for those that are not below `out`, in the
+    /// order in which they lie. Returns the numbers of elements from a channel and from a column to the next.
+    fn read(
+        self,
+        to: &mut Vec<f32>,
+        [first, count]: [usize; 2],
+        range: Range<usize>,
+        [taps, out]: [usize; 2],
+    ) -> [usize; 2] {
+        to.clear();
+        let (width, columns) = (range.len(), range.start..range.end.min(out));
+        if self.channel == taps {
+            columns.for_each(|o| to.extend_from_slice(self.taps(first, o, count * taps)));
+            to.resize(width * count * taps, 0.0);
+            return [taps, count * taps];
+        }
+        assert_eq!(self.out, taps, "channels or columns lie side by side");
+        for channel in 0..count {
+            to.extend_from_slice(self.taps(first + channel, range.start, columns.len() * taps));
+            to.resize((channel + 1) * width * taps, 0.0);
+        }
+        [width * taps, taps]
     }
 }
 
@@ -78,28 +123,41 @@ pub(super) struct Packed {
     out: usize,
 }
 
+/// Weights of a column that are packed at a time: those of 8 channels of 3×3 pixels.
+const PIECE: usize = 72;
+
 impl Packed {
-    /// Packs `taps` matrices of `channels` by `out`, given element by element as `weight(tap, channel, out)`.
-    pub(super) fn new(
-        arch: Arch,
-        [taps, channels, out]: [usize; 3],
-        bias: &[f32],
-        weight: impl Fn(usize, usize, usize) -> f32,
-    ) -> Self {
+    /// Packs `taps` matrices of `channels` by `out`, on the available threads.
+    pub(super) fn new(arch: Arch, w: Matrices<'_>, [taps, channels, out]: [usize; 3], bias: &[f32]) -> Self {
         let panel = panel(arch.dispatch(Lanes));
-        let padded = out.next_multiple_of(panel / 2);
-        let mut panels = Vec::with_capacity(taps * channels * padded);
-        for start in (0..padded).step_by(panel) {
-            let columns = start..(start + panel).min(padded);
-            for tap in 0..taps {
-                for channel in 0..channels {
-                    panels.extend(columns.clone().map(|o| if o < out { weight(tap, channel, o) } else { 0.0 }));
+        let (padded, depth) = (out.next_multiple_of(panel / 2), taps * channels);
+        // A few channels are read as they lie and written, turned, from the first-level cache.
+        let block = (PIECE / taps).clamp(1, channels.max(1));
+        let fill = |(index, to): (usize, &mut [MaybeUninit<f32>])| {
+            let (start, width) = (index * panel, to.len() / depth);
+            let mut piece = Vec::with_capacity(width * block * taps);
+            for first in (0..channels).step_by(block) {
+                let count = block.min(channels - first);
+                let steps = w.read(&mut piece, [first, count], start..start + width, [taps, out]);
+                for channel in 0..count {
+                    for tap in 0..taps {
+                        let row = &mut to[(tap * channels + first + channel) * width..][..width];
+                        let elements = piece[channel * steps[0] + tap..].iter().step_by(steps[1]);
+                        row.iter_mut().zip(elements).for_each(|(to, w)| _ = to.write(*w));
+                    }
                 }
             }
-        }
+        };
+        // SAFETY: the panels cover the buffer, and the rows of a panel the panel.
+        let panels = unsafe {
+            cpu::filled(depth * padded, |all| match threads::available() {
+                1 => all.chunks_mut(depth * panel).enumerate().for_each(fill),
+                _ => all.par_chunks_mut(depth * panel).enumerate().for_each(fill),
+            })
+        };
         let mut bias = bias.to_vec();
         bias.resize(padded, 0.0);
-        Self { panels, panel, bias, depth: taps * channels, out }
+        Self { panels, panel, bias, depth, out }
     }
 
     /// Packs several matrices of `depth` by `out` without a bias, of which `weights(row, out)` gives an element each.

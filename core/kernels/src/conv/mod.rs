@@ -83,10 +83,10 @@ mod tests {
             let fill = vec![0.0; channels];
             let rows = Rows::gather(&g, &x, &fill, 0..g.output_pixels());
             let weights = draw("w", out * channels * 9);
-            let weight = |tap: usize, c: usize, o: usize| weights[(o * channels + c) * 9 + tap];
+            let matrices = dense::Matrices { w: &weights, channel: 9, out: channels * 9 };
             let (bias, residual) = (draw("b", out), draw("r", g.output_pixels() * out));
             compare(g.output_pixels() * out, |arch, out_pixels| {
-                let weights = dense::Packed::new(arch, [9, channels, out], &bias, weight);
+                let weights = dense::Packed::new(arch, matrices, [9, channels, out], &bias);
                 arch.dispatch(dense::Product {
                     rows: &rows,
                     weights: &weights,

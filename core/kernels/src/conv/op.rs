@@ -1,12 +1,13 @@
 //! Convolutions in candle's graph.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::geometry::{Geometry, Window};
-use super::rows::Rows;
+use super::rows::{Rows, by_pixels};
 use super::{Activation, dense, depthwise, epilogue};
 use crate::accumulate::{broadcast_add, widen};
 use crate::backward::deposit;
@@ -161,7 +162,10 @@ impl CustomOp3 for Conv {
                         true => depthwise::weight_gradient(&g, x, dy, channels),
                         false => weight_gradient(&g, x, dy, channels, out),
                     };
-                    column_sums(sum, &gradient, gradient.len())
+                    match sum {
+                        Some(sum) => column_sums(Some(sum), &gradient, gradient.len()),
+                        None => gradient,
+                    }
                 })
             })?;
             if !x.track_op() {
@@ -197,15 +201,28 @@ fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], channels: usize, out: us
             _ => ranges.into_par_iter().map(alone).collect(),
         }
     };
-    let sum = column_sums(None, &sums.concat(), out * taps * channels);
-    let mut gradient = Vec::with_capacity(sum.len());
-    for filter in sum.chunks_exact(taps * channels) {
-        for channel in 0..channels {
-            gradient.extend((0..taps).map(|tap| filter[tap * channels + channel]));
-        }
-    }
-    gradient
+    in_pytorchs_order(&sums, [out, taps, channels])
 }
+
+/// Adds up matrices `(out, taps · channels)`, in their order, and returns the sum as `(out, channels · taps)`.
+fn in_pytorchs_order(terms: &[Vec<f32>], [out, taps, channels]: [usize; 3]) -> Vec<f32> {
+    let len = taps * channels;
+    let body = |filters: Range<usize>, to: &mut [MaybeUninit<f32>]| {
+        for (filter, to) in filters.zip(to.chunks_exact_mut(len)) {
+            let mut of_filter = terms.iter().map(|term| &term[filter * len..][..len]);
+            let mut sum = of_filter.next().expect("a term").to_vec();
+            of_filter.for_each(|term| sum.iter_mut().zip(term).for_each(|(sum, term)| *sum += term));
+            for (channel, to) in to.chunks_exact_mut(taps).enumerate() {
+                to.iter_mut().enumerate().for_each(|(tap, to)| _ = to.write(sum[tap * channels + channel]));
+            }
+        }
+    };
+    // SAFETY: a filter has `len` elements, `taps` for each channel.
+    unsafe { by_pixels(out, len, FILTERS, body) }
+}
+
+/// Filters of a weight that a thread adds up at a time.
+const FILTERS: usize = 8;
 
 /// Pixels whose windows are copied side by side for one matrix product.
 const CHUNK: usize = 512;
