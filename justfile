@@ -59,6 +59,12 @@ test-caps:
 cuda-build *ARGS:
     @scripts/cuda-build.sh {{ ARGS }}
 
+# Lints of the code for NVIDIA GPUs, with the same toolkit; needs no GPU
+cuda-check:
+    @bash -c 'source scripts/cuda-env.sh && \
+        cargo clippy --release --package hashlab --package hashlab-bench --features hashlab/cuda -- -D warnings && \
+        cargo clippy --release --package hashlab-kernels --features hashlab-kernels/cuda --tests -- -D warnings'
+
 # Pack programs, tests and checks for a machine with a GPU: target/gpu-check.tar.xz
 gpu-pack:
     @scripts/gpu-pack.sh

@@ -31,6 +31,7 @@ LIBRARIES = ["libcublas.so.13", "libcublasLt.so.13", "libcudart.so.13", "libcura
 LIMITS = [
     ("features agree with the processor", 30, True),
     ("golden values and conformance", 90, True),
+    ("kernels with cudnn", 60, False),
     ("heads", 45, True),
     ("networks", 200, True),
     ("one run out of memory fails alone", 25, True),
@@ -38,6 +39,8 @@ LIMITS = [
     ("a killed sweep goes on", 60, True),
     ("runs share the device", 40, True),
     ("stacked runs are like single ones", 40, True),
+    ("cudnn times", 90, False),
+    ("fine tuning", 90, False),
     ("batches", 40, False),
     ("grid", 150, False),
     ("stacked grid", 240, False),

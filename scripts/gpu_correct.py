@@ -97,6 +97,18 @@ class Checks:
             raise Failed(f"{passed} passed, {len(failed)} failed\n" + "\n".join(failed))
         return f"{passed} tests"
 
+    def kernels_with_cudnn(self, clock):
+        """The tests of the kernels and of training passes once more, with cuDNN's convolutions."""
+        if not self.gpu:
+            raise Skipped("cuDNN computes on a GPU alone")
+        env = dict(self.env, HASHLAB_TEST_DEVICE=self.device, HASHLAB_CUDNN="on", CARGO_MANIFEST_DIR=str(self.pack))
+        skip = [argument for name in NOT_HERE for argument in ("--skip", name)]
+        for name in ["kernels-device", "encoders-training", "encoders-torchvision"]:
+            done = clock.run([self.pack / "tests" / name, "--test-threads=1", *skip], env=env, cwd=self.pack)
+            if done.returncode != 0:
+                raise Failed(f"{name}: {done.stdout[-600:]}")
+        return ""
+
     def features_agree_with_the_processor(self, clock):
         experiment = self.write("features.toml", SWEEP.format(epochs=1))
         found = {}

@@ -39,9 +39,9 @@ class Times:
         self.pack, self.device, self.env, self.work = pack, device, env, work
         self.gpu, self.started = device != "cpu", []
 
-    def ours(self, *workload, off=""):
+    def ours(self, *workload, off="", cudnn="off"):
         command = [self.pack / "bin" / "hashlab-bench", *workload, "--device", self.device]
-        return self.start(command, dict(self.env, HASHLAB_CUDA_OFF=off))
+        return self.start(command, dict(self.env, HASHLAB_CUDA_OFF=off, HASHLAB_CUDNN=cudnn))
 
     def peer(self, script, *arguments):
         return self.start([sys.executable, self.pack / "peers" / script, CORES, *arguments, self.device], self.env)
@@ -106,6 +106,42 @@ class Times:
             yield f"resnet50 bf16, {size} px, batch {batch}, before", taken, "ms", remark
         if missing:
             raise Failed(f"no time of {', '.join(missing)}")
+
+    def cudnn_times(self, clock):
+        """The same networks with cuDNN's convolutions, beside ours without; those that have large windows."""
+        size, batch = (224, 128) if self.gpu else (32, 2)
+        types = {"bf16": ["--compute", "bf16"], "tf32": ["--tf32"], "f32": []}
+        for kind in types if self.gpu else ["f32"]:
+            for name in ["vgg16", "resnet50"] if self.gpu else ["resnet18"]:
+                workload = ["forward", name, size, batch, *types[kind]]
+                yield from self.with_and_without_cudnn(clock, f"{name} {kind}, {size} px, batch {batch}", workload)
+
+    def with_and_without_cudnn(self, clock, title, workload):
+        sides = {way: self.ours(*workload, cudnn=way) for way in (["off", "on"] if self.gpu else ["off"])}
+        found = {}
+        for way, side in sides.items():
+            found[way], remark = milliseconds(side, clock)
+            yield f"{title}, cuDNN {way}", found[way], "ms", remark
+        if math.isnan(found["off"]):
+            raise Failed(f"no time of {title}")
+        if "on" in found:
+            yield f"{title}, cuDNN on ÷ off", found["on"] / found["off"], "", ""
+
+    def fine_tuning(self, clock):
+        """Training steps of whole networks with frozen norms, beside PyTorch's with automatic mixed precision."""
+        size, batch = (224, 128) if self.gpu else (32, 2)
+        for name in ["resnet18", "resnet50"] if self.gpu else ["resnet18"]:
+            title = f"{name} fine-tuned, {'bf16' if self.gpu else 'f32'}, {size} px, batch {batch}"
+            kind = ["--compute", "bf16"] if self.gpu else []
+            way = "channels_last+autocast+fused" if self.gpu else "nchw"
+            found = {}
+            for row in self.with_and_without_cudnn(clock, title, ["finetune", name, size, batch, *kind]):
+                found[row[0]] = row[1]
+                yield row
+            theirs, remark = milliseconds(self.peer("finetune.py", name, size, batch, way), clock)
+            yield f"{title}, PyTorch", theirs, "ms", remark
+            best = min(time for row, time in found.items() if "÷" not in row and not math.isnan(time))
+            yield f"{title}, ours ÷ PyTorch", best / theirs, "", "at most 1.5"
 
     def batches(self, clock):
         """Images per second of the networks that extraction runs, by the number that goes through together."""

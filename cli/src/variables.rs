@@ -16,12 +16,13 @@ use crate::args::Args;
 const OURS: &str = "HASHLAB_";
 
 /// Variables that stand for no flag.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 11] = [
     DATA_VARIABLE,
     "HASHLAB_LOCKS",
     "HASHLAB_LOG",
     "HASHLAB_CPU",
     "HASHLAB_CUDA_OFF",
+    "HASHLAB_CUDNN",
     "HASHLAB_GOLDEN",
     "HASHLAB_TEST_DEVICE",
     "HASHLAB_PACK_FEATURES",

@@ -2,8 +2,9 @@
 
 use candle_core::{Result, Tensor, Var};
 use hashlab_kernels::conv::{
-    Activation, FrozenConv, Moments, Window, add, batch_norm, conv2d, depthwise_conv2d, fixed_norm,
+    Activation, FrozenConv, Moments, Window, add, batch_norm, conv2d, conv2d_norm, depthwise_conv2d, fixed_norm,
 };
+use hashlab_kernels::transformer::{Gelu, gelu};
 use hashlab_kernels::{linear, linear_relu, widen};
 
 use crate::Draws;
@@ -114,6 +115,11 @@ impl Convolution {
             Then::Nothing => convolve(x, &weight, &zeros()?, window, activation),
             Then::Bias(bias) => convolve(x, &weight, &pass.value(bias), window, activation),
             Then::Constant(bias) => convolve(x, &weight, &bias.as_detached_tensor(), window, activation),
+            Then::Norm(norm) if !norm.moves(pass) && matches!(self.sums, Sums::Dense) => {
+                let ([weight_of, bias], moments) = norm.constants();
+                let norm = (&moments, [&weight_of, &bias], BatchNorm::EPS);
+                conv2d_norm(x, &weight, norm, window, activation)
+            }
             Then::Norm(norm) => {
                 norm.forward(&convolve(x, &weight, &zeros()?, window, Activation::None)?, activation, pass)
             }
@@ -136,15 +142,26 @@ impl BatchNorm {
     pub(crate) const EPS: f64 = 1e-5;
     const MOMENTUM: f64 = 0.1;
 
+    /// Whether this pass normalizes by the batch's own statistics.
+    fn moves(&self, pass: &Pass<'_>) -> bool {
+        self.of_batch && pass.0.is_some()
+    }
+
+    /// Weight and bias, and the running statistics, without gradients.
+    fn constants(&self) -> ([Tensor; 2], Moments) {
+        let [weight, bias, mean, variance] =
+            [&self.weight, &self.bias, &self.mean, &self.variance].map(|var| var.as_detached_tensor());
+        ([weight, bias], Moments { mean, variance })
+    }
+
     fn forward(&self, x: &Tensor, activation: Activation, pass: &Pass<'_>) -> Result<Tensor> {
-        if self.of_batch && pass.0.is_some() {
+        if self.moves(pass) {
             let (y, moments) = batch_norm(x, [&self.weight, &self.bias], Self::EPS, activation)?;
             self.update(&moments, x.elem_count() / self.mean.elem_count())?;
             return Ok(y);
         }
-        let [weight, bias, mean, variance] =
-            [&self.weight, &self.bias, &self.mean, &self.variance].map(|var| var.as_detached_tensor());
-        fixed_norm(x, &Moments { mean, variance }, [&weight, &bias], Self::EPS, activation)
+        let ([weight, bias], moments) = self.constants();
+        fixed_norm(x, &moments, [&weight, &bias], Self::EPS, activation)
     }
 
     /// Moves the running statistics towards those of a batch of `count` values per channel.
@@ -207,6 +224,14 @@ impl Affine {
                 // The gradient of the factor is a sum over all tokens.
                 widen(&y)?.broadcast_mul(&widen(&pass.value(scale))?)?.to_dtype(y.dtype())
             }
+        }
+    }
+
+    /// The same with a GELU behind it.
+    pub(crate) fn forward_gelu(&self, x: &Tensor, form: Gelu, pass: &Pass<'_>) -> Result<Tensor> {
+        match self {
+            Self::Frozen(conv) => rows(&conv.forward_gelu(&pixels(x)?, form)?),
+            Self::Trainable { .. } => gelu(&self.forward(x, pass)?, form),
         }
     }
 

@@ -3,7 +3,7 @@
 //! Tokens are rows `(tokens, dim)`, sequence after sequence.
 
 use candle_core::{Result, Tensor, Var};
-use hashlab_kernels::transformer::{Gelu, attention, causal_attention, gelu, layer_norm};
+use hashlab_kernels::transformer::{Gelu, attention, causal_attention, layer_norm};
 
 use crate::layers::{Affine, Pass};
 use crate::source::{AffinePlan, Draw, Source};
@@ -150,7 +150,7 @@ impl Mlp {
 
     /// Maps `(tokens, dim)` to `(tokens, hidden)`: the module without its last layer.
     pub(crate) fn hidden(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        gelu(&self.layers[0].forward(x, pass)?, self.activation)
+        self.layers[0].forward_gelu(x, self.activation, pass)
     }
 }
 

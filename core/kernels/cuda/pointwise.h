@@ -10,81 +10,150 @@ DEVICE void each_of(unsigned count, F f) {
     for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step) f(i);
 }
 
-DEVICE float gelu(float x) { return 0.5f * x * (1.0f + erff(x * 0.70710678f)); }
-
-template <class T>
-DEVICE void gelu(const T* x, T* y, unsigned len) {
-    const int V = Pack<T>::LEN;
-    unsigned packs = aligned(x) && aligned(y) ? len / V : 0;
-    each_of(packs, [=](unsigned i) {
-        Pack<T> pack = load(x + (long long)i * V);
-#pragma unroll
-        for (int j = 0; j < V; j++) put(pack.at[j], gelu(widen(pack.at[j])));
-        store(y + (long long)i * V, pack);
-    });
-    each_of(len - packs * V, [=](unsigned i) { put(y[packs * V + i], gelu(widen(x[packs * V + i]))); });
+// The forms of `transformer::Gelu`, in its order: exact, by tanh, by the logistic function.
+DEVICE float gelu(float x, unsigned form) {
+    if (form == 0) return 0.5f * x * (1.0f + erff(x * 0.70710678f));
+    if (form == 1) return 0.5f * x * (1.0f + tanhf(0.79788456f * x * (1.0f + 0.044715f * x * x)));
+    return x / (1.0f + expf(-1.702f * x));
 }
 
-// Adds a bias to every row of `y`, and a residual to all of it, if they are not null, and clamps the sum.
+// The Gaussian error linear unit of `x` and a bias that is added to every row, if it is not null; `y` may be `x`.
 template <class T>
-DEVICE void finish(T* y, const T* bias, const T* residual, unsigned rows, unsigned cols, float low, float high) {
+DEVICE void gelu(const T* x, T* y, const T* bias, unsigned rows, unsigned cols, unsigned form) {
     const int V = Pack<T>::LEN;
-    if (cols % V == 0 && aligned(y) && aligned(bias) && aligned(residual)) {
+    if (cols % V == 0 && aligned(x) && aligned(y) && aligned(bias)) {
         unsigned width = cols / V;
         each_of(rows * width, [=](unsigned i) {
-            Pack<T> sum = load(y + (long long)i * V), b, r;
+            Pack<T> pack = load(x + (long long)i * V), b;
+            if (bias) b = load(bias + i % width * V);
+#pragma unroll
+            for (int j = 0; j < V; j++)
+                put(pack.at[j], gelu(widen(pack.at[j]) + (bias ? widen(b.at[j]) : 0.0f), form));
+            store(y + (long long)i * V, pack);
+        });
+        return;
+    }
+    each_of(rows * cols, [=](unsigned i) {
+        put(y[i], gelu(widen(x[i]) + (bias ? widen(bias[i % cols]) : 0.0f), form));
+    });
+}
+
+// Adds a bias to every row of `x`, and a residual to all of it, if they are not null, and clamps the sum; `y` may be `x`.
+template <class T>
+DEVICE void finish(const T* x, T* y, const T* bias, const T* residual, unsigned rows, unsigned cols, float low,
+                   float high) {
+    const int V = Pack<T>::LEN;
+    if (cols % V == 0 && aligned(x) && aligned(y) && aligned(bias) && aligned(residual)) {
+        unsigned width = cols / V;
+        each_of(rows * width, [=](unsigned i) {
+            Pack<T> sum = load(x + (long long)i * V), b, r;
             if (bias) b = load(bias + i % width * V);
             if (residual) r = load(residual + (long long)i * V);
 #pragma unroll
             for (int j = 0; j < V; j++) {
-                float x = widen(sum.at[j]);
-                if (bias) x += widen(b.at[j]);
-                if (residual) x += widen(r.at[j]);
-                put(sum.at[j], clamp(x, low, high));
+                float value = widen(sum.at[j]);
+                if (bias) value += widen(b.at[j]);
+                if (residual) value += widen(r.at[j]);
+                put(sum.at[j], clamp(value, low, high));
             }
             store(y + (long long)i * V, sum);
         });
         return;
     }
     each_of(rows * cols, [=](unsigned i) {
-        float x = widen(y[i]);
-        if (bias) x += widen(bias[i % cols]);
-        if (residual) x += widen(residual[i]);
-        put(y[i], clamp(x, low, high));
+        float value = widen(x[i]);
+        if (bias) value += widen(bias[i % cols]);
+        if (residual) value += widen(residual[i]);
+        put(y[i], clamp(value, low, high));
     });
 }
 
-// The gradient before an activation that clamps, whose value is `y`: 0 where that was clamped.
-KERNEL before_f32(const float* y, const float* dy, float* dx, unsigned len, float low, float high) {
-    each_of(len, [=](unsigned i) { dx[i] = y[i] <= low || y[i] >= high ? 0.0f : dy[i]; });
-}
-EXPORT(before_f32)
+// A norm over the channels whose moments are constants; `weight` is null for none.
+struct Norm {
+    const float *mean, *variance, *weight, *bias;
+    float eps;
+};
 
-// Sums of the columns of a matrix: 8 warps of a block take 32 columns, each warp every eighth row.
-KERNEL column_sums_f32(const float* x, float* sums, unsigned rows, unsigned cols) {
+DEVICE float scale(const Norm& norm, unsigned channel) {
+    return norm.weight[channel] / sqrtf(norm.variance[channel] + norm.eps);
+}
+
+DEVICE float normed(const Norm& norm, unsigned channel, float x) {
+    return (x - norm.mean[channel]) * scale(norm, channel) + norm.bias[channel];
+}
+
+// Normalizes every row of `y` and clamps it.
+template <class T>
+DEVICE void norm(T* y, const Norm& of, unsigned rows, unsigned cols, float low, float high) {
+    const int V = Pack<T>::LEN;
+    if (cols % V == 0 && aligned(y)) {
+        unsigned width = cols / V;
+        each_of(rows * width, [=](unsigned i) {
+            Pack<T> pack = load(y + (long long)i * V);
+#pragma unroll
+            for (int j = 0; j < V; j++)
+                put(pack.at[j], clamp(normed(of, i % width * V + j, widen(pack.at[j])), low, high));
+            store(y + (long long)i * V, pack);
+        });
+        return;
+    }
+    each_of(rows * cols, [=](unsigned i) { put(y[i], clamp(normed(of, i % cols, widen(y[i])), low, high)); });
+}
+
+// The gradient before an activation that clamps, whose value is `y`: 0 where that was clamped; and before the norm that
+// the activation follows, if there is one.
+template <class T>
+DEVICE void before(const T* y, const T* dy, T* dx, const Norm& norm, unsigned rows, unsigned cols, float low,
+                   float high) {
+    each_of(rows * cols, [=](unsigned i) {
+        float value = widen(y[i]), gradient = value <= low || value >= high ? 0.0f : widen(dy[i]);
+        put(dx[i], norm.weight ? gradient * scale(norm, i % cols) : gradient);
+    });
+}
+
+// Sums of the columns of a matrix in f32: the blocks of a row of the grid sum a part of the rows, to a row of `sums`. 8
+// warps of a block take 32 columns, each warp every eighth row.
+template <class T>
+DEVICE void column_sums(const T* x, float* sums, unsigned rows, unsigned cols) {
     const int WARPS = 8;
     __shared__ float parts[WARPS][WARP];
     int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     unsigned column = blockIdx.x * WARP + lane;
+    unsigned part = (rows + gridDim.y - 1) / gridDim.y, first = blockIdx.y * part;
+    unsigned end = first + part < rows ? first + part : rows;
     float sum = 0.0f;
     if (column < cols)
-        for (unsigned row = warp; row < rows; row += WARPS) sum += x[(long long)row * cols + column];
+        for (unsigned row = first + warp; row < end; row += WARPS) sum += widen(x[(long long)row * cols + column]);
     parts[warp][lane] = sum;
     __syncthreads();
     if (warp == 0 && column < cols) {
         for (int i = 1; i < WARPS; i++) sum += parts[i][lane];
-        sums[column] = sum;
+        sums[(long long)blockIdx.y * cols + column] = sum;
     }
 }
-EXPORT(column_sums_f32)
 
-#define POINTWISE(name, T)                                                                                        \
-    KERNEL gelu_##name(const T* x, T* y, unsigned len) { gelu(x, y, len); }                                      \
-    EXPORT(gelu_##name)                                                                                           \
-    KERNEL finish_##name(T* y, const T* bias, const T* residual, unsigned rows, unsigned cols, float low,             \
-                         float high) {                                                                            \
-        finish(y, bias, residual, rows, cols, low, high);                                                         \
-    }                                                                                                             \
-    EXPORT(finish_##name)
+#define POINTWISE(name, T)                                                                                            \
+    KERNEL gelu_##name(const T* x, T* y, const T* bias, unsigned rows, unsigned cols, unsigned form) {                \
+        gelu(x, y, bias, rows, cols, form);                                                                           \
+    }                                                                                                                 \
+    EXPORT(gelu_##name)                                                                                               \
+    KERNEL finish_##name(const T* x, T* y, const T* bias, const T* residual, unsigned rows, unsigned cols, float low, \
+                         float high) {                                                                                \
+        finish(x, y, bias, residual, rows, cols, low, high);                                                          \
+    }                                                                                                                 \
+    EXPORT(finish_##name)                                                                                             \
+    KERNEL norm_##name(T* y, Norm of, unsigned rows, unsigned cols, float low, float high) {                          \
+        norm(y, of, rows, cols, low, high);                                                                           \
+    }                                                                                                                 \
+    EXPORT(norm_##name)                                                                                               \
+    KERNEL before_##name(const T* y, const T* dy, T* dx, Norm of, unsigned rows, unsigned cols, float low,            \
+                         float high) {                                                                                \
+        before(y, dy, dx, of, rows, cols, low, high);                                                              \
+    }                                                                                                                 \
+    EXPORT(before_##name)                                                                                             \
+    KERNEL column_sums_##name(const T* x, float* sums, unsigned rows, unsigned cols) {                                \
+        column_sums(x, sums, rows, cols);                                                                             \
+    }                                                                                                                 \
+    EXPORT(column_sums_##name)
 POINTWISE(f32, float)
 POINTWISE(bf16, bf16)

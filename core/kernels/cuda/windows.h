@@ -31,25 +31,29 @@ DEVICE const T* under(const Geometry& g, const T* x, const Corner& corner, int k
     return x + (((long long)corner.image * g.h + row) * g.w + col) * g.c;
 }
 
-// Copies the windows of `pixels` output pixels from number `first` on side by side, `(pixels, kernel_h, kernel_w, c)`,
-// each followed by zeros up to `stride` elements. A warp copies a window.
+// The first channel of the output pixel whose window has the input pixel (y, x) under a tap, or null if there is none.
 template <class T>
-DEVICE void gather(const Geometry& g, const T* x, T* columns, unsigned first, unsigned pixels,
-                   unsigned stride) {
+DEVICE const T* over(const Geometry& g, const T* out, unsigned image, int y, int x, int ky, int kx) {
+    int row = y + g.top - ky, col = x + g.left - kx;
+    if (row < 0 || col < 0 || row % g.stride || col % g.stride) return nullptr;
+    row /= g.stride, col /= g.stride;
+    if (row >= g.out_h || col >= g.out_w) return nullptr;
+    return out + (((long long)image * g.out_h + row) * g.out_w + col) * g.c;
+}
+
+// Copies `c` channels from find(tap) for every tap side by side, zeros where that is null, followed by zeros up to
+// `stride` elements; by a warp. With `packs`, all addresses begin packs and there are no elements to fill up.
+template <class T, class Find>
+DEVICE void side_by_side(const Geometry& g, T* to, unsigned stride, bool packs, Find find) {
     const int V = Pack<T>::LEN;
-    unsigned pixel = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP;
-    if (pixel >= pixels) return;
-    unsigned lane = threadIdx.x % WARP, window = g.kernel_h * g.kernel_w * g.c;
-    Corner at = corner(g, first + pixel);
-    T* to = columns + (long long)pixel * stride;
-    if (g.c % V == 0 && stride == window && aligned(x) && aligned(columns)) {
+    unsigned lane = threadIdx.x % WARP, len = g.kernel_h * g.kernel_w * g.c;
+    if (packs) {
         unsigned width = g.c / V;
-        for (unsigned i = lane; i < window / V; i += WARP) {
-            unsigned tap = i / width, channel = i % width * V;
-            const T* from = under(g, x, at, tap / g.kernel_w, tap % g.kernel_w);
+        for (unsigned i = lane; i < len / V; i += WARP) {
+            const T* from = find(i / width);
             Pack<T> pack;
             if (from) {
-                pack = load(from + channel);
+                pack = load(from + i % width * V);
             } else {
 #pragma unroll
                 for (int j = 0; j < V; j++) put(pack.at[j], 0.0f);
@@ -59,10 +63,38 @@ DEVICE void gather(const Geometry& g, const T* x, T* columns, unsigned first, un
         return;
     }
     for (unsigned i = lane; i < stride; i += WARP) {
-        unsigned tap = i / g.c, channel = i % g.c;
-        const T* from = i < window ? under(g, x, at, tap / g.kernel_w, tap % g.kernel_w) : nullptr;
-        if (from) to[i] = from[channel]; else put(to[i], 0.0f);
+        const T* from = i < len ? find(i / g.c) : nullptr;
+        if (from) to[i] = from[i % g.c]; else put(to[i], 0.0f);
     }
+}
+
+template <class T>
+DEVICE bool in_packs(const Geometry& g, const T* from, const T* columns, unsigned stride) {
+    bool filled = stride == unsigned(g.kernel_h * g.kernel_w * g.c);
+    return g.c % Pack<T>::LEN == 0 && filled && aligned(from) && aligned(columns);
+}
+
+// Copies the windows of `pixels` output pixels from number `first` on side by side, `(pixels, kernel_h, kernel_w, c)`,
+// each followed by zeros up to `stride` elements. A warp copies a window.
+template <class T>
+DEVICE void gather(const Geometry& g, const T* x, T* columns, unsigned first, unsigned pixels, unsigned stride) {
+    unsigned pixel = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP;
+    if (pixel >= pixels) return;
+    Corner at = corner(g, first + pixel);
+    side_by_side(g, columns + (long long)pixel * stride, stride, in_packs(g, x, columns, stride),
+                 [&](unsigned tap) { return under(g, x, at, tap / g.kernel_w, tap % g.kernel_w); });
+}
+
+// The same for input pixels: those output pixels of `out` side by side whose windows have the input pixel under a tap.
+// `c` is the number of channels of the output here.
+template <class T>
+DEVICE void spread(const Geometry& g, const T* out, T* columns, unsigned first, unsigned pixels, unsigned stride) {
+    unsigned index = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP;
+    if (index >= pixels) return;
+    unsigned pixel = first + index, row = pixel / g.w;
+    side_by_side(g, columns + (long long)index * stride, stride, in_packs(g, out, columns, stride), [&](unsigned tap) {
+        return over(g, out, row / g.h, row % g.h, pixel % g.w, tap / g.kernel_w, tap % g.kernel_w);
+    });
 }
 
 // Calls step(window, tap, lane) for all taps within the image and then end() on V channels of an output pixel.
@@ -168,6 +200,10 @@ DEVICE void mean_pixels(const T* x, T* y, int pixels, int c) {
         gather(g, x, columns, first, pixels, stride);                                                               \
     }                                                                                                               \
     EXPORT(gather_##name)                                                                                           \
+    KERNEL spread_##name(Geometry g, const T* out, T* columns, unsigned first, unsigned pixels, unsigned stride) {  \
+        spread(g, out, columns, first, pixels, stride);                                                             \
+    }                                                                                                               \
+    EXPORT(spread_##name)                                                                                           \
     KERNEL depthwise_##name(Geometry g, const T* x, const T* weight, const T* bias, T* y, unsigned pixels,          \
                             float low, float high) {                                                                \
         depthwise<Pack<T>::LEN>(g, x, weight, bias, y, pixels, low, high);                                          \

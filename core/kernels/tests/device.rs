@@ -7,7 +7,8 @@ mod common;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use common::{close, draw, values};
 use hashlab_kernels::conv::{
-    Activation, FrozenConv, Padding, Window, conv2d, depthwise_conv2d, global_avg_pool, max_pool2d,
+    Activation, FrozenConv, Moments, Padding, Window, add, conv2d, conv2d_norm, depthwise_conv2d, global_avg_pool,
+    max_pool2d,
 };
 use hashlab_kernels::device::{Staging, for_tests};
 use hashlab_kernels::loss::{bernoulli_kl, nt_xent};
@@ -208,10 +209,64 @@ fn convolutions_that_are_frozen() {
                 let [x, w, b] = inputs.each_ref().map(|t| on_device(t, dtype));
                 let conv = FrozenConv::dense(&w, &b, window, activation).unwrap();
                 close(&back(&conv.forward(&x).unwrap()), &expected, tolerance);
+                for form in [Gelu::Exact, Gelu::Tanh, Gelu::Quick] {
+                    let activated = conv.forward_gelu(&x, form).unwrap();
+                    close(&back(&activated), &gelu(&expected, form).unwrap(), tolerance);
+                }
                 let added = conv.forward_add(&x, &on_device(&residual, dtype)).unwrap();
                 close(&back(&added), &with_residual, tolerance);
             }
         }
+    }
+}
+
+#[test]
+fn convolutions_and_their_gradients() {
+    for (image, weight, window) in convolutions() {
+        let channels = &weight[..1];
+        let inputs = [exact("x", &image), exact("w", &weight), exact("b", channels)];
+        for activation in [Activation::None, Activation::Relu] {
+            check_trained(&inputs, |t| conv2d(&t[0], &t[1], &t[2], window, activation));
+        }
+        // Moments, weight and bias of a norm that are constants, of the type and on the device of what they follow.
+        let positive = (exact("variance", channels).sqr().unwrap() + 0.5).unwrap();
+        let constants = [exact("mean", channels), positive, exact("scale", channels), exact("shift", channels)];
+        check_trained(&inputs[..2], |t| {
+            let [mean, variance, scale, shift] = constants
+                .each_ref()
+                .map(|c| if t[0].dtype() == DType::F64 { c.clone() } else { on_device(c, DType::F32) });
+            let norm = (&Moments { mean, variance }, [&scale, &shift], 1e-5);
+            conv2d_norm(&t[0], &t[1], norm, window, Activation::Relu)
+        });
+    }
+}
+
+#[test]
+fn sums_of_images_and_their_gradients() {
+    for shape in [[2, 5, 3, 16], [1, 4, 4, 7]] {
+        let inputs = [exact("a", &shape), exact("b", &shape)];
+        for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+            check_trained(&inputs, |t| add(&t[0], &t[1], activation));
+        }
+    }
+}
+
+#[test]
+fn gradients_in_bf16() {
+    let window = Window { stride: 2, padding: Padding::Symmetric(1) };
+    let inputs = [exact("x", &[2, 11, 9, 16]), exact("w", &[24, 16, 3, 3]), exact("b", &[24])];
+    let run = |inputs: Vec<Tensor>| {
+        let vars: Vec<Var> = inputs.iter().map(|x| Var::from_tensor(x).unwrap()).collect();
+        let y = conv2d(&vars[0], &vars[1], &vars[2], window, Activation::Relu).unwrap();
+        let loss = y.to_dtype(DType::F32).unwrap().sum_all().unwrap();
+        let grads = backward(&loss).unwrap();
+        vars.iter().map(|var| back(grads.get(var).unwrap())).collect::<Vec<_>>()
+    };
+    let expected = run(inputs.to_vec());
+    let found = run(inputs.iter().map(|x| on_device(x, DType::BF16)).collect());
+    for (found, expected) in found.iter().zip(&expected) {
+        let scale = values(expected).into_iter().fold(1e-6f64, |largest, x| largest.max(x.abs()));
+        close(&(found / scale).unwrap(), &(expected / scale).unwrap(), 2e-2);
     }
 }
 

@@ -11,6 +11,7 @@ use super::op::Conv;
 use super::winograd::Filters;
 use super::{Activation, dense, depthwise, winograd};
 use crate::cpu;
+use crate::transformer::{Gelu, gelu};
 
 /// A convolution whose weights were packed once; it is not differentiable.
 pub struct FrozenConv {
@@ -110,6 +111,18 @@ impl FrozenConv {
         }
     }
 
+    /// Convolves `x` and applies a GELU, on a GPU in the same pass over memory.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn forward_gelu(&self, x: &Tensor, form: Gelu) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if matches!(self.weights, Weights::Gpu(_)) && !self.conv.depthwise && self.conv.activation == Activation::None {
+            return x.contiguous()?.apply_op1_no_bwd(&WithGelu(self, form));
+        }
+        gelu(&self.forward(x)?, form)
+    }
+
     /// Convolves on the CPU; `residual` is as long as the result.
     fn packed(
         &self,
@@ -147,7 +160,12 @@ type OnGpu<'a> = (&'a CudaStorage, &'a Layout);
 #[cfg(feature = "cuda")]
 impl FrozenConv {
     /// Convolves on a GPU; `residual` is as long as the result.
-    fn packed_on_gpu(&self, (x, layout): OnGpu<'_>, residual: Option<OnGpu<'_>>) -> Result<(CudaStorage, Shape)> {
+    fn packed_on_gpu(
+        &self,
+        (x, layout): OnGpu<'_>,
+        residual: Option<OnGpu<'_>>,
+        gelu: Option<Gelu>,
+    ) -> Result<(CudaStorage, Shape)> {
         let Weights::Gpu(packed) = &self.weights else { bail!("a GPU's kernel met weights of another device") };
         let [out, ..] = self.shape;
         let g = self.conv.geometry(layout.dims(), &self.shape, &[out])?;
@@ -155,8 +173,27 @@ impl FrozenConv {
         if residual.is_some_and(|(_, layout)| layout.dims() != shape) {
             bail!("a residual of another shape for a convolution whose result is {shape:?}");
         }
-        let y = packed.convolve(&g, (x, layout), residual, self.conv.activation.limits())?;
+        let y = packed.convolve(&g, (x, layout), residual, (self.conv.activation.limits(), gelu))?;
         Ok((y, Shape::from_dims(&shape)))
+    }
+}
+
+/// A convolution with a GELU behind it, on a GPU.
+#[cfg(feature = "cuda")]
+struct WithGelu<'a>(&'a FrozenConv, Gelu);
+
+#[cfg(feature = "cuda")]
+impl CustomOp1 for WithGelu<'_> {
+    fn name(&self) -> &'static str {
+        "frozen-conv2d-gelu"
+    }
+
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.0.packed_on_gpu((x, layout), None, Some(self.1))
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        bail!("a GPU's kernel met a tensor on the CPU")
     }
 }
 
@@ -167,7 +204,7 @@ impl CustomOp1 for FrozenConv {
 
     #[cfg(feature = "cuda")]
     fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        self.packed_on_gpu((x, layout), None)
+        self.packed_on_gpu((x, layout), None, None)
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
@@ -186,6 +223,6 @@ impl CustomOp2 for FrozenConv {
 
     #[cfg(feature = "cuda")]
     fn cuda_fwd(&self, x: &CudaStorage, xl: &Layout, r: &CudaStorage, rl: &Layout) -> Result<(CudaStorage, Shape)> {
-        self.packed_on_gpu((x, xl), Some((r, rl)))
+        self.packed_on_gpu((x, xl), Some((r, rl)), None)
     }
 }

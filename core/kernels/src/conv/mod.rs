@@ -27,7 +27,7 @@ mod winograd;
 pub use frozen::FrozenConv;
 pub use geometry::{Padding, Window};
 pub use norm::{Moments, batch_norm, fixed_norm};
-pub use op::{conv2d, depthwise_conv2d};
+pub use op::{conv2d, conv2d_norm, depthwise_conv2d};
 pub use pool::{adaptive_avg_pool, global_avg_pool, max_pool2d};
 pub(crate) use rows::by_pixels;
 pub use sum::add;

@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::geometry::{Geometry, Window};
+use super::norm::{Moments, fixed_norm};
 use super::rows::{Rows, by_pixels};
 use super::{Activation, dense, depthwise, epilogue};
 use crate::accumulate::{broadcast_add, widen};
@@ -39,6 +40,39 @@ pub fn depthwise_conv2d(x: &Tensor, w: &Tensor, b: &Tensor, window: Window, acti
     Conv { depthwise: true, window, activation }.apply(x, w, b)
 }
 
+/// Convolves `x` with `w`, normalizes the result by moments that are constants and applies `activation`: [`conv2d`]
+/// without bias and [`fixed_norm`], on a GPU in one pass over the result if weight and bias of the norm are constants,
+/// too.
+///
+/// # Shapes
+/// `x` is `(n, h, w, in)`, `w` is `(out, in, kh, kw)`; the moments, weight and bias of the norm are `(out)`, the result
+/// `(n, h', w', out)`.
+///
+/// # Errors
+/// If the shapes do not fit together.
+pub fn conv2d_norm(
+    x: &Tensor,
+    w: &Tensor,
+    norm: (&Moments, [&Tensor; 2], f64),
+    window: Window,
+    activation: Activation,
+) -> Result<Tensor> {
+    let (moments, [weight, bias], eps) = norm;
+    #[cfg(feature = "cuda")]
+    {
+        let conv = Conv { depthwise: false, window, activation };
+        let g = conv.geometry(x.dims(), w.dims(), bias.dims())?;
+        let constants = [&moments.mean, &moments.variance, weight, bias];
+        let constant = constants.iter().all(|t| t.dims() == bias.dims() && !t.track_op());
+        if constant && conv.on_gpu(&[x, w]) && crate::gpu::is_f32(&constants) {
+            let then = super::cuda::Then::Norm(constants.map(Tensor::clone), eps as f32);
+            return super::cuda::convolve(x, w, then, g, activation);
+        }
+    }
+    let zeros = Tensor::zeros(w.dim(0)?, w.dtype(), w.device())?;
+    fixed_norm(&conv2d(x, w, &zeros, window, Activation::None)?, moments, [weight, bias], eps, activation)
+}
+
 /// A convolution as an operation of candle's graph.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Conv {
@@ -49,12 +83,22 @@ pub(super) struct Conv {
 
 impl Conv {
     fn apply(self, x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
-        self.geometry(x.dims(), w.dims(), b.dims())?;
+        let _g = self.geometry(x.dims(), w.dims(), b.dims())?;
+        #[cfg(feature = "cuda")]
+        if self.on_gpu(&[x, w, b]) {
+            return super::cuda::convolve(x, w, super::cuda::Then::Bias(b.clone()), _g, self.activation);
+        }
         if cpu::is_f32(&[x, w, b]) {
             x.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, self)
         } else {
             self.plain(x, w, b)
         }
+    }
+
+    /// Whether a GPU's kernels compute this with gradients: candle computes depthwise convolutions.
+    #[cfg(feature = "cuda")]
+    fn on_gpu(self, tensors: &[&Tensor]) -> bool {
+        !self.depthwise && crate::gpu::takes(tensors) && tensors.iter().all(|t| t.elem_count() > 0)
     }
 
     /// Checks the shapes and sizes the output.

@@ -3,12 +3,14 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use hashlab_simd::vectorized;
 
 use super::rows::by_pixels;
 use crate::activation::{Activation, clamp};
-use crate::cpu;
+use crate::{cpu, gpu};
 
 /// Elements per chunk.
 const CHUNK: usize = 1 << 14;
@@ -21,7 +23,7 @@ pub fn add(a: &Tensor, b: &Tensor, activation: Activation) -> Result<Tensor> {
     if a.dims() != b.dims() {
         bail!("the sum of tensors of shapes {:?} and {:?}", a.dims(), b.dims());
     }
-    if cpu::is_f32(&[a, b]) {
+    if cpu::is_f32(&[a, b]) || gpu::takes(&[a, b]) {
         a.contiguous()?.apply_op2(&b.contiguous()?, Sum(activation))
     } else {
         activation.plain((a + b)?)
@@ -51,7 +53,17 @@ impl CustomOp2 for Sum {
         Ok((CpuStorage::F32(y), al.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, a: &CudaStorage, al: &Layout, b: &CudaStorage, bl: &Layout) -> Result<(CudaStorage, Shape)> {
+        Ok((super::cuda::sum((a, al), (b, bl), self.0)?, al.shape().clone()))
+    }
+
     fn bwd(&self, _: &Tensor, _: &Tensor, y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if dy.device().is_cuda() {
+            let gradient = gpu::gradients::before(self.0, gpu::launch::Norm::default(), y, dy)?;
+            return Ok((Some(gradient.clone()), Some(gradient)));
+        }
         let gradient = self.0.gradient(y, dy)?;
         Ok((Some(gradient.clone()), Some(gradient)))
     }

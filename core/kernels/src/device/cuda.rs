@@ -8,7 +8,7 @@ use candle_core::cuda::cudarc::driver::{PinnedHostSlice, sys};
 use candle_core::cuda::{CudaDevice, CudaStorage, CudaStorageSlice};
 use candle_core::{Device, Error, Result, Shape, Tensor};
 
-use crate::gpu::{Switch, switched_off};
+use crate::gpu::{Switch, cudnn, switched_off};
 
 /// The GPUs of this process by number.
 static OPEN: Mutex<BTreeMap<usize, Device>> = Mutex::new(BTreeMap::new());
@@ -19,6 +19,7 @@ pub(super) fn open(ordinal: usize) -> Result<Device> {
     if let Some(device) = devices.get(&ordinal) {
         return Ok(device.clone());
     }
+    cudnn::check()?;
     // A stream of its own: on candle's default, one per thread, work of two threads has no order.
     let device = CudaDevice::new_with_stream(ordinal)?;
     if !switched_off(Switch::Events) {
@@ -70,5 +71,5 @@ pub(super) fn upload(memory: &PinnedHostSlice<f32>, shape: Shape, device: &Devic
     let mut slice = unsafe { cuda.alloc::<f32>(all)? };
     cuda.memcpy_htod(memory, &mut slice)?;
     let storage = CudaStorage { slice: CudaStorageSlice::F32(slice), device: cuda.clone() };
-    Ok(crate::gpu::tensor(storage, all).narrow(0, 0, len)?.reshape(shape)?)
+    crate::gpu::tensor(storage, all).narrow(0, 0, len)?.reshape(shape)
 }

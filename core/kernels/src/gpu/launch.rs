@@ -1,7 +1,9 @@
 //! Launch parameters of each kernel.
 
+use crate::transformer::Gelu;
+
 /// The type of elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Element {
     F32,
     Bf16,
@@ -167,31 +169,74 @@ pub(crate) fn softmax(e: Element, x: Address, [rows, len, stride]: [usize; 3], s
     Launch::warps(e.kernel("softmax"), rows, arguments![x, number(rows), number(len), number(stride), scale])
 }
 
-/// The Gaussian error linear unit of every element.
-pub(crate) fn gelu(e: Element, x: Address, y: Address, len: usize) -> Launch {
-    Launch::elements(e.kernel("gelu"), len.div_ceil(e.pack()), arguments![x, y, number(len)])
+/// The Gaussian error linear unit of `x` and a bias that is added to every row, where it is not 0; `y` may be `x`.
+pub(crate) fn gelu(e: Element, [x, y, bias]: [Address; 3], [rows, cols]: [usize; 2], form: Gelu) -> Launch {
+    let count = if cols.is_multiple_of(e.pack()) { rows * cols / e.pack() } else { rows * cols };
+    let form = match form {
+        Gelu::Exact => 0u32,
+        Gelu::Tanh => 1,
+        Gelu::Quick => 2,
+    };
+    Launch::elements(e.kernel("gelu"), count, arguments![x, y, bias, number(rows), number(cols), form])
 }
 
 /// Adds a bias to every row of `y` and a residual to all of it, where they are not 0, and clamps the sum, in place.
-pub(crate) fn finish(
+pub(crate) fn finish(e: Element, [y, bias, residual]: [Address; 3], sizes: [usize; 2], limits: (f32, f32)) -> Launch {
+    sums(e, [y, y, bias, residual], sizes, limits)
+}
+
+/// Adds matrices and clamps their sum.
+pub(crate) fn add(e: Element, [a, b, y]: [Address; 3], sizes: [usize; 2], limits: (f32, f32)) -> Launch {
+    sums(e, [a, y, 0, b], sizes, limits)
+}
+
+fn sums(e: Element, addresses: [Address; 4], [rows, cols]: [usize; 2], (low, high): (f32, f32)) -> Launch {
+    let count = if cols.is_multiple_of(e.pack()) { rows * cols / e.pack() } else { rows * cols };
+    let [x, y, bias, residual] = addresses;
+    Launch::elements(e.kernel("finish"), count, arguments![x, y, bias, residual, number(rows), number(cols), low, high])
+}
+
+/// The addresses of a norm's mean, variance, weight and bias, of f32 per channel; all 0 for none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Norm {
+    pub(crate) addresses: [Address; 4],
+    pub(crate) eps: f32,
+}
+
+impl From<Norm> for Argument {
+    fn from(norm: Norm) -> Self {
+        let eps = [u64::from(norm.eps.to_bits())];
+        Self::Words(norm.addresses.into_iter().chain(eps).collect())
+    }
+}
+
+/// Normalizes every row of `y` with constant moments and clamps it, in place.
+pub(crate) fn norm(e: Element, y: Address, norm: Norm, [rows, cols]: [usize; 2], (low, high): (f32, f32)) -> Launch {
+    let count = if cols.is_multiple_of(e.pack()) { rows * cols / e.pack() } else { rows * cols };
+    Launch::elements(e.kernel("norm"), count, arguments![y, norm, number(rows), number(cols), low, high])
+}
+
+/// The gradient before a clamping activation, and before the norm that it follows.
+pub(crate) fn before(
     e: Element,
-    [y, bias, residual]: [Address; 3],
+    [y, dy, dx]: [Address; 3],
+    norm: Norm,
     [rows, cols]: [usize; 2],
     (low, high): (f32, f32),
 ) -> Launch {
-    let count = if cols.is_multiple_of(e.pack()) { rows * cols / e.pack() } else { rows * cols };
-    Launch::elements(e.kernel("finish"), count, arguments![y, bias, residual, number(rows), number(cols), low, high])
+    let arguments = arguments![y, dy, dx, norm, number(rows), number(cols), low, high];
+    Launch::elements(e.kernel("before"), rows * cols, arguments)
 }
 
-/// The gradient before a clamping activation.
-pub(crate) fn before([y, dy, dx]: [Address; 3], len: usize, (low, high): (f32, f32)) -> Launch {
-    Launch::elements("before_f32", len, arguments![y, dy, dx, number(len), low, high])
+/// Parts of the rows of a matrix whose columns are summed apart: enough to occupy a GPU.
+pub(crate) fn column_parts(rows: usize) -> usize {
+    (rows / 512).clamp(1, 256)
 }
 
-/// Sums of the columns of a matrix.
-pub(crate) fn column_sums(x: Address, sums: Address, [rows, cols]: [usize; 2]) -> Launch {
-    let blocks = number(cols).div_ceil(WARP);
-    Launch::new("column_sums_f32", [blocks, 1, 1], arguments![x, sums, number(rows), number(cols)])
+/// Sums of the columns of a matrix, in f32, over each of `parts` parts of its rows.
+pub(crate) fn column_sums(e: Element, x: Address, sums: Address, [rows, cols]: [usize; 2], parts: usize) -> Launch {
+    let blocks = [number(cols).div_ceil(WARP), number(parts), 1];
+    Launch::new(e.kernel("column_sums"), blocks, arguments![x, sums, number(rows), number(cols)])
 }
 
 /// Division of tokens into sequences and of columns into heads, as in `cuda/heads.h`.
@@ -249,7 +294,7 @@ pub(crate) fn merge_heads(e: Element, x: Address, y: Address, sizes: Heads) -> L
 }
 
 /// The sizes of a window over channels-last images, as `cuda/windows.h` has them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Window {
     pub(crate) input: [usize; 3],
     pub(crate) output: [usize; 2],
@@ -277,6 +322,19 @@ pub(crate) fn gather(
 ) -> Launch {
     let arguments = arguments![window, x, columns, number(first), number(pixels), number(stride)];
     Launch::warps(e.kernel("gather"), pixels, arguments)
+}
+
+/// Copies, for `pixels` input pixels from `first` on, the output pixels whose windows have them under a tap side by
+/// side. The window has the output's number of channels.
+pub(crate) fn spread(
+    e: Element,
+    window: Window,
+    [out, columns]: [Address; 2],
+    [first, pixels]: [usize; 2],
+    stride: usize,
+) -> Launch {
+    let arguments = arguments![window, out, columns, number(first), number(pixels), number(stride)];
+    Launch::warps(e.kernel("spread"), pixels, arguments)
 }
 
 /// A kernel with a thread for several channels of a pixel, or for one if packs do not divide their number.

@@ -8,8 +8,13 @@
 //! A [`launch::Launch`] holds everything that a launch needs: the kernel's name, the numbers of blocks and threads, its
 //! arguments. The GPU and the emulation both take it.
 
+#[cfg(any(feature = "cuda", test))]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "what is said to a GPU alone"))]
+pub(crate) mod cudnn;
 #[cfg(feature = "cuda")]
 mod device;
+#[cfg(feature = "cuda")]
+pub(crate) mod gradients;
 #[cfg(all(test, target_os = "linux"))]
 mod host;
 #[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "what is said to a GPU alone"))]

@@ -7,23 +7,24 @@ use half::bf16;
 use hashlab_rng::{Stream, stream};
 
 use super::host::run;
-use super::launch::{self, Address, Element, Factors, Heads, Launch, Parameter, Window};
+use super::launch::{self, Address, Element, Factors, Heads, Launch, Norm, Parameter, Window};
 use crate::activation::Activation;
-use crate::conv::{self, Padding};
+use crate::conv::{self, Moments, Padding};
 use crate::optim::{Adam, RmsProp, Sgd, adam_steps, rmsprop_step, sgd_step};
+use crate::transformer::{Gelu, gelu};
 
 /// Shapes per kernel.
-const ROUNDS: u64 = 12;
+pub(super) const ROUNDS: u64 = 12;
 
 /// Elements on the emulated GPU: whole packs of 16 bytes, at an address that one can begin at.
-struct Buffer {
+pub(super) struct Buffer {
     element: Element,
     words: Vec<u128>,
     len: usize,
 }
 
 impl Buffer {
-    fn of(element: Element, values: &[f32]) -> Self {
+    pub(super) fn of(element: Element, values: &[f32]) -> Self {
         let mut buffer =
             Self { element, words: vec![0; (values.len() * element.bytes()).div_ceil(16)], len: values.len() };
         for (i, value) in values.iter().enumerate() {
@@ -38,20 +39,20 @@ impl Buffer {
         buffer
     }
 
-    fn f32(tensor: &Tensor) -> Self {
+    pub(super) fn f32(tensor: &Tensor) -> Self {
         Self::of(Element::F32, &values(tensor))
     }
 
     /// Memory to be written.
-    fn unset(element: Element, len: usize) -> Self {
+    pub(super) fn unset(element: Element, len: usize) -> Self {
         Self::of(element, &vec![f32::NAN; len])
     }
 
-    fn at(&mut self) -> Address {
+    pub(super) fn at(&mut self) -> Address {
         self.words.as_mut_ptr() as Address
     }
 
-    fn read(&self) -> Vec<f32> {
+    pub(super) fn read(&self) -> Vec<f32> {
         let element = |i: usize| {
             // SAFETY: `i` is less than `len`.
             unsafe {
@@ -70,12 +71,12 @@ fn launch(launch: &Launch) {
     unsafe { run(launch) };
 }
 
-fn values(tensor: &Tensor) -> Vec<f32> {
+pub(super) fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
 /// Compares elements, each relative to the largest of the expected ones or to 1.
-fn close(found: &[f32], expected: &Tensor, tolerance: f32) {
+pub(super) fn close(found: &[f32], expected: &Tensor, tolerance: f32) {
     let expected = values(expected);
     assert_eq!(found.len(), expected.len());
     let scale = expected.iter().fold(1f32, |largest, x| largest.max(x.abs()));
@@ -85,7 +86,7 @@ fn close(found: &[f32], expected: &Tensor, tolerance: f32) {
 }
 
 /// Tolerance of bf16, which has 8 bits, and of f32 after many sums.
-fn tolerance(element: Element) -> f32 {
+pub(super) fn tolerance(element: Element) -> f32 {
     match element {
         Element::F32 => 1e-5,
         Element::Bf16 => 8e-3,
@@ -93,41 +94,41 @@ fn tolerance(element: Element) -> f32 {
 }
 
 /// Draws shapes and numbers.
-struct Draw(Stream);
+pub(super) struct Draw(Stream);
 
 impl Draw {
-    fn new(name: &str, round: u64) -> Self {
+    pub(super) fn new(name: &str, round: u64) -> Self {
         Self(stream(11, name, &[round]))
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         (self.0.uniform() * end as f64) as usize
     }
 
-    fn between(&mut self, first: usize, last: usize) -> usize {
+    pub(super) fn between(&mut self, first: usize, last: usize) -> usize {
         first + self.below(last + 1 - first)
     }
 
     /// Normal numbers that both types hold exactly.
-    fn normal(&mut self, shape: &[usize]) -> Tensor {
+    pub(super) fn normal(&mut self, shape: &[usize]) -> Tensor {
         let draw = |_| bf16::from_f64(self.0.normal()).to_f32();
         let values: Vec<f32> = (0..shape.iter().product()).map(draw).collect();
         Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
     }
 
-    fn element(&mut self) -> Element {
+    pub(super) fn element(&mut self) -> Element {
         [Element::F32, Element::Bf16][self.below(2)]
     }
 }
 
 /// Runs a test over shapes.
-fn rounds(name: &str, test: impl Fn(&mut Draw)) {
+pub(super) fn rounds(name: &str, test: impl Fn(&mut Draw)) {
     for round in 0..ROUNDS {
         test(&mut Draw::new(name, round));
     }
 }
 
-fn buffer(element: Element, tensor: &Tensor) -> Buffer {
+pub(super) fn buffer(element: Element, tensor: &Tensor) -> Buffer {
     Buffer::of(element, &values(tensor))
 }
 
@@ -222,13 +223,20 @@ fn softmax_takes_shares_of_rows() {
 }
 
 #[test]
-fn gelu_is_the_one_of_the_error_function() {
+fn gelus_of_sums_with_a_bias() {
     rounds("gelu", |draw| {
-        let (e, len) = (draw.element(), draw.between(1, 5000));
-        let x = (draw.normal(&[len]) * 2.0).unwrap();
-        let (mut bx, mut y) = (buffer(e, &x), Buffer::unset(e, len));
-        launch(&launch::gelu(e, bx.at(), y.at(), len));
-        close(&y.read(), &x.gelu_erf().unwrap(), tolerance(e));
+        let (e, rows) = (draw.element(), draw.between(1, 60));
+        let cols = [8 * draw.between(1, 20), draw.between(1, 100)][draw.below(2)];
+        let (x, bias) = ((draw.normal(&[rows, cols]) * 2.0).unwrap(), draw.normal(&[cols]));
+        for form in [Gelu::Exact, Gelu::Tanh, Gelu::Quick] {
+            for biased in [false, true] {
+                let (mut bx, mut bb, mut y) = (buffer(e, &x), buffer(e, &bias), Buffer::unset(e, rows * cols));
+                let addresses = [bx.at(), y.at(), if biased { bb.at() } else { 0 }];
+                launch(&launch::gelu(e, addresses, [rows, cols], form));
+                let sum = if biased { x.broadcast_add(&bias).unwrap() } else { x.clone() };
+                close(&y.read(), &gelu(&sum, form).unwrap(), tolerance(e));
+            }
+        }
     });
 }
 
@@ -247,6 +255,9 @@ fn layers_finish_with_bias_residual_and_activation() {
                 let sum = if added { (sum + &r).unwrap() } else { sum };
                 close(&y.read(), &activation.plain(sum).unwrap(), tolerance(e));
             }
+            let (mut bx, mut br, mut y) = (buffer(e, &x), buffer(e, &r), Buffer::unset(e, rows * cols));
+            launch(&launch::add(e, [bx.at(), br.at(), y.at()], [rows, cols], activation.limits()));
+            close(&y.read(), &conv::add(&x, &r, activation).unwrap(), tolerance(e));
         }
     });
 }
@@ -259,26 +270,60 @@ fn a_nan_stays_one() {
 }
 
 #[test]
-fn gradients_stop_where_an_activation_clamped() {
-    rounds("before", |draw| {
-        let len = draw.between(1, 3000);
-        let (x, dy) = (draw.normal(&[len]), draw.normal(&[len]));
-        let y = Activation::Relu6.plain((x * 4.0).unwrap()).unwrap();
-        let (mut by, mut bd, mut dx) = (Buffer::f32(&y), Buffer::f32(&dy), Buffer::unset(Element::F32, len));
-        launch(&launch::before([by.at(), bd.at(), dx.at()], len, Activation::Relu6.limits()));
-        close(&dx.read(), &Activation::Relu6.gradient(&y, &dy).unwrap(), 0.0);
+fn norms_of_constant_moments_and_the_gradients_before_them() {
+    rounds("norm", |draw| {
+        let (e, rows) = (draw.element(), draw.between(1, 40));
+        let cols = [8 * draw.between(1, 20), draw.between(1, 100)][draw.below(2)];
+        let (x, dy) = ((draw.normal(&[rows, cols]) * 4.0).unwrap(), draw.normal(&[rows, cols]));
+        let [mean, weight, bias] = [(); 3].map(|()| draw.normal(&[cols]));
+        let variance = (draw.normal(&[cols]).sqr().unwrap() + 0.1).unwrap();
+        let mut constants = [&mean, &variance, &weight, &bias].map(Buffer::f32);
+        let norm = Norm { addresses: constants.each_mut().map(Buffer::at), eps: 1e-5 };
+        let mut y = buffer(e, &x);
+        launch(&launch::norm(e, y.at(), norm, [rows, cols], Activation::Relu6.limits()));
+        let (x, moments) = (Var::from_tensor(&x).unwrap(), Moments { mean, variance });
+        let expected = conv::fixed_norm(&x, &moments, [&weight, &bias], 1e-5, Activation::Relu6).unwrap();
+        close(&y.read(), &expected, tolerance(e));
+
+        // Of the values as they are, not as they were rounded: others may be clamped.
+        let mut y = buffer(e, &expected);
+        let (mut by, mut dx) = (buffer(e, &dy), Buffer::unset(e, rows * cols));
+        launch(&launch::before(e, [y.at(), by.at(), dx.at()], norm, [rows, cols], Activation::Relu6.limits()));
+        let rounded = Tensor::from_vec(y.read(), (rows, cols), &Device::Cpu).unwrap();
+        let clamped = Activation::Relu6.gradient(&rounded, &dy).unwrap();
+        let scale = (&weight / (&moments.variance + 1e-5).unwrap().sqrt().unwrap()).unwrap();
+        close(&dx.read(), &clamped.broadcast_mul(&scale).unwrap(), tolerance(e));
+        if e == Element::F32 {
+            let grads = (expected * &dy).unwrap().sum_all().unwrap().backward().unwrap();
+            close(&dx.read(), grads.get(&x).unwrap(), 1e-5);
+        }
+
+        launch(&launch::before(
+            e,
+            [y.at(), by.at(), dx.at()],
+            Norm::default(),
+            [rows, cols],
+            Activation::Relu6.limits(),
+        ));
+        close(&dx.read(), &clamped, 0.0);
     });
 }
 
 #[test]
 fn columns_are_summed() {
     rounds("columns", |draw| {
-        let (rows, cols) = (draw.between(1, 300), draw.between(1, 100));
+        let (e, rows, cols) = (draw.element(), draw.between(1, 300), draw.between(1, 100));
         let x = draw.normal(&[rows, cols]);
-        let (mut bx, mut sums) = (Buffer::f32(&x), Buffer::unset(Element::F32, cols));
-        launch(&launch::column_sums(bx.at(), sums.at(), [rows, cols]));
-        close(&sums.read(), &x.sum(0).unwrap(), 1e-5);
+        // In one go, and in more parts than rows or fewer.
+        for parts in [1, draw.between(2, 20)] {
+            let (mut bx, mut partial) = (buffer(e, &x), Buffer::unset(Element::F32, parts * cols));
+            launch(&launch::column_sums(e, bx.at(), partial.at(), [rows, cols], parts));
+            let mut sums = Buffer::unset(Element::F32, cols);
+            launch(&launch::column_sums(Element::F32, partial.at(), sums.at(), [parts, cols], 1));
+            close(&sums.read(), &x.sum(0).unwrap(), 1e-5);
+        }
     });
+    assert_eq!([1, 500, 5000, 1 << 20].map(launch::column_parts), [1, 1, 9, 256]);
 }
 
 #[test]
@@ -303,7 +348,7 @@ fn heads_are_taken_apart_and_put_together() {
 }
 
 /// A window and an image that it fits into.
-fn draw_window(draw: &mut Draw, channels: usize) -> (usize, Window, conv::Window) {
+pub(super) fn draw_window(draw: &mut Draw, channels: usize) -> (usize, Window, conv::Window) {
     let (kernel, stride) = (draw.between(1, 4), draw.between(1, 3));
     let padding = draw.between(0, kernel / 2);
     let [h, w] = [0; 2].map(|_| draw.between(kernel.max(2), 9));
@@ -338,6 +383,39 @@ fn windows_times_weights_are_convolutions() {
         let y = columns.narrow(1, 0, len).unwrap().matmul(&weights.t().unwrap()).unwrap().broadcast_add(&bias).unwrap();
         let expected = conv::conv2d(&x, &weight, &bias, plain, Activation::None).unwrap();
         close(&values(&y), &expected.reshape((pixels, out)).unwrap(), 1e-5);
+    });
+}
+
+#[test]
+fn output_pixels_times_weights_are_gradients_of_the_input() {
+    rounds("spread", |draw| {
+        let (e, channels) = (draw.element(), draw.between(1, 9));
+        let out = [8 * draw.between(1, 4), draw.between(1, 20)][draw.below(2)];
+        let (n, mut window, plain) = draw_window(draw, channels);
+        let ([h, w, c], [oh, ow], [kh, kw]) = (window.input, window.output, window.kernel);
+        let (x, weight, dy) =
+            (draw.normal(&[n, h, w, c]), draw.normal(&[out, c, kh, kw]), draw.normal(&[n, oh, ow, out]));
+        window.input[2] = out;
+        let (pixels, len) = (n * h * w, kh * kw * out);
+        let stride = len + [0, draw.below(4)][draw.below(2)];
+        let (mut bd, mut columns) = (buffer(e, &dy), Buffer::unset(e, pixels * stride));
+        let first = pixels / 3;
+        for (from, count) in [(0, first), (first, pixels - first)] {
+            if count > 0 {
+                let to = columns.at() + (from * stride * e.bytes()) as Address;
+                launch(&launch::spread(e, window, [bd.at(), to], [from, count], stride));
+            }
+        }
+        let columns = Tensor::from_vec(columns.read(), (pixels, stride), &Device::Cpu).unwrap();
+        let rest = columns.narrow(1, len, stride - len).unwrap();
+        assert!(values(&rest).iter().all(|x| *x == 0.0));
+        let weights = weight.permute((2, 3, 0, 1)).unwrap().reshape((len, c)).unwrap();
+        let dx = columns.narrow(1, 0, len).unwrap().matmul(&weights).unwrap();
+        let x = Var::from_tensor(&x).unwrap();
+        let bias = Tensor::zeros(out, DType::F32, &Device::Cpu).unwrap();
+        let y = conv::conv2d(&x, &weight, &bias, plain, Activation::None).unwrap();
+        let grads = (y * dy).unwrap().sum_all().unwrap().backward().unwrap();
+        close(&values(&dx), &grads.get(&x).unwrap().reshape((pixels, c)).unwrap(), 1e-5);
     });
 }
 

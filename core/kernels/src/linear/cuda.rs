@@ -5,7 +5,9 @@ use candle_core::{CudaStorage, Layout, Result, Shape, Tensor};
 use super::Sizes;
 use crate::activation::Activation;
 use crate::backward::deposit_tensor;
-use crate::gpu::{Array, Product, alloc, gpu, launch, run, tensor};
+use crate::gpu::gradients::{before, column_sums};
+use crate::gpu::launch::Norm;
+use crate::gpu::{Array, Product, alloc, launch, run};
 
 /// The layer: a product of matrices, and one pass for bias and activation.
 pub(super) fn forward(
@@ -54,7 +56,7 @@ pub(super) fn gradients(
     dy: &Tensor,
 ) -> Result<[Option<Tensor>; 3]> {
     let Sizes { rows, features, out, .. } = Sizes::of(x.dims(), w.dims());
-    let dy = before(activation, y, dy)?.reshape((rows, out))?;
+    let dy = before(activation, Norm::default(), y, dy)?.reshape((rows, out))?;
     let dw = deposit_tensor(w, || dy.t()?.matmul(&x.detach().reshape((rows, features))?))?;
     let db = b.map(|b| deposit_tensor(b, || column_sums(&dy))).transpose()?.flatten();
     let dx = match x.track_op() {
@@ -62,27 +64,4 @@ pub(super) fn gradients(
         false => None,
     };
     Ok([dx, dw, db])
-}
-
-/// The gradient before an activation.
-fn before(activation: Activation, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
-    let dy = dy.contiguous()?;
-    if activation == Activation::None {
-        return Ok(dy);
-    }
-    let (y, len, device) = (y.contiguous()?, dy.elem_count(), gpu(&dy)?);
-    let (storage, dx) = alloc(device, Array::of_tensor(&dy)?.element, len)?;
-    let addresses = [Array::of_tensor(&y)?.address, Array::of_tensor(&dy)?.address, dx.address];
-    // SAFETY: all three have `len` elements.
-    unsafe { run(device, &launch::before(addresses, len, activation.limits()))? };
-    Ok(tensor(storage, dy.shape()))
-}
-
-fn column_sums(x: &Tensor) -> Result<Tensor> {
-    let (x, (rows, cols), device) = (x.contiguous()?, x.dims2()?, gpu(x)?);
-    let from = Array::of_tensor(&x)?;
-    let (storage, sums) = alloc(device, from.element, cols)?;
-    // SAFETY: the sizes are those of `x`, and there is a sum per column.
-    unsafe { run(device, &launch::column_sums(from.address, sums.address, [rows, cols]))? };
-    Ok(tensor(storage, cols))
 }

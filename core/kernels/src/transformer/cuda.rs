@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
+use super::Gelu;
 use crate::gpu::launch::Heads;
 use crate::gpu::{Array, alloc, gpu, launch, run, tensor};
 
@@ -18,12 +19,13 @@ pub(super) fn layer_norm(x: &Tensor, [weight, bias]: [&Tensor; 2], eps: f64) -> 
     Ok(tensor(storage, x.shape()))
 }
 
-pub(super) fn gelu(x: &Tensor) -> Result<Tensor> {
+pub(super) fn gelu(x: &Tensor, form: Gelu) -> Result<Tensor> {
     let (x, device) = (x.contiguous()?, gpu(x)?);
     let (from, len) = (Array::of_tensor(&x)?, x.elem_count());
+    let cols = x.dims().last().copied().unwrap_or(1).max(1);
     let (storage, y) = alloc(device, from.element, len)?;
     // SAFETY: both have `len` elements.
-    unsafe { run(device, &launch::gelu(from.element, from.address, y.address, len))? };
+    unsafe { run(device, &launch::gelu(from.element, [from.address, y.address, 0], [len / cols, cols], form))? };
     Ok(tensor(storage, x.shape()))
 }
 

@@ -28,8 +28,8 @@ pub enum Gelu {
 /// If a tensor operation fails.
 pub fn gelu(x: &Tensor, form: Gelu) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
-    if form == Gelu::Exact && crate::gpu::takes_frozen(&[x]) {
-        return super::cuda::gelu(x);
+    if crate::gpu::takes_frozen(&[x]) {
+        return super::cuda::gelu(x, form);
     }
     if cpu::is_f32(&[x]) { x.contiguous()?.apply_op1(form) } else { form.plain(x) }
 }
