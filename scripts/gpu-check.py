@@ -39,7 +39,7 @@ LIMITS = [
     ("a killed sweep goes on", 60, True),
     ("runs share the device", 40, True),
     ("stacked runs are like single ones", 40, True),
-    ("cudnn times", 90, False),
+    ("cudnn times", 150, False),
     ("fine tuning", 90, False),
     ("batches", 40, False),
     ("grid", 150, False),

@@ -103,11 +103,14 @@ class Checks:
             raise Skipped("cuDNN computes on a GPU alone")
         env = dict(self.env, HASHLAB_TEST_DEVICE=self.device, HASHLAB_CUDNN="on", CARGO_MANIFEST_DIR=str(self.pack))
         skip = [argument for name in NOT_HERE for argument in ("--skip", name)]
+        said = []
         for name in ["kernels-device", "encoders-training", "encoders-torchvision"]:
-            done = clock.run([self.pack / "tests" / name, "--test-threads=1", *skip], env=env, cwd=self.pack)
+            command = [self.pack / "tests" / name, "--test-threads=1", "--nocapture", *skip]
+            done = clock.run(command, env=env, cwd=self.pack)
             if done.returncode != 0:
-                raise Failed(f"{name}: {done.stdout[-600:]}")
-        return ""
+                raise Failed(f"{name}: {done.stdout[-600:]}{done.stderr[-600:]}")
+            said += re.findall("cuDNN left .*", done.stdout)
+        return "\n".join(said)
 
     def features_agree_with_the_processor(self, clock):
         experiment = self.write("features.toml", SWEEP.format(epochs=1))

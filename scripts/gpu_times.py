@@ -119,6 +119,8 @@ class Times:
     def with_and_without_cudnn(self, clock, title, workload):
         sides = {way: self.ours(*workload, cudnn=way) for way in (["off", "on"] if self.gpu else ["off"])}
         found = {}
+        for side in sides.values():
+            side.ready(clock)  # so that none prepares itself while another is measured
         for way, side in sides.items():
             found[way], remark = milliseconds(side, clock)
             yield f"{title}, cuDNN {way}", found[way], "ms", remark

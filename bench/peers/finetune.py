@@ -32,7 +32,7 @@ images = torch.randn(batch, 3, size, size, device=device)
 if "channels_last" in way:
     model, images = model.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
 trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-optimizer = torch.optim.Adam(trained, lr=1e-5, fused="fused" in way)
+optimizer = torch.optim.Adam(trained, lr=1e-5, fused="fused" in way or None, foreach="foreach" in way or None)
 types = contextlib.nullcontext()
 if "autocast" in way:
     types = torch.autocast(torch.device(device).type, torch.bfloat16)

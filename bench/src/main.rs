@@ -151,7 +151,9 @@ fn main() -> Result<()> {
     hashlab_kernels::keep_freed_memory();
     let Args { device: name, tf32, command } = Args::parse();
     let device = name.open()?;
-    hashlab_kernels::device::allow_tf32(tf32);
+    if tf32 {
+        hashlab_kernels::device::allow_tf32();
+    }
     anyhow::ensure!(
         device.is_cpu() || !command.needs_no_device(),
         "`{name}` has no part in this: leave `--device` out"

@@ -68,46 +68,64 @@ DEVICE void finish(const T* x, T* y, const T* bias, const T* residual, unsigned 
     });
 }
 
-// A norm over the channels whose moments are constants; `weight` is null for none.
-struct Norm {
-    const float *mean, *variance, *weight, *bias;
-    float eps;
-};
-
-DEVICE float scale(const Norm& norm, unsigned channel) {
-    return norm.weight[channel] / sqrtf(norm.variance[channel] + norm.eps);
+// A norm of constant moments as factors and summands per channel, `x · scale + shift`.
+KERNEL norm_factors_f32(const float* mean, const float* variance, const float* weight, const float* bias, float eps,
+                        float* scale, float* shift, unsigned channels) {
+    each_of(channels, [=](unsigned i) {
+        scale[i] = weight[i] / sqrtf(variance[i] + eps);
+        shift[i] = bias[i] - mean[i] * scale[i];
+    });
 }
+EXPORT(norm_factors_f32)
 
-DEVICE float normed(const Norm& norm, unsigned channel, float x) {
-    return (x - norm.mean[channel]) * scale(norm, channel) + norm.bias[channel];
-}
-
-// Normalizes every row of `y` and clamps it.
+// Scales and shifts every row of `y` and clamps it.
 template <class T>
-DEVICE void norm(T* y, const Norm& of, unsigned rows, unsigned cols, float low, float high) {
+DEVICE void norm(T* y, const float* scale, const float* shift, unsigned rows, unsigned cols, float low, float high) {
     const int V = Pack<T>::LEN;
     if (cols % V == 0 && aligned(y)) {
         unsigned width = cols / V;
         each_of(rows * width, [=](unsigned i) {
             Pack<T> pack = load(y + (long long)i * V);
+            unsigned column = i % width * V;
 #pragma unroll
             for (int j = 0; j < V; j++)
-                put(pack.at[j], clamp(normed(of, i % width * V + j, widen(pack.at[j])), low, high));
+                put(pack.at[j], clamp(widen(pack.at[j]) * scale[column + j] + shift[column + j], low, high));
             store(y + (long long)i * V, pack);
         });
         return;
     }
-    each_of(rows * cols, [=](unsigned i) { put(y[i], clamp(normed(of, i % cols, widen(y[i])), low, high)); });
+    each_of(rows * cols, [=](unsigned i) {
+        put(y[i], clamp(widen(y[i]) * scale[i % cols] + shift[i % cols], low, high));
+    });
 }
 
-// The gradient before an activation that clamps, whose value is `y`: 0 where that was clamped; and before the norm that
-// the activation follows, if there is one.
+// The gradient before an activation, whose value is `y`: 0 where that was clamped; without limits `y` is not read. Times
+// `scale`, if that is not null: the gradient before the norm that the activation follows.
 template <class T>
-DEVICE void before(const T* y, const T* dy, T* dx, const Norm& norm, unsigned rows, unsigned cols, float low,
+DEVICE void before(const T* y, const T* dy, T* dx, const float* scale, unsigned rows, unsigned cols, float low,
                    float high) {
+    const int V = Pack<T>::LEN;
+    bool clamps = low > -INFINITY || high < INFINITY;
+    if (cols % V == 0 && aligned(y) && aligned(dy) && aligned(dx)) {
+        unsigned width = cols / V;
+        each_of(rows * width, [=](unsigned i) {
+            Pack<T> pack = load(dy + (long long)i * V), value = pack;
+            if (clamps) value = load(y + (long long)i * V);
+            unsigned column = i % width * V;
+#pragma unroll
+            for (int j = 0; j < V; j++) {
+                float at = widen(value.at[j]), gradient = widen(pack.at[j]);
+                if (clamps && (at <= low || at >= high)) gradient = 0.0f;
+                put(pack.at[j], scale ? gradient * scale[column + j] : gradient);
+            }
+            store(dx + (long long)i * V, pack);
+        });
+        return;
+    }
     each_of(rows * cols, [=](unsigned i) {
-        float value = widen(y[i]), gradient = value <= low || value >= high ? 0.0f : widen(dy[i]);
-        put(dx[i], norm.weight ? gradient * scale(norm, i % cols) : gradient);
+        float gradient = widen(dy[i]);
+        if (clamps && (widen(y[i]) <= low || widen(y[i]) >= high)) gradient = 0.0f;
+        put(dx[i], scale ? gradient * scale[i % cols] : gradient);
     });
 }
 
@@ -142,13 +160,14 @@ DEVICE void column_sums(const T* x, float* sums, unsigned rows, unsigned cols) {
         finish(x, y, bias, residual, rows, cols, low, high);                                                          \
     }                                                                                                                 \
     EXPORT(finish_##name)                                                                                             \
-    KERNEL norm_##name(T* y, Norm of, unsigned rows, unsigned cols, float low, float high) {                          \
-        norm(y, of, rows, cols, low, high);                                                                           \
+    KERNEL norm_##name(T* y, const float* scale, const float* shift, unsigned rows, unsigned cols, float low,         \
+                       float high) {                                                                                  \
+        norm(y, scale, shift, rows, cols, low, high);                                                                 \
     }                                                                                                                 \
     EXPORT(norm_##name)                                                                                               \
-    KERNEL before_##name(const T* y, const T* dy, T* dx, Norm of, unsigned rows, unsigned cols, float low,            \
+    KERNEL before_##name(const T* y, const T* dy, T* dx, const float* scale, unsigned rows, unsigned cols, float low, \
                          float high) {                                                                                \
-        before(y, dy, dx, of, rows, cols, low, high);                                                              \
+        before(y, dy, dx, scale, rows, cols, low, high);                                                              \
     }                                                                                                                 \
     EXPORT(before_##name)                                                                                             \
     KERNEL column_sums_##name(const T* x, float* sums, unsigned rows, unsigned cols) {                                \

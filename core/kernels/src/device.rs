@@ -7,6 +7,7 @@ mod staging;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::{Device, Tensor, Var};
 
@@ -85,10 +86,47 @@ fn cause(error: candle_core::Error) -> String {
     }
 }
 
-/// Allows GPUs to round the factors of f32 products to TF32, which has 10 bits after the point instead of 23, or
-/// forbids it, which is the default. Applies to the whole process.
-pub fn allow_tf32(allowed: bool) {
-    candle_core::cuda::set_gemm_reduced_precision_f32(allowed);
+/// Allowances of TF32 that are in force, see [`allow_tf32`] and [`in_tf32`].
+static TF32: AtomicUsize = AtomicUsize::new(0);
+
+/// Allows GPUs to round the factors of f32 products to TF32, which has 10 bits after the point instead of 23, from now
+/// on in the whole process. Nothing is allowed by default.
+pub fn allow_tf32() {
+    TF32.fetch_add(1, Ordering::Relaxed);
+    candle_core::cuda::set_gemm_reduced_precision_f32(true);
+}
+
+/// Allows TF32 for the work that `f` queues on a GPU, and for what other threads queue meanwhile.
+pub fn in_tf32<R>(f: impl FnOnce() -> R) -> R {
+    /// Ends the allowance even if `f` panics.
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            if TF32.fetch_sub(1, Ordering::Relaxed) == 1 {
+                candle_core::cuda::set_gemm_reduced_precision_f32(false);
+            }
+        }
+    }
+    allow_tf32();
+    let _end = End;
+    f()
+}
+
+/// Whether TF32 is allowed.
+pub fn tf32_is_allowed() -> bool {
+    TF32.load(Ordering::Relaxed) > 0
+}
+
+/// Convolutions that cuDNN was asked for on a GPU, by what it has done: left them alone, computed their sums, computed
+/// bias, residual and rectifier, too. `None` if it is not asked, see docs/gpu.md.
+pub fn cudnn_calls(device: &Device) -> Option<[usize; 3]> {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(cuda) if crate::gpu::cudnn::wanted() => {
+            Some(crate::gpu::cudnn::calls(cuda.cuda_stream().context().ordinal()))
+        }
+        _ => None,
+    }
 }
 
 /// Describes `device` for records: `cpu`, or number and model of a GPU.

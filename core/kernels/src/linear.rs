@@ -54,7 +54,8 @@ fn apply(x: &Tensor, w: &Tensor, b: Option<&Tensor>, op: Dense) -> Result<Tensor
         bail!("linear layer of weight {:?} and bias {:?} on input {:?}", w.dims(), b.map(Tensor::dims), x.dims());
     }
     let all: Vec<&Tensor> = [x, w].into_iter().chain(b).collect();
-    let fast = cpu::is_f32(&all) || (w.rank() == 2 && gpu::takes(&all));
+    let results = x.elem_count() / w.dims()[w.rank() - 1] * w.dims()[0];
+    let fast = cpu::is_f32(&all) || (w.rank() == 2 && results < 1 << 31 && gpu::takes(&all));
     if !fast {
         return op.plain(x, w, b);
     }

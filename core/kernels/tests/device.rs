@@ -10,7 +10,7 @@ use hashlab_kernels::conv::{
     Activation, FrozenConv, Moments, Padding, Window, add, conv2d, conv2d_norm, depthwise_conv2d, global_avg_pool,
     max_pool2d,
 };
-use hashlab_kernels::device::{Staging, for_tests};
+use hashlab_kernels::device::{Staging, cudnn_calls, for_tests};
 use hashlab_kernels::loss::{bernoulli_kl, nt_xent};
 use hashlab_kernels::optim::{Adam, Sgd, adam_steps, sgd_step};
 use hashlab_kernels::transformer::{Gelu, attention, gelu, layer_norm};
@@ -238,6 +238,21 @@ fn convolutions_and_their_gradients() {
             let norm = (&Moments { mean, variance }, [&scale, &shift], 1e-5);
             conv2d_norm(&t[0], &t[1], norm, window, Activation::Relu)
         });
+    }
+}
+
+/// Where cuDNN is asked for, it is what the tests of convolutions test.
+#[test]
+#[allow(clippy::print_stdout, reason = "what gpu-check shows")]
+fn cudnn_computes_if_it_is_asked_for() {
+    let [x, w, b] = [exact("x", &[2, 14, 14, 64]), exact("w", &[32, 64, 3, 3]), exact("b", &[32])];
+    let [x, w, b] = [x, w, b].each_ref().map(|t| on_device(t, DType::F32));
+    let conv =
+        FrozenConv::dense(&w, &b, Window { stride: 1, padding: Padding::Symmetric(1) }, Activation::Relu).unwrap();
+    conv.forward(&x).unwrap();
+    if let Some([nothing, sums, fused]) = cudnn_calls(for_tests()) {
+        println!("cuDNN left {nothing} convolutions alone, computed {sums}, and {fused} with bias and rectifier");
+        assert!(sums + fused > 0);
     }
 }
 

@@ -64,8 +64,8 @@ pub fn conv2d_norm(
         let g = conv.geometry(x.dims(), w.dims(), bias.dims())?;
         let constants = [&moments.mean, &moments.variance, weight, bias];
         let constant = constants.iter().all(|t| t.dims() == bias.dims() && !t.track_op());
-        if constant && conv.on_gpu(&[x, w]) && crate::gpu::is_f32(&constants) {
-            let then = super::cuda::Then::Norm(constants.map(Tensor::clone), eps as f32);
+        if constant && conv.on_gpu(&g, [x, w]) && crate::gpu::is_f32(&constants) {
+            let then = super::cuda::Then::Norm(constants, eps as f32);
             return super::cuda::convolve(x, w, then, g, activation);
         }
     }
@@ -85,8 +85,16 @@ impl Conv {
     fn apply(self, x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
         let _g = self.geometry(x.dims(), w.dims(), b.dims())?;
         #[cfg(feature = "cuda")]
-        if self.on_gpu(&[x, w, b]) {
-            return super::cuda::convolve(x, w, super::cuda::Then::Bias(b.clone()), _g, self.activation);
+        if self.on_gpu(&_g, [x, w]) {
+            use super::cuda::{Then, convolve};
+            if crate::gpu::takes(&[x, w, b]) {
+                return convolve(x, w, Then::Bias(b), _g, self.activation);
+            }
+            // A constant of mixed precision, which is not rounded: a norm of mean 0, variance and weight 1.
+            if crate::gpu::is_f32(&[b]) && !b.track_op() {
+                let (zeros, ones) = (b.zeros_like()?, b.ones_like()?);
+                return convolve(x, w, Then::Norm([&zeros, &ones, &ones, b], 0.0), _g, self.activation);
+            }
         }
         if cpu::is_f32(&[x, w, b]) {
             x.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, self)
@@ -97,8 +105,9 @@ impl Conv {
 
     /// Whether a GPU's kernels compute this with gradients: candle computes depthwise convolutions.
     #[cfg(feature = "cuda")]
-    fn on_gpu(self, tensors: &[&Tensor]) -> bool {
-        !self.depthwise && crate::gpu::takes(tensors) && tensors.iter().all(|t| t.elem_count() > 0)
+    fn on_gpu(self, g: &Geometry, [x, w]: [&Tensor; 2]) -> bool {
+        let results = w.dims()[0] * g.output_pixels();
+        !self.depthwise && crate::gpu::takes(&[x, w]) && (1..1 << 31).contains(&results)
     }
 
     /// Checks the shapes and sizes the output.
@@ -232,6 +241,9 @@ fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], channels: usize, out: us
     /// Parts of the pixels whose sums are added up in order: a fixed number, so that no bit depends on the threads.
     const PARTS: usize = 8;
     let pixels = g.output_pixels();
+    if pixels == 0 {
+        return vec![0.0; out * channels * g.taps()];
+    }
     let part = pixels.div_ceil(PARTS).next_multiple_of(CHUNK);
     let ranges: Vec<_> = (0..pixels).step_by(part).map(|start| start..(start + part).min(pixels)).collect();
     let taps = g.taps();

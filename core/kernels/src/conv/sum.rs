@@ -61,7 +61,7 @@ impl CustomOp2 for Sum {
     fn bwd(&self, _: &Tensor, _: &Tensor, y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         #[cfg(feature = "cuda")]
         if dy.device().is_cuda() {
-            let gradient = gpu::gradients::before(self.0, gpu::launch::Norm::default(), y, dy)?;
+            let gradient = gpu::gradients::before(self.0, None, y, dy)?;
             return Ok((Some(gradient.clone()), Some(gradient)));
         }
         let gradient = self.0.gradient(y, dy)?;

@@ -5,12 +5,13 @@ use std::ffi::c_int;
 use candle_core::backend::BackendStorage;
 use candle_core::cuda::cudarc::cublas::{result, sys};
 use candle_core::cuda::cudarc::driver::{DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg};
-use candle_core::cuda::{CudaDevice, CudaStorage, CudaStorageSlice, gemm_reduced_precision_f32};
+use candle_core::cuda::{CudaDevice, CudaStorage, CudaStorageSlice};
 use candle_core::op::BackpropOp;
 use candle_core::{Device, Error, Layout, Result, Shape, Storage, Tensor};
 use half::bf16;
 
 use super::launch::{Address, Argument, Element, Launch};
+use crate::device::tf32_is_allowed;
 
 /// The kernels, compiled by nvcc.
 const KERNELS: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
@@ -165,14 +166,7 @@ impl Product {
     /// If the library fails.
     pub(crate) unsafe fn run(self, device: &CudaDevice) -> Result<()> {
         let (one, zero) = (1f32, 0f32);
-        let (dtype, compute) = match self.element {
-            Element::F32 if gemm_reduced_precision_f32() => {
-                (sys::cudaDataType_t::CUDA_R_32F, sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32)
-            }
-            Element::F32 => (sys::cudaDataType_t::CUDA_R_32F, sys::cublasComputeType_t::CUBLAS_COMPUTE_32F),
-            Element::Bf16 => (sys::cudaDataType_t::CUDA_R_16BF, sys::cublasComputeType_t::CUBLAS_COMPUTE_32F),
-        };
-        let size = |size: usize| c_int::try_from(size).map_err(|_| failed("a matrix product", "is too large"));
+        let (dtype, compute) = types(self.element);
         let blas = device.cublas_handle();
         // SAFETY: the matrices are valid by this function's contract. The library is column-major, so it sees their
         // transposes.
@@ -181,26 +175,99 @@ impl Product {
                 *blas.handle(),
                 sys::cublasOperation_t::CUBLAS_OP_T,
                 sys::cublasOperation_t::CUBLAS_OP_N,
-                size(self.out)?,
-                size(self.rows)?,
-                size(self.inner)?,
+                number(self.out)?,
+                number(self.rows)?,
+                number(self.inner)?,
                 (&raw const one).cast(),
                 self.w as *const _,
                 dtype,
-                size(self.w_stride)?,
+                number(self.w_stride)?,
                 self.x as *const _,
                 dtype,
-                size(self.x_stride)?,
+                number(self.x_stride)?,
                 (&raw const zero).cast(),
                 self.y as *mut _,
                 dtype,
-                size(self.out)?,
+                number(self.out)?,
                 compute,
                 sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
             )
         }
         .map_err(|error| failed("a matrix product", format!("{error:?}")))
     }
+}
+
+/// The product `sum += aᵀ·b`, whose result is in f32 whatever the type of the factors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gram {
+    pub(crate) element: Element,
+    /// `(rows, out)`.
+    pub(crate) a: Address,
+    /// `(rows, inner)`.
+    pub(crate) b: Address,
+    /// `(out, inner)`, of f32.
+    pub(crate) sum: Address,
+    pub(crate) rows: usize,
+    pub(crate) out: usize,
+    pub(crate) inner: usize,
+    /// Whether the product is added to what is there, or replaces it.
+    pub(crate) add: bool,
+}
+
+impl Gram {
+    /// Queues the product.
+    ///
+    /// # Safety
+    /// As for [`run`].
+    ///
+    /// # Errors
+    /// If the library fails.
+    pub(crate) unsafe fn run(self, device: &CudaDevice) -> Result<()> {
+        let (one, kept) = (1f32, if self.add { 1f32 } else { 0f32 });
+        let (dtype, compute) = types(self.element);
+        let blas = device.cublas_handle();
+        // SAFETY: the matrices are valid by this function's contract. The library is column-major, so it sees their
+        // transposes: sumᵀ = bᵀ·a.
+        unsafe {
+            result::gemm_ex(
+                *blas.handle(),
+                sys::cublasOperation_t::CUBLAS_OP_N,
+                sys::cublasOperation_t::CUBLAS_OP_T,
+                number(self.inner)?,
+                number(self.out)?,
+                number(self.rows)?,
+                (&raw const one).cast(),
+                self.b as *const _,
+                dtype,
+                number(self.inner)?,
+                self.a as *const _,
+                dtype,
+                number(self.out)?,
+                (&raw const kept).cast(),
+                self.sum as *mut _,
+                sys::cudaDataType_t::CUDA_R_32F,
+                number(self.inner)?,
+                compute,
+                sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
+            )
+        }
+        .map_err(|error| failed("a matrix product", format!("{error:?}")))
+    }
+}
+
+/// Types of factors and of arithmetic.
+fn types(element: Element) -> (sys::cudaDataType_t, sys::cublasComputeType_t) {
+    match element {
+        Element::F32 if tf32_is_allowed() => {
+            (sys::cudaDataType_t::CUDA_R_32F, sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32)
+        }
+        Element::F32 => (sys::cudaDataType_t::CUDA_R_32F, sys::cublasComputeType_t::CUBLAS_COMPUTE_32F),
+        Element::Bf16 => (sys::cudaDataType_t::CUDA_R_16BF, sys::cublasComputeType_t::CUBLAS_COMPUTE_32F),
+    }
+}
+
+fn number(size: usize) -> Result<c_int> {
+    c_int::try_from(size).map_err(|_| failed("a matrix product", "is too large"))
 }
 
 /// The GPU of a tensor.

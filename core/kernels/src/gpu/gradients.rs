@@ -2,24 +2,25 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::launch::{self, Element, Norm};
+use super::launch::{self, Element};
 use super::{Array, alloc, gpu, run, tensor};
 use crate::activation::Activation;
 
-/// The gradient before an activation whose value is `y`, and before the norm that it follows; of the shape of `y`,
-/// whose last axis is that of the norm's channels.
-pub(crate) fn before(activation: Activation, norm: Norm, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
+/// The gradient before an activation whose value is `y`, of the shape of `y`. With the scale of a norm per channel, in
+/// f32, the gradient before the norm that the activation follows; the channels are the last axis.
+pub(crate) fn before(activation: Activation, scale: Option<&Tensor>, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
     let dy = dy.contiguous()?;
-    if activation == Activation::None && norm.addresses == [0; 4] {
+    if activation == Activation::None && scale.is_none() {
         return Ok(dy);
     }
-    let (y, device) = (y.contiguous()?, gpu(&dy)?);
-    let (from, to) = (Array::of_tensor(&y)?, Array::of_tensor(&dy)?);
+    let y = y.contiguous()?;
+    let (device, from, to) = (gpu(&dy)?, Array::of_tensor(&y)?, Array::of_tensor(&dy)?);
+    let scale = scale.map(Array::of_tensor).transpose()?.map_or(0, |scale| scale.address);
     let cols = dy.dims().last().copied().unwrap_or(1).max(1);
     let (storage, dx) = alloc(device, to.element, dy.elem_count())?;
-    let addresses = [from.address, to.address, dx.address];
-    let launch = launch::before(to.element, addresses, norm, [dy.elem_count() / cols, cols], activation.limits());
-    // SAFETY: all three have the same number of elements, and the norm's vectors one per channel.
+    let addresses = [from.address, to.address, dx.address, scale];
+    let launch = launch::before(to.element, addresses, [dy.elem_count() / cols, cols], activation.limits());
+    // SAFETY: all three have the same number of elements, and the scale one per channel.
     unsafe { run(device, &launch)? };
     Ok(tensor(storage, dy.shape()))
 }

@@ -196,36 +196,34 @@ fn sums(e: Element, addresses: [Address; 4], [rows, cols]: [usize; 2], (low, hig
     Launch::elements(e.kernel("finish"), count, arguments![x, y, bias, residual, number(rows), number(cols), low, high])
 }
 
-/// The addresses of a norm's mean, variance, weight and bias, of f32 per channel; all 0 for none.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Norm {
-    pub(crate) addresses: [Address; 4],
-    pub(crate) eps: f32,
+/// A norm with constant moments as factors and summands per channel, in f32: of mean, variance, weight and bias.
+pub(crate) fn norm_factors(of: [Address; 4], eps: f32, [scale, shift]: [Address; 2], channels: usize) -> Launch {
+    let [mean, variance, weight, bias] = of;
+    let arguments = arguments![mean, variance, weight, bias, eps, scale, shift, number(channels)];
+    Launch::elements("norm_factors_f32", channels, arguments)
 }
 
-impl From<Norm> for Argument {
-    fn from(norm: Norm) -> Self {
-        let eps = [u64::from(norm.eps.to_bits())];
-        Self::Words(norm.addresses.into_iter().chain(eps).collect())
-    }
-}
-
-/// Normalizes every row of `y` with constant moments and clamps it, in place.
-pub(crate) fn norm(e: Element, y: Address, norm: Norm, [rows, cols]: [usize; 2], (low, high): (f32, f32)) -> Launch {
-    let count = if cols.is_multiple_of(e.pack()) { rows * cols / e.pack() } else { rows * cols };
-    Launch::elements(e.kernel("norm"), count, arguments![y, norm, number(rows), number(cols), low, high])
-}
-
-/// The gradient before a clamping activation, and before the norm that it follows.
-pub(crate) fn before(
+/// Scales and shifts every row of `y`, by f32, and clamps it, in place.
+pub(crate) fn norm(
     e: Element,
-    [y, dy, dx]: [Address; 3],
-    norm: Norm,
+    [y, scale, shift]: [Address; 3],
     [rows, cols]: [usize; 2],
     (low, high): (f32, f32),
 ) -> Launch {
-    let arguments = arguments![y, dy, dx, norm, number(rows), number(cols), low, high];
-    Launch::elements(e.kernel("before"), rows * cols, arguments)
+    let count = if cols.is_multiple_of(e.pack()) { rows * cols / e.pack() } else { rows * cols };
+    Launch::elements(e.kernel("norm"), count, arguments![y, scale, shift, number(rows), number(cols), low, high])
+}
+
+/// The gradient before a clamping activation, and before a norm of this scale, which is in f32, where that is not 0.
+pub(crate) fn before(
+    e: Element,
+    [y, dy, dx, scale]: [Address; 4],
+    [rows, cols]: [usize; 2],
+    (low, high): (f32, f32),
+) -> Launch {
+    let count = if cols.is_multiple_of(e.pack()) { rows * cols / e.pack() } else { rows * cols };
+    let arguments = arguments![y, dy, dx, scale, number(rows), number(cols), low, high];
+    Launch::elements(e.kernel("before"), count, arguments)
 }
 
 /// Parts of the rows of a matrix whose columns are summed apart: enough to occupy a GPU.

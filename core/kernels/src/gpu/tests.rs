@@ -7,7 +7,7 @@ use half::bf16;
 use hashlab_rng::{Stream, stream};
 
 use super::host::run;
-use super::launch::{self, Address, Element, Factors, Heads, Launch, Norm, Parameter, Window};
+use super::launch::{self, Address, Element, Factors, Heads, Launch, Parameter, Window};
 use crate::activation::Activation;
 use crate::conv::{self, Moments, Padding};
 use crate::optim::{Adam, RmsProp, Sgd, adam_steps, rmsprop_step, sgd_step};
@@ -278,9 +278,12 @@ fn norms_of_constant_moments_and_the_gradients_before_them() {
         let [mean, weight, bias] = [(); 3].map(|()| draw.normal(&[cols]));
         let variance = (draw.normal(&[cols]).sqr().unwrap() + 0.1).unwrap();
         let mut constants = [&mean, &variance, &weight, &bias].map(Buffer::f32);
-        let norm = Norm { addresses: constants.each_mut().map(Buffer::at), eps: 1e-5 };
+        let [mut factors, mut summands] = [(); 2].map(|()| Buffer::unset(Element::F32, cols));
+        let norm = [factors.at(), summands.at()];
+        launch(&launch::norm_factors(constants.each_mut().map(Buffer::at), 1e-5, norm, cols));
         let mut y = buffer(e, &x);
-        launch(&launch::norm(e, y.at(), norm, [rows, cols], Activation::Relu6.limits()));
+        let limits = Activation::Relu6.limits();
+        launch(&launch::norm(e, [y.at(), norm[0], norm[1]], [rows, cols], limits));
         let (x, moments) = (Var::from_tensor(&x).unwrap(), Moments { mean, variance });
         let expected = conv::fixed_norm(&x, &moments, [&weight, &bias], 1e-5, Activation::Relu6).unwrap();
         close(&y.read(), &expected, tolerance(e));
@@ -288,7 +291,7 @@ fn norms_of_constant_moments_and_the_gradients_before_them() {
         // Of the values as they are, not as they were rounded: others may be clamped.
         let mut y = buffer(e, &expected);
         let (mut by, mut dx) = (buffer(e, &dy), Buffer::unset(e, rows * cols));
-        launch(&launch::before(e, [y.at(), by.at(), dx.at()], norm, [rows, cols], Activation::Relu6.limits()));
+        launch(&launch::before(e, [y.at(), by.at(), dx.at(), norm[0]], [rows, cols], limits));
         let rounded = Tensor::from_vec(y.read(), (rows, cols), &Device::Cpu).unwrap();
         let clamped = Activation::Relu6.gradient(&rounded, &dy).unwrap();
         let scale = (&weight / (&moments.variance + 1e-5).unwrap().sqrt().unwrap()).unwrap();
@@ -298,13 +301,7 @@ fn norms_of_constant_moments_and_the_gradients_before_them() {
             close(&dx.read(), grads.get(&x).unwrap(), 1e-5);
         }
 
-        launch(&launch::before(
-            e,
-            [y.at(), by.at(), dx.at()],
-            Norm::default(),
-            [rows, cols],
-            Activation::Relu6.limits(),
-        ));
+        launch(&launch::before(e, [y.at(), by.at(), dx.at(), 0], [rows, cols], limits));
         close(&dx.read(), &clamped, 0.0);
     });
 }

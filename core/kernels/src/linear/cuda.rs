@@ -6,7 +6,6 @@ use super::Sizes;
 use crate::activation::Activation;
 use crate::backward::deposit_tensor;
 use crate::gpu::gradients::{before, column_sums};
-use crate::gpu::launch::Norm;
 use crate::gpu::{Array, Product, alloc, launch, run};
 
 /// The layer: a product of matrices, and one pass for bias and activation.
@@ -56,7 +55,7 @@ pub(super) fn gradients(
     dy: &Tensor,
 ) -> Result<[Option<Tensor>; 3]> {
     let Sizes { rows, features, out, .. } = Sizes::of(x.dims(), w.dims());
-    let dy = before(activation, Norm::default(), y, dy)?.reshape((rows, out))?;
+    let dy = before(activation, None, y, dy)?.reshape((rows, out))?;
     let dw = deposit_tensor(w, || dy.t()?.matmul(&x.detach().reshape((rows, features))?))?;
     let db = b.map(|b| deposit_tensor(b, || column_sums(&dy))).transpose()?.flatten();
     let dx = match x.track_op() {

@@ -2,13 +2,10 @@
 
 use candle_core::{CudaStorage, Result, Tensor, bail};
 
-use super::{Dense, Last, OnGpu, window};
+use super::{Dense, Last, OnGpu, rows_of, window};
 use crate::conv::geometry::Geometry;
 use crate::gpu::{Array, alloc, launch, run};
 use crate::transformer::Gelu;
-
-/// Rows of a product begin at multiples of 16 bytes in either type.
-const ALIGNED: usize = 8;
 
 /// Weights in the order in which the kernels read them.
 pub(in crate::conv) struct Packed {
@@ -22,13 +19,7 @@ impl Packed {
     /// Packs weights in PyTorch's order.
     pub(in crate::conv) fn new(depthwise: bool, weight: &Tensor, bias: &Tensor) -> Result<Self> {
         let (out, _, kh, kw) = weight.dims4()?;
-        let weight = if depthwise {
-            weight.reshape((out, kh * kw))?.t()?.contiguous()?
-        } else {
-            let rows = weight.permute((0, 2, 3, 1))?.contiguous()?.reshape((out, ()))?;
-            let len = rows.dim(1)?;
-            rows.pad_with_zeros(1, 0, len.next_multiple_of(ALIGNED) - len)?.contiguous()?
-        };
+        let weight = if depthwise { weight.reshape((out, kh * kw))?.t()?.contiguous()? } else { rows_of(weight)? };
         Ok(Self { depthwise, weight: weight.detach(), bias: bias.contiguous()?.detach() })
     }
 

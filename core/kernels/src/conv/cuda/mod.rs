@@ -11,7 +11,7 @@ mod sum;
 mod trained;
 
 use candle_core::cuda::CudaDevice;
-use candle_core::{CudaStorage, Layout, Result};
+use candle_core::{CudaStorage, Layout, Result, Tensor};
 
 pub(super) use self::frozen::Packed;
 pub(super) use self::pool::{max_pool, mean_pixels};
@@ -19,9 +19,12 @@ pub(super) use self::sum::sum;
 pub(super) use self::trained::{Then, convolve};
 use super::geometry::Geometry;
 use crate::gpu::cudnn::{self, Done, Pass, Problem};
-use crate::gpu::launch::{Address, Element, Launch, Norm, Window};
+use crate::gpu::launch::{Address, Element, Launch, Window};
 use crate::gpu::{Array, Product, alloc, launch, run};
 use crate::transformer::Gelu;
+
+/// Rows of a product begin at multiples of 16 bytes in either type.
+const ALIGNED: usize = 8;
 
 /// Bytes of windows per part: for 64 windows of 3 by 3 pixels to 512 channels and similar sizes, enough to occupy all
 /// of an H100's multiprocessors with one product.
@@ -48,6 +51,16 @@ fn side_by_side(g: &Geometry) -> bool {
     let whole = g.output == (1, 1) && g.kernel == g.input;
     let single = g.kernel == (1, 1) && g.stride == 1;
     (whole || single) && [g.before.0, g.before.1, g.after.0, g.after.1] == [0; 4]
+}
+
+/// A weight `(out, in, kh, kw)` as rows `(out, stride)`: for each tap the channels side by side, then zeros.
+fn rows_of(weight: &Tensor) -> Result<Tensor> {
+    let rows = weight.detach().permute((0, 2, 3, 1))?.contiguous()?.reshape((weight.dim(0)?, ()))?;
+    let len = rows.dim(1)?;
+    match len.next_multiple_of(ALIGNED) - len {
+        0 => Ok(rows),
+        missing => rows.pad_with_zeros(1, 0, missing)?.contiguous(),
+    }
 }
 
 /// Number of pixels per part, for windows of `stride` elements.
@@ -90,8 +103,8 @@ enum Last {
     Add { bias: Address, residual: Address },
     /// A bias per channel and a GELU in place of the activation.
     Gelu { bias: Address, form: Gelu },
-    /// A norm with constant moments.
-    Norm(Norm),
+    /// A norm as factors and summands per channel, in f32.
+    Norm([Address; 2]),
 }
 
 impl Dense<'_> {
@@ -165,7 +178,7 @@ impl Dense<'_> {
         let (element, y) = (self.y.element, self.y.at(first * self.out));
         match self.last {
             Last::Gelu { bias, form } => launch::gelu(element, [y, y, bias], [rows, self.out], form),
-            Last::Norm(norm) => launch::norm(element, y, norm, [rows, self.out], limits),
+            Last::Norm([scale, shift]) => launch::norm(element, [y, scale, shift], [rows, self.out], limits),
             Last::Add { bias, residual } => {
                 let offset = (first * self.out * element.bytes()) as Address;
                 let residual = if residual == 0 { 0 } else { residual + offset };

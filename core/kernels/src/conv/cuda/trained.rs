@@ -2,73 +2,79 @@
 
 use candle_core::{CpuStorage, CudaStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::{Dense, Last, OnGpu, part, problem, side_by_side, window};
-use crate::accumulate::widen;
+use super::{Dense, Last, OnGpu, part, problem, rows_of, side_by_side, window};
 use crate::activation::Activation;
+use crate::backward::deposit_tensor;
 use crate::conv::geometry::Geometry;
 use crate::gpu::cudnn::{self, Done, Pass};
 use crate::gpu::gradients::{before, column_sums};
-use crate::gpu::launch::Norm;
-use crate::gpu::{Array, Product, alloc, gpu, launch, run, tensor};
+use crate::gpu::launch::Element;
+use crate::gpu::{Array, Gram, Product, alloc, gpu, launch, run, tensor};
 
 /// What follows the sums of a convolution, before its activation.
-pub(in crate::conv) enum Then {
+pub(in crate::conv) enum Then<'a> {
     /// A bias per channel.
-    Bias(Tensor),
+    Bias(&'a Tensor),
     /// A norm: mean, variance, weight and bias, constants of f32 per channel, and what is added to the variance.
-    Norm([Tensor; 4], f32),
+    Norm([&'a Tensor; 4], f32),
 }
 
 /// Convolves `x`, `(n, h, w, in)`, with `w`, `(out, in, kh, kw)`.
 pub(in crate::conv) fn convolve(
     x: &Tensor,
     w: &Tensor,
-    then: Then,
+    then: Then<'_>,
     g: Geometry,
     activation: Activation,
 ) -> Result<Tensor> {
-    let (x, w) = (x.contiguous()?, w.permute((0, 2, 3, 1))?.contiguous()?);
-    let len = g.output_pixels() * w.dim(0)?;
-    if len == 0 || len >= 1 << 31 {
-        bail!("a batch of {} images is too small or too large for a GPU's convolution", g.images);
-    }
+    let (x, w, rows) = (x.contiguous()?, w.contiguous()?, rows_of(w)?);
     match then {
-        Then::Bias(b) => x.apply_op3(&w, &b.contiguous()?, Trained { g, activation, norm: None }),
+        Then::Bias(b) => x.apply_op3(&w, &b.contiguous()?, Trained { g, activation, rows, norm: None }),
         Then::Norm(constants, eps) => {
-            let constants = constants.map(|t| t.detach().contiguous());
-            let [mean, variance, weight, bias] = constants;
-            let constants = [mean?, variance?, weight?, bias?];
-            x.apply_op2(&w, Trained { g, activation, norm: Some((constants, eps)) })
+            let norm = Some(factors(constants, eps)?);
+            x.apply_op2(&w, Trained { g, activation, rows, norm })
         }
     }
 }
 
-/// The convolution as an operation of candle's graph; its weight is `(out, kh, kw, in)`.
+/// A norm as factors and summands per channel.
+fn factors(constants: [&Tensor; 4], eps: f32) -> Result<[Tensor; 2]> {
+    let [mean, variance, weight, bias] = constants.map(|t| t.detach().contiguous());
+    let constants = [mean?, variance?, weight?, bias?];
+    let (device, channels) = (gpu(&constants[0])?, constants[0].elem_count());
+    let mut addresses = [0; 4];
+    for (address, constant) in addresses.iter_mut().zip(&constants) {
+        *address = Array::of_tensor(constant)?.address;
+    }
+    let [(scale, to), (shift, and)] = [alloc(device, Element::F32, channels)?, alloc(device, Element::F32, channels)?];
+    // SAFETY: all have an element per channel, of f32.
+    unsafe { run(device, &launch::norm_factors(addresses, eps, [to.address, and.address], channels))? };
+    Ok([tensor(scale, channels), tensor(shift, channels)])
+}
+
+/// The convolution as an operation of candle's graph.
 struct Trained {
     g: Geometry,
     activation: Activation,
-    norm: Option<([Tensor; 4], f32)>,
+    /// The weight as the kernels read it, see [`rows_of`].
+    rows: Tensor,
+    /// Factors and summands of a norm.
+    norm: Option<[Tensor; 2]>,
 }
 
 impl Trained {
-    fn norm(&self) -> Result<Norm> {
-        let Some((constants, eps)) = &self.norm else { return Ok(Norm::default()) };
-        let mut addresses = [0; 4];
-        for (address, constant) in addresses.iter_mut().zip(constants) {
-            *address = Array::of_tensor(constant)?.address;
-        }
-        Ok(Norm { addresses, eps: *eps })
-    }
-
-    fn forward(&self, (x, xl): OnGpu<'_>, (w, wl): OnGpu<'_>, b: Option<OnGpu<'_>>) -> Result<(CudaStorage, Shape)> {
-        let (g, out, channels) = (&self.g, wl.dims()[0], xl.dims()[3]);
-        let (input, weight) = (Array::contiguous(x, xl)?, Array::contiguous(w, wl)?);
-        let last = match b {
-            Some((b, layout)) => Last::Add { bias: Array::contiguous(b, layout)?.address, residual: 0 },
-            None => Last::Norm(self.norm()?),
+    fn forward(&self, (x, xl): OnGpu<'_>, out: usize, b: Option<OnGpu<'_>>) -> Result<(CudaStorage, Shape)> {
+        let (g, channels) = (&self.g, xl.dims()[3]);
+        let (input, weight) = (Array::contiguous(x, xl)?, Array::of_tensor(&self.rows)?);
+        let last = match (b, &self.norm) {
+            (Some((b, layout)), _) => Last::Add { bias: Array::contiguous(b, layout)?.address, residual: 0 },
+            (None, Some([scale, shift])) => {
+                Last::Norm([Array::of_tensor(scale)?.address, Array::of_tensor(shift)?.address])
+            }
+            (None, None) => Last::Add { bias: 0, residual: 0 },
         };
         let (storage, y) = alloc(&x.device, input.element, g.output_pixels() * out)?;
-        let dense = Dense { g, channels, out, input, weight, stride: g.taps() * channels, last, y };
+        let dense = Dense { g, channels, out, input, weight, stride: self.rows.dim(1)?, last, y };
         // SAFETY: `Conv::geometry` checked that input, weight and bias fit together, and the norm's vectors have an
         // element per channel.
         unsafe { dense.run(&x.device, self.activation.limits())? };
@@ -84,12 +90,96 @@ impl Trained {
         y: &Tensor,
         dy: &Tensor,
     ) -> Result<[Option<Tensor>; 3]> {
-        let d = before(self.activation, self.norm()?, y, dy)?;
-        let flat = d.reshape((self.g.output_pixels(), ()))?;
-        let db = b.filter(|b| b.track_op()).map(|_| column_sums(&flat)).transpose()?;
-        let dw = if w.track_op() { Some(weight_gradient(&self.g, x, w, &flat)?) } else { None };
-        let dx = if x.track_op() { Some(input_gradient(&self.g, x, w, &flat)?) } else { None };
+        let scale = self.norm.as_ref().map(|[scale, _]| scale);
+        let d = before(self.activation, scale, y, dy)?.reshape((self.g.output_pixels(), ()))?;
+        let db = b.map(|b| deposit_tensor(b, || column_sums(&d))).transpose()?.flatten();
+        let dw = deposit_tensor(w, || self.weight_gradient(&x.detach(), w, &d))?;
+        let dx = if x.track_op() { Some(self.input_gradient(x, w, &d)?) } else { None };
         Ok([dx, dw, db])
+    }
+
+    /// The gradient of the weight, `dᵀ` times the windows side by side, whose sums are in f32.
+    fn weight_gradient(&self, x: &Tensor, w: &Tensor, d: &Tensor) -> Result<Tensor> {
+        let (g, (out, channels, kh, kw)) = (&self.g, w.dims4()?);
+        let in_pytorchs_order =
+            |rows: Tensor| rows.reshape((out, kh, kw, channels))?.permute((0, 3, 1, 2))?.contiguous();
+        if let Some(dw) = by_cudnn(Pass::WeightGradient, g, [channels, out], [x, d], w.elem_count())? {
+            return in_pytorchs_order(dw);
+        }
+        let (device, from, gradient) = (gpu(x)?, Array::of_tensor(x)?, Array::of_tensor(d)?);
+        let (element, pixels, len) = (from.element, g.output_pixels(), g.taps() * channels);
+        let direct = side_by_side(g);
+        let stride = if direct { len } else { self.rows.dim(1)? };
+        let rows = if direct { pixels } else { part(element, pixels, stride) };
+        let columns = if direct { None } else { Some(alloc(device, element, rows * stride)?) };
+        let (storage, sum) = alloc(device, Element::F32, out * stride)?;
+        for first in (0..pixels).step_by(rows) {
+            let rows = rows.min(pixels - first);
+            let gram = Gram {
+                element,
+                a: gradient.at(first * out),
+                b: columns.as_ref().map_or(from.address, |(_, columns)| columns.address),
+                sum: sum.address,
+                rows,
+                out,
+                inner: stride,
+                add: first > 0,
+            };
+            // SAFETY: the window is over images of the size of `x`; `columns` has room for the windows of the largest
+            // part, `d` has a row per output pixel, and the sum one per output channel.
+            unsafe {
+                if let Some((_, columns)) = &columns {
+                    let addresses = [from.address, columns.address];
+                    run(device, &launch::gather(element, window(g, channels), addresses, [first, rows], stride))?;
+                }
+                gram.run(device)?;
+            }
+        }
+        let sum = tensor(storage, (out, stride)).to_dtype(w.dtype())?;
+        in_pytorchs_order(sum.narrow(1, 0, len)?)
+    }
+
+    /// The gradient of the input: for each pixel, those rows of `d` side by side whose windows have the pixel, times the
+    /// weights. Of a window that moves by several pixels, most of them are zeros.
+    fn input_gradient(&self, x: &Tensor, w: &Tensor, d: &Tensor) -> Result<Tensor> {
+        let (g, (out, channels, ..)) = (&self.g, w.dims4()?);
+        let (pixels, device) = (g.input_pixels(), gpu(d)?);
+        if let Some(dx) = by_cudnn(Pass::InputGradient, g, [channels, out], [&self.rows, d], pixels * channels)? {
+            return dx.reshape(x.shape());
+        }
+        if side_by_side(g) {
+            return d.matmul(&self.rows.narrow(1, 0, g.taps() * channels)?.contiguous()?)?.reshape(x.shape());
+        }
+        let len = g.taps() * out;
+        let transposed = w.detach().permute((1, 2, 3, 0))?.contiguous()?; // (in, kh, kw, out)
+        let (from, weight) = (Array::of_tensor(d)?, Array::of_tensor(&transposed)?);
+        let element = from.element;
+        let (storage, dx) = alloc(device, element, pixels * channels)?;
+        let rows = part(element, pixels, len);
+        let (_kept, columns) = alloc(device, element, rows * len)?;
+        for first in (0..pixels).step_by(rows) {
+            let rows = rows.min(pixels - first);
+            let addresses = [from.address, columns.address];
+            let spread = launch::spread(element, window(g, out), addresses, [first, rows], len);
+            let product = Product {
+                element,
+                x: columns.address,
+                x_stride: len,
+                w: weight.address,
+                w_stride: len,
+                y: dx.at(first * channels),
+                rows,
+                inner: len,
+                out: channels,
+            };
+            // SAFETY: `d` has a row per output pixel, `columns` has room for the largest part, the result a row per
+            // input pixel.
+            unsafe {
+                run(device, &spread)?;
+                product.run(device)?;
+            }
+        }
+        Ok(tensor(storage, x.shape()))
     }
 }
 
@@ -99,86 +189,13 @@ fn by_cudnn(pass: Pass, g: &Geometry, sizes: [usize; 2], factors: [&Tensor; 2], 
     let Some(problem) = problem(pass, g, a.element, sizes) else { return Ok(None) };
     let device = gpu(factors[0])?;
     let (storage, result) = alloc(device, a.element, len)?;
-    // SAFETY: the tensors have the sizes of the problem, which are those of a convolution's operands.
+    // SAFETY: the tensors have the sizes of the problem, which are those of a convolution's operands: channels come in
+    // eights, so that rows of the weight have no zeros at their end.
     let done = unsafe { cudnn::convolve(device, &problem, [a.address, b.address, result.address], None)? };
     Ok(match done {
         Done::Nothing => None,
         Done::Sums | Done::Everything => Some(tensor(storage, len)),
     })
-}
-
-/// The gradient of the weight, `dᵀ` times the windows side by side; sums of the parts are in f32.
-fn weight_gradient(g: &Geometry, x: &Tensor, w: &Tensor, d: &Tensor) -> Result<Tensor> {
-    let (x, w) = (x.detach(), w.detach());
-    let (out, _, _, channels) = w.dims4()?;
-    if let Some(dw) = by_cudnn(Pass::WeightGradient, g, [channels, out], [&x, d], w.elem_count())? {
-        return dw.reshape(w.shape());
-    }
-    let (pixels, len) = (g.output_pixels(), g.taps() * channels);
-    if side_by_side(g) {
-        return d.t()?.matmul(&x.reshape((pixels, len))?)?.reshape(w.shape());
-    }
-    let (device, from) = (gpu(&x)?, Array::of_tensor(&x)?);
-    let rows = part(from.element, pixels, len);
-    let mut sum: Option<Tensor> = None;
-    for first in (0..pixels).step_by(rows) {
-        let rows = rows.min(pixels - first);
-        let (storage, columns) = alloc(device, from.element, rows * len)?;
-        let window = window(g, channels);
-        // SAFETY: the window is over images of the size of `x`, and there is room for the windows of `rows` pixels.
-        unsafe {
-            run(device, &launch::gather(from.element, window, [from.address, columns.address], [first, rows], len))?;
-        }
-        let term = widen(&d.narrow(0, first, rows)?.t()?.matmul(&tensor(storage, (rows, len)))?)?;
-        sum = Some(match sum {
-            Some(sum) => (sum + term)?,
-            None => term,
-        });
-    }
-    sum.expect("an image has pixels").to_dtype(w.dtype())?.reshape(w.shape())
-}
-
-/// The gradient of the input: for each pixel, those rows of `d` side by side whose windows have the pixel, times the
-/// weights.
-fn input_gradient(g: &Geometry, x: &Tensor, w: &Tensor, d: &Tensor) -> Result<Tensor> {
-    let w = w.detach();
-    let (out, _, _, channels) = w.dims4()?;
-    let (pixels, device) = (g.input_pixels(), gpu(d)?);
-    if let Some(dx) = by_cudnn(Pass::InputGradient, g, [channels, out], [&w, d], pixels * channels)? {
-        return dx.reshape(x.shape());
-    }
-    if side_by_side(g) {
-        return d.matmul(&w.reshape((out, g.taps() * channels))?)?.reshape(x.shape());
-    }
-    let len = g.taps() * out;
-    let transposed = w.permute((3, 1, 2, 0))?.contiguous()?; // (in, kh, kw, out)
-    let (from, weight) = (Array::of_tensor(d)?, Array::of_tensor(&transposed)?);
-    let element = from.element;
-    let (storage, dx) = alloc(device, element, pixels * channels)?;
-    let rows = part(element, pixels, len);
-    let (_kept, columns) = alloc(device, element, rows * len)?;
-    for first in (0..pixels).step_by(rows) {
-        let rows = rows.min(pixels - first);
-        let spread = launch::spread(element, window(g, out), [from.address, columns.address], [first, rows], len);
-        let product = Product {
-            element,
-            x: columns.address,
-            x_stride: len,
-            w: weight.address,
-            w_stride: len,
-            y: dx.at(first * channels),
-            rows,
-            inner: len,
-            out: channels,
-        };
-        // SAFETY: `d` has a row per output pixel, `columns` has room for the largest part, the result a row per input
-        // pixel.
-        unsafe {
-            run(device, &spread)?;
-            product.run(device)?;
-        }
-    }
-    Ok(tensor(storage, x.shape()))
 }
 
 impl CustomOp2 for Trained {
@@ -190,8 +207,8 @@ impl CustomOp2 for Trained {
         bail!("a GPU's convolution on the CPU")
     }
 
-    fn cuda_fwd(&self, x: &CudaStorage, xl: &Layout, w: &CudaStorage, wl: &Layout) -> Result<(CudaStorage, Shape)> {
-        self.forward((x, xl), (w, wl), None)
+    fn cuda_fwd(&self, x: &CudaStorage, xl: &Layout, _: &CudaStorage, wl: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.forward((x, xl), wl.dims()[0], None)
     }
 
     fn bwd(&self, x: &Tensor, w: &Tensor, y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
@@ -221,12 +238,12 @@ impl CustomOp3 for Trained {
         &self,
         x: &CudaStorage,
         xl: &Layout,
-        w: &CudaStorage,
+        _: &CudaStorage,
         wl: &Layout,
         b: &CudaStorage,
         bl: &Layout,
     ) -> Result<(CudaStorage, Shape)> {
-        self.forward((x, xl), (w, wl), Some((b, bl)))
+        self.forward((x, xl), wl.dims()[0], Some((b, bl)))
     }
 
     fn bwd(

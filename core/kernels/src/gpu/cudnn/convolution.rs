@@ -8,10 +8,15 @@ use super::api::{Algorithm, Api, Opaque, Status};
 use super::{Pass, Problem};
 use crate::gpu::launch::{Address, Element};
 
-/// Bytes that an algorithm may use beside its operands.
-const WORKSPACE: usize = 1 << 30;
+/// Bytes that an algorithm may use beside its operands. Processes that share a GPU keep as much each.
+const WORKSPACE: usize = 256 << 20;
 /// Algorithms to choose from; a pass has fewer.
 const ALGORITHMS: usize = 10;
+
+/// Whether the library refuses a call: bad parameters, not supported, a missing part of it. Nothing was queued then.
+fn refuses(status: Status) -> bool {
+    (2000..5000).contains(&status)
+}
 
 /// Constants of cudnn_graph.h, cudnn_ops.h and cudnn_cnn.h.
 mod constants {
@@ -110,6 +115,8 @@ pub(super) struct Convolution {
     /// The two factors and the result.
     operands: [Descriptor; 3],
     convolution: Descriptor,
+    /// The kind of math that is allowed.
+    math: c_int,
     algorithm: c_int,
     workspace: usize,
     /// Bias and activation of a forward pass, as long as the library is not known to refuse them.
@@ -118,7 +125,8 @@ pub(super) struct Convolution {
 
 impl Convolution {
     /// Describes the problem and chooses an algorithm: the first in the library's order that has the same result each
-    /// time and needs at most [`WORKSPACE`]. Returns `None` if there is no such algorithm.
+    /// time, rounds no factors of f32 unless TF32 is allowed, and needs at most [`WORKSPACE`]. Returns `None` if there is
+    /// no such algorithm.
     ///
     /// # Errors
     /// If a call fails, or the library takes the output for one of another size.
@@ -164,7 +172,7 @@ impl Convolution {
             Pass::InputGradient => ([weight()?, y()?, x()?], None),
             Pass::WeightGradient => ([x()?, y()?, weight()?], None),
         };
-        Ok(Self { pass, operands, convolution, algorithm: 0, workspace: 0, fused })
+        Ok(Self { pass, operands, convolution, math, algorithm: 0, workspace: 0, fused })
     }
 
     fn choose(&self, api: &Api, context: Opaque) -> Result<Option<Algorithm>> {
@@ -178,9 +186,17 @@ impl Convolution {
         let (convolution, most) = (self.convolution.opaque, ALGORITHMS as c_int);
         // SAFETY: the descriptors are those of the pass, and there is room for as many algorithms as are asked for.
         let status = unsafe { list(context, a, b, convolution, result, most, &raw mut count, found.as_mut_ptr()) };
+        if refuses(status) {
+            return Ok(None);
+        }
         api.check("list algorithms", status)?;
         let listed = found.into_iter().take(usize::try_from(count).unwrap_or(0));
-        let usable = |of: &Algorithm| of.status == 0 && of.deterministic == DETERMINISTIC && of.memory <= WORKSPACE;
+        let usable = |of: &Algorithm| {
+            let repeatable = of.deterministic == DETERMINISTIC;
+            // f32 without TF32 is no hint: other kinds of math would round factors.
+            let exact = self.math != FMA_MATH || of.math == FMA_MATH;
+            of.status == 0 && repeatable && exact && of.memory <= WORKSPACE
+        };
         Ok(listed.into_iter().find(usable))
     }
 
@@ -189,7 +205,7 @@ impl Convolution {
         self.workspace
     }
 
-    /// Queues the pass from the factors to the result, without bias and activation.
+    /// Queues the pass from the factors to the result, without bias and activation. Returns whether the library can.
     ///
     /// # Safety
     /// The addresses must be those of the operands' elements and of the workspace, valid on the context's stream.
@@ -199,7 +215,7 @@ impl Convolution {
         context: Opaque,
         addresses: [Address; 3],
         workspace: Address,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let (one, zero) = (1f32, 0f32);
         let compute = match self.pass {
             Pass::Forward => api.forward,
@@ -226,7 +242,10 @@ impl Convolution {
                 result,
             )
         };
-        api.check("compute a convolution", status)
+        if refuses(status) {
+            return Ok(false);
+        }
+        api.check("compute a convolution", status).map(|()| true)
     }
 
     /// Queues a forward pass with a bias, a residual where its address is not 0, and the rectifier. Returns whether the
@@ -270,8 +289,7 @@ impl Convolution {
                 y as *mut c_void,
             )
         };
-        // Refusals are 2000 and more (bad parameters) and 3000 and more (not supported); nothing was queued then.
-        if (2000..4000).contains(&status) {
+        if refuses(status) {
             self.fused = None;
             return Ok(false);
         }

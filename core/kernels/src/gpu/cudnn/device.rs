@@ -18,6 +18,8 @@ use crate::gpu::launch::{Address, Element};
 struct Context {
     opaque: Opaque,
     convolutions: HashMap<Problem, Option<Convolution>>,
+    /// Convolutions so far, by what was done.
+    calls: [usize; 3],
 }
 
 // SAFETY: the library's contexts and descriptors may be used by any thread, by one at a time; the lock around all
@@ -64,19 +66,35 @@ pub(crate) unsafe fn convolve(
         hash_map::Entry::Occupied(known) => known.into_mut(),
         hash_map::Entry::Vacant(vacant) => vacant.insert(Convolution::new(api, context.opaque, problem)?),
     };
-    let Some(convolution) = convolution else { return Ok(Done::Nothing) };
+    let Some(convolution) = convolution else {
+        context.calls[Done::Nothing as usize] += 1;
+        return Ok(Done::Nothing);
+    };
     let words = convolution.workspace().div_ceil(Element::F32.bytes());
     let (_kept, workspace) = alloc(device, Element::F32, words)?;
     // SAFETY: the operands are valid by this function's contract, the workspace until it is freed on the stream.
-    unsafe {
-        if let Some(fused) = fused
-            && convolution.run_fused(api, context.opaque, addresses, workspace.address, fused)?
-        {
-            return Ok(Done::Everything);
+    let done = unsafe {
+        let fused = match fused {
+            Some(fused) => convolution.run_fused(api, context.opaque, addresses, workspace.address, fused)?,
+            None => false,
+        };
+        match fused {
+            true => Done::Everything,
+            false if convolution.run(api, context.opaque, addresses, workspace.address)? => Done::Sums,
+            false => Done::Nothing,
         }
-        convolution.run(api, context.opaque, addresses, workspace.address)?;
+    };
+    context.calls[done as usize] += 1;
+    if done == Done::Nothing {
+        context.convolutions.insert(*problem, None);
     }
-    Ok(Done::Sums)
+    Ok(done)
+}
+
+/// Convolutions so far on the GPU of this number, by what was done, in the order of [`Done`].
+pub(crate) fn calls(ordinal: usize) -> [usize; 3] {
+    let contexts = CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    contexts.get(&ordinal).map_or([0; 3], |context| context.calls)
 }
 
 /// Opens a context on the current GPU whose work is queued on `stream`.
@@ -87,5 +105,5 @@ fn open(api: &Api, stream: *mut c_void) -> Result<Context> {
         api.check("be started", (api.create)(&raw mut opaque))?;
         api.check("use the stream", (api.set_stream)(opaque, stream))?;
     }
-    Ok(Context { opaque, convolutions: HashMap::new() })
+    Ok(Context { opaque, convolutions: HashMap::new(), calls: [0; 3] })
 }

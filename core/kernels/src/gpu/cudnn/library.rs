@@ -8,6 +8,8 @@ use super::api::Api;
 
 /// The library's name, version 9 of its interface.
 const NAME: &str = "libcudnn.so.9";
+/// Its parts that convolutions need. It opens them itself at the first call, and ends the process if one is missing.
+const PARTS: [&str; 3] = ["libcudnn_graph.so.9", "libcudnn_ops.so.9", "libcudnn_cnn.so.9"];
 
 /// Opens the library: that on the system's search path, which `LD_LIBRARY_PATH` extends, or else the one that was
 /// installed beside the cuBLAS that this process has opened, as PyTorch's wheels bring both.
@@ -18,7 +20,7 @@ pub(super) fn open() -> Result<Api, String> {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let mut failed = Vec::new();
     for path in [PathBuf::from(NAME)].into_iter().chain(beside_cublas(&maps)) {
-        // SAFETY: cuDNN may be opened at any time; its initialization has no conditions.
+        // SAFETY: files of these names are cuDNN's, of version 9.
         match unsafe { find(&path) } {
             Ok(api) => return Ok(api),
             Err(error) => failed.push(error),
@@ -31,13 +33,16 @@ pub(super) fn open() -> Result<Api, String> {
     ))
 }
 
-/// Opens the file and finds the functions; the library then stays open.
+/// Opens the file and its parts beside it, and finds the functions; all of them stay open.
 ///
 /// # Safety
 /// The file must be cuDNN of version 9.
 pub(super) unsafe fn find(path: &Path) -> Result<Api, String> {
     // SAFETY: by this function's contract.
     unsafe {
+        for part in PARTS {
+            std::mem::forget(Library::new(path.with_file_name(part)).map_err(reason)?);
+        }
         let library = Library::new(path).map_err(reason)?;
         let api = Api::find(&library).map_err(|error| format!("{}: {}", path.display(), reason(error)))?;
         let version = (api.version)();
@@ -81,6 +86,6 @@ mod tests {
         let missing = Path::new("/nowhere/libcudnn.so.9");
         // SAFETY: there is no such file.
         let error = unsafe { find(missing) }.err().unwrap();
-        assert!(error.contains("/nowhere/libcudnn.so.9"), "{error}");
+        assert!(error.contains("/nowhere/libcudnn_graph.so.9"), "{error}");
     }
 }

@@ -15,7 +15,7 @@ mod library;
 mod tests;
 
 #[cfg(feature = "cuda")]
-pub(crate) use device::convolve;
+pub(crate) use device::{calls, convolve};
 
 use super::launch::{Element, Window};
 
@@ -45,6 +45,7 @@ pub(crate) struct Problem {
 
 /// What [`convolve`] has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
 pub(crate) enum Done {
     /// Nothing: there is no algorithm for this problem.
     Nothing,
@@ -57,8 +58,7 @@ pub(crate) enum Done {
 #[cfg(feature = "cuda")]
 impl Problem {
     pub(crate) fn new(pass: Pass, element: Element, images: usize, window: Window, out: usize) -> Self {
-        let tf32 = candle_core::cuda::gemm_reduced_precision_f32();
-        Self { pass, element, tf32, images, window, out }
+        Self { pass, element, tf32: crate::device::tf32_is_allowed(), images, window, out }
     }
 }
 

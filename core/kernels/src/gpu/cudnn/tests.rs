@@ -436,7 +436,8 @@ fn passes_are_those_of_the_processor() {
             let (mut a, mut b, mut result) = (buffer(e, a), buffer(e, b), Buffer::unset(e, len));
             assert_eq!(convolution.workspace(), 64);
             // SAFETY: the operands have the sizes of the problem.
-            unsafe { convolution.run(&api, NO_CONTEXT, [a.at(), b.at(), result.at()], workspace).unwrap() };
+            let done = unsafe { convolution.run(&api, NO_CONTEXT, [a.at(), b.at(), result.at()], workspace) };
+            assert!(done.unwrap());
             result.read()
         };
         let (vx, vw) = (Var::from_tensor(&x).unwrap(), Var::from_tensor(&weight).unwrap());
@@ -500,17 +501,22 @@ fn bias_residual_and_rectifier_are_fused_unless_refused() {
 #[test]
 fn the_first_algorithm_that_can_be_repeated_is_taken() {
     let (api, mut draw) = (emulated(), Draw::new("cudnn-algorithms", 0));
-    let problem = drawn(&mut draw).problem;
+    let problem = Problem { element: Element::F32, ..drawn(&mut draw).problem };
     let unusable = [
         Algorithm { number: 5, status: NOT_SUPPORTED, ..usable() },
         Algorithm { number: 6, deterministic: 0, ..usable() },
         Algorithm { number: 7, memory: 2 << 30, ..usable() },
+        // The default kind of math, which rounds factors of f32 to TF32.
+        Algorithm { number: 9, math: 0, ..usable() },
     ];
     ALGORITHMS.set(unusable.to_vec());
     assert!(Convolution::new(&api, NO_CONTEXT, &problem).unwrap().is_none());
     ALGORITHMS.set(unusable.into_iter().chain([usable(), Algorithm { number: 8, ..usable() }]).collect());
     let chosen = Convolution::new(&api, NO_CONTEXT, &problem).unwrap().unwrap();
     assert_eq!(chosen.workspace(), usable().memory);
+    // With TF32 the kind of math is a hint, as it is for bf16.
+    ALGORITHMS.set(unusable[3..].to_vec());
+    assert!(Convolution::new(&api, NO_CONTEXT, &Problem { tf32: true, ..problem }).unwrap().is_some());
     let other = Window { output: problem.window.output.map(|size| size + 1), ..problem.window };
     let error = Convolution::new(&api, NO_CONTEXT, &Problem { window: other, ..problem }).err().unwrap();
     assert!(error.to_string().contains("instead of"), "{error}");
