@@ -164,6 +164,16 @@ fn batch_norms_that_are_to_be_trained_in_bf16() {
 }
 
 #[test]
+fn tf32_without_a_gpu() {
+    assert_snapshot!(sweep_with("\"convnet\"", "\"convnet\"\ndtype = \"tf32\""));
+}
+
+#[test]
+fn an_encoder_that_is_to_be_trained_in_tf32() {
+    assert_snapshot!(sweep_with("\"convnet\"", "\"convnet\"\ndtype = \"tf32\"\nfinetune = true"));
+}
+
+#[test]
 fn a_layer_that_the_encoder_lacks() {
     assert_snapshot!(sweep_with("\"convnet\"", "\"convnet\"\nfrozen_until = \"fc6\""));
 }

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use hashlab_kernels::device::{DeviceError, DeviceName, devices_from};
+use hashlab_pipeline::{device_count, needs_gpu};
+use hashlab_store::RunConfig;
 
 use crate::error::bad_input;
 
@@ -53,11 +55,27 @@ impl Devices {
         }
     }
 
-    /// Refuses fewer GPUs than a run uses. A single device stands for those behind it, too.
+    /// Checks that the devices are enough, and of the kind, for runs of these configurations; returns the largest number
+    /// that one uses.
     ///
     /// # Errors
-    /// [`BadInput`](crate::BadInput) if there are fewer.
-    pub(crate) fn check_count(&self, most: usize) -> Result<()> {
+    /// [`BadInput`](crate::BadInput) if they are not.
+    pub(crate) fn check<'c>(&self, runs: impl Iterator<Item = &'c RunConfig>) -> Result<usize> {
+        let mut most = 1;
+        for config in runs {
+            most = most.max(device_count(config)?);
+            if self.0 == [DeviceName::Cpu] && needs_gpu(config)? {
+                let help = "`--device cuda`, or `dtype = \"f32\"`";
+                return Err(bad_input(format!(
+                    "`dtype = \"tf32\"` needs a GPU, as only GPUs multiply so\nhelp: {help}"
+                )));
+            }
+        }
+        self.check_count(most).map(|()| most)
+    }
+
+    /// Refuses fewer GPUs than a run uses. A single device stands for those behind it, too.
+    fn check_count(&self, most: usize) -> Result<()> {
         if self.0.len() > 1 && self.0.len() < most {
             return Err(bad_input(format!(
                 "`devices = {most}` in [train] needs as many GPUs, and `--device {self}` names {}",
@@ -104,6 +122,16 @@ impl Devices {
             }),
         };
         numbers.map(visible).collect()
+    }
+}
+
+/// An error of one of the devices that a run uses, which the user need not have named.
+pub(crate) fn of_devices(error: DeviceError, most: usize) -> anyhow::Error {
+    let error = anyhow::Error::from(error);
+    if most == 1 {
+        error
+    } else {
+        error.context(format!("`devices = {most}` in [train] asks for {most} GPUs in a row"))
     }
 }
 

@@ -13,7 +13,7 @@ use hashlab_exec::{
 };
 use hashlab_kernels::device::{DeviceError, DeviceName};
 use hashlab_pipeline::run::{described_features, split_of};
-use hashlab_pipeline::{check_batches, check_devices, device_count};
+use hashlab_pipeline::{check_batches, check_devices};
 use hashlab_report::{Outcome, SweepReport};
 use hashlab_settings::canonical;
 use hashlab_store::{PlanDir, RunConfig, RunDir, RunId, RunState, Store, counted};
@@ -21,6 +21,7 @@ use hashlab_sweep::{PlannedRun, PruningMethod, Turn};
 use serde_json::json;
 
 use crate::collect::{self, COMMAND};
+use crate::devices::of_devices;
 use crate::estimate::Estimates;
 use crate::graph::{Goal, PendingRun, Shape, job_graph, networks};
 use crate::models::{self, Keep};
@@ -84,8 +85,7 @@ impl PlannedSweep {
         options.choice.check(workspace, &self.plan)?;
         let pending = self.pending_at_start(workspace, &options.choice)?;
         check_data(workspace, &pending)?;
-        let most = most_devices(&pending)?;
-        options.devices.check_count(most)?;
+        let most = options.devices.check(templates(&pending).map(PlannedRun::template))?;
         self.measure_external(workspace)?;
         match options.devices.open(most) {
             // It may lie elsewhere, and nothing is left to compute.
@@ -242,8 +242,7 @@ impl PlannedSweep {
             return Ok(Completion::Complete);
         }
         check_data(workspace, &pending)?;
-        let most = most_devices(&pending)?;
-        options.devices.check_count(most)?;
+        let most = options.devices.check(templates(&pending).map(PlannedRun::template))?;
         options.devices.open(most).map_err(|error| of_devices(error, most))?;
         check_places(workspace, &pending)?;
         let stop = StopRequests::install().context("cannot listen to signals")?;
@@ -449,24 +448,9 @@ fn check_room(workspace: &Workspace, cache: &FeatureCache, pending: &[PendingRun
 }
 
 /// The first run of each template.
-fn templates<'p>(pending: &'p [PendingRun<'p>]) -> impl Iterator<Item = &'p PlannedRun> {
+pub(crate) fn templates<'p>(pending: &'p [PendingRun<'p>]) -> impl Iterator<Item = &'p PlannedRun> {
     let groups = pending.chunk_by(|a, b| a.run.shares_template(b.run));
     groups.map(|group| group[0].run)
-}
-
-/// An error of one of the devices that a run uses, which the user need not have named.
-fn of_devices(error: DeviceError, most: usize) -> anyhow::Error {
-    let error = anyhow::Error::from(error);
-    if most == 1 {
-        error
-    } else {
-        error.context(format!("`devices = {most}` in [train] asks for {most} GPUs in a row"))
-    }
-}
-
-/// The largest number of devices that a run uses.
-pub(crate) fn most_devices(pending: &[PendingRun<'_>]) -> Result<usize> {
-    templates(pending).try_fold(1, |most, run| Ok(most.max(device_count(run.template())?)))
 }
 
 /// Puts results back whose repetition left none; returns what is said of them.

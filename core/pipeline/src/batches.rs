@@ -6,7 +6,7 @@ use hashlab_encoders::EncoderEntry;
 use hashlab_store::RunConfig;
 use hashlab_train::TrainConfig;
 
-use crate::config::{ComputeDtype, ImageConfig, NormMode, section};
+use crate::config::{ComputeDtype, ImageConfig, NormMode, TextConfig, section};
 use crate::run::finetunes;
 
 /// Checks that a run which trains an encoder with batch norms has no batch of a single image, whose values have no
@@ -76,6 +76,17 @@ pub fn check_dtype(config: &RunConfig, encoders: &[EncoderEntry]) -> Result<()> 
 /// If the configuration does not fit this program.
 pub fn device_count(config: &RunConfig) -> Result<usize> {
     Ok(section::<TrainConfig>(&config.train)?.devices)
+}
+
+/// Whether an encoder of a run computes in a type that only GPUs have.
+///
+/// # Errors
+/// If the configuration does not fit this program.
+pub fn needs_gpu(config: &RunConfig) -> Result<bool> {
+    let image = config.encoders.get(Modality::Image).map(section::<ImageConfig>).transpose()?;
+    let text = config.encoders.get(Modality::Text).map(section::<TextConfig>).transpose()?;
+    let dtypes = image.map(|image| image.dtype).into_iter().chain(text.map(|text| text.dtype));
+    Ok(dtypes.into_iter().any(|dtype| dtype == ComputeDtype::Tf32))
 }
 
 /// The image encoder of a run that trains batch norms.

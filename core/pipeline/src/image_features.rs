@@ -272,6 +272,7 @@ impl<'a> ImageFeatures<'a> {
             let open = self.cut().map_or(self.network.open, |cut| cut.trunk);
             let place = Place { device: &self.source.device, dtype: self.config.dtype.tensor_dtype() };
             let opened = open(self.weights()?.as_ref(), 0, place)?;
+            let opened = self.config.dtype.applied(opened, &self.source.device)?;
             let _ = self.opened.set(opened); // another thread may have been faster
         }
         Ok(self.opened.get().expect("set above").as_ref())

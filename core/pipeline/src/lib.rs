@@ -33,7 +33,7 @@ mod text_features;
 mod text_loader;
 mod with_encoder;
 
-pub use batches::{check_batches, check_devices, check_dtype, device_count};
+pub use batches::{check_batches, check_devices, check_dtype, device_count, needs_gpu};
 pub use environment::{EncoderContext, EncoderSetup, RunEnvironment, identity_of};
 pub use feature_source::{Described, FeatureSource, OnProgress};
 pub use image_features::ImageFeatures;

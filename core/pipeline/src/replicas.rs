@@ -41,6 +41,7 @@ impl Replicas {
         let copied = match dtype {
             ComputeDtype::F32 => &devices[1..],
             ComputeDtype::Bf16 => devices,
+            ComputeDtype::Tf32 => bail!("a network is trained in f32 or bf16"),
         };
         let dtype = dtype.tensor_dtype();
         let copies = copied.iter().map(|device| {

@@ -192,6 +192,7 @@ impl<'a> TextFeatures<'a> {
             self.source.dataset.digest()?; // verifies the texts
             let place = Place { device: &self.source.device, dtype: self.config.dtype.tensor_dtype() };
             let network = self.entry.open(self.weights()?.as_ref(), self.pooling(), place)?;
+            let network = self.config.dtype.applied(network, &self.source.device)?;
             // Another thread may have been faster.
             let _ = self.opened.set(Opened { tokenizer: self.tokenizer()?, network });
         }

@@ -20,7 +20,7 @@ use hashlab_sweep::read_table;
 
 use crate::error::bad_input;
 use crate::shell::quoted;
-use crate::sweep::{check_data, check_places, most_devices};
+use crate::sweep::{check_data, check_places, templates};
 use crate::{Devices, Keep, PlannedSweep, SweepOptions, Workspace};
 pub use follow::Followed;
 use ledger::Ledger;
@@ -164,7 +164,7 @@ impl PlannedSweep {
         options.choice.check(workspace, &self.plan)?;
         let pending = self.pending(workspace, &options.choice)?;
         check_data(workspace, &pending)?;
-        options.devices.check_count(most_devices(&pending)?)?;
+        options.devices.check(templates(&pending).map(|run| run.template()))?;
         check_places(workspace, &pending)?;
         let mut cluster = Cluster::open(workspace, self, options, Some(profile))?;
         // Not only those of the first rung.

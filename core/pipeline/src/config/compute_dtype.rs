@@ -1,7 +1,9 @@
 //! The key `dtype` of encoders.
 
 use anyhow::{Result, ensure};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
+use hashlab_encoders::Encoder;
+use hashlab_kernels::device::in_tf32;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub enum ComputeDtype {
     /// Single precision.
     F32,
+    /// Single precision whose products round their factors to 10 bits after the point, on a GPU.
+    Tf32,
     /// The upper half of single precision: its range, with 8 bits of precision.
     Bf16,
 }
@@ -19,8 +23,23 @@ impl ComputeDtype {
     /// The type of tensors.
     pub fn tensor_dtype(self) -> DType {
         match self {
-            Self::F32 => DType::F32,
+            Self::F32 | Self::Tf32 => DType::F32,
             Self::Bf16 => DType::BF16,
+        }
+    }
+
+    /// Makes a network that was opened on a device compute in this type, where tensors do not say so.
+    ///
+    /// # Errors
+    /// If the device cannot.
+    pub(crate) fn applied(self, network: Box<dyn Encoder>, device: &Device) -> Result<Box<dyn Encoder>> {
+        match self {
+            Self::F32 | Self::Bf16 => Ok(network),
+            Self::Tf32 => {
+                let name = network.name();
+                ensure!(device.is_cuda(), "encoder `{name}` computes in tf32 on GPUs only\nhelp: `--device cuda`");
+                Ok(Box::new(InTf32(network)))
+            }
         }
     }
 
@@ -38,7 +57,65 @@ impl ComputeDtype {
     pub(crate) fn identify(self, network: String) -> String {
         match self {
             Self::F32 => network,
+            Self::Tf32 => network + " tf32",
             Self::Bf16 => network + " bf16",
         }
+    }
+}
+
+/// A network whose products are in TF32.
+struct InTf32(Box<dyn Encoder>);
+
+impl Encoder for InTf32 {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+
+    fn normalize(&self) -> [[f32; 3]; 2] {
+        self.0.normalize()
+    }
+
+    fn forward(&self, items: &Tensor) -> candle_core::Result<Tensor> {
+        in_tf32(|| self.0.forward(items))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hashlab_kernels::device::tf32_is_allowed;
+
+    use super::*;
+
+    /// Its features are 1 if products may be in TF32.
+    struct Witness;
+
+    impl Encoder for Witness {
+        fn name(&self) -> &'static str {
+            "witness"
+        }
+
+        fn dim(&self) -> usize {
+            1
+        }
+
+        fn forward(&self, items: &Tensor) -> candle_core::Result<Tensor> {
+            Tensor::full(f32::from(tf32_is_allowed()), (items.dim(0)?, 1), &Device::Cpu)
+        }
+    }
+
+    #[test]
+    fn tf32_is_allowed_within_the_network_that_asks_for_it() {
+        let images = Tensor::zeros((1, 8, 8, 3), DType::F32, &Device::Cpu).unwrap();
+        let allowed = |network: &dyn Encoder| network.forward(&images).unwrap().flatten_all().unwrap().to_vec1::<f32>();
+        assert_eq!(allowed(&InTf32(Box::new(Witness))).unwrap(), [1.0]);
+        assert_eq!(allowed(&Witness).unwrap(), [0.0]);
+        let error = ComputeDtype::Tf32.applied(Box::new(Witness), &Device::Cpu).err().unwrap().to_string();
+        assert!(error.contains("encoder `witness` computes in tf32 on GPUs only"), "{error}");
+        assert!(ComputeDtype::Bf16.applied(Box::new(Witness), &Device::Cpu).is_ok());
+        assert_eq!(ComputeDtype::Tf32.identify("witness r1".into()), "witness r1 tf32");
     }
 }

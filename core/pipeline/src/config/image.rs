@@ -30,9 +30,11 @@ pub struct ImageConfig {
     pub views: usize,
     /// Format of stored features: `f32`, or `f16` in half the space, which rounds them to 11 bits.
     pub cache_dtype: CacheDtype,
-    /// Type in which the network computes features: `f32`, or `bf16`, which rounds weights and activations to 8 bits
-    /// and is faster on GPUs; a CPU is much slower with it. With `finetune` the optimizer keeps weights and moments in
-    /// f32 (mixed precision), and batch norms must be frozen. Heads, and layers behind `frozen_until`, compute in f32.
+    /// Type in which the network computes features: `f32`; `bf16`, which rounds weights and activations to 8 bits and
+    /// is faster on GPUs, while a CPU is much slower with it; or `tf32`, on GPUs only: `f32` whose products round their
+    /// factors to 11 bits. With `finetune`, `bf16` keeps weights and the optimizer's moments in f32 (mixed precision),
+    /// and `tf32` is refused. Batch norms must be frozen for `bf16`. Heads, and layers behind `frozen_until`, compute
+    /// in f32.
     pub dtype: ComputeDtype,
     /// Layer up to which features are stored; the layers behind it run in every step with their dropouts, as in
     /// CIBHash's reference code with `frozen_until = "fc6"` of VGG-16. Not set: all layers are in the stored features.
@@ -85,6 +87,11 @@ impl Params for ImageConfig {
                 self.frozen_until.is_none() || !self.finetune,
                 ["finetune", "frozen_until"],
                 "`finetune` trains the whole network: leave `frozen_until` out",
+            )
+            .require(
+                !self.finetune || self.dtype != ComputeDtype::Tf32,
+                ["finetune", "dtype"],
+                "`finetune` trains in `f32` or `bf16`: `tf32` is a type of frozen networks",
             )
     }
 
@@ -157,7 +164,7 @@ fn fits(config: &ImageConfig, encoders: &'static [EncoderEntry]) -> Violations {
             format!("`frozen_until` names no layer of `{name}`; {dividable}"),
         )
         .require(
-            config.dtype == ComputeDtype::F32 || !statistics,
+            config.dtype != ComputeDtype::Bf16 || !statistics,
             ["dtype", "norm"],
             format!(
                 "`dtype` must be `f32` while the batch norms of `{name}` are trained: `norm = \"frozen\"` allows `bf16`"
@@ -201,6 +208,13 @@ mod tests {
         assert_eq!(bf16("vgg16", "batch", true), "");
         let message = bf16("resnet18", "batch", true);
         assert!(message.contains("`dtype` must be `f32` while the batch norms of `resnet18`"), "{message}");
+    }
+
+    #[test]
+    fn tf32_is_for_frozen_networks() {
+        let tf32 = |finetune: bool| broken(json!({ "encoder": "vgg16", "dtype": "tf32", "finetune": finetune }));
+        assert_eq!(tf32(false), "");
+        assert!(tf32(true).contains("`tf32` is a type of frozen networks"), "{}", tf32(true));
     }
 
     #[test]

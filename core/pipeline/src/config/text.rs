@@ -32,9 +32,10 @@ pub struct TextConfig {
     pub max_tokens: Option<usize>,
     /// Format of stored features: `f32`, or `f16` in half the space, which rounds them to 11 bits.
     pub cache_dtype: CacheDtype,
-    /// Type in which the network computes features: `f32`, or `bf16`, which rounds weights and activations to 8 bits
-    /// and is faster on GPUs; a CPU is much slower with it. With `finetune` the optimizer keeps weights and moments in
-    /// f32 (mixed precision). Heads compute in f32.
+    /// Type in which the network computes features: `f32`; `bf16`, which rounds weights and activations to 8 bits and
+    /// is faster on GPUs, while a CPU is much slower with it; or `tf32`, on GPUs only: `f32` whose products round their
+    /// factors to 11 bits. With `finetune`, `bf16` keeps weights and the optimizer's moments in f32 (mixed precision),
+    /// and `tf32` is refused. Heads compute in f32.
     pub dtype: ComputeDtype,
     /// Whether a run trains the network along with its method. Shallow methods, and every run without this, use
     /// features of the frozen network.
@@ -72,6 +73,14 @@ impl Default for TextConfig {
 }
 
 impl Params for TextConfig {
+    fn check(&self) -> Violations {
+        Violations::none().require(
+            !self.finetune || self.dtype != ComputeDtype::Tf32,
+            ["finetune", "dtype"],
+            "`finetune` trains in `f32` or `bf16`: `tf32` is a type of frozen networks",
+        )
+    }
+
     fn inactive(&self) -> Vec<&'static str> {
         if self.encoder == NO_ENCODER {
             return vec![
