@@ -11,7 +11,10 @@ use crate::{Work, normal};
 
 /// Reads the name of a type as experiments write it.
 pub(crate) fn compute(name: &str) -> Result<ComputeDtype, String> {
-    serde_json::from_value(name.into()).map_err(|error| error.to_string())
+    match serde_json::from_value(name.into()).map_err(|error| error.to_string())? {
+        ComputeDtype::Tf32 => Err("`--tf32` allows TF32".to_owned()),
+        dtype => Ok(dtype),
+    }
 }
 
 pub(crate) fn work(name: &str, size: usize, batch: usize, place: Place<'_>) -> Result<Work> {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use hashlab_app::{PlannedSweep, Preview, bad_input};
 use hashlab_exec::engines::{HyperQueueJob, HyperQueueProfile, KubernetesJob, KubernetesProfile};
-use hashlab_pipeline::device_count;
+use hashlab_pipeline::{device_count, needs_gpu};
 use hashlab_settings::{Params, Schema, parse};
 use hashlab_sweep::{read_file, read_table};
 
@@ -81,6 +81,11 @@ fn check_gpus(gpus: usize, preview: &Preview<'_>) -> Result<()> {
         return Err(bad_input(format!(
             "`devices = {most}` in [train] needs `gpus = {most}` in the profile, which has {gpus}"
         )));
+    }
+    for run in left(preview) {
+        if gpus == 0 && needs_gpu(run.run.template())? {
+            return Err(bad_input("`dtype = \"tf32\"` needs a GPU: `gpus = 1` in the profile"));
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::Result;
+use candle_core::Device;
 use hashlab_kernels::device::{DeviceError, DeviceName, devices_from};
 use hashlab_pipeline::{device_count, needs_gpu};
 use hashlab_store::RunConfig;
@@ -55,8 +56,8 @@ impl Devices {
         }
     }
 
-    /// Checks that the devices are enough, and of the kind, for runs of these configurations; returns the largest number
-    /// that one uses.
+    /// Checks that there are enough devices for runs of these configurations, and GPUs where they need them; returns the
+    /// largest number that one uses.
     ///
     /// # Errors
     /// [`BadInput`](crate::BadInput) if they are not.
@@ -64,11 +65,8 @@ impl Devices {
         let mut most = 1;
         for config in runs {
             most = most.max(device_count(config)?);
-            if self.0 == [DeviceName::Cpu] && needs_gpu(config)? {
-                let help = "`--device cuda`, or `dtype = \"f32\"`";
-                return Err(bad_input(format!(
-                    "`dtype = \"tf32\"` needs a GPU, as only GPUs multiply so\nhelp: {help}"
-                )));
+            if self.0 == [DeviceName::Cpu] {
+                check_gpu(config, &Device::Cpu)?;
             }
         }
         self.check_count(most).map(|()| most)
@@ -123,6 +121,18 @@ impl Devices {
         };
         numbers.map(visible).collect()
     }
+}
+
+/// Refuses the CPU for a run that needs a GPU.
+///
+/// # Errors
+/// [`BadInput`](crate::BadInput) if it is one.
+pub(crate) fn check_gpu(config: &RunConfig, device: &Device) -> Result<()> {
+    if device.is_cpu() && needs_gpu(config)? {
+        let help = "`--device cuda`, or `dtype = \"f32\"`";
+        return Err(bad_input(format!("`dtype = \"tf32\"` needs a GPU: a CPU has no products in TF32\nhelp: {help}")));
+    }
+    Ok(())
 }
 
 /// An error of one of the devices that a run uses, which the user need not have named.

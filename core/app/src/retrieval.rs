@@ -7,6 +7,7 @@ use candle_core::Device;
 use hashlab_pipeline::{EncoderContext, ItemEncoder, with_item_encoder};
 use hashlab_store::{RunId, counted};
 
+use crate::devices::check_gpu;
 use crate::encode::model;
 use crate::graph::file_digests;
 use crate::weights::EncoderFiles;
@@ -69,6 +70,7 @@ impl Workspace {
     ) -> Result<T> {
         let dir = self.dirs.store().run(run)?;
         let config = dir.config()?;
+        check_gpu(&config, device)?;
         let method = self.registry.method(&config.method)?;
         let trained = model(&dir, &config.method, device)?;
         let files = EncoderFiles::noted(&self.dirs.weight_notes());

@@ -19,6 +19,7 @@ use hashlab_store::{Claim, CodeProfile, QueryResults, RunConfig, RunDir, RunId, 
 use hashlab_train::{Checkpoint, SharedError};
 
 use crate::asha::Rungs;
+use crate::devices::check_gpu;
 use crate::error::{bad_input, explained};
 use crate::graph::stacked_shape;
 use crate::passing::passing;
@@ -427,6 +428,7 @@ pub fn with_environment<T>(
     device: &Device,
     work: impl FnOnce(&RunEnvironment<'_>) -> Result<T>,
 ) -> Result<T> {
+    check_gpu(config, device)?;
     let dataset = workspace.registry.dataset(&config.dataset)?.open(&config.data, &workspace.dirs.data)?;
     let cache = workspace.dirs.cache()?;
     let find = |digest: &str| weights.path_of(digest).map(Path::to_owned);

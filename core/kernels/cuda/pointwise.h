@@ -99,8 +99,8 @@ DEVICE void norm(T* y, const float* scale, const float* shift, unsigned rows, un
     });
 }
 
-// The gradient before an activation, whose value is `y`: 0 where that was clamped; without limits `y` is not read. Times
-// `scale`, if that is not null: the gradient before the norm that the activation follows.
+// The gradient before an activation, whose value is `y`: 0 where that was clamped; without limits `y` is not read. With
+// a `scale`, it is multiplied by that: the gradient before the norm that the activation follows.
 template <class T>
 DEVICE void before(const T* y, const T* dy, T* dx, const float* scale, unsigned rows, unsigned cols, float low,
                    float high) {

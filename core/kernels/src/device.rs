@@ -6,8 +6,7 @@ mod staging;
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use candle_core::{Device, Tensor, Var};
 
@@ -86,14 +85,21 @@ fn cause(error: candle_core::Error) -> String {
     }
 }
 
-/// Allowances of TF32 that are in force, see [`allow_tf32`] and [`in_tf32`].
-static TF32: AtomicUsize = AtomicUsize::new(0);
+/// The number of allowances of TF32 that are in force, see [`allow_tf32`] and [`in_tf32`]; locked while candle's own
+/// setting follows it.
+static TF32: Mutex<usize> = Mutex::new(0);
+
+/// Changes the number of allowances.
+fn allowances(change: impl FnOnce(usize) -> usize) {
+    let mut allowed = TF32.lock().unwrap_or_else(PoisonError::into_inner);
+    *allowed = change(*allowed);
+    candle_core::cuda::set_gemm_reduced_precision_f32(*allowed > 0);
+}
 
 /// Allows GPUs to round the factors of f32 products to TF32, which has 10 bits after the point instead of 23, from now
 /// on in the whole process. Nothing is allowed by default.
 pub fn allow_tf32() {
-    TF32.fetch_add(1, Ordering::Relaxed);
-    candle_core::cuda::set_gemm_reduced_precision_f32(true);
+    allowances(|allowed| allowed + 1);
 }
 
 /// Allows TF32 for the work that `f` queues on a GPU, and for what other threads queue meanwhile.
@@ -102,9 +108,7 @@ pub fn in_tf32<R>(f: impl FnOnce() -> R) -> R {
     struct End;
     impl Drop for End {
         fn drop(&mut self) {
-            if TF32.fetch_sub(1, Ordering::Relaxed) == 1 {
-                candle_core::cuda::set_gemm_reduced_precision_f32(false);
-            }
+            allowances(|allowed| allowed - 1);
         }
     }
     allow_tf32();
@@ -114,7 +118,7 @@ pub fn in_tf32<R>(f: impl FnOnce() -> R) -> R {
 
 /// Whether TF32 is allowed.
 pub fn tf32_is_allowed() -> bool {
-    TF32.load(Ordering::Relaxed) > 0
+    *TF32.lock().unwrap_or_else(PoisonError::into_inner) > 0
 }
 
 /// Convolutions that cuDNN was asked for on a GPU, by what it has done: left them alone, computed their sums, computed

@@ -241,19 +241,22 @@ fn convolutions_and_their_gradients() {
     }
 }
 
-/// Where cuDNN is asked for, it is what the tests of convolutions test.
+/// cuDNN computes a convolution, of one type at least, if it is asked for.
 #[test]
 #[allow(clippy::print_stdout, reason = "what gpu-check shows")]
 fn cudnn_computes_if_it_is_asked_for() {
     let [x, w, b] = [exact("x", &[2, 14, 14, 64]), exact("w", &[32, 64, 3, 3]), exact("b", &[32])];
-    let [x, w, b] = [x, w, b].each_ref().map(|t| on_device(t, DType::F32));
-    let conv =
-        FrozenConv::dense(&w, &b, Window { stride: 1, padding: Padding::Symmetric(1) }, Activation::Relu).unwrap();
-    conv.forward(&x).unwrap();
-    if let Some([nothing, sums, fused]) = cudnn_calls(for_tests()) {
-        println!("cuDNN left {nothing} convolutions alone, computed {sums}, and {fused} with bias and rectifier");
-        assert!(sums + fused > 0);
+    let (window, mut computed) = (Window { stride: 1, padding: Padding::Symmetric(1) }, 0);
+    for (dtype, _) in types() {
+        let [x, w, b] = [&x, &w, &b].map(|t| on_device(t, dtype));
+        let Some(before) = cudnn_calls(for_tests()) else { return };
+        FrozenConv::dense(&w, &b, window, Activation::Relu).unwrap().forward(&x).unwrap();
+        let after = cudnn_calls(for_tests()).expect("it is asked for");
+        let [nothing, sums, fused] = [0, 1, 2].map(|done| after[done] - before[done]);
+        println!("cuDNN left {nothing} of {dtype:?} alone, computed {sums}, and {fused} with bias and rectifier");
+        computed += sums + fused;
     }
+    assert!(computed > 0);
 }
 
 #[test]
@@ -277,6 +280,11 @@ fn gradients_in_bf16() {
         let grads = backward(&loss).unwrap();
         vars.iter().map(|var| back(grads.get(var).unwrap())).collect::<Vec<_>>()
     };
+    // A constant bias of mixed precision is in f32.
+    let constant = |x: Tensor, w: Tensor, b: Tensor| back(&conv2d(&x, &w, &b, window, Activation::Relu).unwrap());
+    let [x, w, b] = inputs.each_ref();
+    let found = constant(on_device(x, DType::BF16), on_device(w, DType::BF16), on_device(b, DType::F32));
+    close(&found, &constant(x.clone(), w.clone(), b.clone()), 2e-2);
     let expected = run(inputs.to_vec());
     let found = run(inputs.iter().map(|x| on_device(x, DType::BF16)).collect());
     for (found, expected) in found.iter().zip(&expected) {
@@ -297,6 +305,8 @@ fn a_batch_that_is_taken_in_parts() {
         let conv = FrozenConv::dense(&w, &b, window, Activation::Relu6).unwrap();
         close(&back(&conv.forward(&x).unwrap()), &expected, tolerance);
     }
+    let inputs = [exact("x", &[3, 96, 96, 96]), (exact("w", &[8, 96, 3, 3]) * (1.0 / 32.0)).unwrap(), exact("b", &[8])];
+    check_trained(&inputs, |t| conv2d(&t[0], &t[1], &t[2], window, Activation::Relu));
 }
 
 #[test]

@@ -199,7 +199,7 @@ impl Product {
 
 /// The product `sum += aᵀ·b`, whose result is in f32 whatever the type of the factors.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Gram {
+pub(crate) struct TransposedProduct {
     pub(crate) element: Element,
     /// `(rows, out)`.
     pub(crate) a: Address,
@@ -214,7 +214,7 @@ pub(crate) struct Gram {
     pub(crate) add: bool,
 }
 
-impl Gram {
+impl TransposedProduct {
     /// Queues the product.
     ///
     /// # Safety

@@ -214,7 +214,7 @@ pub(crate) fn norm(
     Launch::elements(e.kernel("norm"), count, arguments![y, scale, shift, number(rows), number(cols), low, high])
 }
 
-/// The gradient before a clamping activation, and before a norm of this scale, which is in f32, where that is not 0.
+/// The gradient before a clamping activation, and before a norm of this scale, in f32, if its address is not 0.
 pub(crate) fn before(
     e: Element,
     [y, dy, dx, scale]: [Address; 4],

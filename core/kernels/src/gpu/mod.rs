@@ -23,7 +23,7 @@ pub(crate) mod launch;
 mod tests;
 
 #[cfg(feature = "cuda")]
-pub(crate) use device::{Array, Gram, Product, alloc, gpu, run, tensor};
+pub(crate) use device::{Array, Product, TransposedProduct, alloc, gpu, run, tensor};
 
 use candle_core::{DType, Result, Tensor};
 

@@ -28,7 +28,7 @@ impl ComputeDtype {
         }
     }
 
-    /// Makes a network that was opened on a device compute in this type, where tensors do not say so.
+    /// Wraps a network of TF32, opened on a device, so that its products use it; other types are those of the tensors.
     ///
     /// # Errors
     /// If the device cannot.
@@ -63,7 +63,7 @@ impl ComputeDtype {
     }
 }
 
-/// A network whose products are in TF32.
+/// A network whose products are in TF32. Heads stay in f32, as nothing else is queued during a pass.
 struct InTf32(Box<dyn Encoder>);
 
 impl Encoder for InTf32 {

@@ -32,9 +32,8 @@ pub struct ImageConfig {
     pub cache_dtype: CacheDtype,
     /// Type in which the network computes features: `f32`; `bf16`, which rounds weights and activations to 8 bits and
     /// is faster on GPUs, while a CPU is much slower with it; or `tf32`, on GPUs only: `f32` whose products round their
-    /// factors to 11 bits. With `finetune`, `bf16` keeps weights and the optimizer's moments in f32 (mixed precision),
-    /// and `tf32` is refused. Batch norms must be frozen for `bf16`. Heads, and layers behind `frozen_until`, compute
-    /// in f32.
+    /// factors to 11 bits. With `finetune`, `bf16` keeps weights and the optimizer's moments in f32 (mixed precision)
+    /// and needs frozen batch norms; `tf32` is refused. Heads, and layers behind `frozen_until`, compute in f32.
     pub dtype: ComputeDtype,
     /// Layer up to which features are stored; the layers behind it run in every step with their dropouts, as in
     /// CIBHash's reference code with `frozen_until = "fc6"` of VGG-16. Not set: all layers are in the stored features.

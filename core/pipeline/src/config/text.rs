@@ -34,8 +34,8 @@ pub struct TextConfig {
     pub cache_dtype: CacheDtype,
     /// Type in which the network computes features: `f32`; `bf16`, which rounds weights and activations to 8 bits and
     /// is faster on GPUs, while a CPU is much slower with it; or `tf32`, on GPUs only: `f32` whose products round their
-    /// factors to 11 bits. With `finetune`, `bf16` keeps weights and the optimizer's moments in f32 (mixed precision),
-    /// and `tf32` is refused. Heads compute in f32.
+    /// factors to 11 bits. With `finetune`, `bf16` keeps weights and the optimizer's moments in f32 (mixed precision);
+    /// `tf32` is refused. Heads compute in f32.
     pub dtype: ComputeDtype,
     /// Whether a run trains the network along with its method. Shallow methods, and every run without this, use
     /// features of the frozen network.

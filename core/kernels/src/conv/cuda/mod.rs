@@ -23,7 +23,7 @@ use crate::gpu::launch::{Address, Element, Launch, Window};
 use crate::gpu::{Array, Product, alloc, launch, run};
 use crate::transformer::Gelu;
 
-/// Rows of a product begin at multiples of 16 bytes in either type.
+/// Rows of packed weights and of gathered windows begin at multiples of 16 bytes in either type.
 const ALIGNED: usize = 8;
 
 /// Bytes of windows per part: for 64 windows of 3 by 3 pixels to 512 channels and similar sizes, enough to occupy all

@@ -9,7 +9,7 @@ use crate::conv::geometry::Geometry;
 use crate::gpu::cudnn::{self, Done, Pass};
 use crate::gpu::gradients::{before, column_sums};
 use crate::gpu::launch::Element;
-use crate::gpu::{Array, Gram, Product, alloc, gpu, launch, run, tensor};
+use crate::gpu::{Array, Product, TransposedProduct, alloc, gpu, launch, run, tensor};
 
 /// What follows the sums of a convolution, before its activation.
 pub(in crate::conv) enum Then<'a> {
@@ -71,7 +71,7 @@ impl Trained {
             (None, Some([scale, shift])) => {
                 Last::Norm([Array::of_tensor(scale)?.address, Array::of_tensor(shift)?.address])
             }
-            (None, None) => Last::Add { bias: 0, residual: 0 },
+            (None, None) => bail!("a convolution with neither a bias nor a norm"),
         };
         let (storage, y) = alloc(&x.device, input.element, g.output_pixels() * out)?;
         let dense = Dense { g, channels, out, input, weight, stride: self.rows.dim(1)?, last, y };
@@ -115,7 +115,7 @@ impl Trained {
         let (storage, sum) = alloc(device, Element::F32, out * stride)?;
         for first in (0..pixels).step_by(rows) {
             let rows = rows.min(pixels - first);
-            let gram = Gram {
+            let product = TransposedProduct {
                 element,
                 a: gradient.at(first * out),
                 b: columns.as_ref().map_or(from.address, |(_, columns)| columns.address),
@@ -132,7 +132,7 @@ impl Trained {
                     let addresses = [from.address, columns.address];
                     run(device, &launch::gather(element, window(g, channels), addresses, [first, rows], stride))?;
                 }
-                gram.run(device)?;
+                product.run(device)?;
             }
         }
         let sum = tensor(storage, (out, stride)).to_dtype(w.dtype())?;

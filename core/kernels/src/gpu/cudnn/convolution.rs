@@ -13,9 +13,9 @@ const WORKSPACE: usize = 256 << 20;
 /// Algorithms to choose from; a pass has fewer.
 const ALGORITHMS: usize = 10;
 
-/// Whether the library refuses a call: bad parameters, not supported, a missing part of it. Nothing was queued then.
+/// Whether the library says that it does not support a call (CUDNN_STATUS_NOT_SUPPORTED and what is specified of it).
 fn refuses(status: Status) -> bool {
-    (2000..5000).contains(&status)
+    (3000..4000).contains(&status)
 }
 
 /// Constants of cudnn_graph.h, cudnn_ops.h and cudnn_cnn.h.
@@ -32,6 +32,7 @@ mod constants {
     pub(super) const ACTIVATION_RELU: c_int = 1;
     pub(super) const PROPAGATE_NAN: c_int = 1;
     pub(super) const DETERMINISTIC: c_int = 1;
+    pub(super) const BAD_PARAM: c_int = 2000;
 }
 use constants::*;
 
@@ -289,7 +290,8 @@ impl Convolution {
                 y as *mut c_void,
             )
         };
-        if refuses(status) {
+        // Types that the fused call does not know are bad parameters to it.
+        if refuses(status) || status == BAD_PARAM {
             self.fused = None;
             return Ok(false);
         }

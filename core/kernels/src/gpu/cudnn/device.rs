@@ -14,7 +14,8 @@ use super::{Done, Problem, library};
 use crate::gpu::alloc;
 use crate::gpu::launch::{Address, Element};
 
-/// The library's context on a GPU, and the convolutions so far; `None` are those without an algorithm.
+/// The library's context on a GPU, and the convolutions so far; `None` are those without an algorithm,
+/// or that the library refused.
 struct Context {
     opaque: Opaque,
     convolutions: HashMap<Problem, Option<Convolution>>,
@@ -38,7 +39,7 @@ pub(super) fn api() -> Result<&'static Api> {
     API.get_or_init(library::open).as_ref().map_err(|error| Error::Msg(error.clone()))
 }
 
-/// Queues a pass, if there is an algorithm for it, from the addresses of its factors to that of its result. `fused` has
+/// Queues a pass, if there is an algorithm for it that the library does not refuse, from the addresses of its factors to that of its result. `fused` has
 /// the addresses of a bias and of a residual, which may be 0, to be added before a rectifier, in the same pass where the
 /// library can.
 ///

@@ -8,8 +8,14 @@ use super::api::Api;
 
 /// The library's name, version 9 of its interface.
 const NAME: &str = "libcudnn.so.9";
-/// Its parts that convolutions need. It opens them itself at the first call, and ends the process if one is missing.
-const PARTS: [&str; 3] = ["libcudnn_graph.so.9", "libcudnn_ops.so.9", "libcudnn_cnn.so.9"];
+/// Its parts that convolutions need, which it opens by itself later. Without the first three it ends the process then.
+const PARTS: [&str; 5] = [
+    "libcudnn_graph.so.9",
+    "libcudnn_ops.so.9",
+    "libcudnn_cnn.so.9",
+    "libcudnn_heuristic.so.9",
+    "libcudnn_engines_precompiled.so.9",
+];
 
 /// Opens the library: that on the system's search path, which `LD_LIBRARY_PATH` extends, or else the one that was
 /// installed beside the cuBLAS that this process has opened, as PyTorch's wheels bring both.

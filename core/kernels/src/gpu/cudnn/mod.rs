@@ -47,7 +47,7 @@ pub(crate) struct Problem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(crate) enum Done {
-    /// Nothing: there is no algorithm for this problem.
+    /// Nothing: there is no algorithm for this problem, or the library refused it.
     Nothing,
     /// The convolution.
     Sums,
