@@ -59,13 +59,15 @@ pub(crate) fn parallelism() -> gemm::Parallelism {
 mod tests {
     use super::*;
 
-    /// Tests run on threads beside the main one.
     #[test]
     fn the_environment_stays_as_it_is_where_there_are_threads() {
-        assert!(!is_single_threaded());
-        let before = std::env::var_os("CANDLE_NUM_THREADS");
-        without_candles_pool();
-        assert_eq!(std::env::var_os("CANDLE_NUM_THREADS"), before);
+        let beside_another = || {
+            assert!(!is_single_threaded());
+            let before = std::env::var_os("CANDLE_NUM_THREADS");
+            without_candles_pool();
+            assert_eq!(std::env::var_os("CANDLE_NUM_THREADS"), before);
+        };
+        std::thread::spawn(beside_another).join().unwrap();
     }
 
     #[test]
